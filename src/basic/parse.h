@@ -1,0 +1,20 @@
+#pragma once
+
+/* Strict parsing of short texts: all of the text or -EINVAL, out of range is -ERANGE. */
+
+#include "basic/macros.h"
+
+#define USEC_PER_MSEC UINT64_C(1000)
+#define USEC_PER_SEC  UINT64_C(1000000)
+
+/* A decimal number, digits only. */
+int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
+
+/* yes/no, true/false, on/off, 1/0. */
+int parse_boolean(const char *s, bool *ret);
+
+/* Bytes: a number, with K or M or G (1024) behind it. */
+int parse_size(const char *s, uint64_t *ret);
+
+/* A duration in microseconds: a number with ms, s, m, h or d behind it; a bare 0 needs no unit. */
+int parse_duration(const char *s, uint64_t *ret_usec);

@@ -1,0 +1,103 @@
+/* Time stamps as clients write them. */
+
+#include "test.h"
+
+#include "basic/time-util.h"
+
+#define T INT64_C(1476398322123456) /* 2016-10-13T22:38:42.123456Z */
+
+static void test_parse(_unused_ void **state)
+{
+        static const struct {
+                const char *text;
+                int64_t t;
+        } cases[] = {
+                { "2016-10-13T22:38:42.123456", T },
+                { "2016-10-13T22:38:42.123456Z", T },
+                { "2016-10-13 22:38:42.123456Z", T },
+                { "2016-10-13T22:38:42.123456+00:00", T },
+                { "2016-10-14T00:38:42.123456+02:00", T },
+                { "2016-10-13T17:08:42.123456-0530", T },
+                { "2016-10-13T22:38:42.123456789Z", T },
+                { "2016-10-13T22:38:42.123Z", T - 456 },
+                { "2016-10-13T22:38:42Z", T - 123456 },
+                { "2016-10-13T22:38Z", T - 123456 - 42000000 },
+                { "2016-10-13", INT64_C(1476316800000000) },
+                { "2016-9-03T07:38:32.368Z", INT64_C(1472888312368000) },
+                { "1970-01-01", 0 },
+                { "2016-02-29", INT64_C(1456704000000000) },
+        };
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                int64_t t = 1;
+
+                if (time_parse(c->text, &t) != 0 || t != c->t)
+                        fail_msg("%s: %lld", c->text, (long long)t);
+        }
+}
+
+static void test_refuses(_unused_ void **state)
+{
+        static const char *const cases[] = {
+                "",
+                "yesterday",
+                "2016",
+                "2016-13-01",
+                "2016-00-01",
+                "2015-02-29",
+                "2016-10-32",
+                "2016-10-13T24:00:00Z",
+                "2016-10-13T22:60:00Z",
+                "2016-10-13T22:38:61Z",
+                "2016-10-13T22:38:42.Z",
+                "2016-10-13T22:38:42.1234567890Z",
+                "2016-10-13T22:38:42Zx",
+                "2016-10-13T22:38:42+25:00",
+                "2016-10-13T",
+                " 2016-10-13",
+                "10000-01-01",
+                "1969-12-31",
+                "-2016-10-13",
+        };
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                int64_t t = 1;
+
+                if (time_parse(*c, &t) != -EINVAL || t != 1)
+                        fail_msg("%s", *c);
+        }
+}
+
+static void test_format(_unused_ void **state)
+{
+        char buf[TIME_STAMP_SIZE];
+
+        assert_string_equal(time_format(T, buf), "2016-10-13T22:38:42.123456Z");
+        assert_string_equal(time_format(T - 456, buf), "2016-10-13T22:38:42.123Z");
+        assert_string_equal(time_format(0, buf), "1970-01-01T00:00:00.000Z");
+        assert_string_equal(time_format(-1000, buf), "1969-12-31T23:59:59.999Z");
+}
+
+static void test_there_and_back(_unused_ void **state)
+{
+        char buf[TIME_STAMP_SIZE];
+
+        for (int64_t t = 0; t < INT64_C(4102444800000000); t += INT64_C(86399123457001)) {
+                int64_t back;
+
+                assert_int_equal(time_parse(time_format(t, buf), &back), 0);
+                assert_true(back == t);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_parse),
+                cmocka_unit_test(test_refuses),
+                cmocka_unit_test(test_format),
+                cmocka_unit_test(test_there_and_back),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
