@@ -1,0 +1,123 @@
+/* Settings as text: those in force, the file of defaults, and what differs between two. */
+
+#include <stdio.h>
+
+#include "config/table.h"
+
+#define TEXT_WIDTH 100U
+
+static void print_section(const Setting *setting, const char **last, FILE *f)
+{
+        if (*last && streq(*last, setting->section))
+                return;
+        fprintf(f, "%s[%s]\n", *last ? "\n" : "", setting->section);
+        *last = setting->section;
+}
+
+static int stream_status(FILE *f)
+{
+        return ferror(f) ? -EIO : 0;
+}
+
+int settings_dump(const Settings *s, FILE *f)
+{
+        const char *section = NULL;
+
+        FOREACH_ARRAY(i, settings_table, settings_table_size) {
+                print_section(i, &section, f);
+                fprintf(f, "%s = ", i->key);
+                setting_print(i, s, f);
+                fputc('\n', f);
+        }
+        return stream_status(f);
+}
+
+/* A sentence as comment lines. */
+static void print_comment(const char *text, FILE *f)
+{
+        size_t column = 0;
+
+        while (*text) {
+                size_t n = strcspn(text, " ");
+
+                if (column > 0 && column + 1 + n > TEXT_WIDTH) {
+                        fputc('\n', f);
+                        column = 0;
+                }
+                fprintf(f, "%s%.*s", column == 0 ? "# " : " ", (int)n, text);
+                column += n + (column == 0 ? 2 : 1);
+                text += n + strspn(text + n, " ");
+        }
+        fputc('\n', f);
+}
+
+int settings_dump_defaults(FILE *f)
+{
+        const char *section = NULL;
+
+        print_comment("Settings of scale-callbackd. What stands here behind # are the defaults. Files in "
+                      "scale.conf.d/ "
+                      "are read after this one, in the order of their names, and -o section.key=value on "
+                      "the command "
+                      "line wins over both. See scale.conf(5).",
+                        f);
+        fputc('\n', f);
+        FOREACH_ARRAY(i, settings_table, settings_table_size) {
+                if (section && streq(section, i->section))
+                        fputc('\n', f);
+                print_section(i, &section, f);
+                print_comment(i->text, f);
+                fprintf(f, "#%s =%s%s\n", i->key, *i->default_value ? " " : "", i->default_value);
+        }
+        return stream_status(f);
+}
+
+/* The value as text, owned by the caller; NULL when out of memory. */
+static char *print_to_text(const Setting *setting, const Settings *s)
+{
+        char *text = NULL;
+        size_t size;
+        FILE *f;
+
+        f = open_memstream(&text, &size);
+        if (!f)
+                return NULL;
+        setting_print(setting, s, f);
+        if (fclose(f) != 0) {
+                free(text);
+                return NULL;
+        }
+        return text;
+}
+
+/* 1, 0 or -ENOMEM. */
+static int differs(const Setting *setting, const Settings *a, const Settings *b)
+{
+        _cleanup_free_ char *x = print_to_text(setting, a), *y = print_to_text(setting, b);
+
+        return !x || !y ? -ENOMEM : !streq(x, y);
+}
+
+int settings_needs_restart(const Settings *old, const Settings *new, char **ret)
+{
+        _cleanup_free_ char *names = NULL;
+        int r;
+
+        FOREACH_ARRAY(i, settings_table, settings_table_size) {
+                char *longer;
+
+                if (i->reloadable)
+                        continue;
+                r = differs(i, old, new);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        continue;
+                if (asprintf(&longer, "%s%s[%s] %s", names ?: "", names ? ", " : "", i->section, i->key) < 0)
+                        return -ENOMEM;
+                free(names);
+                names = longer;
+        }
+        *ret = TAKE_PTR(names);
+        return 0;
+}

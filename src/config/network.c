@@ -1,0 +1,90 @@
+/*
+ * Networks are compared bit by bit, each family for itself. Bits behind the prefix have to be
+ * zero: 10.1.2.3/8 is more likely a slip of the pen than a way to write 10.0.0.0/8.
+ */
+
+#include "config/network.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+
+#include "basic/parse.h"
+
+static unsigned family_bits(int family)
+{
+        return family == AF_INET ? 32 : family == AF_INET6 ? 128 : 0;
+}
+
+/* Whether the first `bits` bits are the same. */
+static bool same_prefix(const uint8_t *a, const uint8_t *b, unsigned bits)
+{
+        unsigned whole = bits / 8, rest = bits % 8;
+        uint8_t mask = (uint8_t)(0xff << (8 - rest));
+
+        if (memcmp(a, b, whole) != 0)
+                return false;
+        return rest == 0 || ((a[whole] ^ b[whole]) & mask) == 0;
+}
+
+static bool has_host_bits(const Network *n)
+{
+        for (unsigned i = n->prefix; i < family_bits(n->family); i++)
+                if (n->address[i / 8] & (0x80 >> (i % 8)))
+                        return true;
+        return false;
+}
+
+int network_parse(const char *text, Network *ret)
+{
+        char address[INET6_ADDRSTRLEN];
+        const char *slash = strchr(text, '/');
+        size_t size = slash ? (size_t)(slash - text) : strlen(text);
+        Network n = {};
+        uint64_t prefix;
+
+        if (streq(text, "unix")) {
+                *ret = (Network){ .family = AF_UNIX };
+                return 0;
+        }
+        if (size >= sizeof(address))
+                return -EINVAL;
+        memcpy(address, text, size);
+        address[size] = 0;
+
+        if (inet_pton(AF_INET, address, n.address) == 1)
+                n.family = AF_INET;
+        else if (inet_pton(AF_INET6, address, n.address) == 1)
+                n.family = AF_INET6;
+        else
+                return -EINVAL;
+
+        prefix = family_bits(n.family);
+        if (slash && parse_u64(slash + 1, 0, prefix, &prefix) < 0)
+                return -EINVAL;
+        n.prefix = (unsigned)prefix;
+        if (has_host_bits(&n))
+                return -EINVAL;
+
+        *ret = n;
+        return 0;
+}
+
+bool network_contains(const Network *n, int family, const uint8_t *bytes)
+{
+        if (n->family != family)
+                return false;
+        return family == AF_UNIX || same_prefix(n->address, bytes, n->prefix);
+}
+
+const char *network_format(const Network *n, char buf[static NETWORK_TEXT_SIZE])
+{
+        char address[INET6_ADDRSTRLEN];
+
+        if (n->family == AF_UNIX || !inet_ntop(n->family, n->address, address, sizeof(address)))
+                snprintf(buf, NETWORK_TEXT_SIZE, "unix");
+        else if (n->prefix == family_bits(n->family))
+                snprintf(buf, NETWORK_TEXT_SIZE, "%s", address);
+        else
+                snprintf(buf, NETWORK_TEXT_SIZE, "%s/%u", address, n->prefix);
+        return buf;
+}

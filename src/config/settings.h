@@ -1,0 +1,66 @@
+#pragma once
+
+/* The settings: every one of them, from one table. */
+
+#include <netinet/in.h>
+#include <stdio.h>
+
+#include "basic/macros.h"
+
+#define SETTINGS_LISTEN_MAX   8U
+#define SETTINGS_NETWORKS_MAX 32U
+
+/* A network, or every Unix socket. */
+typedef struct Network {
+        int family;          /* AF_INET, AF_INET6, AF_UNIX */
+        uint8_t address[16]; /* the first 4 bytes for AF_INET */
+        unsigned prefix;     /* bits */
+} Network;
+
+typedef struct Settings {
+        struct {
+                char *listen[SETTINGS_LISTEN_MAX]; /* owned; NULL-terminated unless full */
+                char *path;
+                char *auth_keys_file; /* NULL: not set */
+                uint64_t max_body, max_bodies;
+                uint64_t max_connections;
+                uint64_t header_timeout, body_timeout, idle_timeout; /* microseconds */
+                Network trusted_proxies[SETTINGS_NETWORKS_MAX];
+                size_t n_trusted_proxies;
+                uint64_t invalid_status; /* 422 or 200 */
+                bool strict;
+        } callback;
+        struct {
+                char *socket;
+        } query, control;
+        struct {
+                char *path;
+                uint64_t keep_deliveries; /* microseconds; UINT64_MAX: forever */
+                uint64_t min_free;
+        } store;
+} Settings;
+
+/* Frees what is in it. */
+void settings_done(Settings *s);
+
+/* A list of "section.key=value" from the command line, in order. */
+typedef struct SettingsOverrides {
+        const char **items; /* owned array of borrowed texts */
+        size_t n;
+} SettingsOverrides;
+
+/* Defaults, then `path` (NULL: /etc/scale/scale.conf, which may be absent), then PATH.d/ *.conf in order of
+ * their names, then the overrides. On failure *ret_error (owned by the caller) says file, line, what was
+ * wrong and what would be right; -EINVAL for a mistake in the settings, else the error of reading. *ret is
+ * untouched then. */
+int settings_load(const char *path, const SettingsOverrides *overrides, Settings *ret, char **ret_error);
+
+/* The settings as a configuration file. They hold no secrets. */
+int settings_dump(const Settings *s, FILE *f);
+
+/* Writes the commented defaults that conf/scale.conf holds, made from the table: a test compares the two. */
+int settings_dump_defaults(FILE *f);
+
+/* Names of settings that differ between the two and only take effect at the next start, separated by ", "
+ * (owned by the caller); NULL when there are none. -ENOMEM or 0. */
+int settings_needs_restart(const Settings *old, const Settings *new, char **ret);

@@ -1,0 +1,46 @@
+#pragma once
+
+/* The table of settings, and what each kind of value can do. */
+
+#include <stdio.h>
+
+#include "config/settings.h"
+
+typedef enum SettingKind {
+        SETTING_FILE,     /* char *: an absolute path; empty: not set */
+        SETTING_URL_PATH, /* char *: the path of a URL */
+        SETTING_LISTEN,   /* char *[SETTINGS_LISTEN_MAX] */
+        SETTING_NETWORKS, /* Network[SETTINGS_NETWORKS_MAX], and their number behind them */
+        SETTING_SIZE,     /* uint64_t, bytes */
+        SETTING_DURATION, /* uint64_t, microseconds */
+        SETTING_AGE,      /* the same, or "forever" */
+        SETTING_NUMBER,   /* uint64_t */
+        SETTING_STATUS,   /* uint64_t: 422 or 200 */
+        SETTING_BOOLEAN,  /* bool */
+        _SETTING_KIND_MAX,
+} SettingKind;
+
+typedef struct Setting {
+        const char *section, *key;
+        SettingKind kind;
+        size_t offset; /* in Settings */
+        const char *default_value;
+        uint64_t min, max; /* of numbers, in the unit that is kept */
+        bool reloadable;
+        const char *text; /* for the file of defaults: what it is, in a sentence or two */
+} Setting;
+
+extern const Setting settings_table[];
+extern const size_t settings_table_size;
+
+/* Sections that other programs of the package read from the same file. */
+extern const char *const settings_foreign_sections[];
+
+/* Sets the value. 0; -ENOMEM; -EINVAL, and what would be right in *ret_wanted (a static text). */
+int setting_apply(const Setting *setting, const char *value, Settings *s, const char **ret_wanted);
+
+/* Writes the value as setting_apply() takes it. */
+void setting_print(const Setting *setting, const Settings *s, FILE *f);
+
+/* Frees what the value owns. */
+void setting_done(const Setting *setting, Settings *s);

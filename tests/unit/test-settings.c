@@ -1,0 +1,273 @@
+/* Settings: what is read, what is refused and in which words. */
+
+#include "test.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/settings.h"
+
+static char dir[] = "/tmp/test-settings-XXXXXX", path[64], drop_in_dir[80], drop_in[96];
+
+static int set_up(_unused_ void **state)
+{
+        if (!mkdtemp(dir))
+                return -1;
+        snprintf(path, sizeof(path), "%s/scale.conf", dir);
+        snprintf(drop_in_dir, sizeof(drop_in_dir), "%s.d", path);
+        snprintf(drop_in, sizeof(drop_in), "%s/10-x.conf", drop_in_dir);
+        return 0;
+}
+
+static int tear_down(_unused_ void **state)
+{
+        (void)unlink(path);
+        return rmdir(dir);
+}
+
+static void write_file(const char *name, const char *text)
+{
+        FILE *f = fopen(name, "we");
+
+        assert_non_null(f);
+        fputs(text, f);
+        fclose(f);
+}
+
+static void test_defaults(_unused_ void **state)
+{
+        Settings s;
+        char *error;
+
+        write_file(path, "");
+        assert_int_equal(settings_load(path, NULL, &s, &error), 0);
+        assert_string_equal(s.callback.listen[0], "127.0.0.1:8090");
+        assert_null(s.callback.listen[1]);
+        assert_string_equal(s.callback.path, "/callback");
+        assert_null(s.callback.auth_keys_file);
+        assert_int_equal(s.callback.max_body, 8 * 1024 * 1024);
+        assert_int_equal(s.callback.max_bodies, 64 * 1024 * 1024);
+        assert_int_equal(s.callback.max_connections, 1024);
+        assert_int_equal(s.callback.header_timeout, 10000000);
+        assert_int_equal(s.callback.body_timeout, 30000000);
+        assert_int_equal(s.callback.idle_timeout, 60000000);
+        assert_int_equal(s.callback.invalid_status, 422);
+        assert_false(s.callback.strict);
+        assert_int_equal(s.callback.n_trusted_proxies, 0);
+        assert_string_equal(s.query.socket, "/run/scale-callbackd/query.sock");
+        assert_string_equal(s.control.socket, "/run/scale-callbackd/control.sock");
+        assert_true(s.store.keep_deliveries == UINT64_MAX);
+        assert_int_equal(s.store.min_free, 64 * 1024 * 1024);
+        settings_done(&s);
+}
+
+static void test_file_drop_in_and_override(_unused_ void **state)
+{
+        const char *items[] = { "callback.max_body=3M", "store.keep_deliveries=90d" };
+        const SettingsOverrides overrides = { items, ELEMENTSOF(items) };
+        Settings s;
+        char *error;
+
+        write_file(path, "# a comment\n[callback]\nlisten = [::1]:80 unix:/run/x\nmax_body = 1M ; and "
+                         "another\n"
+                         "strict = yes\ntrusted_proxies = 10.0.0.0/8 unix\n[submit]\nlive_per_day = 5\n");
+        assert_int_equal(mkdir(drop_in_dir, 0700), 0);
+        write_file(drop_in, "[callback]\nmax_body = 2M\npath = /hook\n");
+        assert_int_equal(settings_load(path, &overrides, &s, &error), 0);
+        unlink(drop_in);
+        rmdir(drop_in_dir);
+
+        assert_string_equal(s.callback.listen[0], "[::1]:80");
+        assert_string_equal(s.callback.listen[1], "unix:/run/x");
+        assert_null(s.callback.listen[2]);
+        assert_int_equal(s.callback.max_body, 3 * 1024 * 1024);
+        assert_string_equal(s.callback.path, "/hook");
+        assert_true(s.callback.strict);
+        assert_int_equal(s.callback.n_trusted_proxies, 2);
+        assert_true(s.store.keep_deliveries == UINT64_C(90) * 24 * 3600 * 1000000);
+        settings_done(&s);
+}
+
+static void test_mistakes(_unused_ void **state)
+{
+        static const struct {
+                const char *text, *says;
+        } cases[] = {
+                { "[callback]\nmax_bdy = 1M\n",
+                                "line 2: there is no setting max_bdy in [callback]; is max_body meant?" },
+                { "[callback]\n\nfoo = 1\n", "line 3: there is no setting foo in [callback]" },
+                { "[calback]\nstrict = 1\n", "line 2: there is no section [calback]; wanted is one of "
+                                             "[callback], [query], [control], "
+                                             "[store]" },
+                { "strict = 1\n", "line 1: strict stands in no section; one as [callback] is wanted above "
+                                  "it" },
+                { "[callback]\nstrict = perhaps\n",
+                                "line 2: [callback] strict = perhaps can't be read: wanted is yes or no" },
+                { "[callback]\nmax_body = 8MB\n", "line 2: [callback] max_body = 8MB can't be read: wanted "
+                                                  "is a size as 512K, 8M or 1G" },
+                { "[callback]\nmax_body = 1\n", "line 2: [callback] max_body = 1 is out of range: wanted is "
+                                                "at least 1K and at most 1G" },
+                { "[callback]\nheader_timeout = 10\n", "line 2: [callback] header_timeout = 10 can't be "
+                                                       "read: wanted is a duration as 500ms, 30s, "
+                                                       "5m, 2h or 90d" },
+                { "[callback]\nmax_connections = 0\n", "line 2: [callback] max_connections = 0 is out of "
+                                                       "range: wanted is at least 1 and at most "
+                                                       "100000" },
+                { "[callback]\ninvalid_status = 500\n", "line 2: [callback] invalid_status = 500 can't be "
+                                                        "read: wanted is 422 or 200" },
+                { "[callback]\nlisten = localhost:80\n",
+                                "line 2: [callback] listen = localhost:80 can't be read: wanted is one to "
+                                "eight of "
+                                "ADDRESS:PORT, [ADDRESS]:PORT and unix:/PATH, with spaces between them" },
+                { "[callback]\npath = callback\n",
+                                "line 2: [callback] path = callback can't be read: wanted is a path as "
+                                "/callback, of "
+                                "letters, digits and /._~-, without a slash at its end, and not /healthz" },
+                { "[callback]\ntrusted_proxies = 10.1.0.0/8\n",
+                                "line 2: [callback] trusted_proxies = 10.1.0.0/8 can't be read: wanted is "
+                                "up to 32 of "
+                                "NETWORK/BITS without bits behind the prefix, ADDRESS and unix, with spaces "
+                                "between them" },
+                { "[store]\npath = scale.db\n", "line 2: [store] path = scale.db can't be read: wanted is "
+                                                "an absolute path" },
+                { "[callback]\nstrict = no\nstrict = no\n",
+                                "line 3: [callback] strict stands in this file already" },
+                { "[callback]\nstrict\n",
+                                "line 2: neither a [section] nor a setting: wanted is key = value" },
+        };
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                _cleanup_free_ char *error = NULL, *expected = NULL;
+                Settings s;
+
+                write_file(path, c->text);
+                assert_int_equal(settings_load(path, NULL, &s, &error), -EINVAL);
+                assert_true(asprintf(&expected, "%s, %s", path, c->says) > 0);
+                assert_string_equal(error, expected);
+        }
+}
+
+static void test_a_line_too_long_is_refused_not_split(_unused_ void **state)
+{
+        char text[2000] = "[store]\npath = /";
+        _cleanup_free_ char *error = NULL;
+        Settings s;
+
+        memset(text + strlen(text), 'x', 1900);
+        write_file(path, text);
+        assert_int_equal(settings_load(path, NULL, &s, &error), -EINVAL);
+        assert_non_null(strstr(error, "line 2: longer than"));
+}
+
+static void test_overrides(_unused_ void **state)
+{
+        static const struct {
+                const char *text, *says;
+        } cases[] = {
+                { "callback.strict", "-o callback.strict: wanted is -o section.key=value" },
+                { "strict=1", "-o strict=1: wanted is -o section.key=value" },
+                { "callback.nope=1", "-o callback.nope=1: there is no setting nope in [callback]" },
+                { "callback.max_body=128M",
+                                "[callback] max_body is larger than max_bodies, the memory for all bodies "
+                                "together" },
+        };
+
+        write_file(path, "");
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                const char *items[] = { c->text };
+                const SettingsOverrides overrides = { items, 1 };
+                _cleanup_free_ char *error = NULL;
+                Settings s;
+
+                assert_int_equal(settings_load(path, &overrides, &s, &error), -EINVAL);
+                assert_string_equal(error, c->says);
+        }
+}
+
+static void test_missing_file(_unused_ void **state)
+{
+        _cleanup_free_ char *error = NULL;
+        Settings s;
+
+        assert_int_equal(settings_load("/nonexistent/scale.conf", NULL, &s, &error), -ENOENT);
+        assert_string_equal(error, "/nonexistent/scale.conf can't be read: No such file or directory");
+}
+
+/* What is dumped can be read, and says the same. */
+static void test_dump_there_and_back(_unused_ void **state)
+{
+        const char *items[] = { "callback.listen=127.0.0.1:0 unix:/run/y",
+                "callback.trusted_proxies=2001:db8::/32 192.0.2.1", "store.keep_deliveries=36h",
+                "callback.body_timeout=1500ms", "store.min_free=0" };
+        const SettingsOverrides overrides = { items, ELEMENTSOF(items) };
+        char *error, *restart = NULL;
+        Settings a, b;
+        FILE *f;
+
+        write_file(path, "");
+        assert_int_equal(settings_load(path, &overrides, &a, &error), 0);
+        f = fopen(path, "we");
+        assert_int_equal(settings_dump(&a, f), 0);
+        fclose(f);
+        assert_int_equal(settings_load(path, NULL, &b, &error), 0);
+        assert_int_equal(settings_needs_restart(&a, &b, &restart), 0);
+        assert_null(restart);
+        assert_int_equal(b.callback.n_trusted_proxies, 2);
+        assert_true(b.store.keep_deliveries == UINT64_C(36) * 3600 * 1000000);
+        assert_int_equal(b.callback.body_timeout, 1500000);
+        assert_int_equal(b.store.min_free, 0);
+        settings_done(&a);
+        settings_done(&b);
+}
+
+static void test_what_needs_a_restart(_unused_ void **state)
+{
+        const char *items[] = { "callback.listen=127.0.0.1:1", "store.path=/x", "callback.strict=yes" };
+        const SettingsOverrides overrides = { items, ELEMENTSOF(items) };
+        _cleanup_free_ char *restart = NULL;
+        Settings a, b;
+        char *error;
+
+        write_file(path, "");
+        assert_int_equal(settings_load(path, NULL, &a, &error), 0);
+        assert_int_equal(settings_load(path, &overrides, &b, &error), 0);
+        assert_int_equal(settings_needs_restart(&a, &b, &restart), 0);
+        assert_string_equal(restart, "[callback] listen, [store] path");
+        settings_done(&a);
+        settings_done(&b);
+}
+
+static void test_the_installed_file_is_the_defaults(_unused_ void **state)
+{
+        const char *conf = getenv("CONF_FILE");
+        static char expected[65536], got[65536];
+        FILE *f;
+
+        assert_non_null(conf);
+        f = fmemopen(expected, sizeof(expected), "w");
+        assert_int_equal(settings_dump_defaults(f), 0);
+        fclose(f);
+        f = fopen(conf, "re");
+        assert_non_null(f);
+        got[fread(got, 1, sizeof(got) - 1, f)] = 0;
+        fclose(f);
+        assert_string_equal(got, expected);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_defaults),
+                cmocka_unit_test(test_file_drop_in_and_override),
+                cmocka_unit_test(test_mistakes),
+                cmocka_unit_test(test_a_line_too_long_is_refused_not_split),
+                cmocka_unit_test(test_overrides),
+                cmocka_unit_test(test_missing_file),
+                cmocka_unit_test(test_dump_there_and_back),
+                cmocka_unit_test(test_what_needs_a_restart),
+                cmocka_unit_test(test_the_installed_file_is_the_defaults),
+        };
+
+        return cmocka_run_group_tests(tests, set_up, tear_down);
+}
