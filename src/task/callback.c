@@ -1,0 +1,345 @@
+/*
+ * From bytes to what they say. Two questions are kept apart: whether the body is JSON of the kind that can
+ * be talked about (400), and whether what it says fits the task (422). What can be read is read in either
+ * case, so that a body in the quarantine still says which task it was about.
+ *
+ * Everything that walks a value recurses, so depth is bounded before anything is parsed, by a scan that
+ * needs no stack.
+ */
+
+#include "task/callback.h"
+
+#include "basic/time-util.h"
+#include "task/check.h"
+#include "task/path.h"
+#include "task/value.h"
+
+/* Parsing. */
+
+static int refuse(Callback *c, const char *format, ...) _printf_(2, 3);
+
+static int refuse(Callback *c, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        problems_addv(&c->problems, SEVERITY_ERROR, "", format, ap);
+        va_end(ap);
+        return CALLBACK_NOT_JSON;
+}
+
+/* How deep brackets nest outside of texts. What is no JSON may give any number: the parser refuses it then.
+ */
+static unsigned measure_depth(const char *p, size_t size)
+{
+        unsigned depth = 0, deepest = 0;
+        bool in_text = false;
+
+        for (size_t i = 0; i < size; i++) {
+                if (in_text) {
+                        if (p[i] == '\\')
+                                i++;
+                        else if (p[i] == '"')
+                                in_text = false;
+                        continue;
+                }
+                if (p[i] == '"')
+                        in_text = true;
+                else if (p[i] == '{' || p[i] == '[') {
+                        depth++;
+                        deepest = MAX(deepest, depth);
+                } else if ((p[i] == '}' || p[i] == ']') && depth > 0)
+                        depth--;
+        }
+        return deepest;
+}
+
+static int parse_json(Callback *c, const void *body, size_t size)
+{
+        json_error_t error;
+
+        if (size == 0)
+                return refuse(c, "the body is empty: wanted is a JSON object");
+        if (measure_depth(body, size) > CALLBACK_DEPTH_MAX)
+                return refuse(c, "objects and lists are nested more than %u deep", CALLBACK_DEPTH_MAX);
+
+        c->root = json_loadb(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+        if (!c->root) {
+                if (json_error_code(&error) == json_error_out_of_memory)
+                        return -ENOMEM;
+                return refuse(c, "not JSON, line %d, column %d: %s", error.line, error.column, error.text);
+        }
+        if (!json_is_object(c->root)) {
+                json_decref(c->root);
+                c->root = NULL;
+                return refuse(c, "wanted is a JSON object, this is a list");
+        }
+        return 0;
+}
+
+/* A text that can stand in a log, a path and a column; NULL when it can't. */
+static const char *plain_text(const json_t *value, size_t max)
+{
+        const char *text = json_string_value(value);
+        size_t n = json_string_length(value);
+
+        if (!text || n == 0 || n > max)
+                return NULL;
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+                        return NULL;
+        return text;
+}
+
+static int64_t time_of(const json_t *value)
+{
+        const char *text = json_string_value(value);
+        int64_t t;
+
+        return text && time_parse(text, &t) >= 0 ? t : TIME_NONE;
+}
+
+/* Ids begin with eight hex digits that are the second at which the task was created. */
+static int64_t time_of_id(const char *id)
+{
+        char digits[9] = "";
+
+        if (!id || strlen(id) != 24 || strspn(id, "0123456789abcdef") != 24)
+                return TIME_NONE;
+        memcpy(digits, id, 8);
+        return (int64_t)strtoul(digits, NULL, 16) * 1000000;
+}
+
+static void read_task(Callback *c, const json_t *task)
+{
+        const char *status = json_string_value(member_get(task, "status"));
+
+        c->task = task;
+        c->type = plain_text(member_get(task, "type"), CALLBACK_TYPE_MAX);
+        c->is_test = json_is_true(member_get(task, "is_test"));
+        c->created_at = time_of(member_get(task, "created_at"));
+        c->completed_at = time_of(member_get(task, "completed_at"));
+        if (status && (int)task_status_from_string(status) >= 0)
+                c->status = task_status_from_string(status);
+}
+
+/* Both forms: bare, and as a response in a full envelope. */
+static const json_t *failed_attachments(const Callback *c)
+{
+        const json_t *response = member_get(c->root, "response");
+
+        if (member_get(response, "error") && member_get(response, "attachments"))
+                return member_get(response, "attachments");
+        if (!response && member_get(c->root, "error"))
+                return member_get(c->root, "attachments");
+        return NULL;
+}
+
+static void read_envelope(Callback *c)
+{
+        const json_t *task = member_get(c->root, "task");
+
+        c->status = TASK_COMPLETED;
+        c->created_at = c->completed_at = TIME_NONE;
+        c->task_id = plain_text(member_get(c->root, "task_id"), CALLBACK_ID_MAX);
+        if (json_is_object(task))
+                read_task(c, task);
+        if (json_is_object(member_get(c->root, "response")))
+                c->response = member_get(c->root, "response");
+        if (c->created_at == TIME_NONE)
+                c->created_at = time_of_id(c->task_id);
+
+        c->attachments = failed_attachments(c);
+        if (c->attachments || (c->status == TASK_ERROR && c->response)) {
+                c->kind = CALLBACK_ATTACHMENT_FAILURE;
+                c->status = TASK_ERROR;
+        }
+}
+
+int callback_parse(const void *body, size_t size, Callback **ret)
+{
+        _cleanup_(callback_freep) Callback *c = NULL;
+        int r;
+
+        c = calloc(1, sizeof(Callback));
+        if (!c)
+                return -ENOMEM;
+
+        r = parse_json(c, body, size);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                read_envelope(c);
+        else
+                c->created_at = c->completed_at = TIME_NONE;
+
+        *ret = TAKE_PTR(c);
+        return r;
+}
+
+Callback *callback_free(Callback *c)
+{
+        if (!c)
+                return NULL;
+
+        problems_done(&c->problems);
+        json_decref(c->root);
+        free(c);
+        return NULL;
+}
+
+bool callback_needs_stored_task(const Callback *c)
+{
+        return c->root && c->task_id && c->response && !member_get(c->root, "task");
+}
+
+/* Checking. */
+
+static void problem(Callback *c, Severity severity, const char *path, const char *format, ...)
+                _printf_(4, 5);
+
+static void problem(Callback *c, Severity severity, const char *path, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        problems_addv(&c->problems, severity, path, format, ap);
+        va_end(ap);
+}
+
+static void check_id(Callback *c)
+{
+        const json_t *id = member_get(c->root, "task_id");
+
+        if (!id)
+                problem(c, SEVERITY_ERROR, "task_id", "is missing: the id of the task");
+        else if (!c->task_id)
+                problem(c, SEVERITY_ERROR, "task_id",
+                                "wanted is a text of up to %u bytes without control characters, that is not "
+                                "empty",
+                                CALLBACK_ID_MAX);
+}
+
+/* The task's own account of itself, where the body has one. */
+static void check_task(Callback *c)
+{
+        const json_t *type = member_get(c->task, "type"), *id = member_get(c->task, "task_id");
+        const json_t *response = member_get(c->task, "response"),
+                     *completed = member_get(c->task, "completed_at");
+        const json_t *status = member_get(c->task, "status");
+
+        if (!c->type)
+                problem(c, SEVERITY_ERROR, "task.type",
+                                type ? "wanted is a text of up to %u bytes"
+                                     : "is missing: the type of the task, up to %u bytes",
+                                CALLBACK_TYPE_MAX);
+        if (c->task_id && (!id || !json_equal(id, member_get(c->root, "task_id"))))
+                problem(c, SEVERITY_ERROR, "task.task_id", "is not the same as task_id");
+        if (response && c->response && !value_equal(response, c->response))
+                problem(c, SEVERITY_ERROR, "task.response", "is not the same as response");
+        if (completed && c->completed_at == TIME_NONE)
+                problem(c, SEVERITY_WARNING, "task.completed_at", "can't be read as a time in ISO 8601");
+        if (status && (int)task_status_from_string(json_string_value(status)) < 0)
+                problem(c, SEVERITY_WARNING, "task.status",
+                                "wanted is one of pending, completed, canceled, error");
+}
+
+/* Where the rules of this callback's task come from. False: there is nothing to go by. */
+static bool find_task(Callback *c, const json_t *stored)
+{
+        const json_t *task = member_get(c->root, "task");
+
+        if (task && !json_is_object(task)) {
+                problem(c, SEVERITY_ERROR, "task", "wanted is an object: the task");
+                return false;
+        }
+        if (task) {
+                check_task(c);
+                return true;
+        }
+        if (!stored) {
+                problem(c, SEVERITY_ERROR, "task", "is missing, and no task of this id is stored");
+                return false;
+        }
+        read_task(c, stored);
+        c->status = TASK_COMPLETED;
+        c->completed_at = TIME_NONE; /* that of the response before */
+        return true;
+}
+
+static void check_response(Callback *c)
+{
+        const TaskType *type = c->type ? task_type_find(c->type) : NULL;
+        const json_t *params = member_get(c->task, "params");
+
+        if (!c->response) {
+                problem(c, SEVERITY_ERROR, "response",
+                                member_get(c->root, "response") ? "wanted is an object" : "is missing");
+                return;
+        }
+        if (!type) {
+                c->unchecked = c->type;
+                return;
+        }
+        if (!json_is_object(params))
+                params = NULL;
+        fields_check(type->response, c->response, "response", params, &c->problems);
+        type->check_response(params, c->response, &c->problems);
+}
+
+static const Field failed_attachment[] = {
+        { "url", FIELD_STRING, FIELD_REQUIRED | FIELD_NOT_EMPTY, .describe = "the attachment's URL" },
+        { "statusCode", FIELD_INTEGER, FIELD_LENIENT | FIELD_AS_TEXT,
+                        .describe = "what came instead of it" },
+        {},
+};
+
+static const Field failure[] = {
+        { "error", FIELD_STRING, FIELD_REQUIRED | FIELD_NOT_EMPTY, .describe = "what went wrong" },
+        { "attachments", FIELD_OBJECTS, .members = failed_attachment,
+                        .describe = "those that could not be fetched" },
+        {},
+};
+
+static void check_failure(Callback *c)
+{
+        bool bare = !member_get(c->root, "response");
+
+        if (bare)
+                fields_check(failure, c->root, "", NULL, &c->problems);
+        else
+                fields_check(failure, c->response ?: c->root, "response", NULL, &c->problems);
+
+        if (!bare || member_get(c->root, "task_id"))
+                check_id(c);
+        if (c->task)
+                check_task(c);
+}
+
+int callback_check(Callback *c, const json_t *stored, bool strict)
+{
+        const json_t *said;
+
+        assert(c->root);
+
+        if (c->kind == CALLBACK_ATTACHMENT_FAILURE)
+                check_failure(c);
+        else {
+                check_id(c);
+                if (find_task(c, stored))
+                        check_response(c);
+                else if (!c->response)
+                        check_response(c);
+        }
+        if (strict)
+                problems_escalate(&c->problems);
+        if (c->problems.failed)
+                return -ENOMEM;
+        if (c->problems.n_errors > 0)
+                return CALLBACK_INVALID;
+
+        if (c->status == TASK_PENDING)
+                c->status = TASK_COMPLETED; /* it has a response */
+        said = c->response ?: c->root;
+        return json_digest(said, c->digest);
+}

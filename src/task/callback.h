@@ -1,0 +1,70 @@
+#pragma once
+
+/* A callback: from the bytes of a body to what they say, with everything that is wrong with them. */
+
+#include <jansson.h>
+
+#include "basic/macros.h"
+#include "task/problem.h"
+#include "task/type.h"
+
+#define CALLBACK_DEPTH_MAX   64U  /* arrays and objects within each other */
+#define CALLBACK_ID_MAX      128U /* bytes of a task_id */
+#define CALLBACK_TYPE_MAX    64U  /* bytes of a type's name */
+#define CALLBACK_DIGEST_SIZE 16U
+
+/* Outcomes that the caller must handle: positive, where negative is an errno. */
+enum {
+        CALLBACK_NOT_JSON = 1, /* 400: not UTF-8, not JSON, not one object, duplicate keys, too deep */
+        CALLBACK_INVALID = 2,  /* 422: an envelope or a response that breaks the rules */
+};
+
+typedef enum CallbackKind {
+        CALLBACK_RESPONSE,           /* a task's result */
+        CALLBACK_ATTACHMENT_FAILURE, /* Scale could not fetch an attachment: either form */
+        _CALLBACK_KIND_MAX,
+} CallbackKind;
+
+typedef struct Callback {
+        json_t *root; /* owned; NULL when the body was not JSON */
+        CallbackKind kind;
+        bool unchecked; /* a type without rules here: only the envelope was checked */
+
+        /* Borrowed from root (or from the stored task, see callback_check()), NULL where absent. */
+        const char *task_id;
+        const char *type;
+        const json_t *task;
+        const json_t *response;
+        const json_t *attachments; /* of a failed attachment: [{"url", "statusCode"}], in either form */
+
+        TaskStatus status; /* task.status where it is one; else completed, or error for a failed attachment
+                            */
+        bool is_test;
+        int64_t created_at; /* task.created_at; else the time in the id's first 8 hex digits; else TIME_NONE
+                             */
+        int64_t completed_at;                 /* TIME_NONE where absent */
+        uint8_t digest[CALLBACK_DIGEST_SIZE]; /* of `response` as a JSON value: equal exactly for equal
+                                                 values */
+
+        Problems problems;
+} Callback;
+
+/* Parses a body. Always sets *ret (to be freed with callback_free()) unless it fails: for CALLBACK_NOT_JSON
+ * the problems say why and everything else is empty. What can be read of a broken envelope is read, so that
+ * a quarantined body still knows which task it named. 0, CALLBACK_NOT_JSON, -ENOMEM. */
+int callback_parse(const void *body, size_t size, Callback **ret);
+
+/* True when the body had no `task` and its rules need the stored one: see callback_check(). */
+bool callback_needs_stored_task(const Callback *c);
+
+/* Holds the callback against envelope and rules. `stored` is the task as stored here, borrowed for as long
+ * as `c` lives, looked at when the body has no `task`; NULL when there is none. With `strict` every warning
+ * is an error. 0 (perhaps with warnings), CALLBACK_INVALID, -ENOMEM. */
+int callback_check(Callback *c, const json_t *stored, bool strict);
+
+Callback *callback_free(Callback *c);
+DEFINE_CLEANUP(Callback *, callback_free)
+
+/* A digest of a JSON value that doesn't depend on the order of members nor on how a number is written
+ * (1, 1.0 and 1e0 are one value). 0, -ENOMEM. */
+int json_digest(const json_t *value, uint8_t ret[static CALLBACK_DIGEST_SIZE]) _warn_unused_;

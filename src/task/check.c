@@ -1,0 +1,390 @@
+/*
+ * The walker. Each row of a table says what one member must be; each kind of value has one function that
+ * looks at it. Clients write numbers and booleans as texts, and null for what is absent, so that much is
+ * accepted where the table allows it, and nothing more is guessed.
+ */
+
+#include "task/check.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "basic/time-util.h"
+#include "task/path.h"
+
+/* What a look at one value needs. */
+typedef struct Look {
+        const Field *field;
+        const json_t *value;
+        const json_t *params;
+        const json_t *siblings; /* the object that the value is a member of */
+        const Path *at;
+        Problems *problems;
+} Look;
+
+static Severity severity_of(const Field *f)
+{
+        return f->flags & FIELD_LENIENT ? SEVERITY_WARNING : SEVERITY_ERROR;
+}
+
+static void wrong(const Look *l, const char *wanted)
+{
+        char quote[PROBLEM_QUOTE_SIZE];
+
+        path_problem(l->problems, severity_of(l->field), l->at, NULL, "wanted is %s, this is %s", wanted,
+                        problem_quote(l->value, quote));
+}
+
+json_t *member_get(const json_t *object, const char *name)
+{
+        json_t *value = json_object_get(object, name);
+
+        return json_is_null(value) ? NULL : value;
+}
+
+/* Numbers and booleans, also as texts. */
+
+static bool number_of(const json_t *value, bool as_text, double *ret)
+{
+        const char *text = json_string_value(value);
+        char *end;
+
+        if (json_is_number(value)) {
+                *ret = json_number_value(value);
+                return true;
+        }
+        if (!as_text || !text || *text == 0 || strspn(text, "+-.0123456789eE") != strlen(text))
+                return false;
+        *ret = strtod(text, &end);
+        return *end == 0 && isfinite(*ret);
+}
+
+static bool boolean_of(const json_t *value, bool as_text, bool *ret)
+{
+        const char *text = json_string_value(value);
+
+        if (json_is_boolean(value)) {
+                *ret = json_is_true(value);
+                return true;
+        }
+        if (!as_text || !text || (!streq(text, "true") && !streq(text, "false")))
+                return false;
+        *ret = streq(text, "true");
+        return true;
+}
+
+bool task_param_is_true(const json_t *params, const char *name)
+{
+        bool b;
+
+        return boolean_of(member_get(params, name), true, &b) && b;
+}
+
+double task_param_number(const json_t *params, const char *name, double otherwise)
+{
+        double d;
+
+        return number_of(member_get(params, name), true, &d) ? d : otherwise;
+}
+
+static void look_range(const Look *l, double d)
+{
+        const Field *f = l->field;
+
+        if (f->has_min && d < f->min)
+                path_problem(l->problems, severity_of(f), l->at, NULL, "must be at least %g, this is %g",
+                                f->min, d);
+        if (f->above_min && d <= f->min)
+                path_problem(l->problems, severity_of(f), l->at, NULL, "must be more than %g, this is %g",
+                                f->min, d);
+        if (f->has_max && d > f->max)
+                path_problem(l->problems, severity_of(f), l->at, NULL, "must be at most %g, this is %g",
+                                f->max, d);
+}
+
+static void look_number(const Look *l)
+{
+        double d;
+
+        if (!number_of(l->value, l->field->flags & FIELD_AS_TEXT, &d)) {
+                wrong(l, "a number");
+                return;
+        }
+        look_range(l, d);
+}
+
+static void look_integer(const Look *l)
+{
+        double d;
+
+        if (!number_of(l->value, l->field->flags & FIELD_AS_TEXT, &d) || d < floor(d) || d > floor(d)) {
+                wrong(l, "a whole number");
+                return;
+        }
+        look_range(l, d);
+}
+
+static void look_boolean(const Look *l)
+{
+        bool b;
+
+        if (!boolean_of(l->value, l->field->flags & FIELD_AS_TEXT, &b))
+                wrong(l, "true or false");
+}
+
+/* Texts. */
+
+/* A list for people: "a", "b", "c". */
+static void list_values(const char *const *values, char *buf, size_t size)
+{
+        size_t n = 0;
+
+        for (; *values && n < size; values++)
+                n += (size_t)snprintf(buf + n, size - n, "%s%s", n > 0 ? ", " : "", *values);
+}
+
+static void look_values(const Look *l)
+{
+        char list[256];
+
+        for (const char *const *v = l->field->values; *v; v++)
+                if (streq(json_string_value(l->value), *v))
+                        return;
+        list_values(l->field->values, list, sizeof(list));
+        path_problem(l->problems, severity_of(l->field), l->at, NULL, "wanted is one of %s", list);
+}
+
+static void look_one_of_param(const Look *l)
+{
+        const char *param = l->field->one_of_param;
+        const json_t *allowed = member_get(l->params, param), *one;
+        char quote[PROBLEM_QUOTE_SIZE];
+        size_t i;
+
+        if (!json_is_array(allowed)) {
+                path_problem(l->problems, SEVERITY_WARNING, l->at, NULL,
+                                "can't be checked: the task has no list params.%s", param);
+                return;
+        }
+        json_array_foreach((json_t *)(uintptr_t)allowed, i, one)
+                if (json_equal(one, l->value))
+                        return;
+        path_problem(l->problems, severity_of(l->field), l->at, NULL, "%s is none of params.%s",
+                        problem_quote(l->value, quote), param);
+}
+
+static void look_string(const Look *l)
+{
+        if (!json_is_string(l->value)) {
+                wrong(l, "a text");
+                return;
+        }
+        if (l->field->flags & FIELD_NOT_EMPTY && json_string_length(l->value) == 0)
+                path_problem(l->problems, severity_of(l->field), l->at, NULL, "must not be empty");
+        if (l->field->values)
+                look_values(l);
+        if (l->field->one_of_param)
+                look_one_of_param(l);
+}
+
+static void look_name(const Look *l)
+{
+        const char *text = json_string_value(l->value);
+        size_t n = json_string_length(l->value);
+
+        if (!text || n == 0) {
+                wrong(l, "a text that is not empty");
+                return;
+        }
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
+                        wrong(l, "a text without control characters");
+                        return;
+                }
+        if (l->field->has_max && (double)n > l->field->max)
+                path_problem(l->problems, severity_of(l->field), l->at, NULL,
+                                "must not be longer than %g bytes", l->field->max);
+}
+
+static void look_time(const Look *l)
+{
+        const char *text = json_string_value(l->value);
+        int64_t t;
+
+        if (!text || time_parse(text, &t) < 0)
+                wrong(l, "a time in ISO 8601, as 2016-06-23T09:10:02.798Z");
+}
+
+static bool is_url(const json_t *value)
+{
+        const char *text = json_string_value(value);
+
+        return text && (strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0) &&
+               strlen(strstr(text, "//")) > 2;
+}
+
+static void look_url(const Look *l)
+{
+        if (!is_url(l->value))
+                wrong(l, "a URL with http:// or https://");
+}
+
+/* A URL, unless the attachment is a text itself. */
+static void look_attachment(const Look *l)
+{
+        const char *type = json_string_value(member_get(l->siblings, "attachment_type"));
+
+        if (!json_is_string(l->value) || json_string_length(l->value) == 0)
+                wrong(l, "an attachment as a URL or as text");
+        else if (type && !streq(type, "text") && !is_url(l->value))
+                wrong(l, "a URL with http:// or https://, because attachment_type is not text");
+}
+
+/* Containers. */
+
+static void look_size(const Look *l, size_t n)
+{
+        if (l->field->flags & FIELD_NOT_EMPTY && n == 0)
+                path_problem(l->problems, severity_of(l->field), l->at, NULL, "must not be empty");
+        if (l->field->has_max && (double)n > l->field->max)
+                path_problem(l->problems, severity_of(l->field), l->at, NULL,
+                                "must not have more than %g, these are %zu", l->field->max, n);
+}
+
+/* Looks at each element of an array as `look_at` does at one value. */
+static void look_each(const Look *l, const char *wanted, void (*look_at)(const Look *l))
+{
+        Look element = *l;
+        json_t *value;
+        size_t i;
+
+        if (!json_is_array(l->value)) {
+                wrong(l, wanted);
+                return;
+        }
+        look_size(l, json_array_size(l->value));
+        json_array_foreach((json_t *)(uintptr_t)l->value, i, value) {
+                const Path at = { .up = l->at, .index = i };
+
+                element.value = value;
+                element.at = &at;
+                look_at(&element);
+        }
+}
+
+static void look_text_element(const Look *l)
+{
+        if (!json_is_string(l->value))
+                wrong(l, "a text");
+        else if (l->field->one_of_param)
+                look_one_of_param(l);
+}
+
+static void look_texts(const Look *l)
+{
+        look_each(l, "a list of texts", look_text_element);
+}
+
+static void look_attachments(const Look *l)
+{
+        look_each(l, "a list of attachments", look_attachment);
+}
+
+static void check_rows(const Field *fields, const json_t *object, const Path *at, const json_t *params,
+                Problems *problems);
+
+static void look_object_element(const Look *l)
+{
+        if (!json_is_object(l->value))
+                wrong(l, "an object");
+        else
+                check_rows(l->field->members, l->value, l->at, l->params, l->problems);
+}
+
+static void look_objects(const Look *l)
+{
+        look_each(l, "a list of objects", look_object_element);
+}
+
+static void look_object(const Look *l)
+{
+        if (!json_is_object(l->value))
+                wrong(l, "an object");
+        else
+                look_size(l, json_object_size(l->value));
+}
+
+static void look_dictionary(const Look *l)
+{
+        const char *name;
+        json_t *value;
+
+        look_object(l);
+        json_object_foreach((json_t *)(uintptr_t)l->value, name, value)
+                if (!json_is_string(value))
+                        path_problem(l->problems, severity_of(l->field), l->at, name, "wanted is a text");
+}
+
+static void look_any(_unused_ const Look *l)
+{
+}
+
+static void (*const looks[_FIELD_KIND_MAX])(const Look *l) = {
+        [FIELD_STRING] = look_string,
+        [FIELD_NAME] = look_name,
+        [FIELD_TIME] = look_time,
+        [FIELD_TEXTS] = look_texts,
+        [FIELD_BOOLEAN] = look_boolean,
+        [FIELD_INTEGER] = look_integer,
+        [FIELD_NUMBER] = look_number,
+        [FIELD_OBJECT] = look_object,
+        [FIELD_DICTIONARY] = look_dictionary,
+        [FIELD_OBJECTS] = look_objects,
+        [FIELD_ATTACHMENT] = look_attachment,
+        [FIELD_ATTACHMENTS] = look_attachments,
+        [FIELD_URL] = look_url,
+        [FIELD_ANY] = look_any,
+};
+
+/* Clients send {} and [] for what they leave out. */
+static bool is_absent(const Field *f, const json_t *value)
+{
+        if (!value)
+                return true;
+        return f->flags & FIELD_IN_PARAMS && !(f->flags & FIELD_REQUIRED) &&
+               ((json_is_array(value) && json_array_size(value) == 0) ||
+                               (json_is_object(value) && json_object_size(value) == 0));
+}
+
+static void check_rows(const Field *fields, const json_t *object, const Path *at, const json_t *params,
+                Problems *problems)
+{
+        for (const Field *f = fields; f->name; f++) {
+                const Path path = { .up = at, .name = f->name };
+                const json_t *value = member_get(object, f->name);
+
+                if (is_absent(f, value)) {
+                        if (f->flags & FIELD_REQUIRED)
+                                path_problem(problems, severity_of(f), &path, NULL, "is missing: %s",
+                                                f->describe);
+                        continue;
+                }
+                looks[f->kind](&(Look){ f, value, params, object, &path, problems });
+        }
+}
+
+void fields_check(const Field *fields, const json_t *object, const char *path, const json_t *params,
+                Problems *problems)
+{
+        const Path at = { .name = path };
+
+        check_rows(fields, object, &at, params, problems);
+}
+
+void task_params_check(const TaskType *type, const json_t *params, Problems *problems)
+{
+        fields_check(task_common_params, params, "", params, problems);
+        fields_check(type->params, params, "", params, problems);
+        if (type->check_params)
+                type->check_params(params, problems);
+}

@@ -1,0 +1,112 @@
+/*
+ * The task as the API shows it. What is stored are the bodies as they came; the newest `task` among them
+ * gives the members and their order, and what has changed since is put in its place: the current response,
+ * the status, the time of completion.
+ */
+
+#include "task/document.h"
+
+#include "basic/time-util.h"
+#include "task/check.h"
+
+int task_body_parse(const void *body, size_t size, json_t **ret)
+{
+        json_error_t error;
+        json_t *root;
+
+        root = json_loadb(body, size, JSON_ALLOW_NUL, &error);
+        if (!root)
+                return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EBADMSG;
+
+        *ret = root;
+        return 0;
+}
+
+int task_response_of_body(const void *body, size_t size, json_t **ret)
+{
+        json_auto_t *root = NULL;
+        json_t *response;
+        int r;
+
+        r = task_body_parse(body, size, &root);
+        if (r < 0)
+                return r;
+        response = member_get(root, "response");
+        if (!response)
+                return -ENOENT;
+
+        *ret = json_incref(response);
+        return 0;
+}
+
+/* A time that says the same stays as it was written. */
+static int set_time(json_t *task, const char *name, int64_t t)
+{
+        const char *text = json_string_value(json_object_get(task, name));
+        char buf[TIME_STAMP_SIZE];
+        int64_t before;
+
+        if (t == TIME_NONE || (text && time_parse(text, &before) >= 0 && before == t))
+                return 0;
+        return json_object_set_new(task, name, json_string(time_format(t, buf)));
+}
+
+/* What is known of a task whose own account never came. */
+static json_t *make_task(const TaskDocument *d)
+{
+        return json_pack("{s:s, s:s?, s:s, s:{}}", "task_id", d->task_id, "type", d->type, "status",
+                        task_status_to_string(d->status), "metadata");
+}
+
+/* The task of the newest body that had one. */
+static int load_task(const TaskDocument *d, json_t *root, json_t **ret)
+{
+        json_t *task = json_object_get(root, "task");
+
+        if (d->document && !json_is_object(task))
+                return -EBADMSG;
+        *ret = d->document ? json_incref(task) : make_task(d);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int load_response(const TaskDocument *d, json_t *root, json_t **ret)
+{
+        json_t *response = json_object_get(root, "response");
+
+        if (d->response != d->document)
+                return task_response_of_body(d->response, d->response_size, ret);
+        if (!response)
+                return -EBADMSG;
+        *ret = json_incref(response);
+        return 0;
+}
+
+int task_document_to_json(const TaskDocument *d, json_t **ret)
+{
+        json_auto_t *root = NULL, *task = NULL, *response = NULL;
+        int r;
+
+        if (d->document) {
+                r = task_body_parse(d->document, d->document_size, &root);
+                if (r < 0)
+                        return r;
+        }
+        r = load_task(d, root, &task);
+        if (r < 0)
+                return r;
+        if (d->response) {
+                r = load_response(d, root, &response);
+                if (r < 0)
+                        return r;
+        }
+
+        if (json_object_set_new(task, "status", json_string(task_status_to_string(d->status))) < 0 ||
+                        set_time(task, "created_at", d->created_at) < 0 ||
+                        set_time(task, "completed_at", d->completed_at) < 0 ||
+                        (response && json_object_set(task, "response", response) < 0) ||
+                        (d->is_test && json_object_set_new(task, "is_test", json_true()) < 0))
+                return -ENOMEM;
+
+        *ret = json_incref(task);
+        return 0;
+}

@@ -1,0 +1,173 @@
+/*
+ * The list of what is wrong. It is short by design: a body with ten thousand bad boxes gets 64 of them named
+ * and the rest counted. An error is never pushed out by warnings: whoever reads that a body was refused also
+ * reads why. Adding can't fail, so that checks read as a list of rules; a lack of memory is remembered.
+ */
+
+#include "task/problem.h"
+
+#include <stdio.h>
+
+static const char *const severity_table[_SEVERITY_MAX] = {
+        [SEVERITY_WARNING] = "warning",
+        [SEVERITY_ERROR] = "error",
+};
+
+DEFINE_STRING_TABLE(severity, Severity, _SEVERITY_MAX)
+
+static void problem_done(Problem *p)
+{
+        free(p->path);
+        free(p->message);
+}
+
+void problems_done(Problems *p)
+{
+        FOREACH_ARRAY(i, p->items, p->n)
+                problem_done(i);
+
+        *p = (Problems){};
+}
+
+/* Gives up the last warning of a full list. False when there are errors only. */
+static bool drop_warning(Problems *p)
+{
+        for (size_t i = p->n; i-- > 0;) {
+                if (p->items[i].severity != SEVERITY_WARNING)
+                        continue;
+
+                problem_done(&p->items[i]);
+                memmove(&p->items[i], &p->items[i + 1], (p->n - i - 1) * sizeof(Problem));
+                p->n--;
+                return true;
+        }
+
+        return false;
+}
+
+void problems_addv(Problems *p, Severity severity, const char *path, const char *format, va_list ap)
+{
+        _cleanup_free_ char *copy = NULL, *message = NULL;
+
+        if (severity == SEVERITY_ERROR)
+                p->n_errors++;
+        if (p->n == PROBLEMS_MAX) {
+                p->n_beyond++;
+                if (severity != SEVERITY_ERROR || !drop_warning(p))
+                        return;
+        }
+
+        copy = strdup(path);
+        if (vasprintf(&message, format, ap) < 0)
+                message = NULL;
+        if (!copy || !message) {
+                p->failed = true;
+                return;
+        }
+
+        p->items[p->n++] = (Problem){
+                .severity = severity,
+                .path = TAKE_PTR(copy),
+                .message = TAKE_PTR(message),
+        };
+}
+
+void problems_add(Problems *p, Severity severity, const char *path, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        problems_addv(p, severity, path, format, ap);
+        va_end(ap);
+}
+
+void problems_escalate(Problems *p)
+{
+        FOREACH_ARRAY(i, p->items, p->n)
+                i->severity = SEVERITY_ERROR;
+
+        p->n_errors = p->n + p->n_beyond;
+}
+
+static int append_problem(json_t *array, const char *path, const char *message, Severity severity)
+{
+        return json_array_append_new(array, json_pack("{s:s, s:s, s:s}", "path", path, "message", message,
+                                                            "severity", severity_to_string(severity)));
+}
+
+json_t *problems_to_json(const Problems *p)
+{
+        json_t *array = json_array();
+        char text[64];
+        int r = 0;
+
+        FOREACH_ARRAY(i, p->items, p->n)
+                r |= append_problem(array, i->path, i->message, i->severity);
+
+        if (p->n_beyond > 0) {
+                snprintf(text, sizeof(text), "and %zu more", p->n_beyond);
+                r |= append_problem(array, "", text, p->n_errors > 0 ? SEVERITY_ERROR : SEVERITY_WARNING);
+        }
+
+        if (r < 0) {
+                json_decref(array);
+                return NULL;
+        }
+        return array;
+}
+
+#define QUOTE_MAX 80U
+
+typedef struct Quote {
+        char *buf;
+        size_t size;
+        bool cut;
+} Quote;
+
+/* Stops the encoder as soon as there is enough: the value may be megabytes. */
+static int take_quote(const char *data, size_t size, void *userdata)
+{
+        Quote *q = userdata;
+        size_t n = MIN(size, QUOTE_MAX - q->size);
+
+        memcpy(q->buf + q->size, data, n);
+        q->size += n;
+        q->cut = n < size;
+        return q->cut ? -1 : 0;
+}
+
+size_t problem_cut(const char *text, size_t size, size_t max)
+{
+        if (size <= max)
+                return size;
+
+        while (max > 0 && ((unsigned char)text[max] & 0xc0) == 0x80)
+                max--;
+        return max;
+}
+
+const char *problem_quote(const json_t *value, char buf[static PROBLEM_QUOTE_SIZE])
+{
+        Quote q = { .buf = buf };
+        int r;
+
+        static_assert(QUOTE_MAX + sizeof("...") <= PROBLEM_QUOTE_SIZE, "a quote has to fit");
+
+        r = json_dump_callback(
+                        value, take_quote, &q, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+        if (q.cut) {
+                /* Back to where a character begins, if that one isn't whole. */
+                size_t last = q.size;
+
+                while (last > 0 && ((unsigned char)buf[last - 1] & 0xc0) == 0x80)
+                        last--;
+                if (last > 0 && (unsigned char)buf[last - 1] >= 0xc0)
+                        q.size = last - 1;
+                memcpy(buf + q.size, "...", 3);
+                q.size += 3;
+        } else if (r < 0)
+                q.size = (size_t)snprintf(buf, PROBLEM_QUOTE_SIZE, "a value");
+
+        buf[q.size] = 0;
+        return buf;
+}

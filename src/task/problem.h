@@ -1,0 +1,57 @@
+#pragma once
+
+/* Problems: what is wrong with a body or with parameters, each with its path. */
+
+#include <jansson.h>
+#include <stdarg.h>
+
+#include "basic/macros.h"
+
+/* A list keeps this many; what comes beyond is counted and named in one last line. */
+#define PROBLEMS_MAX 64U
+
+typedef enum Severity {
+        SEVERITY_WARNING,
+        SEVERITY_ERROR,
+        _SEVERITY_MAX,
+} Severity;
+
+const char *severity_to_string(Severity v);
+Severity severity_from_string(const char *s);
+
+typedef struct Problem {
+        Severity severity;
+        char *path;    /* "response.annotations[3].left"; "" for the body as a whole */
+        char *message; /* what was wrong and what would be right */
+} Problem;
+
+typedef struct Problems {
+        Problem items[PROBLEMS_MAX];
+        size_t n;        /* items in use */
+        size_t n_beyond; /* how many more there were */
+        size_t n_errors; /* errors, also among those beyond */
+        bool failed;     /* out of memory while adding: the list is not to be trusted */
+} Problems;
+
+void problems_done(Problems *p);
+
+/* Adds one. Never fails: a lack of memory is remembered in `failed`, which the caller checks at the end.
+ * Values from the body that a message quotes are to be cut by problem_quote(). */
+void problems_add(Problems *p, Severity severity, const char *path, const char *format, ...) _printf_(4, 5);
+void problems_addv(Problems *p, Severity severity, const char *path, const char *format, va_list ap)
+                _printf_(4, 0);
+
+/* Makes every warning an error (`strict`). */
+void problems_escalate(Problems *p);
+
+/* A new reference: [{"path", "message", "severity"}], with a last entry that counts those beyond the
+ * maximum; an empty array when there are none. NULL when out of memory. */
+json_t *problems_to_json(const Problems *p);
+
+/* The value as compact JSON, cut to at most 80 bytes at a character's end, "..." behind it where cut.
+ * Returns buf. */
+#define PROBLEM_QUOTE_SIZE 96U
+const char *problem_quote(const json_t *value, char buf[static PROBLEM_QUOTE_SIZE]);
+
+/* How many of the `size` bytes of a UTF-8 text to show when at most `max` are wanted: whole characters. */
+size_t problem_cut(const char *text, size_t size, size_t max) _pure_;

@@ -1,0 +1,39 @@
+/* Rules that several types share, so that each is written once. */
+
+#include "task/rules.h"
+
+#include "task/check.h"
+#include "task/path.h"
+
+const char *const rules_attachment_types[] = { "text", "image", "video", "audio", "website", "pdf", NULL };
+const char *const rules_urgencies[] = { "immediate", "day", "week", NULL };
+
+bool rules_is_given(const json_t *params, const char *name)
+{
+        const json_t *value = member_get(params, name);
+
+        return json_array_size(value) > 0 || json_object_size(value) > 0;
+}
+
+void rules_check_fields(const json_t *params, const json_t *response, Problems *problems)
+{
+        json_t *asked = member_get(params, "fields"), *fields = member_get(response, "fields"), *value;
+        const Path root = { .name = "response" }, at = { .up = &root, .name = "fields" };
+        char quote[PROBLEM_QUOTE_SIZE];
+        const char *name;
+
+        if (!json_is_object(fields))
+                return;
+
+        json_object_foreach(asked, name, value)
+                if (!json_object_get(fields, name))
+                        path_problem(problems, SEVERITY_WARNING, &at, name, "was asked for and is missing");
+
+        json_object_foreach(fields, name, value) {
+                if (!json_object_get(asked, name))
+                        path_problem(problems, SEVERITY_WARNING, &at, name, "was not asked for");
+                if (!json_is_string(value))
+                        path_problem(problems, SEVERITY_WARNING, &at, name, "wanted is a text, this is %s",
+                                        problem_quote(value, quote));
+        }
+}

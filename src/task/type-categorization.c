@@ -1,0 +1,164 @@
+/* categorization: somebody chooses a category for an attachment, or several. */
+
+#include "task/check.h"
+#include "task/path.h"
+#include "task/rules.h"
+
+static const Field params[] = {
+        { "instruction", FIELD_STRING, FIELD_REQUIRED | FIELD_NOT_EMPTY,
+                        .describe = "what to do, in markdown" },
+        { "attachment_type", FIELD_STRING, FIELD_REQUIRED | FIELD_IN_PARAMS,
+                        .values = rules_attachment_types, .describe = "what the attachment is" },
+        { "attachment", FIELD_ATTACHMENT, FIELD_REQUIRED | FIELD_IN_PARAMS,
+                        .describe = "a URL, or the text itself" },
+        { "categories", FIELD_TEXTS, FIELD_REQUIRED | FIELD_NOT_EMPTY | FIELD_IN_PARAMS,
+                        .describe = "the list to choose from" },
+        { "category_ids", FIELD_DICTIONARY, FIELD_IN_PARAMS,
+                        .describe = "ids, and the category that each stands for" },
+        { "allow_multiple", FIELD_BOOLEAN, FIELD_IN_PARAMS | FIELD_AS_TEXT, .default_value = "false",
+                        .describe = "whether several categories may be chosen" },
+        {},
+};
+
+static const Field response[] = {
+        { "category", FIELD_ANY, FIELD_REQUIRED, .describe = "the category that was chosen" },
+        { "category_id", FIELD_ANY, .describe = "its id" },
+        {},
+};
+
+static const Path root = { .name = "response" };
+static const Path category_path = { .up = &root, .name = "category" };
+static const Path id_path = { .up = &root, .name = "category_id" };
+
+static bool contains(const json_t *array, size_t before, const json_t *value)
+{
+        for (size_t i = 0; i < before; i++)
+                if (json_equal(json_array_get(array, i), value))
+                        return true;
+        return false;
+}
+
+/* One chosen category. */
+static void check_category(
+                const json_t *categories, const json_t *category, const Path *at, Problems *problems)
+{
+        char quote[PROBLEM_QUOTE_SIZE];
+
+        problem_quote(category, quote);
+        if (!json_is_string(category))
+                path_problem(problems, SEVERITY_ERROR, at, NULL, "wanted is a text, this is %s", quote);
+        else if (json_is_array(categories) && !contains(categories, json_array_size(categories), category))
+                path_problem(problems, SEVERITY_ERROR, at, NULL, "%s is none of params.categories", quote);
+}
+
+static void check_categories(const json_t *categories, const json_t *chosen, Problems *problems)
+{
+        const json_t *category;
+        size_t i;
+
+        json_array_foreach((json_t *)(uintptr_t)chosen, i, category) {
+                const Path at = { .up = &category_path, .index = i };
+
+                check_category(categories, category, &at, problems);
+                if (contains(chosen, i, category))
+                        path_problem(problems, SEVERITY_ERROR, &at, NULL, "this category was chosen before");
+        }
+}
+
+/* One id, which has to stand for the category that was chosen. */
+static void check_id(const json_t *ids, const json_t *id, const json_t *category, const Path *at,
+                Problems *problems)
+{
+        const json_t *meaning = json_is_string(id) ? json_object_get(ids, json_string_value(id)) : NULL;
+        char quote[PROBLEM_QUOTE_SIZE];
+
+        problem_quote(id, quote);
+        if (!json_is_string(id))
+                path_problem(problems, SEVERITY_ERROR, at, NULL, "wanted is a text, this is %s", quote);
+        else if (!meaning)
+                path_problem(problems, SEVERITY_ERROR, at, NULL, "%s is none of params.category_ids", quote);
+        else if (category && !json_equal(meaning, category))
+                path_problem(problems, SEVERITY_ERROR, at, NULL,
+                                "%s is the id of another category than the one chosen", quote);
+}
+
+static void check_ids(const json_t *ids, const json_t *given, const json_t *chosen, Problems *problems)
+{
+        const json_t *id;
+        size_t i;
+
+        if (!json_is_array(given)) {
+                path_problem(problems, SEVERITY_ERROR, &id_path, NULL,
+                                "wanted is a list with the id of each category, because allow_multiple was "
+                                "set");
+                return;
+        }
+        if (json_is_array(chosen) && json_array_size(chosen) != json_array_size(given))
+                path_problem(problems, SEVERITY_ERROR, &id_path, NULL,
+                                "wanted is one id for each of the %zu categories, these are %zu",
+                                json_array_size(chosen), json_array_size(given));
+        json_array_foreach((json_t *)(uintptr_t)given, i, id) {
+                const Path at = { .up = &id_path, .index = i };
+
+                check_id(ids, id, json_array_get(chosen, i), &at, problems);
+        }
+}
+
+static void check_response(const json_t *task, const json_t *r, Problems *problems)
+{
+        const json_t *categories = member_get(task, "categories"), *ids = member_get(task, "category_ids");
+        const json_t *category = member_get(r, "category"), *id = member_get(r, "category_id");
+        bool multiple = task_param_is_true(task, "allow_multiple");
+
+        if (!json_is_array(categories))
+                path_problem(problems, SEVERITY_WARNING, &category_path, NULL,
+                                "can't be checked: the task has no list params.categories");
+        if (category && multiple != json_is_array(category))
+                path_problem(problems, SEVERITY_ERROR, &category_path, NULL,
+                                multiple ? "wanted is a list of categories, because allow_multiple was set"
+                                         : "wanted is a single category, because allow_multiple was not "
+                                           "set");
+        else if (category && multiple)
+                check_categories(categories, category, problems);
+        else if (category)
+                check_category(categories, category, &category_path, problems);
+
+        if (!rules_is_given(task, "category_ids")) {
+                if (id)
+                        path_problem(problems, SEVERITY_ERROR, &id_path, NULL,
+                                        "the task gave no category_ids");
+        } else if (!id)
+                path_problem(problems, SEVERITY_ERROR, &id_path, NULL,
+                                "is missing: the task gave category_ids");
+        else if (multiple)
+                check_ids(ids, id, category, problems);
+        else
+                check_id(ids, id, category, &id_path, problems);
+}
+
+/* Every id has to stand for one of the categories. */
+static void check_params(const json_t *p, Problems *problems)
+{
+        json_t *categories = member_get(p, "categories"), *value;
+        const Path at = { .name = "category_ids" };
+        const char *id;
+
+        if (!json_is_array(categories))
+                return;
+        json_object_foreach(member_get(p, "category_ids"), id, value)
+                if (!contains(categories, json_array_size(categories), value))
+                        path_problem(problems, SEVERITY_ERROR, &at, id, "stands for none of the categories");
+}
+
+const TaskType task_type_categorization = {
+        .name = "categorization",
+        .aliases = (const char *const[]){ "categorize", NULL },
+        .params = params,
+        .response = response,
+        .check_response = check_response,
+        .check_params = check_params,
+        .example_instruction = "Is this company public or private?",
+        .example_params = "{\"attachment_type\":\"website\",\"attachment\":\"http://www.example.com/\","
+                          "\"categories\":[\"public\",\"private\"],\"allow_multiple\":false}",
+        .example_response = "{\"category\":\"public\"}",
+};

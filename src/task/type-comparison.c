@@ -1,0 +1,66 @@
+/* comparison: somebody compares attachments, by choosing, by describing, or both. */
+
+#include "task/check.h"
+#include "task/path.h"
+#include "task/rules.h"
+
+static const Field params[] = {
+        { "instruction", FIELD_STRING, FIELD_REQUIRED | FIELD_NOT_EMPTY,
+                        .describe = "what to do, in markdown" },
+        { "attachment_type", FIELD_STRING, FIELD_REQUIRED | FIELD_IN_PARAMS,
+                        .values = rules_attachment_types, .describe = "what the attachments are" },
+        { "attachments", FIELD_ATTACHMENTS, FIELD_REQUIRED | FIELD_NOT_EMPTY | FIELD_IN_PARAMS,
+                        .describe = "URLs, or the texts themselves" },
+        { "fields", FIELD_DICTIONARY, FIELD_IN_PARAMS,
+                        .describe = "what to describe: keys, and what each means" },
+        { "choices", FIELD_TEXTS, FIELD_IN_PARAMS, .describe = "what to choose from" },
+        {},
+};
+
+static const Field response[] = {
+        { "choice", FIELD_STRING, .one_of_param = "choices", .describe = "what was chosen" },
+        { "fields", FIELD_OBJECT, .describe = "what was described" },
+        {},
+};
+
+static const Path root = { .name = "response" };
+
+static void check_response(const json_t *task, const json_t *r, Problems *problems)
+{
+        static const struct {
+                const char *member, *param;
+        } pairs[] = {
+                { "choice", "choices" },
+                { "fields", "fields" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(pairs); i++)
+                if (rules_is_given(task, pairs[i].param) && !member_get(r, pairs[i].member))
+                        path_problem(problems, SEVERITY_ERROR, &root, pairs[i].member,
+                                        "is missing: the task asked for %s", pairs[i].param);
+        if (!member_get(r, "choice") && !member_get(r, "fields") && problems->n_errors == 0)
+                path_problem(problems, SEVERITY_ERROR, &root, NULL, "wanted is choice, fields or both");
+        rules_check_fields(task, r, problems);
+}
+
+static void check_params(const json_t *p, Problems *problems)
+{
+        const Path at = { .name = "choices" };
+
+        if (!rules_is_given(p, "choices") && !rules_is_given(p, "fields"))
+                path_problem(problems, SEVERITY_ERROR, &at, NULL, "wanted is choices, fields or both");
+}
+
+const TaskType task_type_comparison = {
+        .name = "comparison",
+        .params = params,
+        .response = response,
+        .check_response = check_response,
+        .check_params = check_params,
+        .example_instruction = "Do the objects in these images have the same pattern?",
+        .example_params = "{\"attachment_type\":\"image\",\"attachments\":[\"http://www.example.com/1.jpg\","
+                          "\"http://www.example.com/2.jpg\"],\"choices\":[\"yes\",\"no\"],"
+                          "\"fields\":{\"difference\":\"What differs\"}}",
+        .example_response =
+                        "{\"choice\":\"yes\",\"fields\":{\"difference\":\"The patterns are identical.\"}}",
+};

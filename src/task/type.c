@@ -1,0 +1,48 @@
+/* The list of types, and what they have in common. A type is a file; its rules stand nowhere else. */
+
+#include "task/type.h"
+
+#include "task/rules.h"
+
+static const char *const task_status_table[_TASK_STATUS_MAX] = {
+        [TASK_PENDING] = "pending",
+        [TASK_COMPLETED] = "completed",
+        [TASK_CANCELED] = "canceled",
+        [TASK_ERROR] = "error",
+};
+
+DEFINE_STRING_TABLE(task_status, TaskStatus, _TASK_STATUS_MAX)
+
+const Field task_common_params[] = {
+        { "callback_url", FIELD_URL, .describe = "where the result is sent" },
+        { "urgency", FIELD_STRING, .values = rules_urgencies, .default_value = "\"day\"",
+                        .describe = "how soon the response is needed" },
+        { "metadata", FIELD_OBJECT, .default_value = "{}", .describe = "keys and values of your own" },
+        {},
+};
+
+const TaskType *const task_types[] = {
+        &task_type_categorization,
+        &task_type_comparison,
+        &task_type_datacollection,
+        &task_type_annotation,
+        &task_type_transcription,
+        &task_type_audiotranscription,
+        NULL,
+};
+
+static bool has_alias(const TaskType *t, const char *name)
+{
+        for (const char *const *a = t->aliases; a && *a; a++)
+                if (streq(*a, name))
+                        return true;
+        return false;
+}
+
+const TaskType *task_type_find(const char *name)
+{
+        for (const TaskType *const *t = task_types; *t; t++)
+                if (streq((*t)->name, name) || has_alias(*t, name))
+                        return *t;
+        return NULL;
+}

@@ -1,0 +1,233 @@
+/*
+ * JSON values by meaning. A task's response counts as new only when it says something else, so neither the
+ * order of members nor 1 for 1.0 may make a difference, and nothing that does mean something else may be
+ * taken for the same. Integers are exact beyond 2^53, because they are never taken through a double.
+ *
+ * The digest is BLAKE2b over an unambiguous walk: a tag for each kind, lengths before what they measure,
+ * members in the order of their names' bytes. Nothing is written out as text.
+ */
+
+#include "task/value.h"
+
+#include <endian.h>
+#include <math.h>
+#include <sodium.h>
+
+#include "task/callback.h"
+
+#define INT64_LIMIT 9223372036854775808.0 /* 2^63: the first double beyond */
+
+Number value_number(const json_t *number)
+{
+        double d;
+
+        if (json_is_integer(number))
+                return (Number){ .is_integer = true, .integer = json_integer_value(number) };
+
+        d = json_real_value(number);
+        if (d >= -INT64_LIMIT && d < INT64_LIMIT && !(trunc(d) < d) && !(trunc(d) > d))
+                return (Number){ .is_integer = true, .integer = (int64_t)d };
+
+        return (Number){ .real = d };
+}
+
+static bool number_equal(const json_t *a, const json_t *b)
+{
+        Number x = value_number(a), y = value_number(b);
+
+        if (x.is_integer || y.is_integer)
+                return x.is_integer && y.is_integer && x.integer == y.integer;
+
+        return !(x.real < y.real) && !(x.real > y.real);
+}
+
+static bool array_equal(const json_t *a, const json_t *b)
+{
+        size_t n = json_array_size(a);
+
+        if (n != json_array_size(b))
+                return false;
+        for (size_t i = 0; i < n; i++)
+                if (!value_equal(json_array_get(a, i), json_array_get(b, i)))
+                        return false;
+
+        return true;
+}
+
+/* jansson's iterators take what they only read without const. */
+static json_t *unconst(const json_t *value)
+{
+        return (json_t *)(uintptr_t)value;
+}
+
+static bool object_equal(const json_t *a, const json_t *b)
+{
+        const char *key;
+        json_t *value;
+
+        if (json_object_size(a) != json_object_size(b))
+                return false;
+        json_object_foreach(unconst(a), key, value)
+                if (!value_equal(value, json_object_get(b, key)))
+                        return false;
+
+        return true;
+}
+
+bool value_equal(const json_t *a, const json_t *b)
+{
+        if (a == b)
+                return true;
+        if (!a || !b)
+                return false;
+        if (json_is_number(a))
+                return json_is_number(b) && number_equal(a, b);
+        if (json_typeof(a) != json_typeof(b))
+                return false;
+        if (json_is_array(a))
+                return array_equal(a, b);
+        if (json_is_object(a))
+                return object_equal(a, b);
+        if (json_is_string(a))
+                return json_string_length(a) == json_string_length(b) &&
+                       memcmp(json_string_value(a), json_string_value(b), json_string_length(a)) == 0;
+
+        return true; /* null, true, false */
+}
+
+typedef crypto_generichash_state Hash;
+
+static void hash_bytes(Hash *h, const void *data, size_t size)
+{
+        crypto_generichash_update(h, data, size);
+}
+
+/* A tag and a number of eight bytes: a value, a length, a count. */
+static void hash_tag(Hash *h, char tag, uint64_t v)
+{
+        uint8_t bytes[9] = { (uint8_t)tag };
+
+        v = htole64(v);
+        memcpy(bytes + 1, &v, sizeof(v));
+        hash_bytes(h, bytes, sizeof(bytes));
+}
+
+static void hash_number(Hash *h, const json_t *number)
+{
+        Number n = value_number(number);
+        uint64_t bits;
+
+        if (n.is_integer) {
+                hash_tag(h, 'i', (uint64_t)n.integer);
+                return;
+        }
+        memcpy(&bits, &n.real, sizeof(bits));
+        hash_tag(h, 'd', bits);
+}
+
+static void hash_text(Hash *h, const char *text, size_t size)
+{
+        hash_tag(h, 's', size);
+        hash_bytes(h, text, size);
+}
+
+typedef struct Member {
+        const char *name;
+        const json_t *value;
+} Member;
+
+static int compare_members(const void *a, const void *b)
+{
+        const Member *x = a, *y = b;
+
+        return strcmp(x->name, y->name);
+}
+
+static int hash_value(Hash *h, const json_t *value);
+
+/* Most objects are small and are sorted on the stack. */
+#define MEMBERS_ON_STACK 16U
+
+static int hash_object(Hash *h, const json_t *object)
+{
+        _cleanup_free_ Member *heap = NULL;
+        Member stack[MEMBERS_ON_STACK], *members = stack;
+        size_t n = json_object_size(object), i = 0;
+        const char *name;
+        json_t *value;
+        int r;
+
+        if (n > MEMBERS_ON_STACK) {
+                members = heap = calloc(n, sizeof(Member));
+                if (!heap)
+                        return -ENOMEM;
+        }
+
+        json_object_foreach(unconst(object), name, value)
+                members[i++] = (Member){ name, value };
+        qsort(members, n, sizeof(Member), compare_members);
+
+        hash_tag(h, 'o', n);
+        FOREACH_ARRAY(m, members, n) {
+                hash_text(h, m->name, strlen(m->name));
+                r = hash_value(h, m->value);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int hash_array(Hash *h, const json_t *array)
+{
+        size_t n = json_array_size(array);
+        int r;
+
+        hash_tag(h, 'a', n);
+        for (size_t i = 0; i < n; i++) {
+                r = hash_value(h, json_array_get(array, i));
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int hash_value(Hash *h, const json_t *value)
+{
+        switch (json_typeof(value)) {
+        case JSON_OBJECT:
+                return hash_object(h, value);
+        case JSON_ARRAY:
+                return hash_array(h, value);
+        case JSON_STRING:
+                hash_text(h, json_string_value(value), json_string_length(value));
+                return 0;
+        case JSON_INTEGER:
+        case JSON_REAL:
+                hash_number(h, value);
+                return 0;
+        case JSON_TRUE:
+        case JSON_FALSE:
+                hash_tag(h, 'b', json_is_true(value));
+                return 0;
+        case JSON_NULL:
+        default:
+                hash_tag(h, 'n', 0);
+                return 0;
+        }
+}
+
+int json_digest(const json_t *value, uint8_t ret[static CALLBACK_DIGEST_SIZE])
+{
+        Hash h;
+        int r;
+
+        static_assert(CALLBACK_DIGEST_SIZE >= crypto_generichash_BYTES_MIN, "too short for BLAKE2b");
+
+        crypto_generichash_init(&h, NULL, 0, CALLBACK_DIGEST_SIZE);
+        r = hash_value(&h, value);
+        if (r < 0)
+                return r;
+
+        crypto_generichash_final(&h, ret, CALLBACK_DIGEST_SIZE);
+        return 0;
+}

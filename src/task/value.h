@@ -1,0 +1,19 @@
+#pragma once
+
+/* JSON values: when two of them are the same. json_digest() agrees with it, see task/callback.h. */
+
+#include <jansson.h>
+
+#include "basic/macros.h"
+
+/* Whatever the order of members and however a number is written: 1, 1.0 and 1e0 are one value. */
+bool value_equal(const json_t *a, const json_t *b);
+
+/* A number's one form: an integer where it is one that an int64_t holds, else a double. */
+typedef struct Number {
+        bool is_integer;
+        int64_t integer;
+        double real; /* only when !is_integer */
+} Number;
+
+Number value_number(const json_t *number);

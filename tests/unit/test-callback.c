@@ -1,0 +1,233 @@
+/* Bodies: what is JSON of our kind, what is read of an envelope, and when two responses are the same. */
+
+#include "test.h"
+
+#include <stdio.h>
+
+#include "basic/time-util.h"
+#include "task/callback.h"
+
+static Callback *parse(const char *body, int outcome)
+{
+        Callback *c;
+
+        assert_int_equal(callback_parse(body, strlen(body), &c), outcome);
+        return c;
+}
+
+static void test_what_is_no_json(_unused_ void **state)
+{
+        static const struct {
+                const char *body, *says;
+        } cases[] = {
+                { "", "empty" },
+                { " ", "not JSON" },
+                { "[]", "this is a list" },
+                { "{", "not JSON, line 1" },
+                { "{}{}", "not JSON" },
+                { "{\"a\":1,}", "not JSON" },
+                { "{\"a\":1,\"a\":2}", "duplicate" },
+                { "{\"a\":{\"b\":1,\"b\":1}}", "duplicate" },
+                { "{\"a\":\"\xff\"}", "unable to decode" },
+                { "{\"a\":\"\xed\xa0\x80\"}", "unable to decode" },
+                { "{\"a\":\"\\ud800\"}", "not JSON" },
+                { "{\"a\":1e999}", "overflow" },
+                { "{\"a\":NaN}", "not JSON" },
+                { "{'a':1}", "not JSON" },
+                { "{\"a\":\"\t\"}", "not JSON" },
+                { "\xef\xbb\xbf{}", "not JSON" },
+        };
+
+        FOREACH_ARRAY(i, cases, ELEMENTSOF(cases)) {
+                Callback *c = parse(i->body, CALLBACK_NOT_JSON);
+
+                assert_int_equal(c->problems.n, 1);
+                assert_int_equal(c->problems.n_errors, 1);
+                assert_string_equal(c->problems.items[0].path, "");
+                if (!strstr(c->problems.items[0].message, i->says))
+                        fail_msg("%s: \"%s\" says nothing of %s", i->body, c->problems.items[0].message,
+                                        i->says);
+                assert_null(c->root);
+                assert_false(callback_needs_stored_task(c));
+                callback_free(c);
+        }
+}
+
+static void test_nul_bytes(_unused_ void **state)
+{
+        Callback *c;
+
+        assert_int_equal(callback_parse("{}\0{}", 5, &c), CALLBACK_NOT_JSON);
+        callback_free(c);
+
+        /* Escaped it is a character like others, but not one of an id. */
+        c = parse("{\"task_id\":\"a\\u0000b\",\"response\":{\"x\":\"\\u0000\"}}", 0);
+        assert_null(c->task_id);
+        callback_free(c);
+}
+
+static void test_depth(_unused_ void **state)
+{
+        char body[2048];
+
+        for (unsigned depth = CALLBACK_DEPTH_MAX - 1; depth <= CALLBACK_DEPTH_MAX; depth++) {
+                Callback *c;
+                size_t n;
+
+                n = (size_t)snprintf(body, sizeof(body), "{\"a\":");
+                memset(body + n, '[', depth);
+                memset(body + n + depth, ']', depth);
+                snprintf(body + n + 2 * depth, sizeof(body) - n - 2 * depth, "}");
+                c = parse(body, depth < CALLBACK_DEPTH_MAX ? 0 : CALLBACK_NOT_JSON);
+                callback_free(c);
+        }
+
+        /* Brackets in texts are no depth. */
+        memset(body, '[', 200);
+        memcpy(body, "{\"a\":\"\\\"[", 9);
+        snprintf(body + 200, sizeof(body) - 200, "\"}");
+        callback_free(parse(body, 0));
+}
+
+#define ID "576ba74eec471ff9b01557cc"
+
+static void test_envelope(_unused_ void **state)
+{
+        Callback *c;
+
+        c = parse("{\"task_id\":\"" ID "\",\"response\":{\"category\":\"a\"},\"task\":{\"task_id\":\"" ID
+                  "\","
+                  "\"type\":\"categorization\",\"status\":\"completed\",\"is_test\":true,"
+                  "\"completed_at\":\"2016-06-23T09:10:02.798Z\",\"params\":{\"categories\":[\"a\"]}}}",
+                        0);
+        assert_int_equal(callback_check(c, NULL, false), 0);
+        assert_string_equal(c->task_id, ID);
+        assert_string_equal(c->type, "categorization");
+        assert_int_equal(c->status, TASK_COMPLETED);
+        assert_int_equal(c->kind, CALLBACK_RESPONSE);
+        assert_true(c->is_test);
+        assert_false(c->unchecked);
+        assert_int_equal(c->completed_at, INT64_C(1466673002798000));
+        assert_int_equal(c->created_at, INT64_C(0x576ba74e) * 1000000); /* out of the id */
+        callback_free(c);
+}
+
+static void test_broken_envelope_still_names_its_task(_unused_ void **state)
+{
+        Callback *c = parse("{\"task_id\":\"" ID "\",\"task\":{\"type\":\"annotation\"}}", 0);
+
+        assert_int_equal(callback_check(c, NULL, false), CALLBACK_INVALID);
+        assert_string_equal(c->task_id, ID);
+        assert_string_equal(c->type, "annotation");
+        callback_free(c);
+}
+
+static void test_without_task_the_stored_one_counts(_unused_ void **state)
+{
+        const char *body = "{\"task_id\":\"" ID "\",\"response\":{\"category\":\"a\"}}";
+        json_t *stored =
+                        json_pack("{s:s, s:{s:[s]}}", "type", "categorization", "params", "categories", "b");
+        Callback *c = parse(body, 0);
+
+        assert_true(callback_needs_stored_task(c));
+        assert_int_equal(callback_check(c, NULL, false), CALLBACK_INVALID);
+        callback_free(c);
+
+        c = parse(body, 0);
+        assert_int_equal(callback_check(c, stored, false), CALLBACK_INVALID);
+        assert_string_equal(c->problems.items[0].path, "response.category");
+        assert_string_equal(c->type, "categorization");
+        callback_free(c);
+        json_decref(stored);
+}
+
+static void test_many_problems_are_bounded(_unused_ void **state)
+{
+        json_t *boxes = json_array(), *body, *list;
+        _cleanup_free_ char *text = NULL;
+        Callback *c;
+
+        for (unsigned i = 0; i < 1000; i++)
+                json_array_append_new(boxes, json_pack("{s:i, s:i, s:i, s:i}", "left", 0, "top", 0, "width",
+                                                             0, "height", 1));
+        body = json_pack("{s:s, s:{s:o}, s:{s:s, s:s}}", "task_id", ID, "response", "annotations", boxes,
+                        "task", "task_id", ID, "type", "annotation");
+        text = json_dumps(body, 0);
+        c = parse(text, 0);
+        assert_int_equal(callback_check(c, NULL, false), CALLBACK_INVALID);
+        assert_int_equal(c->problems.n, PROBLEMS_MAX);
+        assert_int_equal(c->problems.n_errors, 1000);
+
+        list = problems_to_json(&c->problems);
+        assert_int_equal(json_array_size(list), PROBLEMS_MAX + 1);
+        assert_string_equal(
+                        json_string_value(json_object_get(json_array_get(list, PROBLEMS_MAX), "message")),
+                        "and 936 more");
+        json_decref(list);
+        callback_free(c);
+        json_decref(body);
+}
+
+/* Digests. */
+
+static void digest(const char *text, uint8_t ret[static CALLBACK_DIGEST_SIZE])
+{
+        json_t *value = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+
+        if (!value)
+                fail_msg("%s", text);
+        assert_int_equal(json_digest(value, ret), 0);
+        json_decref(value);
+}
+
+static void test_digest(_unused_ void **state)
+{
+        static const struct {
+                const char *a, *b;
+                bool same;
+        } cases[] = {
+                { "{\"a\":1,\"b\":2}", "{\"b\":2, \"a\":1}", true },
+                { "1", "1.0", true },
+                { "1", "1e0", true },
+                { "0", "-0.0", true },
+                { "100000000000000000000.0", "1e20", true },
+                { "\"\\u00e9\"", "\"\xc3\xa9\"", true },
+                { "9007199254740993", "9007199254740992", false },
+                { "1", "\"1\"", false },
+                { "1", "true", false },
+                { "null", "false", false },
+                { "[]", "{}", false },
+                { "[[],[]]", "[[[]]]", false },
+                { "[\"ab\",\"c\"]", "[\"a\",\"bc\"]", false },
+                { "[1,2]", "[2,1]", false },
+                { "{\"a\":null}", "{}", false },
+                { "\"a\"", "\"a\\u0000\"", false },
+                { "0.1", "0.10000000000000001", true },
+                { "0.1", "0.1000000000000001", false },
+        };
+
+        FOREACH_ARRAY(i, cases, ELEMENTSOF(cases)) {
+                uint8_t a[CALLBACK_DIGEST_SIZE], b[CALLBACK_DIGEST_SIZE];
+
+                digest(i->a, a);
+                digest(i->b, b);
+                if ((memcmp(a, b, sizeof(a)) == 0) != i->same)
+                        fail_msg("%s and %s", i->a, i->b);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_what_is_no_json),
+                cmocka_unit_test(test_nul_bytes),
+                cmocka_unit_test(test_depth),
+                cmocka_unit_test(test_envelope),
+                cmocka_unit_test(test_broken_envelope_still_names_its_task),
+                cmocka_unit_test(test_without_task_the_stored_one_counts),
+                cmocka_unit_test(test_many_problems_are_bounded),
+                cmocka_unit_test(test_digest),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
