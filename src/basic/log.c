@@ -37,6 +37,8 @@ static bool is_terminal(void)
         return cached > 0;
 }
 
+static void write_line(int level, int error, const char *format, va_list ap) _printf_(3, 0);
+
 static void write_line(int level, int error, const char *format, va_list ap)
 {
         char line[LINE_MAX_SIZE];
