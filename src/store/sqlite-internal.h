@@ -1,0 +1,266 @@
+#pragma once
+
+/* What the store's own files share: connections, statements, the writer. */
+
+#include <sqlite3.h>
+
+#include "store/store.h"
+
+/* sqlite-error.c, sqlite-connection.c: one connection, its path and its last failure in words. */
+
+#define STORE_APPLICATION_ID 0x5363616c /* "Scal", at its place in the header of the file */
+#define STORE_ERROR_MAX      1024U
+#define STORE_BUSY_MSEC      5000 /* how long the writer waits for another process's lock */
+
+typedef struct Connection {
+        sqlite3 *db;
+        char *path;
+        bool lost; /* a sync failed: nothing may be tried any more */
+        char error[STORE_ERROR_MAX];
+} Connection;
+
+/* Opens, sets what every connection wants. The error is left in `c`. 0 or negative errno. */
+int connection_open(Connection *c, const char *path, int flags);
+void connection_done(Connection *c);
+
+/* Whose database it is. 0: ours, or an empty one (version 0); -EPROTONOSUPPORT, -ESTALE, -EBADMSG, ... */
+int connection_identify(Connection *c, int *ret_version);
+
+/* Translates SQLite's last error into the store's, and into a sentence that begins with `what` ("Could not
+ * ..."). Never returns 0 or more. errno has to be cleared before the call that failed: it says which I/O
+ * error it was. */
+int connection_fail(Connection *c, const char *what);
+
+/* The same for a failure of ours. Returns `error`. */
+int connection_refuse(Connection *c, int error, const char *format, ...) _printf_(3, 4);
+
+/* Runs SQL without parameters; reads the one number that it gives. */
+int connection_run(Connection *c, const char *sql, const char *what);
+int connection_get(Connection *c, const char *sql, const char *what, int64_t *ret);
+
+/* sqlite-query.c: one run of a prepared statement. Parameters are bound in the order of their numbers; what
+ * is bound must live until query_done(). An error on the way is kept and comes out of the next step. */
+
+typedef struct Query {
+        Connection *connection;
+        sqlite3_stmt *statement; /* borrowed */
+        int n_bound;
+        int rc;
+} Query;
+
+#define QUERY(c, s)     ((Query){ .connection = (c), .statement = (s) })
+#define _cleanup_query_ _cleanup_(query_done)
+
+void query_int(Query *q, int64_t v);
+void query_id(Query *q, int64_t v);       /* 0 is NULL */
+void query_time(Query *q, int64_t v);     /* TIME_NONE is NULL */
+void query_text(Query *q, const char *s); /* NULL is NULL */
+void query_blob(Query *q, const void *p, size_t size);
+
+/* 1: a row, 0: no more, negative errno. `what` begins the sentence of an error. */
+int query_step(Query *q, const char *what);
+
+/* A statement without rows: runs it and makes it ready for the next parameters. 0 or negative errno. */
+int query_run(Query *q, const char *what);
+
+/* Lets go of what was bound and of the rows; the statement stays. */
+void query_done(Query *q);
+
+static inline int64_t query_column(const Query *q, int i)
+{
+        return sqlite3_column_int64(q->statement, i);
+}
+
+/* Texts and bytes live until the next step or query_done(). */
+const char *query_column_text(const Query *q, int i);
+const void *query_column_blob(const Query *q, int i, size_t *ret_size);
+int64_t query_column_time(const Query *q, int i);
+
+int statements_prepare(Connection *c, const char *const *sql, sqlite3_stmt **ret, size_t n);
+void statements_done(sqlite3_stmt **statements, size_t n);
+
+/* sqlite-migrate.c: brings the schema up to date, in one transaction. */
+
+int store_schema_version(void);
+int connection_migrate(Connection *c);
+
+/* sqlite-sql.c: all statements. */
+
+typedef enum WriterStatement {
+        W_NUMBERS,
+        W_FIND_TYPE,
+        W_ADD_TYPE,
+        W_FIND_TASK,
+        W_FIND_TASK_OF_REF,
+        W_ADD_TASK,
+        W_CHANGE_TASK,
+        W_GET_METADATA,
+        W_SET_METADATA,
+        W_ADD_METADATA,
+        W_DROP_METADATA,
+        W_ADD_DELIVERY,
+        W_FIND_ASIDE,
+        W_IS_BODY,
+        W_COUNT_REPEAT,
+        W_GET_VERDICT,
+        W_FIND_REVISION,
+        W_ADD_REVISION,
+        W_ADD_EVENT,
+        W_QUARANTINE,
+        W_GET_QUARANTINE,
+        W_DISCARD,
+        W_TALLY,
+        W_TALLY_BY_HOUR,
+        W_TALLY_OF_VERDICTS,
+        W_FIND_OLD,
+        W_DROP_DELIVERY,
+        W_DROP_REPEAT,
+        W_DROP_QUARANTINE,
+        _W_MAX,
+} WriterStatement;
+
+typedef enum ReaderStatement {
+        R_TASK,
+        R_TASK_BY_KEY,
+        R_BODY,
+        R_RESPONSE,
+        R_FIND_TYPE,
+        R_KINDS,
+        R_KIND_SLICE,
+        R_KIND_TIES,
+        R_KIND_COUNT,
+        R_HOURS,
+        R_REVISIONS,
+        R_DELIVERY,
+        R_DELIVERIES,
+        R_DELIVERIES_STORED,
+        R_DELIVERIES_OF_VERDICT,
+        R_DELIVERIES_OF_QUARANTINE,
+        R_DELIVERIES_OF_TASK,
+        R_EVENTS,
+        R_LAST_EVENT,
+        R_LAST_DELIVERY,
+        R_TALLY,
+        R_VERDICTS,
+        _R_MAX,
+} ReaderStatement;
+
+extern const char *const store_writer_sql[_W_MAX];
+extern const char *const store_reader_sql[_R_MAX];
+
+#define STORE_HOUR (INT64_C(3600) * 1000000)
+
+/* The hour that a time is in; also right before 1970. */
+static inline int64_t store_hour(int64_t t)
+{
+        return t / STORE_HOUR - (t % STORE_HOUR < 0 ? 1 : 0);
+}
+
+/* sqlite.c: the writer. */
+
+#define STORE_DELTAS_MAX 128U
+#define STORE_TYPES_MAX  32U
+
+/* A change of counters, gathered for a group. */
+typedef struct StoreDelta {
+        int64_t hour, type, count;
+        int status;
+        bool is_test;
+} StoreDelta;
+
+typedef struct StoreTypeName {
+        int64_t id;
+        char name[CALLBACK_TYPE_MAX + 1];
+} StoreTypeName;
+
+struct Store {
+        Connection connection;
+        sqlite3_stmt *statements[_W_MAX];
+        bool in_group;
+
+        /* The newest numbers, within the group; last_event: as committed. */
+        int64_t delivery, task, event;
+        uint64_t last_event;
+
+        StoreDelta deltas[STORE_DELTAS_MAX];
+        size_t n_deltas;
+        int64_t verdicts[_VERDICT_MAX], repeats[_VERDICT_MAX];
+
+        StoreTypeName types[STORE_TYPES_MAX]; /* known to be in the database, or in this group */
+        size_t n_types;
+
+        uint64_t page_size, frames, frames_done; /* of the WAL: there, and already brought over */
+};
+
+static inline Query store_query(Store *s, WriterStatement statement)
+{
+        return QUERY(&s->connection, s->statements[statement]);
+}
+
+/* sqlite-task.c: the writer's view of a task. */
+
+typedef struct TaskRow {
+        int64_t id; /* 0: none */
+        int64_t type;
+        int status;
+        bool is_test;
+        int64_t created_at, completed_at;
+        int64_t document, response; /* deliveries; 0: none */
+        int64_t revision, revisions;
+        int64_t last_event;
+} TaskRow;
+
+/* The type's number, made if need be; 0 for NULL. */
+int store_type_id(Store *s, const char *name, int64_t *ret);
+
+/* 1: found, 0: not. */
+int store_find_task(Store *s, const char *task_id, TaskRow *ret);
+int store_find_task_of_ref(Store *s, const char *ref, TaskRow *ret);
+
+/* Writes the row back: `before` is NULL for a new one. Keeps counters and metadata in step; the metadata is
+ * `d`'s when its document was taken over. */
+int store_save_task(Store *s, const TaskRow *before, const TaskRow *task, const StoreDelivery *d);
+
+/* Brings the counters of a group into the database, before it commits. */
+int store_flush_tallies(Store *s);
+
+/* sqlite-quarantine.c: takes a delivery out, for good. `superseded_by` is 0 when it is given up. 0, -ENOENT,
+ * -EINVAL: see store_discard_delivery(). */
+int store_settle(Store *s, uint64_t n, uint64_t superseded_by);
+
+/* sqlite-read.c: the reader. */
+
+struct StoreReader {
+        Connection connection;
+        sqlite3_stmt *statements[_R_MAX];
+        uint64_t time_limit, deadline; /* microseconds; 0: none */
+};
+
+static inline Query reader_query(StoreReader *r, ReaderStatement statement)
+{
+        return QUERY(&r->connection, r->statements[statement]);
+}
+
+/* One call, one snapshot: everything between the two sees the same state. reader_end() gives `result` back,
+ * unless that is fine and ending isn't. */
+int reader_begin(StoreReader *r);
+int reader_end(StoreReader *r, int result);
+
+/* -ETIME once the call has taken too long: for loops of ours between statements. */
+int reader_check_time(StoreReader *r);
+
+/* Calls fn with the task of that key, bodies included. 1, or 0: no such task. */
+int reader_give_task(StoreReader *r, int64_t id, StoreTaskFn fn, void *userdata);
+
+/* Calls fn for every row of the deliveries that `q` has still to give. */
+int reader_give_deliveries(Query *q, bool with_body, StoreDeliveryFn fn, void *userdata);
+
+/* sqlite-list.c: SQL of lists along metadata or along the feed; tests look at its plans. */
+
+typedef enum TaskListPart {
+        TASK_LIST_PAGE,
+        TASK_LIST_COUNT,
+} TaskListPart;
+
+/* A new text (free()), NULL without memory. */
+char *task_list_sql(const TaskFilter *f, TaskListPart part);

@@ -1,0 +1,453 @@
+/*
+ * Lists of tasks: newest created_at first, at ties the one that came later first.
+ *
+ * A plain list never walks past rows that it doesn't give, whatever the filter. One index holds tasks by
+ * kind (type, status, is_test) and within a kind in the order of lists; the counters know which kinds there
+ * are. The list is the merge of those kinds that the filter lets through, each read in slices from the
+ * cursor on, so a page costs the same however deep it lies. Totals are sums of counters; a range of time
+ * that begins or ends within an hour is counted along the index there, and only there.
+ *
+ * A filter on metadata walks along metadata's own index, and "changed since" along the feed: both cost as
+ * much as there is to be found, and the reader's time limit bounds them.
+ *
+ * A place in a list is (created_at, id). Beginning anew is a place before all others.
+ */
+
+#include "store/sqlite-internal.h"
+
+#include "basic/buffer.h"
+
+#define SLICE        32U    /* keys read at a time from one kind */
+#define KINDS_MAX    65536U /* no limit in practice, but one */
+#define LIST_SQL_MAX (16U * 1024)
+
+static const char what[] = "Could not list tasks of";
+
+typedef struct Key {
+        int64_t created_at, id;
+} Key;
+
+typedef struct Kind {
+        int64_t type, status, is_test, count;
+        Key keys[SLICE];
+        unsigned n, next; /* keys read, keys used */
+        Key place;        /* of the last one read */
+        bool end;         /* there are no more to be read */
+} Kind;
+
+typedef struct Listing {
+        StoreReader *reader;
+        const TaskFilter *filter;
+        int64_t type; /* 0: any */
+        int64_t start, end;
+        bool nothing; /* the filter names a type that no task has */
+        Kind *kinds;
+        size_t n_kinds;
+        Key *page; /* filter->limit + 1 */
+        size_t n_page;
+        uint64_t total;
+} Listing;
+
+static void listing_done(Listing *l)
+{
+        free(l->kinds);
+        free(l->page);
+}
+
+/* NULL for what doesn't restrict. */
+static void bind_restrictions(Query *q, const Listing *l)
+{
+        const TaskFilter *f = l->filter;
+
+        query_id(q, l->type);
+        query_time(q, f->status >= 0 ? (int64_t)f->status : TIME_NONE);
+        query_time(q, f->is_test >= 0 ? f->is_test : TIME_NONE);
+}
+
+static Key first_place(const Listing *l)
+{
+        const TaskFilter *f = l->filter;
+
+        if (f->has_cursor && f->cursor.created_at <= l->end)
+                return (Key){ f->cursor.created_at, (int64_t)MIN(f->cursor.id, (uint64_t)INT64_MAX) };
+        return (Key){ l->end, INT64_MAX };
+}
+
+/* Kinds. */
+
+static int read_kinds(Listing *l)
+{
+        _cleanup_query_ Query q = reader_query(l->reader, R_KINDS);
+        size_t allocated = 0;
+        int r;
+
+        bind_restrictions(&q, l);
+        while ((r = query_step(&q, what)) > 0) {
+                if (l->n_kinds == KINDS_MAX)
+                        return connection_refuse(&l->reader->connection, -ENOBUFS,
+                                        "There are too many kinds of tasks to be listed together: ask for a "
+                                        "type.");
+                if (l->n_kinds == allocated) {
+                        Kind *more;
+
+                        allocated = allocated == 0 ? 16 : allocated * 2;
+                        more = reallocarray(l->kinds, allocated, sizeof(Kind));
+                        if (!more)
+                                return -ENOMEM;
+                        l->kinds = more;
+                }
+                l->kinds[l->n_kinds++] = (Kind){
+                        .type = query_column(&q, 0),
+                        .status = query_column(&q, 1),
+                        .is_test = query_column(&q, 2),
+                        .count = query_column(&q, 3),
+                        .place = first_place(l),
+                };
+        }
+        return r;
+}
+
+static int append_keys(Kind *k, Query *q)
+{
+        int r;
+
+        while ((r = query_step(q, what)) > 0) {
+                assert(k->n < SLICE);
+                k->keys[k->n++] = (Key){ query_column(q, 0), query_column(q, 1) };
+        }
+        return r;
+}
+
+/* The next slice: what shares the place's time, then what is older. Two statements, because each of them
+ * finds its first row directly, also where thousands of tasks have one time. */
+static int fill(Listing *l, Kind *k)
+{
+        _cleanup_query_ Query ties = reader_query(l->reader, R_KIND_TIES),
+                              slice = reader_query(l->reader, R_KIND_SLICE);
+        int r = 0;
+
+        k->n = k->next = 0;
+        query_int(&ties, k->type);
+        query_int(&ties, k->status);
+        query_int(&ties, k->is_test);
+        query_int(&ties, k->place.created_at);
+        query_int(&ties, k->place.id);
+        query_int(&ties, SLICE);
+        if (k->place.created_at >= l->start)
+                r = append_keys(k, &ties);
+        if (r < 0)
+                return r;
+
+        query_int(&slice, k->type);
+        query_int(&slice, k->status);
+        query_int(&slice, k->is_test);
+        query_int(&slice, k->place.created_at);
+        query_int(&slice, l->start);
+        query_int(&slice, SLICE - k->n);
+        if (k->n < SLICE)
+                r = append_keys(k, &slice);
+        if (r < 0)
+                return r;
+
+        k->end = k->n < SLICE;
+        if (k->n > 0)
+                k->place = k->keys[k->n - 1];
+        return 0;
+}
+
+static bool key_before(Key a, Key b)
+{
+        return a.created_at != b.created_at ? a.created_at > b.created_at : a.id > b.id;
+}
+
+/* 1 and the next key of the merge, 0: no more. */
+static int next_key(Listing *l, Key *ret)
+{
+        Kind *best = NULL;
+        int r;
+
+        FOREACH_ARRAY(k, l->kinds, l->n_kinds) {
+                if (k->next == k->n && !k->end) {
+                        r = fill(l, k);
+                        if (r < 0)
+                                return r;
+                }
+                if (k->next < k->n && (!best || key_before(k->keys[k->next], best->keys[best->next])))
+                        best = k;
+        }
+        if (!best)
+                return 0;
+        *ret = best->keys[best->next++];
+        return 1;
+}
+
+static int merge_page(Listing *l)
+{
+        uint64_t skip = l->filter->offset;
+        Key key;
+        int r;
+
+        while (l->n_page <= l->filter->limit && (r = next_key(l, &key)) > 0) {
+                if (skip == 0)
+                        l->page[l->n_page++] = key;
+                else if (--skip % 1024 == 0) {
+                        r = reader_check_time(l->reader);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return l->n_page > l->filter->limit ? 0 : r;
+}
+
+/* Totals. */
+
+static int count_between(Listing *l, int64_t start, int64_t end)
+{
+        if (start > end)
+                return 0;
+
+        FOREACH_ARRAY(k, l->kinds, l->n_kinds) {
+                _cleanup_query_ Query q = reader_query(l->reader, R_KIND_COUNT);
+                int r;
+
+                query_int(&q, k->type);
+                query_int(&q, k->status);
+                query_int(&q, k->is_test);
+                query_int(&q, start);
+                query_int(&q, end);
+                r = query_step(&q, what);
+                if (r < 0)
+                        return r;
+                l->total += (uint64_t)query_column(&q, 0);
+        }
+        return 0;
+}
+
+/* Hours from `first` to `last`, which are in the range as a whole. */
+static int count_hours(Listing *l, int64_t first, int64_t last)
+{
+        _cleanup_query_ Query q = reader_query(l->reader, R_HOURS);
+        int r;
+
+        if (first > last)
+                return 0;
+        query_int(&q, first);
+        query_int(&q, last);
+        bind_restrictions(&q, l);
+        r = query_step(&q, what);
+        if (r < 0)
+                return r;
+        l->total += (uint64_t)query_column(&q, 0);
+        return 0;
+}
+
+static int count_kinds(Listing *l)
+{
+        const TaskFilter *f = l->filter;
+        int64_t first = store_hour(l->start), last = store_hour(l->end);
+        int r = 0;
+
+        if (f->start_time == TIME_NONE && f->end_time == TIME_NONE) {
+                FOREACH_ARRAY(k, l->kinds, l->n_kinds)
+                        l->total += (uint64_t)k->count;
+                return 0;
+        }
+        if (first == last)
+                return count_between(l, l->start, l->end);
+
+        /* The hours at both ends are counted along the index, unless that end is open. */
+        if (f->start_time != TIME_NONE)
+                r = count_between(l, l->start, (first + 1) * STORE_HOUR - 1);
+        if (r >= 0 && f->end_time != TIME_NONE)
+                r = count_between(l, last * STORE_HOUR, l->end);
+        if (r >= 0)
+                r = count_hours(l, f->start_time != TIME_NONE ? first + 1 : INT64_MIN,
+                                f->end_time != TIME_NONE ? last - 1 : INT64_MAX);
+        return r;
+}
+
+static int list_kinds(Listing *l)
+{
+        int r;
+
+        r = read_kinds(l);
+        if (r >= 0)
+                r = count_kinds(l);
+        if (r >= 0)
+                r = merge_page(l);
+        return r;
+}
+
+/* Along metadata, or along the feed: SQL that is put together for the filter. The parameters come in the
+ * order of task_list_bind(). */
+
+static int build_sql(Buffer *b, const TaskFilter *f, TaskListPart part)
+{
+        bool feed = f->after_seq > 0;
+        size_t rest = feed ? 0 : 1; /* the first entry leads where the feed doesn't */
+        int r;
+
+        assert(feed || f->n_metadata > 0);
+        r = buffer_append_str(b, part == TASK_LIST_COUNT ? "SELECT count(*) "
+                                 : feed                  ? "SELECT t.created_at, t.id "
+                                                         : "SELECT m.created_at, m.task ");
+        if (r >= 0)
+                r = buffer_append_str(b, feed ? "FROM event e CROSS JOIN task t ON t.id = e.task "
+                                                "WHERE e.seq > ?1 AND t.last_event = e.seq "
+                                                "AND t.created_at >= ?2 AND t.created_at <= ?3 "
+                                              : "FROM metadata m CROSS JOIN task t ON t.id = m.task "
+                                                "WHERE ?1 = 0 "
+                                                "AND m.created_at >= ?2 AND m.created_at <= ?3 ");
+        if (r >= 0)
+                r = buffer_append_str(b, "AND (?4 IS NULL OR t.type = ?4) AND (?5 IS NULL OR t.status = ?5) "
+                                         "AND (?6 IS NULL OR t.is_test = ?6) ");
+        if (r >= 0 && rest == 1)
+                r = buffer_append_str(b, "AND m.key = ?7 AND m.value = ?8 ");
+        for (size_t i = rest; r >= 0 && i < f->n_metadata; i++)
+                r = buffer_append_f(b,
+                                "AND EXISTS (SELECT 1 FROM metadata WHERE key = ?%zu AND value = ?%zu "
+                                "            AND created_at = t.created_at AND task = t.id) ",
+                                7 + 2 * i, 8 + 2 * i);
+        if (r < 0 || part == TASK_LIST_COUNT)
+                return r;
+        return buffer_append_f(b, "AND (%s) < (?%zu, ?%zu) ORDER BY %s LIMIT ?%zu OFFSET ?%zu",
+                        feed ? "t.created_at, t.id" : "m.created_at, m.task", 7 + 2 * f->n_metadata,
+                        8 + 2 * f->n_metadata,
+                        feed ? "t.created_at DESC, t.id DESC" : "m.created_at DESC, m.task DESC",
+                        9 + 2 * f->n_metadata, 10 + 2 * f->n_metadata);
+}
+
+char *task_list_sql(const TaskFilter *f, TaskListPart part)
+{
+        _cleanup_buffer_ Buffer b = BUFFER_INIT(LIST_SQL_MAX);
+
+        return build_sql(&b, f, part) < 0 ? NULL : buffer_take(&b, NULL);
+}
+
+static void bind_list(Query *q, const Listing *l, TaskListPart part)
+{
+        const TaskFilter *f = l->filter;
+        Key place = first_place(l);
+
+        query_int(q, (int64_t)MIN(f->after_seq, (uint64_t)INT64_MAX));
+        query_int(q, l->start);
+        query_int(q, l->end);
+        bind_restrictions(q, l);
+        FOREACH_ARRAY(m, f->metadata, f->n_metadata) {
+                query_text(q, m->key);
+                query_text(q, m->value);
+        }
+        if (part == TASK_LIST_COUNT)
+                return;
+        query_int(q, place.created_at);
+        query_int(q, place.id);
+        query_int(q, (int64_t)f->limit + 1);
+        query_int(q, (int64_t)MIN(f->offset, (uint64_t)INT64_MAX));
+}
+
+static void finalizep(sqlite3_stmt **statement)
+{
+        (void)sqlite3_finalize(*statement); /* repeats the error of its last step */
+}
+
+static int run_list(Listing *l, TaskListPart part)
+{
+        Connection *c = &l->reader->connection;
+        _cleanup_free_ char *sql = task_list_sql(l->filter, part);
+        _cleanup_(finalizep) sqlite3_stmt *statement = NULL;
+        Query q;
+        int r;
+
+        if (!sql)
+                return -ENOMEM;
+        errno = 0;
+        if (sqlite3_prepare_v2(c->db, sql, -1, &statement, NULL) != SQLITE_OK)
+                return connection_fail(c, what);
+
+        q = QUERY(c, statement);
+        bind_list(&q, l, part);
+        while ((r = query_step(&q, what)) > 0) {
+                if (part == TASK_LIST_COUNT)
+                        l->total = (uint64_t)query_column(&q, 0);
+                else
+                        l->page[l->n_page++] = (Key){ query_column(&q, 0), query_column(&q, 1) };
+        }
+        return r;
+}
+
+/* The whole. */
+
+static int find_type(Listing *l)
+{
+        _cleanup_query_ Query q = reader_query(l->reader, R_FIND_TYPE);
+        int r;
+
+        query_text(&q, l->filter->type);
+        r = query_step(&q, what);
+        if (r > 0)
+                l->type = query_column(&q, 0);
+        else if (r == 0)
+                l->nothing = true;
+        return r;
+}
+
+static int find_keys(Listing *l)
+{
+        const TaskFilter *f = l->filter;
+        int r = 0;
+
+        if (f->type)
+                r = find_type(l);
+        if (r < 0 || l->nothing || l->start > l->end)
+                return r;
+        if (f->after_seq == 0 && f->n_metadata == 0)
+                return list_kinds(l);
+
+        r = run_list(l, TASK_LIST_COUNT);
+        return r < 0 ? r : run_list(l, TASK_LIST_PAGE);
+}
+
+static int give_page(Listing *l, StoreTaskFn fn, void *userdata, TaskPage *ret)
+{
+        size_t n = MIN(l->n_page, (size_t)l->filter->limit);
+        int r;
+
+        FOREACH_ARRAY(key, l->page, n) {
+                r = reader_check_time(l->reader);
+                if (r >= 0)
+                        r = reader_give_task(l->reader, key->id, fn, userdata);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = (TaskPage){ .total = l->total, .has_more = l->n_page > n };
+        if (ret->has_more)
+                ret->next = (TaskCursor){ l->page[n - 1].created_at, (uint64_t)l->page[n - 1].id };
+        return 0;
+}
+
+int store_list_tasks(StoreReader *r, const TaskFilter *filter, StoreTaskFn fn, void *userdata, TaskPage *ret)
+{
+        _cleanup_(listing_done) Listing l = {
+                .reader = r,
+                .filter = filter,
+                .start = filter->start_time,
+                .end = filter->end_time != TIME_NONE ? filter->end_time : INT64_MAX,
+        };
+        int k;
+
+        assert(filter->limit >= 1 && filter->limit <= 1000);
+        assert(filter->n_metadata <= STORE_METADATA_MAX);
+
+        l.page = calloc((size_t)filter->limit + 1, sizeof(Key));
+        if (!l.page)
+                return -ENOMEM;
+
+        k = reader_begin(r);
+        if (k < 0)
+                return k;
+        k = find_keys(&l);
+        if (k >= 0)
+                k = give_page(&l, fn, userdata, ret);
+        return reader_end(r, k);
+}

@@ -1,0 +1,261 @@
+/*
+ * The writer: one connection, one group (transaction) at a time.
+ *
+ * What it guarantees. store_commit() gives 0 only after the WAL with all of the group was synced. A group of
+ * which anything failed leaves nothing: neither rows nor numbers, neither counters nor names, in the file as
+ * in memory. Numbers are read anew at the start of every group, so nothing has to be believed from one to
+ * the next.
+ *
+ * After a failed sync the handle refuses everything (see sqlite-error.c). After "no room" it is as good as
+ * before.
+ *
+ * Checkpoints never come by themselves: the caller decides when (see sqlite-maintain.c).
+ */
+
+#include "store/sqlite-internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "basic/fd.h"
+
+/* Larger pages were measured: slower for small groups, and no faster for large ones. */
+#define PAGE_SIZE          4096
+#define WAL_FRAME_HEADER   24U
+#define JOURNAL_SIZE_LIMIT 67108864 /* bytes that the file of the WAL keeps when it starts over */
+
+#define STRING_(x) #x
+#define STRING(x)  STRING_(x)
+
+/* A new file is ours alone and the group's, as the umask allows: bodies are nobody else's business. SQLite
+ * would make it readable for all. Nothing is opened that is there: closing it would let go of other handles'
+ * locks. */
+static int create_file(Connection *c, const char *path)
+{
+        _cleanup_close_ int fd = -EBADF;
+
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
+        if (fd >= 0 || errno == EEXIST)
+                return 0;
+        return connection_refuse(c, -errno,
+                        "Could not create %s: %s. Its directory must exist and be writable.", path,
+                        strerror(errno));
+}
+
+static int require(Connection *c, const char *pragma, int64_t wanted)
+{
+        char what[128];
+        int64_t v = -1;
+        int r;
+
+        snprintf(what, sizeof(what), "Could not read %s back from", pragma);
+        r = connection_get(c, pragma, what, &v);
+        if (r < 0)
+                return r;
+        if (v != wanted)
+                return connection_refuse(c, -EIO,
+                                "%s: SQLite does not keep to %s, so nothing could be promised to be on "
+                                "disk.",
+                                c->path, pragma);
+        return 0;
+}
+
+/* In WAL mode, or an error: some file systems can't do it. */
+static int require_wal(Connection *c)
+{
+        int64_t is_wal = 0;
+        int r;
+
+        r = connection_run(c, "PRAGMA journal_mode = WAL", "Could not set the write-ahead log of");
+        if (r >= 0)
+                r = connection_get(c, "SELECT journal_mode = 'wal' FROM pragma_journal_mode",
+                                "Could not read the journal's mode of", &is_wal);
+        if (r < 0)
+                return r;
+        if (!is_wal)
+                return connection_refuse(c, -EIO,
+                                "%s can't have a write-ahead log: put it on a local file system.", c->path);
+        return 0;
+}
+
+static int configure(Connection *c)
+{
+        int r;
+
+        /* Deleted bodies are overwritten, which is what somebody who deletes them expects. */
+        r = connection_run(c,
+                        "PRAGMA synchronous = FULL;"
+                        "PRAGMA wal_autocheckpoint = 0;"
+                        "PRAGMA secure_delete = ON;"
+                        "PRAGMA journal_size_limit = " STRING(JOURNAL_SIZE_LIMIT),
+                        "Could not set up");
+        if (r >= 0)
+                r = require_wal(c);
+        if (r >= 0)
+                r = require(c, "PRAGMA synchronous", 2);
+        return r;
+}
+
+static int on_wal(void *userdata, _unused_ sqlite3 *db, _unused_ const char *name, int frames)
+{
+        Store *s = userdata;
+
+        if ((uint64_t)frames < s->frames)
+                s->frames_done = 0; /* it started over */
+        s->frames = (uint64_t)frames;
+        return SQLITE_OK;
+}
+
+static int read_numbers(Store *s)
+{
+        _cleanup_query_ Query q = store_query(s, W_NUMBERS);
+        int r;
+
+        r = query_step(&q, "Could not read the numbers of");
+        if (r < 0)
+                return r;
+        s->delivery = query_column(&q, 0);
+        s->task = query_column(&q, 1);
+        s->event = query_column(&q, 2);
+        return 0;
+}
+
+static int store_setup(Store *s, const char *path)
+{
+        Connection *c = &s->connection;
+        int64_t page_size = 0;
+        int version, r;
+
+        r = create_file(c, path);
+        if (r < 0)
+                return r;
+        r = connection_open(c, path, SQLITE_OPEN_READWRITE);
+        if (r < 0)
+                return r;
+        if (sqlite3_db_readonly(c->db, "main") != 0)
+                return connection_refuse(c, -EACCES,
+                                "%s can be read but not written: it must be writable for this user.", path);
+
+        r = connection_identify(c, &version);
+        if (r >= 0 && version == 0)
+                r = connection_run(c, "PRAGMA page_size = " STRING(PAGE_SIZE), "Could not set up");
+        if (r >= 0)
+                r = configure(c);
+        if (r >= 0)
+                r = connection_migrate(c);
+        if (r >= 0)
+                r = statements_prepare(c, store_writer_sql, s->statements, _W_MAX);
+        if (r >= 0)
+                r = read_numbers(s);
+        if (r >= 0)
+                r = connection_get(c, "PRAGMA page_size", "Could not read", &page_size);
+        if (r < 0)
+                return r;
+
+        s->page_size = (uint64_t)page_size;
+        s->last_event = (uint64_t)s->event;
+        (void)sqlite3_wal_hook(c->db, on_wal, s);
+
+        /* What an earlier process left in the WAL; a reader in the way is nobody's fault. */
+        r = store_checkpoint(s);
+        return r == -EBUSY ? 0 : r;
+}
+
+int store_open(const char *path, Store **ret, char **ret_error)
+{
+        _cleanup_(store_closep) Store *s = NULL;
+        int r;
+
+        *ret_error = NULL;
+        s = calloc(1, sizeof(Store));
+        if (!s)
+                return -ENOMEM;
+
+        r = store_setup(s, path);
+        if (r < 0) {
+                *ret_error = strdup(s->connection.error);
+                return r;
+        }
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+Store *store_close(Store *s)
+{
+        if (!s)
+                return NULL;
+
+        statements_done(s->statements, _W_MAX);
+        connection_done(&s->connection);
+        free(s);
+        return NULL;
+}
+
+const char *store_error(const Store *s)
+{
+        return s->connection.error;
+}
+
+uint64_t store_last_event(const Store *s)
+{
+        return s->last_event;
+}
+
+uint64_t store_wal_size(const Store *s)
+{
+        return (s->frames - MIN(s->frames, s->frames_done)) * (s->page_size + WAL_FRAME_HEADER);
+}
+
+/* What a group gathers in memory. */
+static void forget_group(Store *s)
+{
+        s->in_group = false;
+        s->n_deltas = 0;
+        memset(s->verdicts, 0, sizeof(s->verdicts));
+        memset(s->repeats, 0, sizeof(s->repeats));
+}
+
+int store_begin(Store *s)
+{
+        int r;
+
+        assert(!s->in_group);
+        if (s->connection.lost)
+                return -ENOTRECOVERABLE;
+
+        r = connection_run(&s->connection, "BEGIN IMMEDIATE", "Could not begin to write to");
+        if (r < 0)
+                return r;
+        s->in_group = true;
+
+        r = read_numbers(s);
+        if (r < 0)
+                store_rollback(s);
+        return r;
+}
+
+int store_commit(Store *s)
+{
+        int r;
+
+        assert(s->in_group);
+        r = store_flush_tallies(s);
+        if (r >= 0)
+                r = connection_run(&s->connection, "COMMIT", "Could not commit to");
+        if (r < 0)
+                return r;
+
+        s->last_event = (uint64_t)s->event;
+        forget_group(s);
+        return 0;
+}
+
+void store_rollback(Store *s)
+{
+        /* SQLite has ended it by itself after some errors. A rollback that fails leaves nothing either: what
+         * is in the WAL without a commit does not count. */
+        if (!sqlite3_get_autocommit(s->connection.db))
+                (void)sqlite3_exec(s->connection.db, "ROLLBACK", NULL, NULL, NULL);
+        s->n_types = 0; /* some may have been of this group */
+        forget_group(s);
+}

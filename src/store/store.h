@@ -1,0 +1,127 @@
+#pragma once
+
+/* The store: domain verbs over one database. */
+
+#include "store/types.h"
+
+/*
+ * Errors, negative, the same from every verb:
+ *   -ENOSPC           no room on the disk: undo, answer 503, try again later
+ *   -EROFS, -EACCES   the file or its directory can't be written
+ *   -EBUSY            another process held the lock longer than the time-out
+ *   -EBADMSG          not a database, or a damaged one
+ *   -ENOTRECOVERABLE  a sync failed: what the disk holds is not known. Never try again: leave the process
+ *   -EIO, -ENOMEM     as they say
+ *   -ESTALE           (open) the database was made by a newer program
+ *   -EPROTONOSUPPORT  (open) a database, but not one of ours
+ *   -ETIME            (reading) the query took longer than the reader's time limit
+ *   -ENOENT           (open) there is no such file, or no such directory
+ *   -EMSGSIZE         a body or metadata too large to be kept: about this delivery alone
+ *   -EUCLEAN          the rows that this verb met contradict each other
+ */
+
+/* One writer: for one thread at a time. */
+typedef struct Store Store;
+
+/* One reader: read-only, for one thread at a time. No transaction stays open between two calls. */
+typedef struct StoreReader StoreReader;
+
+/* A sentence for people about the last failure of this handle: what, where, and what would help. */
+const char *store_error(const Store *s);
+const char *store_reader_error(const StoreReader *r);
+
+/* Opens or creates the database, brings it to the current schema (in one transaction, see sql/), sets WAL
+ * and synchronous=FULL and reads both back. The message of a failed open is written to `ret_error` (owned by
+ * the caller, NULL when out of memory) . */
+int store_open(const char *path, Store **ret, char **ret_error);
+Store *store_close(Store *s);
+DEFINE_CLEANUP(Store *, store_close)
+
+/* A group: begin, any number of verbs, commit. After a failed verb the group must be rolled back: nothing of
+ * it is kept. store_commit() returns 0 only when everything is synced to the disk. */
+int store_begin(Store *s);
+int store_commit(Store *s);
+void store_rollback(Store *s);
+
+/* Within a group. Keeps the delivery and what follows from it: task, revision, event, counters. The same
+ * bytes again are only counted: the outcome is then a duplicate, or invalid for what is in the quarantine.
+ * With `retry_of` (never for an invalid one): takes that delivery out of the quarantine; -ENOENT and -EINVAL
+ * as store_discard_delivery(). */
+int store_record_delivery(Store *s, const StoreDelivery *d, StoreOutcome *ret);
+
+/* Within a group. Takes a quarantined delivery out of the quarantine. 0, -ENOENT: no such delivery,
+ * -EINVAL: not in the quarantine. */
+int store_discard_delivery(Store *s, uint64_t n);
+
+/* Within a group. Deletes at most `limit` deliveries that came before `before` and on which nothing stands
+ * any more: neither a task's document nor a revision, nor the newest of all. *ret_more: there may be more.
+ */
+int store_prune_deliveries(Store *s, int64_t before, unsigned limit, uint64_t *ret_deleted, bool *ret_more);
+
+/* The number of the newest event, as of the last commit. */
+uint64_t store_last_event(const Store *s);
+
+/* Bytes in the WAL that a checkpoint has yet to bring into the database. */
+uint64_t store_wal_size(const Store *s);
+
+/* The writer's part of a checkpoint: brings what is left into the database so that the WAL starts over.
+ * Outside a group. 0; -EBUSY: a reader is in the way, later. */
+int store_checkpoint(Store *s);
+
+/* The helper's part: a connection of its own that checkpoints beside the writer, from another thread. */
+typedef struct StoreCheckpointer StoreCheckpointer;
+int store_checkpointer_open(const char *path, StoreCheckpointer **ret);
+int store_checkpointer_run(StoreCheckpointer *c);
+StoreCheckpointer *store_checkpointer_close(StoreCheckpointer *c);
+DEFINE_CLEANUP(StoreCheckpointer *, store_checkpointer_close)
+
+/* Free bytes on the file system of the database, for who may not use the reserve. 0 or negative errno. */
+int store_free_space(const char *path, uint64_t *ret);
+
+/* Reading. `time_limit` (microseconds, 0: none) bounds each call. */
+int store_reader_open(const char *path, uint64_t time_limit, StoreReader **ret, char **ret_error);
+StoreReader *store_reader_close(StoreReader *r);
+DEFINE_CLEANUP(StoreReader *, store_reader_close)
+
+/* Callbacks get rows whose pointers live until they return; a negative return stops and is handed on. */
+typedef int (*StoreTaskFn)(const TaskDocument *task, void *userdata);
+typedef int (*StoreDeliveryFn)(const StoredDelivery *delivery, void *userdata);
+typedef int (*StoreRevisionFn)(const StoredRevision *revision, void *userdata);
+typedef int (*StoreEventFn)(const StoredEvent *event, void *userdata);
+
+/* 1: found, 0: no such task. */
+int store_get_task(StoreReader *r, const char *task_id, StoreTaskFn fn, void *userdata);
+
+/* Newest created_at first; ties: the one that came later first. 0. */
+int store_list_tasks(
+                StoreReader *r, const TaskFilter *filter, StoreTaskFn fn, void *userdata, TaskPage *ret);
+
+/* All revisions, oldest first, at most `limit` from number `after` + 1 on. 1: the task exists, 0: it
+ * doesn't. */
+int store_list_revisions(StoreReader *r, const char *task_id, unsigned after, unsigned limit,
+                StoreRevisionFn fn, void *userdata);
+
+/* Deliveries in the order of their numbers, those behind `after`, without bodies. `verdict` may be
+ * _VERDICT_ERRNO (any); `task_id` may be NULL (any). 0. */
+int store_list_deliveries(StoreReader *r, Verdict verdict, const char *task_id, uint64_t after,
+                unsigned limit, StoreDeliveryFn fn, void *userdata);
+
+/* 1: found, 0: no such delivery. */
+int store_get_delivery(StoreReader *r, uint64_t n, bool with_body, StoreDeliveryFn fn, void *userdata);
+
+/* Events behind `after`, in order. 0. */
+int store_list_events(StoreReader *r, uint64_t after, unsigned limit, bool with_task, StoreEventFn fn,
+                void *userdata);
+
+int store_get_stats(StoreReader *r, StoreStats *ret);
+int store_get_last_event(StoreReader *r, uint64_t *ret);
+
+/* A consistent copy of the whole database, as it is now, into a file of its own, in steps that don't hold up
+ * the writer; while it lasts the WAL can't start over. `target` is made, or there and empty, else -EEXIST;
+ * what is left of a copy that failed or was given up is the caller's to remove. Step: 1 more to do, 0 done
+ * and synced; a failure is final. */
+typedef struct StoreBackup StoreBackup;
+int store_backup_open(const char *path, const char *target, StoreBackup **ret, char **ret_error);
+int store_backup_step(StoreBackup *b, unsigned pages);
+StoreBackup *store_backup_close(StoreBackup *b);
+DEFINE_CLEANUP(StoreBackup *, store_backup_close)

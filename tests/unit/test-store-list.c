@@ -1,0 +1,475 @@
+#include "test-store-common.h"
+
+#include "basic/time-util.h"
+#include "store/sqlite-internal.h"
+
+/* The model: what a list should give, by looking at everything. */
+
+#define TASKS   400U
+#define FILTERS 1500U
+
+typedef struct Model {
+        char id[16];
+        unsigned order; /* of arrival */
+        int64_t created_at;
+        unsigned type;
+        TaskStatus status;
+        bool is_test;
+        int color, size; /* metadata; -1: none */
+        uint64_t last_event;
+        uint64_t documents;
+} Model;
+
+static Model model[TASKS];
+static unsigned n_model;
+static uint64_t random_state;
+
+static const char *const types[] = { "annotation", "comparison", "transcription", "new type" };
+static const char *const colors[] = { "red", "green", "", "a much longer value \xc3\xa4" };
+static const char *const sizes[] = { "1", "2", "3" };
+
+/* A generator of our own: the same sequence everywhere. */
+static unsigned roll(unsigned n)
+{
+        random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        return (unsigned)((random_state >> 33) % n);
+}
+
+/* Few different times, on and around the hours, and before 1970 too. */
+static int64_t roll_time(void)
+{
+        static const int64_t offsets[] = { 0, 1, -1, 17 * SECOND, HOUR / 2, HOUR - 1 };
+        int64_t base = roll(10) == 0 ? -3 * HOUR : T0 - T0 % HOUR;
+
+        return base + (int64_t)roll(6) * HOUR + offsets[roll(ELEMENTSOF(offsets))];
+}
+
+static void record_model(Store *s, Model *m, bool again)
+{
+        StoreMetadata metadata[2];
+        size_t n = 0;
+        char body[64];
+        StoreDelivery d;
+
+        snprintf(body, sizeof(body), "%s-%u", m->id, (unsigned)m->documents);
+        d = response_of(m->id, body, (uint8_t)(m->documents + 1));
+        if (m->color >= 0)
+                metadata[n++] = (StoreMetadata){ "color", colors[m->color] };
+        if (m->size >= 0)
+                metadata[n++] = (StoreMetadata){ "size", sizes[m->size] };
+        d.metadata = metadata;
+        d.n_metadata = n;
+        d.type = types[m->type];
+        d.created_at = m->created_at;
+        d.is_test = m->is_test;
+        d.task_status = m->status;
+        d.completed_at = T0 + (int64_t)m->documents;
+        assert_int_equal(record(s, &d).verdict, again ? VERDICT_REVISED : VERDICT_STORED);
+        m->documents++;
+        m->last_event = store_last_event(s);
+}
+
+static void roll_task(Model *m)
+{
+        static const TaskStatus statuses[] = { TASK_COMPLETED, TASK_COMPLETED, TASK_CANCELED, TASK_ERROR };
+
+        m->created_at = roll_time();
+        m->type = roll(10) == 0 ? 3 : roll(3);
+        m->status = statuses[roll(ELEMENTSOF(statuses))];
+        m->is_test = roll(4) == 0;
+        m->color = (int)roll(ELEMENTSOF(colors) + 1) - 1;
+        m->size = (int)roll(ELEMENTSOF(sizes) + 1) - 1;
+}
+
+static void fill(Store *s)
+{
+        n_model = 0;
+        random_state = 42;
+        for (unsigned i = 0; i < TASKS; i++) {
+                Model *m = &model[n_model++];
+
+                *m = (Model){ .order = i };
+                snprintf(m->id, sizeof(m->id), "task-%u", (i * 7919) % 100003);
+                roll_task(m);
+                record_model(s, m, false);
+                if (roll(4) == 0) { /* something about an earlier one changes */
+                        m = &model[roll(n_model)];
+                        roll_task(m);
+                        record_model(s, m, true);
+                }
+        }
+}
+
+static bool has_metadata(const Model *m, const StoreMetadata *wanted)
+{
+        if (streq(wanted->key, "color"))
+                return m->color >= 0 && streq(colors[m->color], wanted->value);
+        if (streq(wanted->key, "size"))
+                return m->size >= 0 && streq(sizes[m->size], wanted->value);
+        return false;
+}
+
+static bool matches(const Model *m, const TaskFilter *f)
+{
+        for (size_t i = 0; i < f->n_metadata; i++)
+                if (!has_metadata(m, &f->metadata[i]))
+                        return false;
+        return (f->start_time == TIME_NONE || m->created_at >= f->start_time) &&
+               (f->end_time == TIME_NONE || m->created_at <= f->end_time) &&
+               (f->status < 0 || m->status == f->status) && (!f->type || streq(types[m->type], f->type)) &&
+               (f->is_test < 0 || m->is_test == (f->is_test == 1)) && m->last_event > f->after_seq;
+}
+
+static int compare(const void *a, const void *b)
+{
+        const Model *x = *(const Model *const *)a, *y = *(const Model *const *)b;
+
+        if (x->created_at != y->created_at)
+                return x->created_at > y->created_at ? -1 : 1;
+        return x->order > y->order ? -1 : 1;
+}
+
+static size_t expect(const TaskFilter *f, const Model **ret)
+{
+        size_t n = 0;
+
+        for (unsigned i = 0; i < n_model; i++)
+                if (matches(&model[i], f))
+                        ret[n++] = &model[i];
+        qsort(ret, n, sizeof(ret[0]), compare);
+        return n;
+}
+
+typedef struct Page {
+        const Model **expected;
+        size_t n_expected, at, n;
+} Page;
+
+static int check_task(const TaskDocument *t, void *userdata)
+{
+        Page *p = userdata;
+        const Model *m;
+        char body[64];
+
+        assert_true(p->at < p->n_expected);
+        m = p->expected[p->at++];
+        p->n++;
+        assert_string_equal(t->task_id, m->id);
+        assert_int_equal(t->created_at, m->created_at);
+        assert_int_equal(t->status, m->status);
+        assert_int_equal(t->is_test, m->is_test);
+        assert_string_equal(t->type, types[m->type]);
+        snprintf(body, sizeof(body), "%s-%u", m->id, (unsigned)m->documents - 1);
+        assert_int_equal(t->response_size, strlen(body));
+        assert_memory_equal(t->response, body, t->response_size);
+        assert_memory_equal(t->document, body, t->document_size);
+        return 0;
+}
+
+static void roll_filter(TaskFilter *f, StoreMetadata metadata[static 2])
+{
+        *f = (TaskFilter){
+                .start_time = roll(3) == 0 ? roll_time() : TIME_NONE,
+                .end_time = roll(3) == 0 ? roll_time() : TIME_NONE,
+                .status = roll(2) == 0 ? (TaskStatus)roll(_TASK_STATUS_MAX) : _TASK_STATUS_INVALID,
+                .type = roll(3) == 0 ? types[roll(ELEMENTSOF(types))] : NULL,
+                .is_test = (int)roll(4) - 1,
+                .metadata = metadata,
+                .after_seq = roll(4) == 0 ? roll(TASKS + TASKS / 3) : 0,
+                .limit = 1 + roll(90),
+        };
+        if (f->is_test > 1)
+                f->is_test = -1;
+        if (roll(3) == 0)
+                metadata[f->n_metadata++] = (StoreMetadata){ "color", colors[roll(ELEMENTSOF(colors))] };
+        if (roll(3) == 0)
+                metadata[f->n_metadata++] = (StoreMetadata){ "size", sizes[roll(ELEMENTSOF(sizes))] };
+        if (roll(50) == 0)
+                f->type = "no such type";
+}
+
+/* Page after page by the cursor, then somewhere by offset. */
+static void check_filter(StoreReader *reader, TaskFilter *f)
+{
+        const Model *expected[TASKS];
+        Page p = { .expected = expected, .n_expected = expect(f, expected) };
+        TaskPage page = { .has_more = true };
+
+        while (page.has_more) {
+                p.n = 0;
+                assert_int_equal(store_list_tasks(reader, f, check_task, &p, &page), 0);
+                assert_int_equal(page.total, p.n_expected);
+                assert_int_equal(page.has_more, p.at < p.n_expected);
+                assert_true(p.n == f->limit || !page.has_more);
+                f->has_cursor = true;
+                f->cursor = page.next;
+        }
+        assert_int_equal(p.at, p.n_expected);
+
+        f->has_cursor = false;
+        f->offset = roll(TASKS);
+        p.at = MIN((size_t)f->offset, p.n_expected);
+        assert_int_equal(store_list_tasks(reader, f, check_task, &p, &page), 0);
+        assert_int_equal(page.total, p.n_expected);
+        assert_int_equal(page.has_more, p.at < p.n_expected);
+        assert_int_equal(p.at, MIN(p.n_expected, (size_t)f->offset + f->limit));
+}
+
+static void test_lists_against_model(void **state)
+{
+        Fixture *f = *state;
+        size_t n_found = 0;
+
+        fill(f->store);
+        for (unsigned i = 0; i < FILTERS; i++) {
+                StoreMetadata metadata[2];
+                const Model *expected[TASKS];
+                TaskFilter filter;
+
+                roll_filter(&filter, metadata);
+                n_found += expect(&filter, expected) > 0;
+                check_filter(f->reader, &filter);
+        }
+        assert_true(n_found > FILTERS / 3); /* the filters are not all empty */
+}
+
+static int count_task(_unused_ const TaskDocument *t, void *userdata)
+{
+        ++*(unsigned *)userdata;
+        return 0;
+}
+
+static TaskFilter any(unsigned limit)
+{
+        return (TaskFilter){
+                .start_time = TIME_NONE,
+                .end_time = TIME_NONE,
+                .status = _TASK_STATUS_INVALID,
+                .is_test = -1,
+                .limit = limit,
+        };
+}
+
+static void test_edges(void **state)
+{
+        Fixture *f = *state;
+        TaskFilter filter = any(10);
+        TaskPage page;
+        unsigned n = 0;
+
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
+        assert_int_equal(n, 0);
+        assert_int_equal(page.total, 0);
+        assert_false(page.has_more);
+
+        fill(f->store);
+        filter.start_time = T0;
+        filter.end_time = T0 - 1;
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
+        assert_int_equal(page.total, 0);
+
+        filter = any(1000);
+        filter.start_time = INT64_MIN + 1;
+        filter.end_time = INT64_MAX;
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
+        assert_int_equal(n, TASKS);
+        assert_int_equal(page.total, TASKS);
+        assert_false(page.has_more);
+
+        filter.offset = UINT64_MAX;
+        n = 0;
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
+        assert_int_equal(n, 0);
+        assert_int_equal(page.total, TASKS);
+
+        filter = any(1000);
+        filter.has_cursor = true;
+        filter.cursor = (TaskCursor){ INT64_MIN, 0 };
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
+        assert_int_equal(n, 0);
+        filter.cursor = (TaskCursor){ INT64_MAX, UINT64_MAX };
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
+        assert_int_equal(n, TASKS);
+}
+
+static int stop_at_three(_unused_ const TaskDocument *t, void *userdata)
+{
+        return ++*(unsigned *)userdata == 3 ? -ECANCELED : 0;
+}
+
+static void test_callback_stops(void **state)
+{
+        Fixture *f = *state;
+        TaskFilter filter = any(100);
+        TaskPage page;
+        unsigned n = 0;
+
+        fill(f->store);
+        assert_int_equal(store_list_tasks(f->reader, &filter, stop_at_three, &n, &page), -ECANCELED);
+        assert_int_equal(n, 3);
+        n = 0;
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
+        assert_int_equal(n, 100);
+}
+
+static int dawdle(_unused_ const TaskDocument *t, void *userdata)
+{
+        ++*(unsigned *)userdata;
+        usleep(2000);
+        return 0;
+}
+
+/* In our own loops, and in the middle of one statement. */
+static void test_time_limit(void **state)
+{
+        _cleanup_(store_reader_closep) StoreReader *hasty = NULL;
+        Fixture *f = *state;
+        TaskFilter filter = any(400);
+        TaskPage page;
+        unsigned n = 0;
+
+        fill(f->store);
+        hasty = open_reader(f->path, 300000);
+        assert_int_equal(store_list_tasks(hasty, &filter, dawdle, &n, &page), -ETIME);
+        assert_true(n < 400);
+        assert_non_null(strstr(store_reader_error(hasty), "longer"));
+
+        /* It works again, and the snapshot of the call that failed is gone: the WAL can start over. */
+        filter.limit = 1;
+        assert_int_equal(store_list_tasks(hasty, &filter, count_task, &n, &page), 0);
+        assert_int_equal(store_checkpoint(f->store), 0);
+
+        hasty->deadline = now_monotonic() - 1;
+        assert_int_equal(connection_run(&hasty->connection,
+                                         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+                                         "SELECT count(*) FROM n",
+                                         "Could not read"),
+                        -ETIME);
+}
+
+/* Many tasks of one moment: a page in the middle begins where it should, and costs what the first one does.
+ */
+static int add_steps(void *userdata)
+{
+        ++*(unsigned *)userdata;
+        return 0;
+}
+
+static void test_pages_cost_the_same(void **state)
+{
+        Fixture *f = *state;
+        unsigned first = 0, deep = 0, n = 0;
+        TaskFilter filter = any(10);
+        TaskPage page;
+        StoreOutcome o;
+
+        assert_int_equal(store_begin(f->store), 0);
+        for (unsigned i = 0; i < 5000; i++) {
+                char id[16];
+                StoreDelivery d;
+
+                snprintf(id, sizeof(id), "t%u", i);
+                d = response_of(id, "body", 1);
+                assert_int_equal(store_record_delivery(f->store, &d, &o), 0);
+        }
+        assert_int_equal(store_commit(f->store), 0);
+
+        /* Counted in steps of SQLite's machine, so that no clock has a say. */
+        sqlite3_progress_handler(f->reader->connection.db, 10, add_steps, &first);
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
+        filter.has_cursor = true;
+        filter.cursor = (TaskCursor){ T0 - HOUR, 2500 };
+        sqlite3_progress_handler(f->reader->connection.db, 10, add_steps, &deep);
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
+        assert_int_equal(page.next.id, 2490);
+        assert_int_equal(page.total, 5000);
+        assert_true(first > 0);
+        assert_true(deep < 2 * first);
+}
+
+/* Plans. */
+
+/* Counters are few, so going through them is fine; what else may be gone through was selected before. */
+static bool is_few(const char *detail)
+{
+        static const char *const few[] = { "SCAN tally", "SCAN a", "SCAN tally_of_verdicts", "SCAN w",
+                "SCAN CONSTANT ROW" };
+
+        FOREACH_ARRAY(i, few, ELEMENTSOF(few))
+                if (streq(detail, *i))
+                        return true;
+        return false;
+}
+
+static void check_plan(Connection *c, const char *sql, bool may_sort)
+{
+        _cleanup_free_ char *explain = NULL;
+        sqlite3_stmt *statement;
+
+        assert_true(asprintf(&explain, "EXPLAIN QUERY PLAN %s", sql) > 0);
+        assert_int_equal(sqlite3_prepare_v2(c->db, explain, -1, &statement, NULL), SQLITE_OK);
+        while (sqlite3_step(statement) == SQLITE_ROW) {
+                const char *detail = (const char *)sqlite3_column_text(statement, 3);
+
+                if (strncmp(detail, "SCAN", 4) == 0 && !is_few(detail))
+                        fail_msg("%s\n%s", sql, detail);
+                if (strstr(detail, "TEMP B-TREE") && !may_sort)
+                        fail_msg("%s\n%s", sql, detail);
+                if (strstr(detail, "AUTOMATIC"))
+                        fail_msg("%s\n%s", sql, detail);
+        }
+        assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
+}
+
+static void check_list_plans(Connection *c, const TaskFilter *f)
+{
+        for (int part = TASK_LIST_PAGE; part <= TASK_LIST_COUNT; part++) {
+                _cleanup_free_ char *sql = task_list_sql(f, (TaskListPart)part);
+
+                assert_non_null(sql);
+                /* Along the feed the order of lists has to be made; only as many as are asked for are kept.
+                 */
+                check_plan(c, sql, f->after_seq > 0);
+        }
+}
+
+static void test_plans(void **state)
+{
+        Fixture *f = *state;
+        Connection *c = &f->store->connection;
+        StoreMetadata metadata[STORE_METADATA_MAX];
+        TaskFilter filter = any(10);
+
+        for (int i = 0; i < _W_MAX; i++)
+                check_plan(c, store_writer_sql[i], false);
+        for (int i = 0; i < _R_MAX; i++) /* a handful of counters, and the deliveries of one task */
+                check_plan(c, store_reader_sql[i], i == R_TALLY || i == R_DELIVERIES_OF_TASK);
+
+        FOREACH_ARRAY(m, metadata, ELEMENTSOF(metadata))
+                *m = (StoreMetadata){ "k", "v" };
+        filter.metadata = metadata;
+        filter.n_metadata = 1;
+        check_list_plans(c, &filter);
+        filter.n_metadata = STORE_METADATA_MAX;
+        check_list_plans(c, &filter);
+        filter.after_seq = 1;
+        check_list_plans(c, &filter);
+        filter.n_metadata = 0;
+        check_list_plans(c, &filter);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(test_lists_against_model),
+                TEST(test_edges),
+                TEST(test_callback_stops),
+                TEST(test_time_limit),
+                TEST(test_pages_cost_the_same),
+                TEST(test_plans),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
