@@ -1,0 +1,141 @@
+#pragma once
+
+/* What the files of the server share. Nobody outside of http/ includes this. */
+
+#include <microhttpd.h>
+#include <stdatomic.h>
+
+#include "basic/buffer.h"
+#include "http/form.h"
+#include "http/server.h"
+
+/* What a connection is at, and so which deadline it has. */
+typedef enum Phase {
+        PHASE_HANDLING, /* a handler is at work: no deadline of ours */
+        PHASE_HEADER,
+        PHASE_BODY,
+        PHASE_IDLE,
+        PHASE_WRITE,
+        _PHASE_MAX,
+} Phase;
+
+typedef struct Connection Connection;
+
+struct Connection {
+        HttpServer *server;
+        Connection *next, **prev; /* in the list of its phase */
+        Phase phase;
+        uint64_t deadline; /* monotonic */
+        int fd;            /* libmicrohttpd's; for shutdown() only */
+        struct MHD_Connection *mhd;
+        bool suspended;
+        HttpRequest *request; /* NULL between two */
+        struct sockaddr_storage peer;
+};
+
+typedef struct ConnectionList {
+        Connection *head, **tail;
+} ConnectionList;
+
+#define LISTENERS_MAX 32U
+
+struct HttpServer {
+        sd_event *loop;
+        HttpServerOptions options;
+        HttpLimits limits;
+        struct MHD_Daemon *mhd;
+        sd_event_source *io, *timer, *deadlines, *pause;
+        sd_event_source *listeners[LISTENERS_MAX];
+        size_t n_listeners;
+        bool accepting, quiescing, freeing;
+        ConnectionList phases[_PHASE_MAX];
+        struct sockaddr_storage accepted_peer; /* of the connection that is being added */
+
+        /* Read from any thread. */
+        atomic_uint_fast64_t connections, accepted, body_bytes, n_deadlines, malformed;
+};
+
+/* How far a request has come. */
+typedef enum Stage {
+        STAGE_NEW,      /* the request line is there */
+        STAGE_BODY,     /* checked; the body is coming */
+        STAGE_DRAINING, /* what comes is dropped, then refused */
+        STAGE_HANDLING, /* given to the handler, which has not replied */
+        STAGE_REPLIED,  /* there is a response, to be queued */
+        STAGE_QUEUED,
+} Stage;
+
+struct HttpRequest {
+        Connection *connection;
+        Stage stage;
+        uint64_t started;
+        char *target; /* owned: the path, with its segments cut apart and decoded once it was routed */
+        char *path;   /* owned: the path as sent */
+        const char *method;
+        const HttpRoute *route;
+        const char *args[HTTP_PATH_ARGS_MAX]; /* in `target` */
+        unsigned n_args;
+        FormPair *query; /* owned; texts in `target` */
+        size_t n_query;
+        bool too_many_query;
+
+        Buffer body;
+        size_t accounted; /* bytes of the server's budget */
+        size_t drained;
+        unsigned drain_status;
+
+        void *userdata;
+        void (*destroy)(void *userdata);
+
+        struct MHD_Response *response;
+        unsigned status;
+        struct {
+                char *name, *value;
+        } headers[8]; /* of the reply to come */
+        unsigned n_headers;
+        char *reply; /* owned: the body of a large reply */
+        size_t reply_size;
+        HttpStream stream;
+        void *stream_userdata;
+        bool has_stream, stream_waits, close;
+        sd_event_source *hangup; /* the reader of a stream that waits has gone */
+};
+
+/* server.c */
+void connection_set_phase(Connection *c, Phase phase);
+void connection_unlink(Connection *c);
+void connection_suspend(Connection *c);
+void connection_resume(Connection *c);
+void connection_cut(Connection *c);
+void server_check_deadlines(HttpServer *s);
+
+/* handler.c: libmicrohttpd's callbacks */
+void *handler_on_target(void *cls, const char *uri, struct MHD_Connection *mhd);
+enum MHD_Result handler_on_call(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
+                const char *version, const char *upload, size_t *upload_size, void **request);
+void handler_on_completed(
+                void *cls, struct MHD_Connection *mhd, void **request, enum MHD_RequestTerminationCode code);
+void handler_on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
+                enum MHD_ConnectionNotificationCode code);
+Connection *connection_of(struct MHD_Connection *mhd);
+
+/* request.c */
+int request_new(Connection *c, const char *target, HttpRequest **ret);
+HttpRequest *request_free(HttpRequest *r);
+void request_release_body(HttpRequest *r);
+
+/* route.c */
+typedef enum RouteResult {
+        ROUTE_FOUND,
+        ROUTE_NO_PATH,
+        ROUTE_NO_METHOD,
+} RouteResult;
+
+/* Takes r->target apart and finds its route, path arguments and query. Writes what `Allow` says to `allow`.
+ */
+#define ALLOW_SIZE 64U
+RouteResult route_find(
+                const HttpRoute *routes, HttpRequest *r, const char *method, char allow[static ALLOW_SIZE]);
+
+/* reply.c */
+enum MHD_Result reply_queue(HttpRequest *r);

@@ -1,0 +1,207 @@
+/*
+ * Replies. One may come while the handler runs or any time later; in between the connection is suspended and
+ * costs nothing. Larger bodies and streams are handed over piece by piece, and every piece taken starts the
+ * deadline again: a reader may be slow, but not for ever between two pieces.
+ */
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "http/internal.h"
+
+#define LARGE      ((size_t)64 * 1024) /* a body that may not fit into the socket at once */
+#define BLOCK_SIZE ((size_t)16 * 1024)
+
+int http_reply_header(HttpRequest *r, const char *name, const char *value)
+{
+        char *n, *v;
+
+        if (r->n_headers == ELEMENTSOF(r->headers))
+                return -ENOBUFS;
+        n = strdup(name);
+        v = strdup(value);
+        if (!n || !v) {
+                free(n);
+                free(v);
+                return -ENOMEM;
+        }
+        r->headers[r->n_headers].name = n;
+        r->headers[r->n_headers++].value = v;
+        return 0;
+}
+
+/* Takes the response; `done` of a stream is the request's matter. */
+static int reply_with(
+                HttpRequest *r, unsigned status, const char *content_type, struct MHD_Response *response)
+{
+        bool ok;
+
+        assert(r->stage != STAGE_REPLIED && r->stage != STAGE_QUEUED);
+        if (!response)
+                return -ENOMEM;
+
+        ok = !content_type || MHD_add_response_header(response, "Content-Type", content_type) == MHD_YES;
+        for (unsigned i = 0; ok && i < r->n_headers; i++)
+                ok = MHD_add_response_header(response, r->headers[i].name, r->headers[i].value) == MHD_YES;
+        if (ok && (r->close || r->connection->server->quiescing))
+                ok = MHD_add_response_header(response, "Connection", "close") == MHD_YES;
+        if (!ok) {
+                MHD_destroy_response(response);
+                return -ENOMEM;
+        }
+
+        r->response = response;
+        r->status = status;
+        r->stage = STAGE_REPLIED;
+        if (r->connection->suspended)
+                connection_resume(r->connection);
+        return 0;
+}
+
+enum MHD_Result reply_queue(HttpRequest *r)
+{
+        const HttpServer *s = r->connection->server;
+        enum MHD_Result ok;
+
+        ok = MHD_queue_response(r->connection->mhd, r->status, r->response);
+        MHD_destroy_response(r->response);
+        r->response = NULL;
+        r->stage = STAGE_QUEUED;
+        connection_set_phase(r->connection, PHASE_WRITE);
+        if (s->options.on_reply)
+                s->options.on_reply(r->status, s->options.userdata);
+        return ok;
+}
+
+static ssize_t read_large(void *cls, uint64_t position, char *buffer, size_t max)
+{
+        HttpRequest *r = cls;
+        size_t n = MIN(max, r->reply_size - (size_t)position);
+
+        memcpy(buffer, r->reply + position, n);
+        connection_set_phase(r->connection, PHASE_WRITE);
+        return (ssize_t)n;
+}
+
+int http_reply(HttpRequest *r, unsigned status, const char *content_type, const void *body, size_t size)
+{
+        if (size < LARGE)
+                return reply_with(r, status, content_type,
+                                MHD_create_response_from_buffer(
+                                                size, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY));
+
+        free(r->reply);
+        r->reply = malloc(size);
+        if (!r->reply)
+                return -ENOMEM;
+        memcpy(r->reply, body, size);
+        r->reply_size = size;
+        /* The request outlives the response: it is freed once the answer is through. */
+        return reply_with(r, status, content_type,
+                        MHD_create_response_from_callback(size, BLOCK_SIZE, read_large, r, NULL));
+}
+
+int http_reply_json(HttpRequest *r, unsigned status, json_t *value)
+{
+        _cleanup_free_ char *text = NULL;
+
+        text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+        json_decref(value);
+        return text ? http_reply(r, status, "application/json", text, strlen(text)) : -ENOMEM;
+}
+
+int http_reply_error(HttpRequest *r, unsigned status, json_t *problems, const char *format, ...)
+{
+        _cleanup_free_ char *message = NULL;
+        json_auto_t *list = problems;
+        json_t *error;
+        va_list ap;
+        int n;
+
+        va_start(ap, format);
+        n = vasprintf(&message, format, ap);
+        va_end(ap);
+        if (n < 0) {
+                message = NULL;
+                return -ENOMEM;
+        }
+
+        error = json_pack("{s:I, s:s}", "status_code", (json_int_t)status, "error", message);
+        if (error && json_array_size(list) > 0 && json_object_set(error, "problems", list) < 0) {
+                json_decref(error);
+                return -ENOMEM;
+        }
+        return http_reply_json(r, status, error);
+}
+
+/* Streams. */
+
+/* A reader that has gone while its stream waits for something to say. */
+static int on_hangup(
+                _unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
+{
+        HttpRequest *r = userdata;
+
+        (void)sd_event_source_set_enabled(r->hangup, SD_EVENT_OFF);
+        r->close = true;
+        http_request_wake(r);
+        return 0;
+}
+
+static ssize_t stream_wait(HttpRequest *r)
+{
+        r->stream_waits = true;
+        connection_set_phase(r->connection, PHASE_HANDLING);
+        (void)sd_event_source_set_enabled(r->hangup, SD_EVENT_ON);
+        connection_suspend(r->connection);
+        return 0;
+}
+
+static ssize_t read_stream(void *cls, _unused_ uint64_t position, char *buffer, size_t max)
+{
+        HttpRequest *r = cls;
+        ssize_t n;
+
+        if (r->connection->server->freeing || r->close)
+                return MHD_CONTENT_READER_END_WITH_ERROR;
+
+        n = r->stream.produce(r->stream_userdata, buffer, max);
+        if (n == 0)
+                return stream_wait(r);
+        if (n == -ENODATA)
+                return MHD_CONTENT_READER_END_OF_STREAM;
+        if (n < 0)
+                return MHD_CONTENT_READER_END_WITH_ERROR;
+
+        connection_set_phase(r->connection, PHASE_WRITE);
+        return n;
+}
+
+int http_reply_stream(HttpRequest *r, unsigned status, const char *content_type, const HttpStream *stream,
+                void *userdata)
+{
+        int k;
+
+        /* From here on done() is called when the request ends, whatever happens. */
+        r->stream = *stream;
+        r->stream_userdata = userdata;
+        r->has_stream = true;
+
+        k = sd_event_add_io(r->connection->server->loop, &r->hangup, r->connection->fd, 0, on_hangup, r);
+        if (k < 0)
+                return k;
+        (void)sd_event_source_set_enabled(r->hangup, SD_EVENT_OFF);
+        return reply_with(r, status, content_type,
+                        MHD_create_response_from_callback(
+                                        MHD_SIZE_UNKNOWN, BLOCK_SIZE, read_stream, r, NULL));
+}
+
+void http_request_wake(HttpRequest *r)
+{
+        if (!r->stream_waits)
+                return;
+        r->stream_waits = false;
+        (void)sd_event_source_set_enabled(r->hangup, SD_EVENT_OFF);
+        if (r->connection->suspended)
+                connection_resume(r->connection);
+}

@@ -1,0 +1,137 @@
+#pragma once
+
+/* The server: libmicrohttpd on an sd-event loop, with limits and deadlines of our own. */
+
+#include <jansson.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "basic/macros.h"
+
+#define HTTP_PATH_ARGS_MAX  4U
+#define HTTP_QUERY_ARGS_MAX 64U
+#define HTTP_URI_MAX        8192U /* longer request targets get 414 */
+
+typedef struct HttpServer HttpServer;
+typedef struct HttpRequest HttpRequest;
+
+/* A handler gets a whole request (body included), on the loop's thread. It replies at once, or later from
+ * the same thread; until then the request stays valid. A negative return closes the connection with a 500
+ * where nothing was replied. */
+typedef int (*HttpHandler)(HttpRequest *request, void *userdata);
+
+/* From the routes follow 404, 405 and Allow. A segment of the path in braces matches any one non-empty
+ * segment and becomes an argument, in order: "/v1/task/{id}/revisions". */
+typedef struct HttpRoute {
+        const char *method;
+        const char *path;
+        HttpHandler handler;
+        /* Asked once the headers are there and before anything of the body is read or allocated: refuses by
+         * replying (the connection is closed then) and returning 1; 0 goes on. NULL: no questions. */
+        HttpHandler gate;
+} HttpRoute;
+
+/* What a server did, for metrics. Read from any thread. */
+typedef struct HttpServerStats {
+        uint64_t connections; /* now */
+        uint64_t accepted;    /* ever */
+        uint64_t body_bytes;  /* held for bodies in flight, now */
+        uint64_t deadlines;   /* connections that ran into one, ever */
+        uint64_t malformed;   /* requests refused for their framing, ever */
+} HttpServerStats;
+
+/* May be replaced at run time (http_server_set_limits()); connections that exist keep their deadlines. */
+typedef struct HttpLimits {
+        unsigned max_connections;
+        size_t max_body;         /* of one request: 413 */
+        size_t max_bodies;       /* of all requests in flight: 503 + Retry-After */
+        uint64_t header_timeout; /* microseconds, from the first byte (or the connection) to the last header
+                                  */
+        uint64_t body_timeout;   /* from the last header to the last byte of the body; then 408 */
+        uint64_t idle_timeout;   /* between two requests */
+        uint64_t write_timeout;  /* how long a reader may take without taking anything */
+} HttpLimits;
+
+typedef struct HttpServerOptions {
+        const HttpRoute *routes; /* up to a row without method; must outlive the server */
+        void *userdata;          /* for gates and handlers */
+        HttpLimits limits;
+        /* Called on the loop's thread for every answer, also for those that the server gives by itself.
+         * NULL: not. */
+        void (*on_reply)(unsigned status, void *userdata);
+        const char *what; /* for messages: "callback", "query"; must outlive the server */
+} HttpServerOptions;
+
+/* Runs on `loop` until freed. 0 or negative errno. */
+int http_server_new(sd_event *loop, const HttpServerOptions *options, HttpServer **ret);
+
+/* Cuts what is left. Takes NULL, returns NULL. */
+HttpServer *http_server_free(HttpServer *s);
+DEFINE_CLEANUP(HttpServer *, http_server_free)
+
+/* Serves a listening stream socket (TCP or Unix), as many as wanted; owns fd from here on, also on failure.
+ */
+int http_server_add_listener(HttpServer *s, int fd);
+
+/* No new connections from now on (the listeners are closed); idle ones are closed, requests in flight go on
+ * and their connections close after the answer. */
+void http_server_quiesce(HttpServer *s);
+
+/* Connections that still exist. */
+unsigned http_server_connections(const HttpServer *s);
+
+void http_server_set_limits(HttpServer *s, const HttpLimits *limits);
+void http_server_get_stats(const HttpServer *s, HttpServerStats *ret);
+
+/* Makes a listening socket: "127.0.0.1:8090", "[::1]:8090", "unix:/path" or a path alone. For a Unix socket,
+ * a stale file is replaced and the mode set. Returns the descriptor, -EINVAL for a text that is none of
+ * these, or negative errno; never resolves names. */
+int http_listen(const char *address, mode_t mode);
+
+/* The request. Texts live as long as the request. */
+const char *http_request_method(const HttpRequest *r);
+const char *http_request_path(const HttpRequest *r);                 /* as sent, without the query */
+const char *http_request_path_arg(const HttpRequest *r, unsigned i); /* decoded; NULL: none */
+const char *http_request_query(const HttpRequest *r,
+                const char *name); /* decoded; the last; NULL: absent; "" for a valueless one */
+const char *http_request_header(const HttpRequest *r, const char *name); /* the first; NULL: absent */
+const char *http_request_header_at(const HttpRequest *r, const char *name,
+                unsigned i); /* the i-th of that name, in order; NULL: no such */
+unsigned http_request_header_count(const HttpRequest *r, const char *name);
+const void *http_request_body(const HttpRequest *r, size_t *ret_size); /* never NULL; owned by the request */
+const struct sockaddr *http_request_peer(const HttpRequest *r);        /* sa_family AF_UNIX: a Unix socket */
+uint64_t http_request_started(const HttpRequest *r);                   /* monotonic, of its first line */
+
+/* Calls fn for every query argument in order, decoded; a negative return stops and is handed on. */
+int http_request_each_query(const HttpRequest *r,
+                int (*fn)(const char *name, const char *value, void *userdata), void *userdata);
+
+/* Something of the handler's that lives as long as the request; `destroy` is called when it ends, answered
+ * or not. One per request. */
+void http_request_set_userdata(HttpRequest *r, void *userdata, void (*destroy)(void *userdata));
+void *http_request_get_userdata(const HttpRequest *r);
+
+/* Replies: exactly one of these per request. On failure (-ENOMEM) the connection is closed.
+ * http_reply_header() adds a header to the reply to come. */
+int http_reply_header(HttpRequest *r, const char *name, const char *value);
+int http_reply(HttpRequest *r, unsigned status, const char *content_type, const void *body,
+                size_t size);                                        /* copies */
+int http_reply_json(HttpRequest *r, unsigned status, json_t *value); /* takes the reference; NULL is a 500 */
+
+/* {"status_code", "error", "problems"}: the one shape of every error. Takes the reference `problems` (NULL
+ * or an empty array: left out). */
+int http_reply_error(HttpRequest *r, unsigned status, json_t *problems, const char *format, ...)
+                _printf_(4, 5);
+
+/* A reply whose bytes come as they are taken. produce() fills at most `size` bytes: > 0 so many; 0 none now:
+ * it is asked again after http_request_wake(); -ENODATA the end; other negative values cut the connection,
+ * so that the reader knows it is not whole. done() is called once, when the reply ended in whatever way. */
+typedef struct HttpStream {
+        ssize_t (*produce)(void *userdata, char *buffer, size_t size);
+        void (*done)(void *userdata);
+} HttpStream;
+
+int http_reply_stream(HttpRequest *r, unsigned status, const char *content_type, const HttpStream *stream,
+                void *userdata);
+void http_request_wake(HttpRequest *r);
