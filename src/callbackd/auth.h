@@ -1,0 +1,27 @@
+#pragma once
+
+/* The door's lock: who may deliver a callback. */
+
+#include "callbackd/keys.h"
+#include "http/server.h"
+
+#define AUTH_HEADER "scale-callback-auth"
+
+/* The label of the key that the request shows (borrowed from `keys`); NULL: it may not come in, for whatever
+ * reason. There must be exactly one such header. */
+const char *auth_check(const Keys *keys, const HttpRequest *request);
+
+/* Answers 401, with the same bytes for every reason. */
+int auth_refuse(HttpRequest *request);
+
+/* Refusals for the log: the first at once, then one line a minute that counts them. */
+typedef struct AuthLog {
+        uint64_t last;   /* monotonic, of the last line; 0: never */
+        uint64_t silent; /* refusals since then */
+} AuthLog;
+
+/* `now` is monotonic, `remote` the client's address. */
+void auth_log_refusal(AuthLog *l, uint64_t now, const char *remote);
+
+/* Says what was left unsaid for a minute. */
+void auth_log_flush(AuthLog *l, uint64_t now);

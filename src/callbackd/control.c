@@ -1,0 +1,236 @@
+/*
+ * The control socket: the calls that change something, for administrators. Everything goes through the
+ * commit queue, and is answered once it is on disk.
+ */
+
+#include <inttypes.h>
+
+#include "basic/log.h"
+#include "basic/parse.h"
+#include "basic/time-util.h"
+#include "callbackd/local-context.h"
+#include "callbackd/params.h"
+#include "callbackd/prune.h"
+#include "callbackd/receipt.h"
+
+/* Trying again. */
+
+typedef struct Retry {
+        LocalContext *context;
+        HttpRequest *request;
+        Verdict verdict; /* of the delivery as it stands */
+        void *body;      /* owned */
+        size_t body_size;
+        char ref[STORE_REF_MAX + 1];
+        bool has_ref;
+} Retry;
+
+static void retry_free(void *userdata)
+{
+        Retry *x = userdata;
+
+        free(x->body);
+        free(x);
+}
+
+static int take_body(const StoredDelivery *d, void *userdata)
+{
+        Retry *x = userdata;
+
+        x->verdict = d->verdict;
+        x->body_size = d->body_size;
+        x->body = malloc(MAX(d->body_size, 1U));
+        if (!x->body)
+                return -ENOMEM;
+        if (d->body_size > 0)
+                memcpy(x->body, d->body, d->body_size);
+        if (d->ref) {
+                strncpy(x->ref, d->ref, STORE_REF_MAX);
+                x->has_ref = true;
+        }
+        return 0;
+}
+
+static void on_retried(const Receipt *receipt, void *userdata)
+{
+        Retry *x = userdata;
+        int r;
+
+        if (receipt->status == 200)
+                atomic_fetch_add(&x->context->metrics->verdicts[receipt->outcome.verdict], 1);
+        r = receipt_reply(x->request, receipt);
+        if (r < 0)
+                log_debug_errno(r, "An answer could not be given");
+}
+
+static int reply_not_quarantined(HttpRequest *request, uint64_t n)
+{
+        return http_reply_error(request, 409, NULL,
+                        "Delivery %" PRIu64 " is not in the quarantine: only invalid ones can be retried or "
+                        "discarded.",
+                        n);
+}
+
+static int on_retry(HttpRequest *request, void *userdata)
+{
+        uint64_t n = local_path_number(request, 0);
+        LocalContext *c = userdata;
+        ReceiveInput in;
+        Retry *x;
+        int r;
+
+        x = calloc(1, sizeof(Retry));
+        if (!x)
+                return -ENOMEM;
+        x->context = c;
+        x->request = request;
+        http_request_set_userdata(request, x, retry_free);
+
+        r = n > 0 ? store_get_delivery(c->reader, n, true, take_body, x) : 0;
+        if (r < 0)
+                return local_reply_failure(c, request, r);
+        if (r == 0)
+                return local_reply_not_found(request, "Delivery not found");
+        if (x->verdict != VERDICT_INVALID)
+                return reply_not_quarantined(request, n);
+
+        in = (ReceiveInput){
+                .body = x->body,
+                .body_size = x->body_size,
+                .source = SOURCE_RETRY,
+                .ref = x->has_ref ? x->ref : NULL,
+                .started = http_request_started(request),
+                .retry_of = n,
+                .strict = atomic_load(&c->strict),
+                .invalid_status = 422,
+        };
+        r = receive(c->port, c->reader, &in, on_retried, x);
+        return r < 0 ? receipt_reply_unavailable(request, r) : 0;
+}
+
+/* Discarding. */
+
+typedef struct Discard {
+        CommitJob job;
+        HttpRequest *request;
+        uint64_t n;
+} Discard;
+
+static int run_discard(CommitJob *job, Store *store)
+{
+        return store_discard_delivery(store, container_of(job, Discard, job)->n);
+}
+
+static int reply_discarded(HttpRequest *request, uint64_t n, int result)
+{
+        if (result == -ENOENT)
+                return local_reply_not_found(request, "Delivery not found");
+        if (result == -EINVAL)
+                return reply_not_quarantined(request, n);
+        if (result < 0)
+                return receipt_reply_unavailable(request, result);
+        return http_reply_json(request, 200,
+                        json_pack("{s:I, s:s}", "delivery", (json_int_t)n, "verdict",
+                                        verdict_to_string(VERDICT_DISCARDED)));
+}
+
+static void on_discarded(CommitJob *job, int result)
+{
+        Discard *x = container_of(job, Discard, job);
+        int r;
+
+        r = reply_discarded(x->request, x->n, result);
+        if (r < 0)
+                log_debug_errno(r, "An answer could not be given");
+}
+
+static int on_discard(HttpRequest *request, void *userdata)
+{
+        LocalContext *c = userdata;
+        Discard *x;
+        int r;
+
+        x = calloc(1, sizeof(Discard));
+        if (!x)
+                return -ENOMEM;
+        *x = (Discard){
+                .job = { .run = run_discard, .done = on_discarded },
+                .request = request,
+                .n = local_path_number(request, 0),
+        };
+        http_request_set_userdata(request, x, free);
+        if (x->n == 0)
+                return local_reply_not_found(request, "Delivery not found");
+
+        r = commit_submit(c->port, &x->job);
+        return r < 0 ? receipt_reply_unavailable(request, r) : 0;
+}
+
+/* Pruning. */
+
+typedef struct PruneCall {
+        HttpRequest *request;
+        Prune *prune; /* NULL once it came to its end */
+} PruneCall;
+
+typedef struct PruneQuery {
+        uint64_t older_than; /* seconds */
+} PruneQuery;
+
+static const Param prune_params[] = {
+        { "older_than", PARAM_NUMBER, offsetof(PruneQuery, older_than), 0, UINT32_MAX },
+};
+
+static void prune_call_free(void *userdata)
+{
+        PruneCall *x = userdata;
+
+        prune_free(x->prune);
+        free(x);
+}
+
+static void on_pruned(uint64_t deleted, int error, void *userdata)
+{
+        PruneCall *x = userdata;
+        int r;
+
+        x->prune = NULL;
+        if (error < 0)
+                r = receipt_reply_unavailable(x->request, error);
+        else
+                r = http_reply_json(x->request, 200, json_pack("{s:I}", "deleted", (json_int_t)deleted));
+        if (r < 0)
+                log_debug_errno(r, "An answer could not be given");
+}
+
+static int on_prune(HttpRequest *request, void *userdata)
+{
+        PruneQuery q = { .older_than = UINT64_MAX };
+        LocalContext *c = userdata;
+        PruneCall *x;
+        int r;
+
+        r = params_read(request, prune_params, ELEMENTSOF(prune_params), &q);
+        if (r != 0)
+                return MIN(r, 0);
+        if (q.older_than == UINT64_MAX)
+                return params_refuse(request, "older_than", "an age in seconds");
+
+        x = calloc(1, sizeof(PruneCall));
+        if (!x)
+                return -ENOMEM;
+        x->request = request;
+        http_request_set_userdata(request, x, prune_call_free);
+
+        r = prune_start(c->loop, c->port, now_realtime() - (int64_t)(q.older_than * USEC_PER_SEC), on_pruned,
+                        x, &x->prune);
+        return r < 0 ? receipt_reply_unavailable(request, r) : 0;
+}
+
+const HttpRoute control_routes[] = {
+        { "POST", "/v1/delivery/{n}/retry", on_retry, NULL },
+        { "POST", "/v1/delivery/{n}/discard", on_discard, NULL },
+        { "POST", "/v1/prune", on_prune, NULL },
+        { "GET", "/v1/backup", backup_on_get, NULL },
+        {},
+};

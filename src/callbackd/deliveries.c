@@ -1,0 +1,195 @@
+/* The log of deliveries: what came, from where, what was decided, and the bytes themselves. */
+
+#include <inttypes.h>
+
+#include "callbackd/local-context.h"
+#include "callbackd/params.h"
+#include "task/encode.h"
+
+#define TEXT_MAX ((size_t)64 * 1024 * 1024) /* a hundred rows with 64 problems each are far below */
+
+typedef struct DeliveryQuery {
+        Verdict verdict;
+        uint64_t after, limit;
+} DeliveryQuery;
+
+static const Param delivery_params[] = {
+        { "verdict", PARAM_VERDICT, offsetof(DeliveryQuery, verdict), 0, 0 },
+        { "after", PARAM_NUMBER, offsetof(DeliveryQuery, after), 0, INT64_MAX },
+        { "limit", PARAM_NUMBER, offsetof(DeliveryQuery, limit), 1, 100 },
+};
+
+/* Puts a member into the object; a NULL text or a 0 that means "none" is left out. */
+static int set_text(json_t *o, const char *name, const char *value)
+{
+        return value ? json_object_set_new(o, name, json_string(value)) : 0;
+}
+
+static int set_number(json_t *o, const char *name, uint64_t value)
+{
+        return value > 0 ? json_object_set_new(o, name, json_integer((json_int_t)value)) : 0;
+}
+
+static int set_time(json_t *o, const char *name, int64_t t)
+{
+        char text[TIME_STAMP_SIZE];
+
+        return t == TIME_NONE ? 0 : json_object_set_new(o, name, json_string(time_format(t, text)));
+}
+
+static json_t *delivery_to_json(const StoredDelivery *d)
+{
+        json_auto_t *o = json_object();
+        int r = 0;
+
+        r |= json_object_set_new(o, "delivery", json_integer((json_int_t)d->n));
+        r |= set_time(o, "received_at", d->received_at);
+        r |= set_text(o, "source", source_to_string(d->source));
+        r |= set_text(o, "verdict", verdict_to_string(d->verdict));
+        r |= set_number(o, "status_code", d->status);
+        r |= set_text(o, "key", d->key_label);
+        r |= set_text(o, "remote", d->remote);
+        r |= set_text(o, "ref", d->ref);
+        r |= set_text(o, "task_id", d->task_id);
+        r |= set_text(o, "type", d->type);
+        r |= set_number(o, "revision", d->revision);
+        r |= json_object_set_new(o, "duration", json_real((double)d->duration / 1e6));
+        r |= json_object_set_new(o, "size", json_integer((json_int_t)d->body_size));
+        r |= set_number(o, "repeats", d->repeats);
+        r |= set_time(o, "last_repeat_at", d->last_repeat_at);
+        r |= set_number(o, "superseded_by", d->superseded_by);
+        if (d->unchecked)
+                r |= json_object_set_new(o, "unchecked", json_true());
+        if (d->problems)
+                r |= json_object_set_new(o, "problems", json_loads(d->problems, 0, NULL));
+
+        return r < 0 ? NULL : json_incref(o);
+}
+
+static int append_delivery(const StoredDelivery *d, Buffer *out)
+{
+        json_auto_t *value = delivery_to_json(d);
+
+        return value ? json_encode(value, out) : -ENOMEM;
+}
+
+static int take_delivery(const StoredDelivery *d, void *userdata)
+{
+        return append_delivery(d, userdata);
+}
+
+typedef struct DeliveryList {
+        Buffer *text;
+        uint64_t limit, n, last;
+        bool has_more;
+} DeliveryList;
+
+static int list_delivery(const StoredDelivery *d, void *userdata)
+{
+        DeliveryList *l = userdata;
+        int r;
+
+        /* One more than asked for says whether there are more. */
+        if (l->n == l->limit) {
+                l->has_more = true;
+                return 0;
+        }
+        l->last = d->n;
+        if (l->n++ > 0) {
+                r = buffer_append_str(l->text, ",");
+                if (r < 0)
+                        return r;
+        }
+        return append_delivery(d, l->text);
+}
+
+static int reply_list(LocalContext *c, HttpRequest *request, const char *task_id)
+{
+        DeliveryQuery q = { .verdict = _VERDICT_ERRNO, .limit = 100 };
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        DeliveryList list;
+        int r;
+
+        r = params_read(request, delivery_params, ELEMENTSOF(delivery_params), &q);
+        if (r != 0)
+                return MIN(r, 0);
+
+        r = buffer_append_str(&text, "{\"docs\":[");
+        if (r < 0)
+                return r;
+        list = (DeliveryList){ .text = &text, .limit = q.limit };
+        r = store_list_deliveries(
+                        c->reader, q.verdict, task_id, q.after, (unsigned)q.limit + 1, list_delivery, &list);
+        if (r < 0)
+                return local_reply_failure(c, request, r);
+
+        r = buffer_append_f(&text, "],\"has_more\":%s", list.has_more ? "true" : "false");
+        if (r >= 0 && list.has_more)
+                r = buffer_append_f(&text, ",\"next\":%" PRIu64, list.last);
+        if (r >= 0)
+                r = buffer_append_str(&text, "}");
+        return r < 0 ? r : local_reply_text(request, &text);
+}
+
+int deliveries_on_list(HttpRequest *request, void *userdata)
+{
+        return reply_list(userdata, request, NULL);
+}
+
+static int seen(_unused_ const StoredDelivery *d, void *userdata)
+{
+        *(bool *)userdata = true;
+        return 0;
+}
+
+/* A task that only ever sent what was refused is not known as a task, but its deliveries are. */
+int deliveries_on_task(HttpRequest *request, void *userdata)
+{
+        const char *id = http_request_path_arg(request, 0);
+        LocalContext *c = userdata;
+        bool any = false;
+        int r;
+
+        r = store_list_deliveries(c->reader, _VERDICT_ERRNO, id, 0, 1, seen, &any);
+        if (r < 0)
+                return local_reply_failure(c, request, r);
+        if (!any)
+                return local_reply_not_found(request, "Task not found");
+        return reply_list(c, request, id);
+}
+
+int deliveries_on_get(HttpRequest *request, void *userdata)
+{
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        uint64_t n = local_path_number(request, 0);
+        LocalContext *c = userdata;
+        int r;
+
+        r = n > 0 ? store_get_delivery(c->reader, n, false, take_delivery, &text) : 0;
+        if (r < 0)
+                return local_reply_failure(c, request, r);
+        if (r == 0)
+                return local_reply_not_found(request, "Delivery not found");
+        return local_reply_text(request, &text);
+}
+
+/* The body as it came. What isn't known to be JSON isn't called so. */
+static int reply_body(const StoredDelivery *d, void *userdata)
+{
+        bool is_json = d->verdict != VERDICT_INVALID && d->verdict != VERDICT_DISCARDED;
+
+        return http_reply(userdata, 200, is_json ? "application/json" : "application/octet-stream", d->body,
+                        d->body_size);
+}
+
+int deliveries_on_body(HttpRequest *request, void *userdata)
+{
+        uint64_t n = local_path_number(request, 0);
+        LocalContext *c = userdata;
+        int r;
+
+        r = n > 0 ? store_get_delivery(c->reader, n, true, reply_body, request) : 0;
+        if (r < 0)
+                return local_reply_failure(c, request, r);
+        return r == 0 ? local_reply_not_found(request, "Delivery not found") : 0;
+}

@@ -1,0 +1,149 @@
+/*
+ * Exports: every task that fits, newest first, one after the other, however many there are. The list is
+ * walked by cursor in batches that adapt to the size of what is in them, so memory stays small and no read
+ * is long.
+ */
+
+#include "basic/buffer.h"
+#include "callbackd/local-context.h"
+#include "callbackd/params.h"
+#include "task/encode.h"
+
+#define TEXT_MAX    ((size_t)256 * 1024 * 1024)
+#define BATCH_MAX   64U
+#define BATCH_SMALL ((size_t)256 * 1024)  /* of text: the next batch may be larger */
+#define BATCH_LARGE ((size_t)1024 * 1024) /* of text: the next batch is a single task */
+
+typedef struct ExportQuery {
+        const char *format, *type;
+        int64_t start_time, end_time;
+        TaskStatus status;
+        int is_test;
+} ExportQuery;
+
+typedef struct Export {
+        LocalContext *context;
+        TaskFilter filter;
+        char type[CALLBACK_TYPE_MAX + 1];
+        Buffer text;
+        size_t taken;
+        bool ended;
+} Export;
+
+static const Param export_params[] = {
+        { "format", PARAM_TEXT, offsetof(ExportQuery, format), 0, 16 },
+        { "type", PARAM_TEXT, offsetof(ExportQuery, type), 0, CALLBACK_TYPE_MAX },
+        { "start_time", PARAM_TIME, offsetof(ExportQuery, start_time), 0, 0 },
+        { "end_time", PARAM_TIME, offsetof(ExportQuery, end_time), 0, 0 },
+        { "status", PARAM_STATUS, offsetof(ExportQuery, status), 0, 0 },
+        { "is_test", PARAM_BOOLEAN, offsetof(ExportQuery, is_test), 0, 0 },
+};
+
+static int take_task(const TaskDocument *task, void *userdata)
+{
+        json_auto_t *value = NULL;
+        Export *x = userdata;
+        int r;
+
+        r = task_document_to_json(task, &value);
+        if (r >= 0)
+                r = json_encode(value, &x->text);
+        return r < 0 ? r : buffer_append_str(&x->text, "\n");
+}
+
+static void adapt_batch(Export *x)
+{
+        if (x->text.size > BATCH_LARGE)
+                x->filter.limit = 1;
+        else if (x->text.size < BATCH_SMALL)
+                x->filter.limit = MIN(x->filter.limit * 2, BATCH_MAX);
+}
+
+static int export_fill(Export *x)
+{
+        TaskPage page;
+        int r;
+
+        buffer_done(&x->text);
+        x->taken = 0;
+
+        r = store_list_tasks(x->context->reader, &x->filter, take_task, x, &page);
+        if (r == -ENOBUFS && x->filter.limit > 1) {
+                x->filter.limit = 1; /* the same place again, one at a time */
+                return export_fill(x);
+        }
+        if (r < 0)
+                return r;
+
+        x->ended = !page.has_more;
+        x->filter.has_cursor = true;
+        x->filter.cursor = page.next;
+        adapt_batch(x);
+        return 0;
+}
+
+static ssize_t produce(void *userdata, char *buffer, size_t size)
+{
+        Export *x = userdata;
+        size_t n;
+        int r;
+
+        if (x->taken == x->text.size) {
+                if (x->ended)
+                        return -ENODATA;
+                r = export_fill(x);
+                if (r < 0)
+                        return r;
+                if (x->text.size == 0)
+                        return -ENODATA;
+        }
+        n = MIN(size, x->text.size - x->taken);
+        memcpy(buffer, x->text.data + x->taken, n);
+        x->taken += n;
+        return (ssize_t)n;
+}
+
+static void done(void *userdata)
+{
+        Export *x = userdata;
+
+        buffer_done(&x->text);
+        free(x);
+}
+
+int export_on_get(HttpRequest *request, void *userdata)
+{
+        static const HttpStream stream = { produce, done };
+        ExportQuery q = {
+                .format = "jsonl",
+                .start_time = TIME_NONE,
+                .end_time = TIME_NONE,
+                .status = _TASK_STATUS_INVALID,
+                .is_test = -1,
+        };
+        Export *x;
+        int r;
+
+        r = params_read(request, export_params, ELEMENTSOF(export_params), &q);
+        if (r != 0)
+                return MIN(r, 0);
+        if (!streq(q.format, "jsonl"))
+                return params_refuse(request, "format", "jsonl");
+
+        x = calloc(1, sizeof(Export));
+        if (!x)
+                return -ENOMEM;
+        x->context = userdata;
+        x->text = BUFFER_INIT(TEXT_MAX);
+        if (q.type)
+                strncpy(x->type, q.type, CALLBACK_TYPE_MAX);
+        x->filter = (TaskFilter){
+                .start_time = q.start_time,
+                .end_time = q.end_time,
+                .status = q.status,
+                .type = q.type ? x->type : NULL,
+                .is_test = q.is_test,
+                .limit = 8,
+        };
+        return http_reply_stream(request, 200, "application/x-ndjson", &stream, x);
+}

@@ -1,0 +1,332 @@
+/*
+ * The event feed. A reader says after which number it wants to go on, and gets every event behind that one,
+ * in order; what it has taken is only known to it, so losing its connection loses nothing. Readers that
+ * follow wait here until the writer says that there is more. They are given events a batch at a time, each
+ * batch a short read of its own, so a slow reader holds nothing of the database: it is cut by the server's
+ * time-out and comes back with its number.
+ *
+ * Lines of JSON by default; an event stream when asked by Accept, where Last-Event-ID says the number and a
+ * comment now and then keeps proxies and libraries from giving up.
+ */
+
+#include "callbackd/feed.h"
+
+#include <inttypes.h>
+#include <strings.h>
+
+#include "basic/parse.h"
+#include "callbackd/local-context.h"
+#include "callbackd/params.h"
+#include "task/encode.h"
+
+#define BATCH           100U
+#define BATCH_SIZE      ((size_t)1024 * 1024)       /* a batch ends with the event that reaches it */
+#define TEXT_MAX        ((size_t)256 * 1024 * 1024) /* that, and one event with its task */
+#define WAIT_MAX        300U                        /* seconds */
+#define LIMIT_MAX       10000U
+#define LIMIT_DEFAULT   100U
+#define KEEP_ALIVE_USEC (15 * USEC_PER_SEC)
+
+typedef struct FeedQuery {
+        uint64_t after, limit, wait;
+        int follow;
+        const char *include;
+} FeedQuery;
+
+struct FeedReader {
+        FeedReader *next, **prev; /* among all readers */
+        LocalContext *context;
+        HttpRequest *request;
+        sd_event_source *timer; /* the end of waiting, or the next sign of life */
+        Buffer text;
+        size_t taken; /* of the text */
+        uint64_t after;
+        uint64_t left; /* events that it may still get */
+        bool sse, with_task, follow;
+        bool may_wait; /* there is something to wait for when there are no events */
+        bool waiting, ended;
+};
+
+static FeedReader *reader_free(FeedReader *x)
+{
+        if (!x)
+                return NULL;
+
+        if (x->prev) {
+                *x->prev = x->next;
+                if (x->next)
+                        x->next->prev = x->prev;
+        }
+        if (x->follow)
+                atomic_fetch_sub(&x->context->metrics->events_readers, 1);
+        sd_event_source_disable_unref(x->timer);
+        buffer_done(&x->text);
+        free(x);
+        return NULL;
+}
+DEFINE_CLEANUP(FeedReader *, reader_free)
+
+/* Has it asked again. */
+static void reader_wake(FeedReader *x)
+{
+        if (!x->waiting)
+                return;
+        x->waiting = false;
+        http_request_wake(x->request);
+}
+
+void feed_notify(Feed *f)
+{
+        for (FeedReader *x = f->readers, *next; x; x = next) {
+                next = x->next;
+                reader_wake(x);
+        }
+}
+
+void feed_close(Feed *f)
+{
+        for (FeedReader *x = f->readers, *next; x; x = next) {
+                next = x->next;
+                x->ended = true;
+                reader_wake(x);
+        }
+}
+
+/* Events as text. */
+
+static int append_text_member(Buffer *out, const char *name, const char *value)
+{
+        json_auto_t *text = NULL;
+        int r;
+
+        if (!value)
+                return buffer_append_f(out, ",\"%s\":null", name);
+        text = json_string(value);
+        if (!text)
+                return -ENOMEM;
+        r = buffer_append_f(out, ",\"%s\":", name);
+        return r < 0 ? r : json_encode(text, out);
+}
+
+static int append_number_member(Buffer *out, const char *name, uint64_t value)
+{
+        if (value == 0)
+                return buffer_append_f(out, ",\"%s\":null", name);
+        return buffer_append_f(out, ",\"%s\":%" PRIu64, name, value);
+}
+
+static int append_task_member(Buffer *out, const TaskDocument *task)
+{
+        json_auto_t *value = NULL;
+        int r;
+
+        r = task_document_to_json(task, &value);
+        if (r >= 0)
+                r = buffer_append_str(out, ",\"task\":");
+        return r < 0 ? r : json_encode(value, out);
+}
+
+static int append_event(const StoredEvent *e, Buffer *out)
+{
+        char time[TIME_STAMP_SIZE];
+        int r;
+
+        r = buffer_append_f(out, "{\"seq\":%" PRIu64 ",\"time\":\"%s\",\"kind\":\"%s\"", e->seq,
+                        time_format(e->time, time), event_kind_to_string(e->kind));
+        if (r >= 0)
+                r = append_text_member(out, "task_id", e->task_id);
+        if (r >= 0)
+                r = append_text_member(out, "type", e->type);
+        if (r >= 0)
+                r = append_text_member(out, "status", task_status_to_string(e->status));
+        if (r >= 0)
+                r = append_number_member(out, "revision", e->revision);
+        if (r >= 0)
+                r = append_number_member(out, "delivery", e->delivery);
+        if (r >= 0)
+                r = append_text_member(out, "submission", e->submission);
+        if (r >= 0 && e->task)
+                r = append_task_member(out, e->task);
+        return r < 0 ? r : buffer_append_str(out, "}");
+}
+
+static int take_event(const StoredEvent *e, void *userdata)
+{
+        FeedReader *x = userdata;
+        int r = 0;
+
+        if (x->sse)
+                r = buffer_append_f(&x->text, "id: %" PRIu64 "\ndata: ", e->seq);
+        if (r >= 0)
+                r = append_event(e, &x->text);
+        if (r >= 0)
+                r = buffer_append_str(&x->text, x->sse ? "\n\n" : "\n");
+        if (r < 0)
+                return r;
+
+        x->after = e->seq;
+        x->left--;
+        return x->text.size > BATCH_SIZE ? -ECANCELED : 0;
+}
+
+/* The stream. */
+
+/* Reads the next batch. 0, also when there was nothing. */
+static int reader_fill(FeedReader *x)
+{
+        int r;
+
+        buffer_done(&x->text);
+        x->taken = 0;
+        if (x->left == 0)
+                return 0;
+
+        r = store_list_events(x->context->reader, x->after, (unsigned)MIN(x->left, BATCH), x->with_task,
+                        take_event, x);
+        return r == -ECANCELED ? 0 : MIN(r, 0);
+}
+
+static ssize_t produce(void *userdata, char *buffer, size_t size)
+{
+        FeedReader *x = userdata;
+        size_t n;
+        int r;
+
+        if (x->taken == x->text.size) {
+                if (x->ended)
+                        return -ENODATA;
+                r = reader_fill(x);
+                if (r < 0)
+                        return r;
+                if (x->text.size > 0 && !x->follow)
+                        x->may_wait = false; /* what it waited for has come */
+        }
+        if (x->taken == x->text.size) {
+                if (x->left == 0 || !x->may_wait)
+                        return -ENODATA;
+                x->waiting = true;
+                return 0;
+        }
+
+        n = MIN(size, x->text.size - x->taken);
+        memcpy(buffer, x->text.data + x->taken, n);
+        x->taken += n;
+        return (ssize_t)n;
+}
+
+static void done(void *userdata)
+{
+        reader_free(userdata);
+}
+
+static int on_wait_over(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+        FeedReader *x = userdata;
+
+        x->ended = true;
+        reader_wake(x);
+        return 0;
+}
+
+static int on_keep_alive(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+        FeedReader *x = userdata;
+
+        if (x->waiting && buffer_append_str(&x->text, ":\n\n") >= 0)
+                reader_wake(x);
+
+        (void)sd_event_source_set_time_relative(source, KEEP_ALIVE_USEC);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int reader_arm(FeedReader *x, uint64_t wait)
+{
+        if (x->follow && !x->sse)
+                return 0;
+        if (!x->follow && wait == 0)
+                return 0;
+
+        return sd_event_add_time_relative(x->context->loop, &x->timer, CLOCK_MONOTONIC,
+                        x->follow ? KEEP_ALIVE_USEC : wait * USEC_PER_SEC, 0,
+                        x->follow ? on_keep_alive : on_wait_over, x);
+}
+
+/* Parameters. */
+
+static const Param feed_params[] = {
+        { "after", PARAM_NUMBER, offsetof(FeedQuery, after), 0, INT64_MAX },
+        { "limit", PARAM_NUMBER, offsetof(FeedQuery, limit), 1, LIMIT_MAX },
+        { "wait", PARAM_NUMBER, offsetof(FeedQuery, wait), 0, WAIT_MAX },
+        { "follow", PARAM_BOOLEAN, offsetof(FeedQuery, follow), 0, 0 },
+        { "include", PARAM_TEXT, offsetof(FeedQuery, include), 0, 64 },
+};
+
+static bool wants_sse(const HttpRequest *request)
+{
+        const char *accept = http_request_header(request, "Accept");
+
+        return accept && strcasestr(accept, "text/event-stream");
+}
+
+/* 0; 1: answered 400; negative errno. */
+static int read_query(HttpRequest *request, FeedQuery *q)
+{
+        const char *last = http_request_header(request, "Last-Event-ID");
+        int r;
+
+        r = params_read(request, feed_params, ELEMENTSOF(feed_params), q);
+        if (r == 0 && q->include && !streq(q->include, "task"))
+                r = params_refuse(request, "include", "task") ?: 1;
+        /* A reader that comes back says where it was in the header, with the URL it began with. */
+        if (r == 0 && last && *last && wants_sse(request) && parse_u64(last, 0, INT64_MAX, &q->after) < 0)
+                r = params_refuse(request, "Last-Event-ID", "the id of an event, or no such header") ?: 1;
+        return r;
+}
+
+int feed_on_events(HttpRequest *request, void *userdata)
+{
+        static const HttpStream stream = { produce, done };
+        bool sse = wants_sse(request);
+        FeedQuery q = { .follow = sse };
+        _cleanup_(reader_freep) FeedReader *x = NULL;
+        LocalContext *c = userdata;
+        int r;
+
+        r = read_query(request, &q);
+        if (r != 0)
+                return MIN(r, 0);
+
+        x = calloc(1, sizeof(FeedReader));
+        if (!x)
+                return -ENOMEM;
+        *x = (FeedReader){
+                .context = c,
+                .request = request,
+                .text = BUFFER_INIT(TEXT_MAX),
+                .after = q.after,
+                .left = q.limit > 0 ? q.limit
+                        : q.follow  ? UINT64_MAX
+                                    : LIMIT_DEFAULT,
+                .sse = sse,
+                .with_task = q.include,
+                .follow = q.follow,
+                .may_wait = q.follow || q.wait > 0,
+        };
+        if (x->follow)
+                atomic_fetch_add(&c->metrics->events_readers, 1);
+        r = reader_arm(x, q.wait);
+        if (r < 0)
+                return r;
+
+        x->next = c->feed.readers;
+        x->prev = &c->feed.readers;
+        if (x->next)
+                x->next->prev = &x->next;
+        c->feed.readers = x;
+
+        r = http_reply_header(request, "Cache-Control", "no-store");
+        if (r < 0)
+                return r;
+        return http_reply_stream(request, 200, sse ? "text/event-stream" : "application/x-ndjson", &stream,
+                        TAKE_PTR(x));
+}

@@ -1,0 +1,30 @@
+#pragma once
+
+/* The keys that callbacks are signed with: several, each with a label, so that they can be rotated. */
+
+#include "basic/macros.h"
+#include "store/types.h"
+
+#define KEYS_MAX     16U
+#define KEY_SIZE_MAX 512U
+
+typedef struct Keys Keys;
+
+/* Reads a file with a line `label key` for each. On failure *ret_error (owned by the caller, NULL when out
+ * of memory) says where and what is wrong, never what stands there. -EINVAL for the content, else the error
+ * of reading. */
+int keys_load(const char *path, Keys **ret, char **ret_error);
+
+/* Where keys come from: the credential `callback-auth-keys` if the service manager passed one, else
+ * `configured`, else NULL. Owned by the caller; -ENOMEM. */
+int keys_locate(const char *configured, char **ret);
+
+Keys *keys_free(Keys *k);
+DEFINE_CLEANUP(Keys *, keys_free)
+
+/* The label of the key that `value` equals, borrowed; NULL: none. Takes as long whichever key it is. */
+const char *keys_match(const Keys *k, const char *value);
+
+/* How many, and their labels for messages. */
+size_t keys_count(const Keys *k);
+const char *keys_label(const Keys *k, size_t i);

@@ -1,0 +1,33 @@
+#pragma once
+
+/* The local side: query and control sockets, on a thread of their own. */
+
+#include "callbackd/commit.h"
+#include "callbackd/metrics.h"
+#include "http/server.h"
+
+typedef struct Local Local;
+
+typedef struct LocalOptions {
+        const char *database;     /* path; copied */
+        int query_fd, control_fd; /* listening Unix sockets; owned by local_new() from the call on, also on
+                                   * failure; -EBADF: not served */
+        Commit *commit;           /* borrowed */
+        Metrics *metrics;         /* borrowed */
+        HttpServer *callback;     /* borrowed, for its figures only; may be NULL */
+        bool strict;              /* rules for retried deliveries */
+} LocalOptions;
+
+/* Starts the thread. 0 or negative errno; *ret_error (owned by the caller) for people. */
+int local_new(const LocalOptions *options, Local **ret, char **ret_error);
+
+/* From any thread: there are events up to this number; followers of the feed are woken. */
+void local_notify_events(Local *l, uint64_t last_event);
+
+/* From any thread: after a reload. */
+void local_set_strict(Local *l, bool strict);
+
+/* Ends the feed's followers, answers what is in flight (for some seconds at most), joins. NULL in, NULL out.
+ */
+Local *local_free(Local *l);
+DEFINE_CLEANUP(Local *, local_free)

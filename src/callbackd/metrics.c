@@ -1,0 +1,359 @@
+/*
+ * Metrics: one table from which the text for Prometheus, the list for the manual page and the order of both
+ * follow. Names and labels are bounded: labels are enumerations, the labels of keys, and at most
+ * STORE_STATS_TYPES_MAX task types; no ids. Base units: seconds, bytes.
+ */
+
+#include "callbackd/metrics.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "basic/parse.h"
+#include "basic/time-util.h"
+
+#define PREFIX "scale_callbackd_"
+
+static const double buckets[METRICS_BUCKETS_MAX] = {
+        0.001,
+        0.0025,
+        0.005,
+        0.01,
+        0.025,
+        0.05,
+        0.1,
+        0.25,
+        0.5,
+        1,
+        2.5,
+        10,
+};
+
+typedef struct Metric Metric;
+
+typedef struct Rendering {
+        const Metrics *metrics;
+        const MetricsInputs *in;
+        Buffer *out;
+} Rendering;
+
+/* How the values of a metric are written. */
+typedef int (*MetricFn)(const Metric *m, const Rendering *x);
+
+struct Metric {
+        const char *name, *type, *help;
+        MetricFn write;
+        size_t offset;  /* of the value in the structure that `write` looks into */
+        double divisor; /* 0: as it is */
+};
+
+void metrics_init(Metrics *m)
+{
+        memset(m, 0, sizeof(*m));
+        m->started_at = now_realtime();
+}
+
+void metrics_count_response(Metrics *m, unsigned status)
+{
+        if (status < ELEMENTSOF(m->responses))
+                atomic_fetch_add(&m->responses[status], 1);
+}
+
+void metrics_count_key(Metrics *m, const char *label)
+{
+        FOREACH_ARRAY(k, m->keys, METRICS_KEYS_MAX) {
+                if (!atomic_load(&k->used)) {
+                        strncpy(k->label, label, sizeof(k->label) - 1);
+                        atomic_store(&k->used, true);
+                }
+                if (streq(k->label, label)) {
+                        atomic_fetch_add(&k->n, 1);
+                        return;
+                }
+        }
+}
+
+void metrics_count_duration(Metrics *m, uint64_t usec)
+{
+        double seconds = (double)usec / (double)USEC_PER_SEC;
+        size_t i = 0;
+
+        while (i < METRICS_BUCKETS_MAX && seconds > buckets[i])
+                i++;
+        atomic_fetch_add(&m->duration[i], 1);
+        atomic_fetch_add(&m->duration_usec, usec);
+}
+
+/* A value as a number: whole ones without a point. */
+static int put_value(const Rendering *x, uint64_t v, double divisor)
+{
+        if (divisor > 0)
+                return buffer_append_f(x->out, "%.9g\n", (double)v / divisor);
+        return buffer_append_f(x->out, "%" PRIu64 "\n", v);
+}
+
+/* A line with at most one label. */
+static int put(const Metric *m, const Rendering *x, const char *label, const char *value, uint64_t v)
+{
+        int r;
+
+        if (label)
+                r = buffer_append_f(x->out, PREFIX "%s{%s=\"%s\"} ", m->name, label, value);
+        else
+                r = buffer_append_f(x->out, PREFIX "%s ", m->name);
+        return r < 0 ? r : put_value(x, v, m->divisor);
+}
+
+static uint64_t u64_at(const void *structure, size_t offset)
+{
+        uint64_t v;
+
+        memcpy(&v, (const char *)structure + offset, sizeof(v));
+        return v;
+}
+
+static uint64_t atomic_at(const void *structure, size_t offset)
+{
+        return atomic_load((const atomic_uint_fast64_t *)(const void *)((const char *)structure + offset));
+}
+
+static int write_own(const Metric *m, const Rendering *x)
+{
+        return put(m, x, NULL, NULL, atomic_at(x->metrics, m->offset));
+}
+
+static int write_start(const Metric *m, const Rendering *x)
+{
+        return put(m, x, NULL, NULL, (uint64_t)x->metrics->started_at);
+}
+
+static int write_commit(const Metric *m, const Rendering *x)
+{
+        return put(m, x, NULL, NULL, u64_at(&x->in->commit, m->offset));
+}
+
+static int write_writable(const Metric *m, const Rendering *x)
+{
+        return put(m, x, NULL, NULL, x->in->commit.writable);
+}
+
+static int write_store(const Metric *m, const Rendering *x)
+{
+        return put(m, x, NULL, NULL, u64_at(&x->in->store, m->offset));
+}
+
+static int write_servers(const Metric *m, const Rendering *x)
+{
+        const struct {
+                const char *name;
+                const HttpServerStats *stats;
+        } servers[] = {
+                { "callback", &x->in->callback },
+                { "query", &x->in->query },
+                { "control", &x->in->control },
+        };
+        int r;
+
+        FOREACH_ARRAY(s, servers, ELEMENTSOF(servers)) {
+                r = put(m, x, "server", s->name, u64_at(s->stats, m->offset));
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int write_verdicts(const Metric *m, const Rendering *x)
+{
+        int r;
+
+        for (int v = 0; v < (int)_VERDICT_MAX; v++) {
+                r = put(m, x, "verdict", verdict_to_string((Verdict)v),
+                                atomic_load(&x->metrics->verdicts[v]));
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int write_stored_verdicts(const Metric *m, const Rendering *x)
+{
+        int r;
+
+        for (int v = 0; v < (int)_VERDICT_MAX; v++) {
+                r = put(m, x, "verdict", verdict_to_string((Verdict)v), x->in->store.by_verdict[v]);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int write_responses(const Metric *m, const Rendering *x)
+{
+        char status[16];
+        int r;
+
+        for (unsigned i = 0; i < ELEMENTSOF(x->metrics->responses); i++) {
+                uint64_t n = atomic_load(&x->metrics->responses[i]);
+
+                if (n == 0)
+                        continue;
+                snprintf(status, sizeof(status), "%u", i);
+                r = put(m, x, "status_code", status, n);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int write_keys(const Metric *m, const Rendering *x)
+{
+        int r;
+
+        FOREACH_ARRAY(k, x->metrics->keys, METRICS_KEYS_MAX) {
+                if (!atomic_load(&k->used))
+                        break;
+                r = put(m, x, "key", k->label, atomic_load(&k->n));
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int write_reloads(const Metric *m, const Rendering *x)
+{
+        int r;
+
+        r = put(m, x, "result", "done", atomic_load(&x->metrics->reloads));
+        return r < 0 ? r : put(m, x, "result", "failed", atomic_load(&x->metrics->reloads_failed));
+}
+
+static int write_duration(const Metric *m, const Rendering *x)
+{
+        uint64_t n = 0;
+        int r;
+
+        for (size_t i = 0; i < METRICS_BUCKETS_MAX; i++) {
+                n += atomic_load(&x->metrics->duration[i]);
+                r = buffer_append_f(
+                                x->out, PREFIX "%s_bucket{le=\"%g\"} %" PRIu64 "\n", m->name, buckets[i], n);
+                if (r < 0)
+                        return r;
+        }
+        n += atomic_load(&x->metrics->duration[METRICS_BUCKETS_MAX]);
+        return buffer_append_f(x->out,
+                        PREFIX "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n" PREFIX "%s_sum %.9g\n" PREFIX
+                               "%s_count %" PRIu64 "\n",
+                        m->name, n, m->name,
+                        (double)atomic_load(&x->metrics->duration_usec) / (double)USEC_PER_SEC, m->name, n);
+}
+
+/* A type's name comes from outside: only plain ones become labels as they are. */
+static int put_type(Buffer *out, const char *type)
+{
+        int r = 0;
+
+        for (const char *p = type; *p && r >= 0; p++) {
+                char c = *p == '"' || *p == '\\' || (unsigned char)*p < 0x20 ? '?' : *p;
+
+                r = buffer_append(out, &c, 1);
+        }
+        return r;
+}
+
+static int write_tasks(const Metric *m, const Rendering *x)
+{
+        const StoreStats *s = &x->in->store;
+        int r;
+
+        FOREACH_ARRAY(t, s->by_type, s->n_by_type) {
+                r = buffer_append_f(x->out, PREFIX "%s{type=\"", m->name);
+                if (r >= 0)
+                        r = put_type(x->out, t->type);
+                if (r >= 0)
+                        r = buffer_append_f(x->out, "\",status=\"%s\",is_test=\"%s\"} %" PRIu64 "\n",
+                                        strna(task_status_to_string(t->status)),
+                                        t->is_test ? "true" : "false", t->n);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+#define OWN(member)    write_own, offsetof(Metrics, member), 0
+#define COMMIT(member) write_commit, offsetof(CommitStats, member), 0
+#define STORE(member)  write_store, offsetof(StoreStats, member), 0
+#define SERVER(member) write_servers, offsetof(HttpServerStats, member), 0
+
+static const Metric metrics[] = {
+        { "start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.", write_start, 0,
+                        (double)USEC_PER_SEC },
+        { "deliveries_total", "counter", "Deliveries recorded since the start, by verdict.",
+                        write_verdicts },
+        { "repeated_deliveries_total", "counter",
+                        "Deliveries that were, byte for byte, one already recorded.", OWN(repeated) },
+        { "responses_total", "counter", "Answers on the callback listeners, by status code.",
+                        write_responses },
+        { "unauthorized_total", "counter", "Requests refused for want of a valid key.", OWN(unauthorized) },
+        { "keys_used_total", "counter", "Authenticated requests, by the label of the key.", write_keys },
+        { "body_bytes_total", "counter", "Bytes of authenticated bodies.", OWN(body_bytes) },
+        { "request_duration_seconds", "histogram",
+                        "From the first line of a callback to its answer, recorded ones only.",
+                        write_duration },
+        { "reloads_total", "counter", "Reloads of the configuration, by result.", write_reloads },
+        { "event_readers", "gauge", "Connections that follow the event feed.", OWN(events_readers) },
+        { "commit_groups_total", "counter", "Transactions committed.", COMMIT(groups) },
+        { "commit_jobs_total", "counter", "Pieces of work committed: deliveries and administrators' calls.",
+                        COMMIT(jobs) },
+        { "commit_failures_total", "counter", "Pieces of work that could not be committed.",
+                        COMMIT(failed) },
+        { "commit_queue", "gauge", "Pieces of work that wait for the disk.", COMMIT(queued) },
+        { "commit_seconds_total", "counter", "Time spent writing and syncing transactions.", write_commit,
+                        offsetof(CommitStats, commit_usec), (double)USEC_PER_SEC },
+        { "checkpoints_total", "counter", "Checkpoints that let the write-ahead log start over.",
+                        COMMIT(checkpoints) },
+        { "wal_bytes", "gauge", "Bytes of the write-ahead log in use.", COMMIT(wal_bytes) },
+        { "writable", "gauge", "1 while callbacks can be stored, else 0.", write_writable },
+        { "connections", "gauge", "Open connections, by server.", SERVER(connections) },
+        { "connections_accepted_total", "counter", "Connections accepted, by server.", SERVER(accepted) },
+        { "bodies_in_flight_bytes", "gauge",
+                        "Bytes held for bodies that are being received or stored, by server.",
+                        SERVER(body_bytes) },
+        { "deadlines_total", "counter", "Connections cut because they took too long, by server.",
+                        SERVER(deadlines) },
+        { "malformed_requests_total", "counter",
+                        "Requests refused because they could be read in two ways, by server.",
+                        SERVER(malformed) },
+        { "tasks", "gauge", "Tasks in the store, by type, status and whether they are tests.", write_tasks },
+        { "stored_deliveries", "gauge", "Deliveries in the store, by verdict.", write_stored_verdicts },
+        { "last_delivery", "gauge", "The number of the newest delivery.", STORE(deliveries) },
+        { "last_event", "gauge", "The number of the newest event.", STORE(events) },
+        { "database_bytes", "gauge", "Size of the database file.", STORE(database_bytes) },
+        { "disk_free_bytes", "gauge", "Free bytes on the database's file system.", STORE(free_bytes) },
+};
+
+int metrics_render(const Metrics *m, const MetricsInputs *in, Buffer *out)
+{
+        const Rendering x = { .metrics = m, .in = in, .out = out };
+        int r;
+
+        FOREACH_ARRAY(i, metrics, ELEMENTSOF(metrics)) {
+                r = buffer_append_f(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", i->name,
+                                i->help, i->name, i->type);
+                if (r >= 0)
+                        r = i->write(i, &x);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+void metrics_describe(void (*fn)(const char *name, const char *type, const char *help, void *userdata),
+                void *userdata)
+{
+        char name[128];
+
+        FOREACH_ARRAY(i, metrics, ELEMENTSOF(metrics)) {
+                snprintf(name, sizeof(name), PREFIX "%s", i->name);
+                fn(name, i->type, i->help, userdata);
+        }
+}

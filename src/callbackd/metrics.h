@@ -1,0 +1,52 @@
+#pragma once
+
+/* Metrics: counters that any thread may raise, and their text for Prometheus. */
+
+#include <stdatomic.h>
+
+#include "basic/buffer.h"
+#include "callbackd/commit.h"
+#include "http/server.h"
+#include "store/store.h"
+
+#define METRICS_KEYS_MAX    16U /* key labels that are counted apart */
+#define METRICS_BUCKETS_MAX 12U
+
+typedef struct Metrics {
+        atomic_uint_fast64_t verdicts[_VERDICT_MAX]; /* deliveries recorded since the start */
+        atomic_uint_fast64_t repeated;               /* of the duplicates, those byte for byte */
+        atomic_uint_fast64_t responses[600];         /* answers on the callback port, by status */
+        atomic_uint_fast64_t unauthorized;
+        atomic_uint_fast64_t body_bytes; /* of authenticated bodies, ever */
+        atomic_uint_fast64_t duration[METRICS_BUCKETS_MAX +
+                                      1]; /* acknowledged, by time from first line to answer */
+        atomic_uint_fast64_t duration_usec;
+        atomic_uint_fast64_t reloads, reloads_failed;
+        atomic_uint_fast64_t events_readers; /* following the feed, now */
+        struct {
+                char label[STORE_LABEL_MAX + 1]; /* written once, before `used` is set */
+                atomic_bool used;
+                atomic_uint_fast64_t n;
+        } keys[METRICS_KEYS_MAX];
+        int64_t started_at;
+} Metrics;
+
+void metrics_init(Metrics *m);
+
+void metrics_count_response(Metrics *m, unsigned status);
+void metrics_count_key(Metrics *m, const char *label); /* from the main thread only */
+void metrics_count_duration(Metrics *m, uint64_t usec);
+
+/* What is read at the moment of asking. */
+typedef struct MetricsInputs {
+        CommitStats commit;
+        HttpServerStats callback, query, control;
+        StoreStats store;
+} MetricsInputs;
+
+/* Appends the whole text (format 0.0.4). 0, -ENOMEM, -ENOBUFS. */
+int metrics_render(const Metrics *m, const MetricsInputs *in, Buffer *out);
+
+/* For the manual page and its test: calls fn for every metric. */
+void metrics_describe(void (*fn)(const char *name, const char *type, const char *help, void *userdata),
+                void *userdata);

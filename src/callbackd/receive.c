@@ -1,0 +1,251 @@
+/*
+ * The one door by which a body gets into the store, whether a callback brought it or somebody tries it again
+ * out of the quarantine. The steps are those of receive(): parse, look up what is needed, check, hand over.
+ * What was decided is only told once it is on disk.
+ *
+ * A body that breaks the rules is recorded like any other, with its verdict: the log keeps every byte that
+ * somebody with a key sent.
+ */
+
+#include "callbackd/receive.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "basic/log.h"
+#include "basic/time-util.h"
+
+#define METADATA_VALUE_MAX \
+        256U /* longer values can't be searched for; they are kept in the body all the same */
+
+typedef struct Reception {
+        CommitJob job;
+        Callback *callback;
+        json_t *stored; /* the task as stored, where the body had none */
+        char *problems; /* as JSON */
+        StoreMetadata metadata[STORE_METADATA_MAX];
+        char *numbers[STORE_METADATA_MAX]; /* values that are no texts, put into words */
+        size_t n_metadata;
+        StoreDelivery delivery;
+        bool keep; /* false: only say what was found, record nothing */
+        Receipt receipt;
+        void (*done)(const Receipt *receipt, void *userdata);
+        void *userdata;
+} Reception;
+
+static Reception *reception_free(Reception *x)
+{
+        if (!x)
+                return NULL;
+
+        callback_free(x->callback);
+        json_decref(x->stored);
+        free(x->problems);
+        FOREACH_ARRAY(i, x->numbers, x->n_metadata)
+                free(*i);
+        free(x);
+        return NULL;
+}
+DEFINE_CLEANUP(Reception *, reception_free)
+
+/* A scalar as a text that a query can name; NULL in *ret: not to be searched for. */
+static int metadata_text(const json_t *value, char **ret_owned, const char **ret)
+{
+        _cleanup_free_ char *text = NULL;
+        int n = 0;
+
+        *ret = NULL;
+        switch (json_typeof(value)) {
+        case JSON_STRING:
+                if (json_string_length(value) <= METADATA_VALUE_MAX)
+                        *ret = json_string_value(value);
+                return 0;
+        case JSON_INTEGER:
+                n = asprintf(&text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+                break;
+        case JSON_REAL:
+                n = asprintf(&text, "%.17g", json_real_value(value));
+                break;
+        case JSON_TRUE:
+        case JSON_FALSE:
+                *ret = json_is_true(value) ? "true" : "false";
+                return 0;
+        case JSON_OBJECT:
+        case JSON_ARRAY:
+        case JSON_NULL:
+        default:
+                return 0;
+        }
+        if (n < 0) {
+                text = NULL;
+                return -ENOMEM;
+        }
+        *ret = *ret_owned = TAKE_PTR(text);
+        return 0;
+}
+
+static int collect_metadata(Reception *x)
+{
+        json_t *metadata = json_object_get(x->callback->task, "metadata"), *value;
+        const char *key;
+        int r;
+
+        json_object_foreach(metadata, key, value) {
+                const char *text;
+
+                if (x->n_metadata == STORE_METADATA_MAX)
+                        break;
+                if (strlen(key) > METADATA_VALUE_MAX)
+                        continue;
+                r = metadata_text(value, &x->numbers[x->n_metadata], &text);
+                if (r < 0)
+                        return r;
+                if (text)
+                        x->metadata[x->n_metadata++] = (StoreMetadata){ key, text };
+        }
+        return 0;
+}
+
+static int take_stored_task(const TaskDocument *task, void *userdata)
+{
+        return task_document_to_json(task, userdata);
+}
+
+/* Parses and checks. 0, CALLBACK_NOT_JSON, CALLBACK_INVALID or negative errno. */
+static int examine(Reception *x, StoreReader *reader, const ReceiveInput *in)
+{
+        int r;
+
+        r = callback_parse(in->body, in->body_size, &x->callback);
+        if (r != 0)
+                return r;
+
+        if (callback_needs_stored_task(x->callback)) {
+                r = store_get_task(reader, x->callback->task_id, take_stored_task, &x->stored);
+                if (r < 0)
+                        return r;
+        }
+        return callback_check(x->callback, x->stored, in->strict);
+}
+
+static int describe_problems(Reception *x)
+{
+        json_auto_t *array = NULL;
+        const Problems *p = &x->callback->problems;
+
+        if (p->failed)
+                return -ENOMEM;
+        if (p->n == 0)
+                return 0;
+
+        array = problems_to_json(p);
+        if (!array)
+                return -ENOMEM;
+        x->problems = json_dumps(array, JSON_COMPACT);
+        return x->problems ? 0 : -ENOMEM;
+}
+
+/* What is to be answered when it ends as `finding` says. */
+static unsigned choose_status(int finding, unsigned invalid_status)
+{
+        if (finding == 0 || invalid_status == 200)
+                return 200;
+        return finding == CALLBACK_NOT_JSON ? 400 : invalid_status;
+}
+
+static Verdict choose_verdict(int finding, const Callback *c)
+{
+        if (finding != 0)
+                return VERDICT_INVALID;
+        return c->kind == CALLBACK_ATTACHMENT_FAILURE ? VERDICT_ATTACHMENT_FAILURE : VERDICT_STORED;
+}
+
+static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
+{
+        const Callback *c = x->callback;
+
+        x->delivery = (StoreDelivery){
+                .source = in->source,
+                .received_at = now_realtime(),
+                .key_label = in->key_label,
+                .remote = in->remote,
+                .ref = in->ref,
+                .body = in->body,
+                .body_size = in->body_size,
+                .status = choose_status(finding, in->invalid_status),
+                .duration = now_monotonic() - in->started,
+                .problems = x->problems,
+                .proposed = choose_verdict(finding, c),
+                .task_id = c->task_id,
+                .type = c->type,
+                .task_status = c->status,
+                .is_test = c->is_test,
+                .unchecked = c->unchecked,
+                /* A task that was looked up is the store's already. */
+                .has_document = finding == 0 && c->task && !x->stored,
+                .created_at = c->created_at,
+                .completed_at = c->completed_at,
+                .metadata = x->metadata,
+                .n_metadata = x->n_metadata,
+                .retry_of = in->retry_of,
+        };
+        memcpy(x->delivery.digest, c->digest, sizeof(c->digest));
+}
+
+static int run(CommitJob *job, Store *store)
+{
+        Reception *x = container_of(job, Reception, job);
+
+        return x->keep ? store_record_delivery(store, &x->delivery, &x->receipt.outcome) : 0;
+}
+
+static void finish(CommitJob *job, int result)
+{
+        _cleanup_(reception_freep) Reception *x = container_of(job, Reception, job);
+
+        x->receipt.status = result < 0 ? 503 : x->delivery.status;
+        x->receipt.error = result;
+        x->done(&x->receipt, x->userdata);
+}
+
+int receive(CommitPort *port, StoreReader *reader, const ReceiveInput *in,
+                void (*done)(const Receipt *receipt, void *userdata), void *userdata)
+{
+        _cleanup_(reception_freep) Reception *x = NULL;
+        int finding, r;
+
+        x = calloc(1, sizeof(Reception));
+        if (!x)
+                return -ENOMEM;
+
+        finding = examine(x, reader, in);
+        if (finding < 0)
+                return finding;
+        r = describe_problems(x);
+        if (r < 0)
+                return r;
+        if (finding == 0) {
+                r = collect_metadata(x);
+                if (r < 0)
+                        return r;
+        }
+        describe_delivery(x, in, finding);
+
+        x->keep = finding == 0 || in->retry_of == 0;
+        x->receipt = (Receipt){
+                .outcome.verdict = x->delivery.proposed,
+                .task_id = x->callback->task_id,
+                .problems = &x->callback->problems,
+                .userdata = userdata,
+        };
+        x->done = done;
+        x->userdata = userdata;
+        x->job = (CommitJob){ .run = run, .done = finish };
+
+        r = commit_submit(port, &x->job);
+        if (r < 0)
+                return r;
+
+        x = NULL; /* finish() frees it */
+        return 0;
+}

@@ -1,0 +1,305 @@
+/*
+ * The side that faces the network. A request passes the gate before anything of its body is read: a fitting
+ * reference, one header with one of the keys, a content type that can be JSON. What follows then is
+ * receive(), and the answer goes out when its receipt comes back, in the order and with the status that it
+ * says.
+ */
+
+#include "callbackd/receiver.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "basic/log.h"
+#include "basic/time-util.h"
+#include "callbackd/receipt.h"
+#include "callbackd/receive.h"
+#include "callbackd/remote.h"
+
+#define N_ROUTES 4U
+
+struct Receiver {
+        HttpServer *server;
+        HttpRoute routes[N_ROUTES];
+        char *path, *path_ref;
+        const Settings *settings;
+        Keys *keys;
+        Commit *commit;
+        CommitPort *port;
+        StoreReader *reader;
+        Metrics *metrics;
+        AuthLog refusals;
+};
+
+/* One authenticated request, for as long as it lives. */
+typedef struct Exchange {
+        Receiver *receiver;
+        HttpRequest *request;
+        char key_label[STORE_LABEL_MAX + 1];
+        char remote[STORE_REMOTE_MAX + 1];
+} Exchange;
+
+/* The gate. */
+
+/* Submissions' ids as they may stand in a path. */
+static bool ref_is_valid(const char *ref)
+{
+        static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~-";
+        size_t n = strspn(ref, allowed);
+
+        return n > 0 && n <= STORE_REF_MAX && ref[n] == 0;
+}
+
+/* "application/json", in any case, parameters allowed. */
+static bool content_type_is_json(const char *value)
+{
+        static const char json[] = "application/json";
+        const char *rest;
+
+        if (strncasecmp(value, json, sizeof(json) - 1) != 0)
+                return false;
+        rest = value + sizeof(json) - 1;
+        rest += strspn(rest, " \t");
+        return *rest == 0 || *rest == ';';
+}
+
+/* 1 when the request may come in and its label is known, 0 when it was refused. */
+static int check_key(Receiver *v, HttpRequest *request, Exchange *x)
+{
+        const char *label;
+
+        remote_address(request, v->settings->callback.trusted_proxies,
+                        v->settings->callback.n_trusted_proxies, x->remote);
+        label = auth_check(v->keys, request);
+        if (label) {
+                strncpy(x->key_label, label, sizeof(x->key_label) - 1);
+                return 1;
+        }
+
+        atomic_fetch_add(&v->metrics->unauthorized, 1);
+        auth_log_refusal(&v->refusals, now_monotonic(), x->remote);
+        return auth_refuse(request);
+}
+
+/* 1 when the body can be taken for JSON, 0 when the request was refused. */
+static int check_content(HttpRequest *request)
+{
+        unsigned n = http_request_header_count(request, "Content-Type");
+        const char *type = http_request_header(request, "Content-Type");
+
+        if (n > 1 || (n == 1 && !content_type_is_json(type)))
+                return http_reply_error(request, 415, NULL, "The Content-Type must be application/json.");
+        if (http_request_header_count(request, "Content-Encoding") > 0)
+                return http_reply_error(request, 415, NULL,
+                                "A Content-Encoding is not taken: send the body as it is.");
+        return 1;
+}
+
+static int gate(HttpRequest *request, void *userdata)
+{
+        const char *ref = http_request_path_arg(request, 0);
+        _cleanup_free_ Exchange *x = NULL;
+        Receiver *v = userdata;
+        int r;
+
+        if (ref && !ref_is_valid(ref)) {
+                r = http_reply_error(request, 404, NULL, "There is nothing at this path.");
+                return r < 0 ? r : 1;
+        }
+
+        x = calloc(1, sizeof(Exchange));
+        if (!x)
+                return -ENOMEM;
+        x->receiver = v;
+        x->request = request;
+
+        r = check_key(v, request, x);
+        if (r > 0)
+                r = check_content(request);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        metrics_count_key(v->metrics, x->key_label);
+        http_request_set_userdata(request, TAKE_PTR(x), free);
+        return 0;
+}
+
+/* The answer. */
+
+/* How loud a verdict is: what somebody should look at, and what is the daily bread. */
+static const int verdict_levels[_VERDICT_MAX] = {
+        [VERDICT_STORED] = LOG_DEBUG,
+        [VERDICT_DUPLICATE] = LOG_DEBUG,
+        [VERDICT_REVISED] = LOG_NOTICE,
+        [VERDICT_INVALID] = LOG_WARNING,
+        [VERDICT_ATTACHMENT_FAILURE] = LOG_WARNING,
+        [VERDICT_DISCARDED] = LOG_DEBUG,
+};
+
+static void account(const Exchange *x, const Receipt *receipt)
+{
+        Metrics *m = x->receiver->metrics;
+        const StoreOutcome *o = &receipt->outcome;
+
+        if (receipt->status == 503)
+                return;
+
+        atomic_fetch_add(&m->verdicts[o->verdict], 1);
+        if (o->repeated)
+                atomic_fetch_add(&m->repeated, 1);
+        metrics_count_duration(m, now_monotonic() - http_request_started(x->request));
+
+        if (!o->repeated)
+                log_full(verdict_levels[o->verdict],
+                                "Delivery %" PRIu64 ": %s, task %s, from %s with key %s.", o->delivery,
+                                verdict_to_string(o->verdict), receipt->task_id ?: "unknown", x->remote,
+                                x->key_label);
+}
+
+static void on_receipt(const Receipt *receipt, void *userdata)
+{
+        Exchange *x = userdata;
+        int r;
+
+        account(x, receipt);
+        r = receipt_reply(x->request, receipt); /* ends the exchange */
+        if (r < 0)
+                log_debug_errno(r, "An answer could not be given");
+}
+
+/* The routes. */
+
+static int on_callback(HttpRequest *request, _unused_ void *userdata)
+{
+        Exchange *x = http_request_get_userdata(request);
+        Receiver *v = x->receiver;
+        const Settings *s = v->settings;
+        ReceiveInput in = {
+                .source = SOURCE_CALLBACK,
+                .key_label = x->key_label,
+                .remote = x->remote,
+                .ref = http_request_path_arg(request, 0),
+                .started = http_request_started(request),
+                .strict = s->callback.strict,
+                .invalid_status = (unsigned)s->callback.invalid_status,
+        };
+        int r;
+
+        in.body = http_request_body(request, &in.body_size);
+        atomic_fetch_add(&v->metrics->body_bytes, in.body_size);
+
+        r = receive(v->port, v->reader, &in, on_receipt, x);
+        if (r < 0) {
+                log_debug_errno(r, "A callback could not be handed to the store");
+                return receipt_reply_unavailable(request, r);
+        }
+        return 0;
+}
+
+static int on_healthz(HttpRequest *request, void *userdata)
+{
+        static const char ok[] = "{\"status\":\"ok\"}";
+        Receiver *v = userdata;
+        CommitStats stats;
+
+        commit_get_stats(v->commit, &stats);
+        if (!stats.writable)
+                return receipt_reply_unavailable(request, 0);
+        return http_reply(request, 200, "application/json", ok, sizeof(ok) - 1);
+}
+
+static void on_reply(unsigned status, void *userdata)
+{
+        Receiver *v = userdata;
+
+        metrics_count_response(v->metrics, status);
+}
+
+static HttpLimits limits_of(const Settings *s)
+{
+        return (HttpLimits){
+                .max_connections = (unsigned)s->callback.max_connections,
+                .max_body = (size_t)s->callback.max_body,
+                .max_bodies = (size_t)s->callback.max_bodies,
+                .header_timeout = s->callback.header_timeout,
+                .body_timeout = s->callback.body_timeout,
+                .idle_timeout = s->callback.idle_timeout,
+                .write_timeout = s->callback.idle_timeout,
+        };
+}
+
+int receiver_new(sd_event *loop, const ReceiverOptions *options, Receiver **ret)
+{
+        _cleanup_(receiver_freep) Receiver *v = NULL;
+        int r;
+
+        v = calloc(1, sizeof(Receiver));
+        if (!v) {
+                keys_free(options->keys);
+                return -ENOMEM;
+        }
+        v->keys = options->keys;
+        v->settings = options->settings;
+        v->commit = options->commit;
+        v->port = options->port;
+        v->reader = options->reader;
+        v->metrics = options->metrics;
+
+        v->path = strdup(options->settings->callback.path);
+        if (!v->path || asprintf(&v->path_ref, "%s/{ref}", v->path) < 0) {
+                v->path_ref = NULL;
+                return -ENOMEM;
+        }
+        v->routes[0] = (HttpRoute){ "POST", v->path, on_callback, gate };
+        v->routes[1] = (HttpRoute){ "POST", v->path_ref, on_callback, gate };
+        v->routes[2] = (HttpRoute){ "GET", "/healthz", on_healthz, NULL };
+
+        r = http_server_new(loop,
+                        &(HttpServerOptions){
+                                        .routes = v->routes,
+                                        .userdata = v,
+                                        .limits = limits_of(v->settings),
+                                        .on_reply = on_reply,
+                                        .what = "callback",
+                        },
+                        &v->server);
+        if (r < 0)
+                return r;
+
+        *ret = TAKE_PTR(v);
+        return 0;
+}
+
+Receiver *receiver_free(Receiver *v)
+{
+        if (!v)
+                return NULL;
+
+        http_server_free(v->server);
+        keys_free(v->keys);
+        free(v->path);
+        free(v->path_ref);
+        free(v);
+        return NULL;
+}
+
+HttpServer *receiver_server(Receiver *v)
+{
+        return v->server;
+}
+
+void receiver_reload(Receiver *v, const Settings *settings, Keys *keys)
+{
+        HttpLimits limits = limits_of(settings);
+
+        v->settings = settings;
+        http_server_set_limits(v->server, &limits);
+        keys_free(v->keys);
+        v->keys = keys;
+}
+
+void receiver_tick(Receiver *v)
+{
+        auth_log_flush(&v->refusals, now_monotonic());
+}

@@ -1,0 +1,289 @@
+/*
+ * Tasks as the API shows them: the list and the single task have exactly its shape, so that what reads from
+ * Scale can read from here.
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "callbackd/local-context.h"
+#include "callbackd/page.h"
+#include "callbackd/params.h"
+#include "task/encode.h"
+
+#define METADATA_FILTERS_MAX 8U
+#define TEXT_MAX             ((size_t)256 * 1024 * 1024)
+
+static int append_task(const TaskDocument *task, Buffer *out)
+{
+        json_auto_t *value = NULL;
+        int r;
+
+        r = task_document_to_json(task, &value);
+        return r < 0 ? r : json_encode(value, out);
+}
+
+static int take_task(const TaskDocument *task, void *userdata)
+{
+        return append_task(task, userdata);
+}
+
+/* The list. */
+
+typedef struct TaskQuery {
+        int64_t start_time, end_time;
+        TaskStatus status;
+        const char *type;
+        int is_test;
+        ParamCursor after;
+        uint64_t limit, offset;
+        StoreMetadata metadata[METADATA_FILTERS_MAX];
+        size_t n_metadata;
+} TaskQuery;
+
+static const Param task_params[] = {
+        { "start_time", PARAM_TIME, offsetof(TaskQuery, start_time), 0, 0 },
+        { "end_time", PARAM_TIME, offsetof(TaskQuery, end_time), 0, 0 },
+        { "status", PARAM_STATUS, offsetof(TaskQuery, status), 0, 0 },
+        { "type", PARAM_TEXT, offsetof(TaskQuery, type), 0, CALLBACK_TYPE_MAX },
+        { "is_test", PARAM_BOOLEAN, offsetof(TaskQuery, is_test), 0, 0 },
+        { "after", PARAM_CURSOR, offsetof(TaskQuery, after), 0, 0 },
+        { "limit", PARAM_NUMBER, offsetof(TaskQuery, limit), 1, 100 },
+        { "offset", PARAM_NUMBER, offsetof(TaskQuery, offset), 0, INT64_MAX },
+};
+
+static int take_metadata(const char *name, const char *value, void *userdata)
+{
+        static const char prefix[] = "metadata.";
+        TaskQuery *q = userdata;
+
+        if (strncmp(name, prefix, sizeof(prefix) - 1) != 0 || name[sizeof(prefix) - 1] == 0)
+                return 0;
+        if (q->n_metadata == METADATA_FILTERS_MAX)
+                return -E2BIG;
+
+        q->metadata[q->n_metadata++] = (StoreMetadata){ name + sizeof(prefix) - 1, value };
+        return 0;
+}
+
+/* 0; 1: answered 400; negative errno. */
+static int read_query(HttpRequest *request, TaskQuery *q)
+{
+        int r;
+
+        r = params_read(request, task_params, ELEMENTSOF(task_params), q);
+        if (r != 0)
+                return r;
+
+        r = http_request_each_query(request, take_metadata, q);
+        if (r != -E2BIG)
+                return r;
+        r = params_refuse(request, "metadata", "at most eight of metadata.KEY=VALUE");
+        return r < 0 ? r : 1;
+}
+
+static TaskFilter filter_of(const TaskQuery *q)
+{
+        return (TaskFilter){
+                .start_time = q->start_time,
+                .end_time = q->end_time,
+                .status = q->status,
+                .type = q->type,
+                .is_test = q->is_test,
+                .metadata = q->metadata,
+                .n_metadata = q->n_metadata,
+                .has_cursor = q->after.set,
+                .cursor = { q->after.created_at, q->after.id },
+                .offset = q->offset,
+                .limit = (unsigned)q->limit,
+        };
+}
+
+static int list_task(const TaskDocument *task, void *userdata)
+{
+        Page *p = userdata;
+        Buffer *text = page_text(p);
+
+        return text ? append_task(task, text) : page_defer(p, task->task_id);
+}
+
+/* A task that was left for later. */
+static int render_task(void *context, _unused_ const char *subject, const char *key, Buffer *out)
+{
+        LocalContext *c = context;
+        int r;
+
+        r = store_get_task(c->reader, key, take_task, out);
+        return r == 0 ? -ENOENT : MIN(r, 0);
+}
+
+static int append_paging(const TaskQuery *q, const TaskPage *page, Buffer *tail)
+{
+        char cursor[PARAM_CURSOR_SIZE];
+        int r;
+
+        r = buffer_append_f(tail,
+                        "\"total\":%" PRIu64 ",\"limit\":%" PRIu64 ",\"offset\":%" PRIu64 ",\"has_more\":%s",
+                        page->total, q->limit, q->offset, page->has_more ? "true" : "false");
+        if (r >= 0 && page->has_more)
+                r = buffer_append_f(tail, ",\"next\":\"%s\"",
+                                param_cursor_format(page->next.created_at, page->next.id, cursor));
+        return r < 0 ? r : buffer_append_str(tail, "}");
+}
+
+int tasks_on_list(HttpRequest *request, void *userdata)
+{
+        LocalContext *c = userdata;
+        TaskQuery q = {
+                .start_time = TIME_NONE,
+                .end_time = TIME_NONE,
+                .status = _TASK_STATUS_INVALID,
+                .is_test = -1,
+                .limit = 100,
+        };
+        _cleanup_(page_freep) Page *page = NULL;
+        _cleanup_buffer_ Buffer tail = BUFFER_INIT(1024);
+        TaskFilter filter;
+        TaskPage paging;
+        int r;
+
+        r = read_query(request, &q);
+        if (r != 0)
+                return MIN(r, 0);
+        r = page_new(render_task, c, NULL, &page);
+        if (r < 0)
+                return r;
+
+        filter = filter_of(&q);
+        r = store_list_tasks(c->reader, &filter, list_task, page, &paging);
+        if (r < 0)
+                return local_reply_failure(c, request, r);
+
+        r = append_paging(&q, &paging, &tail);
+        if (r < 0)
+                return r;
+        return page_reply(request, TAKE_PTR(page), &tail);
+}
+
+/* One task. */
+
+int tasks_on_get(HttpRequest *request, void *userdata)
+{
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        LocalContext *c = userdata;
+        int r;
+
+        r = store_get_task(c->reader, http_request_path_arg(request, 0), take_task, &text);
+        if (r < 0)
+                return local_reply_failure(c, request, r);
+        if (r == 0)
+                return local_reply_not_found(request, "Task not found");
+        return local_reply_text(request, &text);
+}
+
+/* Its revisions. */
+
+typedef struct RevisionQuery {
+        uint64_t after, limit;
+} RevisionQuery;
+
+static const Param revision_params[] = {
+        { "after", PARAM_NUMBER, offsetof(RevisionQuery, after), 0, UINT32_MAX },
+        { "limit", PARAM_NUMBER, offsetof(RevisionQuery, limit), 1, 100 },
+};
+
+typedef struct RevisionList {
+        Page *page;
+        uint64_t limit, n;
+        unsigned last;
+        bool has_more;
+} RevisionList;
+
+static int append_revision(const StoredRevision *v, Buffer *out)
+{
+        json_auto_t *response = NULL;
+        char received[TIME_STAMP_SIZE], completed[TIME_STAMP_SIZE];
+        int r;
+
+        r = task_response_of_body(v->body, v->body_size, &response);
+        if (r < 0)
+                return r;
+
+        r = buffer_append_f(out,
+                        "{\"revision\":%u,\"current\":%s,\"delivery\":%" PRIu64 ",\"source\":\"%s\","
+                        "\"received_at\":\"%s\",\"completed_at\":\"%s\",\"response\":",
+                        v->number, v->current ? "true" : "false", v->delivery, source_to_string(v->source),
+                        time_format(v->received_at, received), time_format(v->completed_at, completed));
+        if (r >= 0)
+                r = json_encode(response, out);
+        return r < 0 ? r : buffer_append_str(out, "}");
+}
+
+static int list_revision(const StoredRevision *v, void *userdata)
+{
+        RevisionList *l = userdata;
+        Buffer *text;
+        char key[16];
+
+        /* One more than asked for says whether there are more. */
+        if (l->n++ == l->limit) {
+                l->has_more = true;
+                return 0;
+        }
+        l->last = v->number;
+        text = page_text(l->page);
+        if (text)
+                return append_revision(v, text);
+        snprintf(key, sizeof(key), "%u", v->number);
+        return page_defer(l->page, key);
+}
+
+static int take_revision(const StoredRevision *v, void *userdata)
+{
+        return append_revision(v, userdata);
+}
+
+static int render_revision(void *context, const char *subject, const char *key, Buffer *out)
+{
+        LocalContext *c = context;
+        int r;
+
+        r = store_list_revisions(
+                        c->reader, subject, (unsigned)strtoul(key, NULL, 10) - 1, 1, take_revision, out);
+        return r == 0 ? -ENOENT : MIN(r, 0);
+}
+
+int tasks_on_revisions(HttpRequest *request, void *userdata)
+{
+        const char *id = http_request_path_arg(request, 0);
+        _cleanup_buffer_ Buffer tail = BUFFER_INIT(1024);
+        _cleanup_(page_freep) Page *page = NULL;
+        RevisionQuery q = { .limit = 100 };
+        LocalContext *c = userdata;
+        RevisionList list;
+        int r;
+
+        r = params_read(request, revision_params, ELEMENTSOF(revision_params), &q);
+        if (r != 0)
+                return MIN(r, 0);
+        r = page_new(render_revision, c, id, &page);
+        if (r < 0)
+                return r;
+
+        list = (RevisionList){ .page = page, .limit = q.limit };
+        r = store_list_revisions(
+                        c->reader, id, (unsigned)q.after, (unsigned)q.limit + 1, list_revision, &list);
+        if (r < 0)
+                return local_reply_failure(c, request, r);
+        if (r == 0)
+                return local_reply_not_found(request, "Task not found");
+
+        r = buffer_append_f(&tail, "\"has_more\":%s", list.has_more ? "true" : "false");
+        if (r >= 0 && list.has_more)
+                r = buffer_append_f(&tail, ",\"next\":%u", list.last);
+        if (r >= 0)
+                r = buffer_append_str(&tail, "}");
+        if (r < 0)
+                return r;
+        return page_reply(request, TAKE_PTR(page), &tail);
+}

@@ -1,0 +1,147 @@
+/* Files of keys, and what opens the door. */
+
+#include "test.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "basic/secret.h"
+#include "callbackd/keys.h"
+
+static char dir[] = "/tmp/test-keys-XXXXXX", path[64];
+
+static int set_up(_unused_ void **state)
+{
+        if (!mkdtemp(dir))
+                return -1;
+        snprintf(path, sizeof(path), "%s/keys", dir);
+        return 0;
+}
+
+static int tear_down(_unused_ void **state)
+{
+        (void)unlink(path);
+        return rmdir(dir);
+}
+
+static void write_file(const char *text, mode_t mode)
+{
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+        assert_int_equal(fchmod(fd, mode), 0);
+        close(fd);
+}
+
+static void test_match(_unused_ void **state)
+{
+        _cleanup_(keys_freep) Keys *k = NULL;
+        char *error, longest[KEY_SIZE_MAX + 2];
+
+        write_file("# two keys\nlive  abc123\r\n\n\t test\tdef456  \nlive-old x", 0600);
+        assert_int_equal(keys_load(path, &k, &error), 0);
+        assert_int_equal(keys_count(k), 3);
+        assert_string_equal(keys_label(k, 1), "test");
+
+        assert_string_equal(keys_match(k, "abc123"), "live");
+        assert_string_equal(keys_match(k, "def456"), "test");
+        assert_string_equal(keys_match(k, "x"), "live-old");
+        assert_null(keys_match(k, ""));
+        assert_null(keys_match(k, "abc12"));
+        assert_null(keys_match(k, "abc1234"));
+        assert_null(keys_match(k, "ABC123"));
+        assert_null(keys_match(k, "live"));
+        assert_null(keys_match(k, " abc123"));
+        memset(longest, 'a', sizeof(longest));
+        longest[sizeof(longest) - 1] = 0;
+        assert_null(keys_match(k, longest));
+}
+
+static void test_mistakes_are_named_and_not_quoted(_unused_ void **state)
+{
+        static const struct {
+                const char *text, *says;
+        } cases[] = {
+                { "", ": there is no key in it; a line `label key` is wanted" },
+                { "# live SECRET\n", ": there is no key in it; a line `label key` is wanted" },
+                { "live a\nSECRET\n", ", line 2: a label and a key are wanted, separated by a space, as in "
+                                      "`live 0123abcd`" },
+                { "live SECRET and more\n", ", line 1: a label and a key are wanted, separated by a space, "
+                                            "as in `live 0123abcd`" },
+                { "l\xc3\xadve SECRET\n", ", line 1: a label is up to 32 letters, digits, dots, underscores "
+                                          "and dashes" },
+                { "live SECR\xc3\x8aT\n",
+                                ", line 1: a key is up to 512 printable ASCII characters without spaces" },
+                { "live SECRET\nlive b\n", ", line 2: this label stands for another key already" },
+                { "live SECRET\ntest SECRET\n",
+                                ", line 2: this key stands here already, with another label" },
+                { "a 1\nb 2\nc 3\nd 4\ne 5\nf 6\ng 7\nh 8\ni 9\nj 10\nk 11\nl 12\nm 13\nn 14\no 15\np 16\nq "
+                  "SECRET\n",
+                                ", line 17: there can be 16 keys at most" },
+        };
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                _cleanup_free_ char *error = NULL, *expected = NULL;
+                Keys *k = NULL;
+
+                write_file(c->text, 0600);
+                assert_int_equal(keys_load(path, &k, &error), -EINVAL);
+                assert_true(asprintf(&expected, "%s%s", path, c->says) > 0);
+                assert_string_equal(error, expected);
+                assert_null(strstr(error, "SECR"));
+                assert_null(k);
+        }
+}
+
+static void test_a_file_that_others_can_read(_unused_ void **state)
+{
+        _cleanup_free_ char *error = NULL;
+        Keys *k = NULL;
+
+        write_file("live abc\n", 0644);
+        assert_int_equal(keys_load(path, &k, &error), -EPERM);
+        assert_non_null(strstr(error, "others can read"));
+}
+
+static void test_locate(_unused_ void **state)
+{
+        char *found;
+
+        assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+        assert_int_equal(keys_locate(NULL, &found), 0);
+        assert_null(found);
+        assert_int_equal(keys_locate("/etc/keys", &found), 0);
+        assert_string_equal(found, "/etc/keys");
+        free(found);
+
+        /* The credential comes first, where there is one. */
+        assert_int_equal(setenv("CREDENTIALS_DIRECTORY", dir, 1), 0);
+        assert_int_equal(keys_locate("/etc/keys", &found), 0);
+        assert_string_equal(found, "/etc/keys");
+        free(found);
+        snprintf(path, sizeof(path), "%s/callback-auth-keys", dir);
+        write_file("live abc\n", 0600);
+        assert_int_equal(keys_locate("/etc/keys", &found), 0);
+        assert_string_equal(found, path);
+        free(found);
+        unlink(path);
+        snprintf(path, sizeof(path), "%s/keys", dir);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_match),
+                cmocka_unit_test(test_mistakes_are_named_and_not_quoted),
+                cmocka_unit_test(test_a_file_that_others_can_read),
+                cmocka_unit_test(test_locate),
+        };
+
+        if (secrets_init() < 0)
+                return 1;
+        secrets_exit(); /* LeakSanitizer has to be able to attach */
+        return cmocka_run_group_tests(tests, set_up, tear_down);
+}
