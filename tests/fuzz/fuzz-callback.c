@@ -1,0 +1,80 @@
+/*
+ * Any bytes as a callback: parsed, checked, strictly too, and shown as a task. What must hold: an outcome
+ * goes with its problems, the problems can be written out, equal values have equal digests, and what was
+ * accepted can be read back and says the same.
+ */
+
+#include "fuzz.h"
+
+#include "basic/buffer.h"
+#include "basic/time-util.h"
+#include "task/callback.h"
+#include "task/document.h"
+#include "task/encode.h"
+
+#define TEXT_MAX ((size_t)64 * 1024 * 1024)
+
+static void check_problems(const Callback *c, int outcome)
+{
+        json_t *list = problems_to_json(&c->problems);
+
+        assert(list);
+        assert((outcome == 0) == (c->problems.n_errors == 0));
+        assert(c->problems.n <= PROBLEMS_MAX);
+        json_decref(list);
+}
+
+/* Written out and read again it is the same value. */
+static void check_encoding(const json_t *value)
+{
+        uint8_t before[CALLBACK_DIGEST_SIZE], after[CALLBACK_DIGEST_SIZE];
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        json_t *again;
+
+        assert(json_encode(value, &text) == 0);
+        again = json_loadb(text.data, text.size, JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL);
+        assert(again);
+        assert(json_digest(value, before) == 0 && json_digest(again, after) == 0);
+        assert(memcmp(before, after, sizeof(before)) == 0);
+        json_decref(again);
+}
+
+static void check_document(const Callback *c, const uint8_t *data, size_t size)
+{
+        const TaskDocument d = {
+                .task_id = c->task_id ?: "x",
+                .type = c->type ?: "",
+                .status = c->status,
+                .created_at = c->created_at,
+                .completed_at = c->completed_at,
+                .document = c->task ? data : NULL,
+                .document_size = size,
+                .response = c->response ? data : NULL,
+                .response_size = size,
+        };
+        json_t *task;
+
+        assert(task_document_to_json(&d, &task) == 0);
+        json_decref(task);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        for (int strict = 0; strict < 2; strict++) {
+                _cleanup_(callback_freep) Callback *c = NULL;
+                int r;
+
+                r = callback_parse(data, size, &c);
+                if (r == CALLBACK_NOT_JSON) {
+                        check_problems(c, r);
+                        return 0;
+                }
+                assert(r == 0);
+                r = callback_check(c, NULL, strict);
+                check_problems(c, r);
+                check_encoding(c->root);
+                if (r == 0)
+                        check_document(c, data, size);
+        }
+        return 0;
+}
