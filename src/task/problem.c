@@ -45,6 +45,19 @@ static bool drop_warning(Problems *p)
         return false;
 }
 
+/* A message may quote the parser, which quotes what it could not parse. It has to be a text in any case, or
+ * the list could never be written out. */
+static void make_text(char *message)
+{
+        json_t *text = json_string(message);
+
+        if (!text)
+                for (char *c = message; *c; c++)
+                        if ((unsigned char)*c >= 0x80)
+                                *c = '?';
+        json_decref(text);
+}
+
 void problems_addv(Problems *p, Severity severity, const char *path, const char *format, va_list ap)
 {
         _cleanup_free_ char *copy = NULL, *message = NULL;
@@ -64,6 +77,7 @@ void problems_addv(Problems *p, Severity severity, const char *path, const char 
                 p->failed = true;
                 return;
         }
+        make_text(message);
 
         p->items[p->n++] = (Problem){
                 .severity = severity,

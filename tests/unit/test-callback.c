@@ -66,6 +66,17 @@ static void test_nul_bytes(_unused_ void **state)
         callback_free(c);
 }
 
+/* What the parser says quotes the bytes that it stumbled over. */
+static void test_problems_of_a_body_that_is_no_text_can_be_written(_unused_ void **state)
+{
+        Callback *c = parse("{\"ac\\ud\xca\xa3\x8a\xa0\":1}", CALLBACK_NOT_JSON);
+        json_t *list = problems_to_json(&c->problems);
+
+        assert_non_null(list);
+        json_decref(list);
+        callback_free(c);
+}
+
 static void test_depth(_unused_ void **state)
 {
         char body[2048];
@@ -221,6 +232,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_is_no_json),
                 cmocka_unit_test(test_nul_bytes),
+                cmocka_unit_test(test_problems_of_a_body_that_is_no_text_can_be_written),
                 cmocka_unit_test(test_depth),
                 cmocka_unit_test(test_envelope),
                 cmocka_unit_test(test_broken_envelope_still_names_its_task),
