@@ -145,12 +145,13 @@ static int describe_problems(Reception *x)
         return x->problems ? 0 : -ENOMEM;
 }
 
-/* What is to be answered when it ends as `finding` says. */
-static unsigned choose_status(int finding, unsigned invalid_status)
+/* What is to be answered when it ends as `finding` says. What was JSON or not matters to who sent it; who
+ * tries it again asks whether it is valid by now. */
+static unsigned choose_status(int finding, const ReceiveInput *in)
 {
-        if (finding == 0 || invalid_status == 200)
+        if (finding == 0 || in->invalid_status == 200)
                 return 200;
-        return finding == CALLBACK_NOT_JSON ? 400 : invalid_status;
+        return finding == CALLBACK_NOT_JSON && in->retry_of == 0 ? 400 : in->invalid_status;
 }
 
 static Verdict choose_verdict(int finding, const Callback *c)
@@ -172,7 +173,7 @@ static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
                 .ref = in->ref,
                 .body = in->body,
                 .body_size = in->body_size,
-                .status = choose_status(finding, in->invalid_status),
+                .status = choose_status(finding, in),
                 .duration = now_monotonic() - in->started,
                 .problems = x->problems,
                 .proposed = choose_verdict(finding, c),
