@@ -1,0 +1,189 @@
+/*
+ * Calls of the local sockets. Whatever goes wrong ends as one sentence on standard error, that says which
+ * socket and what to look at, and as one of the exit statuses that scripts know.
+ */
+
+#include "scalectl/api.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+
+#include "basic/parse.h"
+#include "basic/time-util.h"
+
+#define URL_MAX      8192U
+#define TIMEOUT_USEC (60 * USEC_PER_SEC)
+
+ApiUrl api_url(const char *path)
+{
+        ApiUrl u = { .text = BUFFER_INIT(URL_MAX) };
+
+        u.failed = buffer_append_str(&u.text, path) < 0;
+        return u;
+}
+
+static void append_encoded(ApiUrl *u, const char *text)
+{
+        static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+
+        for (; *text && !u->failed; text++)
+                if (strchr(plain, *text))
+                        u->failed = buffer_append(&u->text, text, 1) < 0;
+                else
+                        u->failed = buffer_append_f(&u->text, "%%%02X", (unsigned char)*text) < 0;
+}
+
+void api_url_segment(ApiUrl *u, const char *segment)
+{
+        u->failed = u->failed || buffer_append_str(&u->text, "/") < 0;
+        append_encoded(u, segment);
+}
+
+void api_url_add(ApiUrl *u, const char *name, const char *value)
+{
+        if (!value)
+                return;
+        u->failed = u->failed || buffer_append_str(&u->text, u->has_query ? "&" : "?") < 0;
+        u->has_query = true;
+        append_encoded(u, name);
+        u->failed = u->failed || buffer_append_str(&u->text, "=") < 0;
+        append_encoded(u, value);
+}
+
+void api_url_add_number(ApiUrl *u, const char *name, uint64_t value)
+{
+        char text[32];
+
+        snprintf(text, sizeof(text), "%" PRIu64, value);
+        api_url_add(u, name, text);
+}
+
+void api_url_add_time(ApiUrl *u, const char *name, int64_t t)
+{
+        char text[TIME_STAMP_SIZE];
+
+        if (t != TIME_NONE)
+                api_url_add(u, name, time_format(t, text));
+}
+
+void api_url_done(ApiUrl *u)
+{
+        buffer_done(&u->text);
+}
+
+static const char *socket_of(const Ctl *ctl, ApiSide side)
+{
+        return side == API_QUERY ? ctl->settings.query.socket : ctl->settings.control.socket;
+}
+
+/* An answer that could not be had. */
+static int complain_unreachable(const char *socket, int error, const char *says)
+{
+        switch (error) {
+        case -ENOENT:
+        case -ECONNREFUSED:
+                complain("nobody listens on %s: is scale-callbackd running, and is this its socket?",
+                                socket);
+                return EX_UNAVAILABLE;
+        case -EACCES:
+        case -EPERM:
+                complain("you may not use %s: are you in the group of the socket?", socket);
+                return EX_NOPERM;
+        case -ENOMEM:
+                complain("out of memory");
+                return EX_OSERR;
+        case -ECANCELED:
+                return EX_IOERR; /* said by whoever stopped it */
+        default:
+                complain("%s: %s", socket, says);
+                return EX_UNAVAILABLE;
+        }
+}
+
+static void complain_of_problems(const json_t *problems)
+{
+        const json_t *p;
+        size_t i;
+
+        json_array_foreach((json_t *)(uintptr_t)problems, i, p) {
+                const char *path = json_string_value(json_object_get(p, "path"));
+
+                complain("  %s%s%s", path ?: "", path && *path ? ": " : "",
+                                strna(json_string_value(json_object_get(p, "message"))));
+        }
+}
+
+int api_complain(unsigned status, const Buffer *body)
+{
+        static const struct {
+                unsigned status;
+                int exit;
+        } exits[] = {
+                { 400, EX_USAGE },
+                { 401, EX_NOPERM },
+                { 404, EX_NO },
+                { 409, EX_NO },
+                { 422, EX_NO },
+                { 503, EX_TEMPFAIL },
+        };
+        json_auto_t *answer = json_loadb(buffer_text(body), body->size, 0, NULL);
+        const char *error = json_string_value(json_object_get(answer, "error"));
+
+        complain("%s", error ?: "the answer was an error that is not the daemon's");
+        complain_of_problems(json_object_get(answer, "problems"));
+        FOREACH_ARRAY(e, exits, ELEMENTSOF(exits))
+                if (e->status == status)
+                        return e->exit;
+        return status >= 500 ? EX_UNAVAILABLE : EX_DATAERR;
+}
+
+int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret)
+{
+        const HttpClientRequest request = {
+                .socket = socket_of(ctl, side),
+                .method = method,
+                .url = buffer_text(&url->text),
+                .timeout = TIMEOUT_USEC,
+                .max_body = API_BODY_MAX,
+        };
+        HttpClientResult result = {};
+        int r, status = 0;
+
+        r = url->failed ? -ENOMEM : http_client_perform(&request, &result);
+        if (r < 0)
+                status = complain_unreachable(request.socket, r, result.error);
+        else if (result.status != 200)
+                status = api_complain(result.status, &result.body);
+        api_url_done(url);
+
+        if (status == 0)
+                *ret = result.body;
+        else
+                http_client_result_done(&result);
+        return status;
+}
+
+int api_stream(const Ctl *ctl, ApiSide side, ApiUrl *url,
+                int (*on_data)(const char *data, size_t size, void *userdata), void *userdata, bool quiet,
+                int *ret_error)
+{
+        const HttpClientRequest request = {
+                .socket = socket_of(ctl, side),
+                .method = "GET",
+                .url = buffer_text(&url->text),
+                .on_data = on_data,
+                .userdata = userdata,
+        };
+        HttpClientResult result = {};
+        int r, status = 0;
+
+        r = url->failed ? -ENOMEM : http_client_perform(&request, &result);
+        if (r < 0)
+                status = quiet ? EX_UNAVAILABLE : complain_unreachable(request.socket, r, result.error);
+        else if (result.status != 200)
+                status = api_complain(result.status, &result.body);
+        *ret_error = r;
+        api_url_done(url);
+        http_client_result_done(&result);
+        return status;
+}

@@ -1,0 +1,39 @@
+#pragma once
+
+/* Calls of the daemon's local sockets. */
+
+#include "basic/buffer.h"
+#include "http/client.h"
+#include "scalectl/ctl.h"
+
+typedef enum ApiSide {
+        API_QUERY,
+        API_CONTROL,
+} ApiSide;
+
+#define API_BODY_MAX ((size_t)512 * 1024 * 1024) /* a page of tasks, however long their transcripts */
+
+/* A URL that is put together: a path and its parameters, with everything encoded. */
+typedef struct ApiUrl {
+        Buffer text;
+        bool has_query, failed;
+} ApiUrl;
+
+ApiUrl api_url(const char *path);
+void api_url_segment(ApiUrl *u, const char *segment);             /* "/SEGMENT" */
+void api_url_add(ApiUrl *u, const char *name, const char *value); /* NULL value: nothing */
+void api_url_add_number(ApiUrl *u, const char *name, uint64_t value);
+void api_url_add_time(ApiUrl *u, const char *name, int64_t t); /* TIME_NONE: nothing */
+void api_url_done(ApiUrl *u);
+
+/* One call, its body collected. 0, or an exit status; what was wrong was said. The URL is let go. */
+int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret);
+
+/* One call whose body goes to on_data() as it comes. With `quiet` an answer that can't be had is not
+ * complained of. *ret_error is the errno behind a status other than 0; 0: the daemon said no. */
+int api_stream(const Ctl *ctl, ApiSide side, ApiUrl *url,
+                int (*on_data)(const char *data, size_t size, void *userdata), void *userdata, bool quiet,
+                int *ret_error);
+
+/* What an answer with this status means for an exit status, and its error on standard error. */
+int api_complain(unsigned status, const Buffer *body);

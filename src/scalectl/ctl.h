@@ -1,0 +1,74 @@
+#pragma once
+
+/* What every verb works with. */
+
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "config/settings.h"
+#include "scalectl/term.h"
+
+#define EX_NO 1 /* a negative answer: not found, not valid, something is wrong */
+
+typedef struct Ctl {
+        const char *config; /* NULL: the default place */
+        SettingsOverrides overrides;
+        Settings settings;
+        bool json, utc;
+        Term term; /* of standard output */
+} Ctl;
+
+/* One verb. `argv[0]` is its name, up to a NULL; returns an exit status. */
+typedef struct Verb {
+        const char *name;
+        const char *arguments;
+        const char *help;
+        int (*run)(Ctl *ctl, int argc, char **argv);
+        bool without_settings; /* loads them by itself, or needs none */
+} Verb;
+
+/* Options of a verb, from a table. */
+typedef enum OptionKind {
+        OPTION_FLAG,   /* bool */
+        OPTION_TEXT,   /* const char * */
+        OPTION_NUMBER, /* uint64_t */
+        OPTION_TIME,   /* int64_t, see when_parse() */
+        OPTION_LIST,   /* OptionList */
+} OptionKind;
+
+#define OPTION_LIST_MAX 8U
+
+typedef struct OptionList {
+        const char *items[OPTION_LIST_MAX];
+        size_t n;
+} OptionList;
+
+typedef struct Option {
+        const char *name; /* "--since" or "-n" */
+        OptionKind kind;
+        size_t offset;
+} Option;
+
+/* Reads options and arguments in any order. The arguments that are left stand in argv from 1 on, their
+ * number in *ret_n; between `least` and `most` are wanted. 0, or EX_USAGE (said). */
+int options_read(Ctl *ctl, const Verb *verb, const Option *options, size_t n, void *values, int argc,
+                char **argv, unsigned least, unsigned most, unsigned *ret_n);
+
+extern const Verb verbs[];
+
+int verb_tasks(Ctl *ctl, int argc, char **argv);
+int verb_task(Ctl *ctl, int argc, char **argv);
+int verb_watch(Ctl *ctl, int argc, char **argv);
+int verb_stats(Ctl *ctl, int argc, char **argv);
+int verb_deliveries(Ctl *ctl, int argc, char **argv);
+int verb_delivery(Ctl *ctl, int argc, char **argv);
+int verb_quarantine(Ctl *ctl, int argc, char **argv);
+int verb_simulate(Ctl *ctl, int argc, char **argv);
+int verb_doctor(Ctl *ctl, int argc, char **argv);
+int verb_check_config(Ctl *ctl, int argc, char **argv);
+int verb_backup(Ctl *ctl, int argc, char **argv);
+int verb_export(Ctl *ctl, int argc, char **argv);
+int verb_prune(Ctl *ctl, int argc, char **argv);
+
+/* The verb of this name; it exists. */
+const Verb *verb_find(const char *name);

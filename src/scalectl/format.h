@@ -1,0 +1,48 @@
+#pragma once
+
+/* Cells: values as people read them. */
+
+#include <jansson.h>
+
+#include "basic/macros.h"
+
+#define FORMAT_TIME_SIZE     sizeof("2016-06-23 11:09:34")
+#define FORMAT_SIZE_SIZE     sizeof("1023.9P")
+#define FORMAT_DURATION_SIZE sizeof("18446744073709.6s")
+
+/* Columns that a clean UTF-8 text takes on a terminal. */
+size_t format_width(const char *s);
+
+/* A copy (owned by the caller) that is safe on a terminal: tabs and line ends are spaces, other control and
+ * format characters and bytes that are not UTF-8 are U+FFFD. NULL when out of memory. */
+char *format_clean(const char *s);
+
+/* Bytes of the longest front part that takes at most `width` columns. */
+size_t format_cut(const char *s, size_t width);
+
+/* The next character of a NUL-terminated text: its bytes (at least 1), its code point, or 0xFFFD where the
+ * bytes are none. */
+size_t format_next(const char *s, wchar_t *ret);
+
+/* Whether a code point may go to a terminal as it is. */
+bool format_printable(wchar_t c);
+
+/* "2016-06-23 11:09:34" in the reader's zone, or in UTC. Returns buf. */
+const char *format_time(int64_t t, bool utc, char buf[static FORMAT_TIME_SIZE]);
+
+/* The same for a time stamp as JSON has it; "" where there is none, "?" for one that can't be read. */
+const char *format_json_time(const json_t *v, bool utc, char buf[static FORMAT_TIME_SIZE]);
+
+/* "512", "1.5K", "8.0M": factors of 1024. Returns buf. */
+const char *format_size(uint64_t bytes, char buf[static FORMAT_SIZE_SIZE]);
+
+/* Microseconds as "350us", "1.2ms", "3.4s". Returns buf. */
+const char *format_duration(uint64_t usec, char buf[static FORMAT_DURATION_SIZE]);
+
+/* A JSON value as a short text, owned by the caller: strings as they are, others as compact JSON, at most
+ * FORMAT_VALUE_MAX bytes, cut at a character's end. "" for NULL. NULL when out of memory. */
+#define FORMAT_VALUE_MAX 256U
+char *format_value(const json_t *v);
+
+/* A response in a few words, owned by the caller: what a list shows of it. NULL when out of memory. */
+char *format_response(const json_t *response);

@@ -1,0 +1,263 @@
+/*
+ * Answers are handed on as they came: a number that was 0.9 stays 0.9 and is not read into a double and
+ * written as 0.90000000000000002. So lists are taken apart, and bodies laid out, on the text itself. The
+ * scanner knows just enough for that, strings and brackets; whether a value is JSON at all is jansson's to
+ * say, before it is printed.
+ */
+
+#include "scalectl/json-text.h"
+
+#include "scalectl/format.h"
+#include "scalectl/term.h"
+
+#define INDENT_STEP 2U
+#define INDENT_MAX  128U
+
+static const char *skip_space(const char *p, const char *end)
+{
+        while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+                p++;
+
+        return p;
+}
+
+/* From a quote to behind its counterpart; NULL when there is none. */
+static const char *skip_string(const char *p, const char *end)
+{
+        for (p++; p < end; p++) {
+                if (*p == '"')
+                        return p + 1;
+                if (*p == '\\')
+                        p++;
+        }
+
+        return NULL;
+}
+
+static const char *skip_scalar(const char *p, const char *end)
+{
+        const char *start = p;
+
+        while (p < end && !strchr(",]} \t\r\n", *p))
+                p++;
+
+        return p > start ? p : NULL;
+}
+
+static const char *skip_value(const char *p, const char *end)
+{
+        size_t depth = 0;
+
+        if (p >= end)
+                return NULL;
+        if (*p == '"')
+                return skip_string(p, end);
+        if (*p != '{' && *p != '[')
+                return skip_scalar(p, end);
+
+        while (p && p < end) {
+                if (*p == '"') {
+                        p = skip_string(p, end);
+                        continue;
+                }
+                if (*p == '{' || *p == '[')
+                        depth++;
+                else if ((*p == '}' || *p == ']') && --depth == 0)
+                        return p + 1;
+                p++;
+        }
+
+        return NULL;
+}
+
+int json_cursor_init(JsonCursor *c, const char *text, size_t size)
+{
+        const char *end = text + size, *p = skip_space(text, end);
+
+        if (p >= end || (*p != '{' && *p != '['))
+                return -EBADMSG;
+
+        *c = (JsonCursor){ .p = p + 1, .end = end, .close = *p == '{' ? '}' : ']', .first = true };
+        return 0;
+}
+
+static int take_name(JsonCursor *c, JsonItem *item)
+{
+        const char *start = c->p, *end;
+
+        if (start >= c->end || *start != '"')
+                return -EBADMSG;
+        end = skip_string(start, c->end);
+        if (!end)
+                return -EBADMSG;
+
+        item->name = start + 1;
+        item->name_size = (size_t)(end - start) - 2;
+        c->p = skip_space(end, c->end);
+        if (c->p >= c->end || *c->p != ':')
+                return -EBADMSG;
+        c->p = skip_space(c->p + 1, c->end);
+        return 0;
+}
+
+int json_cursor_next(JsonCursor *c, JsonItem *ret)
+{
+        JsonItem item = {};
+        const char *end;
+
+        c->p = skip_space(c->p, c->end);
+        if (c->p < c->end && *c->p == c->close)
+                return 0;
+        if (!c->first) {
+                if (c->p >= c->end || *c->p != ',')
+                        return -EBADMSG;
+                c->p = skip_space(c->p + 1, c->end);
+        }
+        c->first = false;
+
+        if (c->close == '}' && take_name(c, &item) < 0)
+                return -EBADMSG;
+        end = skip_value(c->p, c->end);
+        if (!end)
+                return -EBADMSG;
+
+        item.text = c->p;
+        item.size = (size_t)(end - c->p);
+        c->p = end;
+        *ret = item;
+        return 1;
+}
+
+int json_text_member(const char *text, size_t size, const char *name, JsonItem *ret)
+{
+        JsonCursor c;
+        JsonItem item;
+        int r;
+
+        r = json_cursor_init(&c, text, size);
+        if (r < 0)
+                return r;
+        if (c.close != '}')
+                return 0;
+
+        while ((r = json_cursor_next(&c, &item)) > 0)
+                if (item.name_size == strlen(name) && memcmp(item.name, name, item.name_size) == 0) {
+                        *ret = item;
+                        return 1;
+                }
+
+        return r;
+}
+
+void json_text_print_line(const char *text, size_t size, FILE *f)
+{
+        const char *p = text, *end = text + size;
+
+        while ((p = skip_space(p, end)) < end) {
+                const char *next = *p == '"' ? skip_string(p, end) : p + 1;
+
+                if (!next)
+                        next = end;
+                (void)fwrite(p, 1, (size_t)(next - p), f);
+                p = next;
+        }
+        (void)fputc('\n', f);
+}
+
+static void print_escape(unsigned c, FILE *f)
+{
+        if (c > 0xffff) {
+                (void)fprintf(f, "\\u%04x", 0xd800U + ((c - 0x10000U) >> 10));
+                c = 0xdc00U + ((c - 0x10000U) & 0x3ffU);
+        }
+        (void)fprintf(f, "\\u%04x", c);
+}
+
+/* A string with its quotes. A valid one has no control characters below 0x20, but there are others. */
+static void print_string(const char *p, const char *end, FILE *f)
+{
+        while (p < end) {
+                wchar_t c;
+                size_t n = format_next(p, &c);
+
+                if (format_printable(c))
+                        (void)fwrite(p, 1, n, f);
+                else
+                        print_escape((unsigned)c, f);
+                p += n;
+        }
+}
+
+static void print_break(unsigned depth, unsigned indent, FILE *f)
+{
+        unsigned n = MIN(indent + depth * INDENT_STEP, INDENT_MAX);
+
+        (void)fprintf(f, "\n%*s", (int)n, "");
+}
+
+/* A string or a scalar, coloured by what it is. */
+static const char *print_leaf(const char *p, const char *end, bool colour, FILE *f)
+{
+        const char *next = *p == '"' ? skip_string(p, end) : skip_scalar(p, end);
+        const char *sgr = SGR_YELLOW;
+
+        if (!next)
+                next = p + 1;
+        if (*p == '"') {
+                const char *after = skip_space(next, end);
+
+                sgr = after < end && *after == ':' ? SGR_BLUE : SGR_GREEN;
+        }
+
+        (void)fputs(colour ? sgr : "", f);
+        print_string(p, next, f);
+        (void)fputs(colour ? SGR_RESET : "", f);
+        return next;
+}
+
+/* An opening bracket; an empty container stays on its line. */
+static const char *print_open(const char *p, const char *end, unsigned *depth, unsigned indent, FILE *f)
+{
+        const char *next = skip_space(p + 1, end);
+
+        (void)fputc(*p, f);
+        if (next < end && (*next == '}' || *next == ']')) {
+                (void)fputc(*next, f);
+                return next + 1;
+        }
+
+        (*depth)++;
+        print_break(*depth, indent, f);
+        return p + 1;
+}
+
+void json_text_print(const char *text, size_t size, unsigned indent, bool colour, FILE *f)
+{
+        const char *p = text, *end = text + size;
+        unsigned depth = 0;
+
+        (void)fprintf(f, "%*s", (int)indent, "");
+        while ((p = skip_space(p, end)) < end)
+                switch (*p) {
+                case '{':
+                case '[':
+                        p = print_open(p, end, &depth, indent, f);
+                        break;
+                case '}':
+                case ']':
+                        depth -= depth > 0;
+                        print_break(depth, indent, f);
+                        (void)fputc(*p++, f);
+                        break;
+                case ',':
+                        (void)fputc(*p++, f);
+                        print_break(depth, indent, f);
+                        break;
+                case ':':
+                        (void)fputs(": ", f);
+                        p++;
+                        break;
+                default:
+                        p = print_leaf(p, end, colour, f);
+                }
+}

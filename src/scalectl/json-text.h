@@ -1,0 +1,37 @@
+#pragma once
+
+/* JSON as text: walked and laid out without being written anew. */
+
+#include <stdio.h>
+
+#include "basic/macros.h"
+
+/* One member of an object, or one element of an array (name NULL). Points into the text. */
+typedef struct JsonItem {
+        const char *name; /* between its quotes, as written */
+        size_t name_size;
+        const char *text;
+        size_t size;
+} JsonItem;
+
+typedef struct JsonCursor {
+        const char *p, *end;
+        char close; /* '}' or ']' */
+        bool first;
+} JsonCursor;
+
+/* Sets out to walk the object or array that `text` holds. 0, -EBADMSG when it is neither. */
+int json_cursor_init(JsonCursor *c, const char *text, size_t size);
+
+/* 1: *ret is the next one. 0: there are no more. -EBADMSG: broken. */
+int json_cursor_next(JsonCursor *c, JsonItem *ret);
+
+/* The member of this name. 1, 0 none, -EBADMSG. */
+int json_text_member(const char *text, size_t size, const char *name, JsonItem *ret);
+
+/* Valid JSON on one line, with a line end, numbers and strings as they were written. */
+void json_text_print_line(const char *text, size_t size, FILE *f);
+
+/* Valid JSON laid out for people, every line indented by `indent`, no line end behind it. What could harm a
+ * terminal is shown as an escape. */
+void json_text_print(const char *text, size_t size, unsigned indent, bool colour, FILE *f);

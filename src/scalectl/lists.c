@@ -1,0 +1,174 @@
+/*
+ * Lists. What scripts get are the documents as the daemon wrote them, numbers and all, one a line; what
+ * people get is a table of the same.
+ */
+
+#include "scalectl/lists.h"
+
+#include "scalectl/format.h"
+#include "scalectl/json-text.h"
+
+const Column delivery_columns[] = {
+        { "DELIVERY", true },
+        { "RECEIVED", false },
+        { "VERDICT", false },
+        { "STATUS", true },
+        { "KEY", false },
+        { "FROM", false },
+        { "TASK", false },
+        { "PROBLEM", false },
+};
+
+const size_t delivery_columns_size = ELEMENTSOF(delivery_columns);
+
+/* The first problem, and how many more there are. */
+static char *first_problem(const json_t *problems)
+{
+        const json_t *p = json_array_get(problems, 0);
+        const char *path = json_string_value(json_object_get(p, "path"));
+        const char *message = json_string_value(json_object_get(p, "message"));
+        _cleanup_free_ char *text = NULL;
+        size_t n = json_array_size(problems);
+        char more[48] = "";
+
+        if (n == 0)
+                return strdup("");
+        if (n > 1)
+                snprintf(more, sizeof(more), " (and %zu more)", n - 1);
+        if (asprintf(&text, "%s%s%s%s", path ?: "", path && *path ? ": " : "", message ?: "", more) < 0) {
+                text = NULL;
+                return NULL;
+        }
+        return format_clean(text);
+}
+
+void list_add_delivery(Table *t, const json_t *doc, bool utc)
+{
+        char time[FORMAT_TIME_SIZE];
+
+        table_add(t, format_value(json_object_get(doc, "delivery")));
+        table_add_text(t, format_json_time(json_object_get(doc, "received_at"), utc, time));
+        table_add_text(t, json_string_value(json_object_get(doc, "verdict")));
+        table_add(t, format_value(json_object_get(doc, "status_code")));
+        table_add_text(t, json_string_value(json_object_get(doc, "key")));
+        table_add_text(t, json_string_value(json_object_get(doc, "remote")));
+        table_add_text(t, json_string_value(json_object_get(doc, "task_id")));
+        table_add(t, first_problem(json_object_get(doc, "problems")));
+}
+
+List list_start(Ctl *ctl, const Column *columns, size_t n_columns, ListAddFn add)
+{
+        return (List){
+                .ctl = ctl,
+                .table = { .columns = columns, .n_columns = n_columns },
+                .add = add,
+                .more = true,
+        };
+}
+
+void list_done(List *l)
+{
+        table_done(&l->table);
+        free(l->next);
+}
+
+static int complain_broken(void)
+{
+        complain("the answer is not what a daemon of this version gives");
+        return EX_PROTOCOL;
+}
+
+static int add_doc(List *l, const JsonItem *item)
+{
+        json_auto_t *doc = NULL;
+
+        l->n++;
+        if (l->ctl->json) {
+                json_text_print_line(item->text, item->size, stdout);
+                return 0;
+        }
+        doc = json_loadb(item->text, item->size, JSON_ALLOW_NUL, NULL);
+        if (!doc)
+                return complain_broken();
+        l->add(&l->table, doc, l->ctl->utc);
+        return 0;
+}
+
+static int add_docs(List *l, const JsonItem *docs)
+{
+        JsonCursor c;
+        JsonItem item;
+        int r;
+
+        if (json_cursor_init(&c, docs->text, docs->size) < 0)
+                return complain_broken();
+        while ((r = json_cursor_next(&c, &item)) > 0) {
+                r = add_doc(l, &item);
+                if (r != 0)
+                        return r;
+        }
+        return r < 0 ? complain_broken() : 0;
+}
+
+/* Where the next page begins: a number or a text, or nothing. */
+static int take_next(List *l, const char *text, size_t size)
+{
+        JsonItem next;
+        int r;
+
+        free(l->next);
+        l->next = NULL;
+        r = json_text_member(text, size, "next", &next);
+        l->more = r > 0;
+        if (r <= 0)
+                return r < 0 ? complain_broken() : 0;
+
+        if (next.size >= 2 && next.text[0] == '"')
+                l->next = strndup(next.text + 1, next.size - 2);
+        else
+                l->next = strndup(next.text, next.size);
+        return l->next ? 0 : EX_OSERR;
+}
+
+int list_page(List *l, ApiUrl *url)
+{
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
+        JsonItem docs;
+        int r;
+
+        r = api_call(l->ctl, API_QUERY, "GET", url, &body);
+        if (r != 0)
+                return r;
+        if (json_text_member(body.data, body.size, "docs", &docs) <= 0)
+                return complain_broken();
+        r = add_docs(l, &docs);
+        return r != 0 ? r : take_next(l, body.data, body.size);
+}
+
+int list_end(List *l)
+{
+        if (l->ctl->json)
+                return 0;
+        if (table_print(&l->table, &l->ctl->term) < 0) {
+                complain("out of memory");
+                return EX_OSERR;
+        }
+        return 0;
+}
+
+int show_object(Ctl *ctl, ApiUrl *url)
+{
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
+        int r;
+
+        r = api_call(ctl, API_QUERY, "GET", url, &body);
+        if (r != 0)
+                return r;
+        if (ctl->json)
+                json_text_print_line(buffer_text(&body), body.size, stdout);
+        else {
+                json_text_print(buffer_text(&body), body.size, 0, ctl->term.colour, stdout);
+                putchar('\n');
+        }
+        return 0;
+}

@@ -1,0 +1,181 @@
+/* scalectl: the command line of scale-callbackd. Global options, then a verb with its own. */
+
+#include <unistd.h>
+
+#include "basic/log.h"
+#include "basic/secret.h"
+#include "scalectl/ctl.h"
+
+#define OVERRIDES_MAX 128U
+
+static const char *arg_overrides[OVERRIDES_MAX];
+
+const Verb verbs[] = {
+        { "tasks", "[--status S] [--type T] [--since T] [--until T] [--metadata K=V] [-n N]",
+                        "list tasks, newest first", verb_tasks, false },
+        { "task", "ID [--revisions | --deliveries]", "show a task, its responses or what named it",
+                        verb_task, false },
+        { "watch", "[--after SEQ] [--type T]", "follow the event feed", verb_watch, false },
+        { "stats", "", "show counts and figures", verb_stats, false },
+        { "deliveries", "[--verdict V] [--after N] [-n N]", "list deliveries", verb_deliveries, false },
+        { "delivery", "N [--raw]", "show a delivery, or its body as it came", verb_delivery, false },
+        { "quarantine", "[list | retry N... | discard N...]", "see to deliveries that were not valid",
+                        verb_quarantine, false },
+        { "simulate", "TYPE [--to URL] [--key-file FILE]", "send a made-up callback that fits",
+                        verb_simulate, false },
+        { "export", "[--format jsonl] [--type T] [--since T] [--until T] [-o FILE]",
+                        "write all tasks, a line each", verb_export, false },
+        { "backup", "FILE", "copy the database, consistently, while it is in use", verb_backup, false },
+        { "prune", "--older-than AGE", "delete old deliveries on which no task stands", verb_prune, false },
+        { "doctor", "", "look for what is wrong with an installation", verb_doctor, true },
+        { "check-config", "", "check the configuration", verb_check_config, true },
+        {},
+};
+
+const Verb *verb_find(const char *name)
+{
+        for (const Verb *v = verbs; v->name; v++)
+                if (streq(v->name, name))
+                        return v;
+        return NULL;
+}
+
+static int print_help(void)
+{
+        printf("scalectl [OPTION...] VERB [ARGUMENT...]\n\n");
+        for (const Verb *v = verbs; v->name; v++)
+                printf("  %s%s%s\n        %s\n", v->name, *v->arguments ? " " : "", v->arguments, v->help);
+        printf("\n"
+               "      --json                     one JSON object a line, for scripts\n"
+               "      --utc                      times in UTC instead of the reader's zone\n"
+               "      --config=FILE              read FILE instead of " SYSCONF_DIR "/scale/scale.conf\n"
+               "  -o, --option=SECTION.KEY=VALUE set one setting, as query.socket=/PATH; can be repeated\n"
+               "      --version                  print the version and leave\n"
+               "  -h, --help                     print this and leave\n"
+               "\nSee scalectl(1).\n");
+        return fflush(stdout) != 0 ? EX_IOERR : 0;
+}
+
+/* What stands before the verb. */
+typedef struct Global {
+        bool help, version;
+} Global;
+
+/* 1 and the value of `name` when argv[*i] is that option; -1 when its value is missing. */
+static int take_value(const char *name, char **argv, int *i, const char **ret)
+{
+        size_t n = strlen(name);
+
+        if (strncmp(argv[*i], name, n) != 0)
+                return 0;
+        if (argv[*i][n] == '=' && n > 2)
+                *ret = argv[*i] + n + 1;
+        else if (argv[*i][n] != 0)
+                return 0;
+        else if (!argv[*i + 1]) {
+                complain("%s needs a value", name);
+                return -1;
+        } else
+                *ret = argv[++*i];
+        return 1;
+}
+
+static int take_override(Ctl *ctl, const char *value)
+{
+        if (ctl->overrides.n == OVERRIDES_MAX) {
+                complain("there can be %u options -o at most", OVERRIDES_MAX);
+                return EX_USAGE;
+        }
+        ctl->overrides.items[ctl->overrides.n++] = value;
+        return 0;
+}
+
+/* One global option. 0, or EX_USAGE. */
+static int take_global(Ctl *ctl, Global *g, char **argv, int *i)
+{
+        const struct {
+                const char *name;
+                bool *flag;
+        } flags[] = {
+                { "--json", &ctl->json },
+                { "--utc", &ctl->utc },
+                { "--version", &g->version },
+                { "--help", &g->help },
+                { "-h", &g->help },
+        };
+        const char *value = NULL;
+        int r;
+
+        FOREACH_ARRAY(f, flags, ELEMENTSOF(flags))
+                if (streq(argv[*i], f->name)) {
+                        *f->flag = true;
+                        return 0;
+                }
+        r = take_value("--config", argv, i, &ctl->config);
+        if (r == 0) {
+                r = take_value("-o", argv, i, &value);
+                if (r == 0)
+                        r = take_value("--option", argv, i, &value);
+                if (r > 0)
+                        return take_override(ctl, value);
+        }
+        if (r == 0)
+                complain("there is no option %s, see --help", argv[*i]);
+        return r > 0 ? 0 : EX_USAGE;
+}
+
+static int run_verb(Ctl *ctl, int argc, char **argv)
+{
+        const Verb *verb = verb_find(argv[0]);
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        if (!verb) {
+                complain("there is no verb %s, see --help", argv[0]);
+                return EX_USAGE;
+        }
+        if (!verb->without_settings) {
+                r = settings_load(ctl->config, &ctl->overrides, &ctl->settings, &error);
+                if (r < 0) {
+                        complain("%s", error ?: strerror(-r));
+                        return EX_CONFIG;
+                }
+        }
+        r = verb->run(ctl, argc, argv);
+        settings_done(&ctl->settings);
+        if (fflush(stdout) != 0 && r == 0) {
+                complain("the output can't be written: %s", strerror(errno));
+                return EX_IOERR;
+        }
+        return r;
+}
+
+int main(int argc, char **argv)
+{
+        Ctl ctl = { .overrides = { .items = arg_overrides } };
+        Global g = {};
+        int i, r;
+
+        term_set_locale();
+        for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+                r = take_global(&ctl, &g, argv, &i);
+                if (r != 0)
+                        return r;
+        }
+        if (g.help)
+                return print_help();
+        if (g.version)
+                return puts("scalectl " PROJECT_VERSION) < 0 ? EX_IOERR : 0;
+        if (i >= argc) {
+                complain("a verb is wanted, see --help");
+                return EX_USAGE;
+        }
+        if (secrets_init() < 0) {
+                complain("secrets can't be protected");
+                return EX_OSERR;
+        }
+        ctl.term = term_of(STDOUT_FILENO);
+        r = run_verb(&ctl, argc - i, argv + i);
+        secrets_exit();
+        return r;
+}

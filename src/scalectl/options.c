@@ -1,0 +1,119 @@
+/* Options of verbs, read from tables, anywhere among the arguments; "--" ends them. */
+
+#include "basic/parse.h"
+#include "basic/time-util.h"
+#include "scalectl/ctl.h"
+#include "scalectl/when.h"
+
+static int usage(const Verb *verb)
+{
+        complain("usage: scalectl %s%s%s", verb->name, *verb->arguments ? " " : "", verb->arguments);
+        return EX_USAGE;
+}
+
+static const Option *find_option(const Option *options, size_t n, const char *name, size_t size)
+{
+        FOREACH_ARRAY(o, options, n)
+                if (strlen(o->name) == size && memcmp(o->name, name, size) == 0)
+                        return o;
+        return NULL;
+}
+
+static int set_value(const Ctl *ctl, const Option *o, const char *value, void *values)
+{
+        void *target = (char *)values + o->offset;
+        OptionList *list = target;
+
+        switch (o->kind) {
+        case OPTION_TEXT:
+                *(const char **)target = value;
+                return 0;
+        case OPTION_NUMBER:
+                if (parse_u64(value, 0, INT64_MAX, target) >= 0)
+                        return 0;
+                complain("%s %s: a whole number is wanted", o->name, value);
+                return EX_USAGE;
+        case OPTION_TIME:
+                if (when_parse(value, now_realtime(), ctl->utc, target) >= 0)
+                        return 0;
+                complain("%s %s: wanted is %s", o->name, value, WHEN_FORMS);
+                return EX_USAGE;
+        case OPTION_LIST:
+                if (list->n < OPTION_LIST_MAX) {
+                        list->items[list->n++] = value;
+                        return 0;
+                }
+                complain("%s: at most %u of these can be given", o->name, OPTION_LIST_MAX);
+                return EX_USAGE;
+        case OPTION_FLAG:
+        default:
+                assert(false);
+        }
+}
+
+/* One option at argv[*i], with its value behind it or behind an equals sign. */
+static int read_one(const Ctl *ctl, const Verb *verb, const Option *options, size_t n, void *values,
+                int argc, char **argv, int *i)
+{
+        const char *arg = argv[*i], *equals = strncmp(arg, "--", 2) == 0 ? strchr(arg, '=') : NULL;
+        size_t size = equals ? (size_t)(equals - arg) : strlen(arg);
+        const Option *o = find_option(options, n, arg, size);
+
+        if (!o) {
+                complain("%s: there is no option %.*s", verb->name, (int)size, arg);
+                return usage(verb);
+        }
+        if (o->kind == OPTION_FLAG && !equals) {
+                *(bool *)((char *)values + o->offset) = true;
+                return 0;
+        }
+        if (o->kind == OPTION_FLAG || (!equals && *i + 1 >= argc)) {
+                complain("%s %s a value", o->name, o->kind == OPTION_FLAG ? "takes no" : "needs");
+                return EX_USAGE;
+        }
+        return set_value(ctl, o, equals ? equals + 1 : argv[++*i], values);
+}
+
+/* --json and --utc may also stand behind the verb. They are looked for first, because --utc says how times
+ * are read. */
+static bool take_everywhere(Ctl *ctl, const char *arg)
+{
+        if (streq(arg, "--json"))
+                ctl->json = true;
+        else if (streq(arg, "--utc"))
+                ctl->utc = true;
+        else
+                return false;
+        return true;
+}
+
+int options_read(Ctl *ctl, const Verb *verb, const Option *options, size_t n, void *values, int argc,
+                char **argv, unsigned least, unsigned most, unsigned *ret_n)
+{
+        unsigned n_arguments = 0;
+        bool ended = false;
+        int r;
+
+        for (int i = 1; i < argc && !streq(argv[i], "--"); i++)
+                (void)take_everywhere(ctl, argv[i]);
+
+        for (int i = 1; i < argc; i++) {
+                if (!ended && take_everywhere(ctl, argv[i]))
+                        continue;
+                if (!ended && streq(argv[i], "--")) {
+                        ended = true;
+                        continue;
+                }
+                if (ended || argv[i][0] != '-' || argv[i][1] == 0) {
+                        argv[++n_arguments] = argv[i];
+                        continue;
+                }
+                r = read_one(ctl, verb, options, n, values, argc, argv, &i);
+                if (r != 0)
+                        return r;
+        }
+        if (n_arguments < least || n_arguments > most)
+                return usage(verb);
+        *ret_n = n_arguments;
+        return 0;
+}

@@ -1,0 +1,41 @@
+#pragma once
+
+/* The terminal: what it can take, and what may be said on it. */
+
+#include "basic/macros.h"
+
+/* How output is to look. */
+typedef struct Term {
+        unsigned width; /* columns; 0: not a terminal, nothing is cut to fit */
+        bool colour;
+} Term;
+
+/* SGR sequences, used only where Term.colour is set. */
+#define SGR_RESET  "\x1b[0m"
+#define SGR_BOLD   "\x1b[1m"
+#define SGR_DIM    "\x1b[2m"
+#define SGR_RED    "\x1b[31m"
+#define SGR_GREEN  "\x1b[32m"
+#define SGR_YELLOW "\x1b[33m"
+#define SGR_BLUE   "\x1b[34m"
+
+/* Once at start: the user's locale, but always UTF-8, because that is what the data is in. */
+void term_set_locale(void);
+
+/* Looks at a descriptor, COLUMNS, NO_COLOR and TERM. */
+Term term_of(int fd);
+
+/* One line "scalectl: ..." on standard error, control characters replaced. */
+void complain(const char *format, ...) _printf_(1, 2);
+
+/* Says how far a transfer is, on a terminal's standard error and not too often; `done` clears the line. */
+typedef struct Progress {
+        const char *what;
+        uint64_t bytes;
+        uint64_t shown_at; /* monotonic; 0: never */
+        bool enabled;
+} Progress;
+
+Progress progress_start(const char *what);
+void progress_add(Progress *p, uint64_t bytes);
+void progress_done(Progress *p);

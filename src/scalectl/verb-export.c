@@ -1,0 +1,112 @@
+/* What leaves the house in bulk: exports and backups, into files that are whole or not there. */
+
+#include <arpa/inet.h>
+#include <unistd.h>
+
+#include "basic/time-util.h"
+#include "scalectl/api.h"
+#include "scalectl/output.h"
+
+typedef struct Sink {
+        Output output;
+        Progress progress;
+        char head[32]; /* the first bytes, for a look at what it is */
+} Sink;
+
+static int on_data(const char *data, size_t size, void *userdata)
+{
+        Sink *s = userdata;
+
+        if (s->output.size < sizeof(s->head)) {
+                size_t at = (size_t)s->output.size;
+
+                memcpy(s->head + at, data, MIN(size, sizeof(s->head) - at));
+        }
+        progress_add(&s->progress, size);
+        return output_write(&s->output, data, size);
+}
+
+typedef struct ExportOptions {
+        const char *format, *type, *output;
+        int64_t since, until;
+} ExportOptions;
+
+static const Option export_options[] = {
+        { "--format", OPTION_TEXT, offsetof(ExportOptions, format) },
+        { "--type", OPTION_TEXT, offsetof(ExportOptions, type) },
+        { "--since", OPTION_TIME, offsetof(ExportOptions, since) },
+        { "--until", OPTION_TIME, offsetof(ExportOptions, until) },
+        { "-o", OPTION_TEXT, offsetof(ExportOptions, output) },
+};
+
+int verb_export(Ctl *ctl, int argc, char **argv)
+{
+        ExportOptions o = { .format = "jsonl", .output = "-", .since = TIME_NONE, .until = TIME_NONE };
+        Sink s = {};
+        ApiUrl url;
+        int r, error;
+        unsigned n;
+
+        r = options_read(ctl, verb_find("export"), export_options, ELEMENTSOF(export_options), &o, argc,
+                        argv, 0, 0, &n);
+        if (r == 0)
+                r = output_open(o.output, &s.output);
+        if (r != 0)
+                return r;
+
+        url = api_url("/v1/export");
+        api_url_add(&url, "format", o.format);
+        api_url_add(&url, "type", o.type);
+        api_url_add_time(&url, "start_time", o.since);
+        api_url_add_time(&url, "end_time", o.until);
+        s.progress = progress_start("exported");
+        r = api_stream(ctl, API_QUERY, &url, on_data, &s, false, &error);
+        progress_done(&s.progress);
+        if (r == 0)
+                r = output_finish(&s.output);
+        output_done(&s.output);
+        return r;
+}
+
+/* SQLite writes its name, the size of a page and the number of pages into the first bytes of a file. */
+static int check_backup(const Sink *s)
+{
+        uint16_t page_size;
+        uint32_t pages;
+        uint64_t size;
+
+        memcpy(&page_size, s->head + 16, sizeof(page_size));
+        memcpy(&pages, s->head + 28, sizeof(pages));
+        size = ntohs(page_size) == 1 ? 65536 : ntohs(page_size);
+        if (s->output.size >= 100 && memcmp(s->head, "SQLite format 3", 16) == 0 &&
+                        size * ntohl(pages) == s->output.size)
+                return 0;
+
+        complain("what came is no whole database; nothing was kept of it");
+        return EX_IOERR;
+}
+
+int verb_backup(Ctl *ctl, int argc, char **argv)
+{
+        Sink s = {};
+        ApiUrl url;
+        int r, error;
+        unsigned n;
+
+        r = options_read(ctl, verb_find("backup"), NULL, 0, NULL, argc, argv, 1, 1, &n);
+        if (r == 0)
+                r = output_open(argv[1], &s.output);
+        if (r != 0)
+                return r;
+
+        url = api_url("/v1/backup");
+        s.progress = progress_start("copied");
+        r = api_stream(ctl, API_CONTROL, &url, on_data, &s, false, &error);
+        progress_done(&s.progress);
+        if (r == 0)
+                r = check_backup(&s);
+        if (r == 0)
+                r = output_finish(&s.output);
+        output_done(&s.output);
+        return r;
+}

@@ -1,0 +1,98 @@
+/* Counts and figures, and pruning. */
+
+#include <inttypes.h>
+
+#include "basic/parse.h"
+#include "scalectl/format.h"
+#include "scalectl/json-text.h"
+#include "scalectl/lists.h"
+
+/* Members of the answer, a line each, nested ones with their names before them. */
+static void print_figures(const json_t *o, const char *prefix)
+{
+        json_t *value;
+        const char *name;
+        char size[FORMAT_SIZE_SIZE];
+
+        json_object_foreach((json_t *)(uintptr_t)o, name, value) {
+                _cleanup_free_ char *path = NULL, *clean = format_clean(name);
+                size_t n = strlen(name);
+
+                if (!clean || asprintf(&path, "%s%s%s", prefix, *prefix ? " " : "", clean) < 0) {
+                        path = NULL;
+                        return;
+                }
+                if (json_is_object(value))
+                        print_figures(value, path);
+                else if (json_is_boolean(value))
+                        printf("%-40s %s\n", path, json_is_true(value) ? "yes" : "no");
+                else if (n > 6 && streq(name + n - 6, "_bytes"))
+                        printf("%-40s %s\n", path, format_size((uint64_t)json_integer_value(value), size));
+                else
+                        printf("%-40s %" JSON_INTEGER_FORMAT "\n", path, json_integer_value(value));
+        }
+}
+
+int verb_stats(Ctl *ctl, int argc, char **argv)
+{
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
+        json_auto_t *answer = NULL;
+        ApiUrl url;
+        unsigned n;
+        int r;
+
+        r = options_read(ctl, verb_find("stats"), NULL, 0, NULL, argc, argv, 0, 0, &n);
+        if (r != 0)
+                return r;
+        url = api_url("/v1/stats");
+        if (ctl->json)
+                return show_object(ctl, &url);
+
+        r = api_call(ctl, API_QUERY, "GET", &url, &body);
+        if (r != 0)
+                return r;
+        answer = json_loadb(buffer_text(&body), body.size, 0, NULL);
+        print_figures(answer, "");
+        return 0;
+}
+
+typedef struct PruneOptions {
+        const char *older_than;
+} PruneOptions;
+
+static const Option prune_options[] = {
+        { "--older-than", OPTION_TEXT, offsetof(PruneOptions, older_than) },
+};
+
+int verb_prune(Ctl *ctl, int argc, char **argv)
+{
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
+        json_auto_t *answer = NULL;
+        PruneOptions o = {};
+        uint64_t age;
+        ApiUrl url;
+        unsigned n;
+        int r;
+
+        r = options_read(ctl, verb_find("prune"), prune_options, ELEMENTSOF(prune_options), &o, argc, argv,
+                        0, 0, &n);
+        if (r != 0)
+                return r;
+        if (!o.older_than || parse_duration(o.older_than, &age) < 0) {
+                complain("--older-than: an age as 12h or 90d is wanted");
+                return EX_USAGE;
+        }
+        url = api_url("/v1/prune");
+        api_url_add_number(&url, "older_than", age / USEC_PER_SEC);
+        r = api_call(ctl, API_CONTROL, "POST", &url, &body);
+        if (r != 0)
+                return r;
+        if (ctl->json) {
+                json_text_print_line(buffer_text(&body), body.size, stdout);
+                return 0;
+        }
+        answer = json_loadb(buffer_text(&body), body.size, 0, NULL);
+        printf("%" JSON_INTEGER_FORMAT " deliveries deleted\n",
+                        json_integer_value(json_object_get(answer, "deleted")));
+        return 0;
+}

@@ -1,0 +1,173 @@
+/*
+ * The feed, followed. The daemon may be restarted under it: it comes back with the number of the last event
+ * it has shown, so that none is missed and none is shown twice. What it reads are whole lines, however they
+ * are cut on the way.
+ */
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "basic/parse.h"
+#include "basic/time-util.h"
+#include "scalectl/api.h"
+#include "scalectl/format.h"
+#include "scalectl/json-text.h"
+
+#define LINE_MAX_SIZE  ((size_t)64 * 1024) /* of an event without its task */
+#define PAUSE_MAX_USEC (10 * USEC_PER_SEC)
+
+typedef struct Watch {
+        Ctl *ctl;
+        const char *type;
+        uint64_t after;
+        Buffer line;
+        bool broken;
+} Watch;
+
+static const Option watch_options[] = {
+        { "--after", OPTION_NUMBER, offsetof(Watch, after) },
+        { "--type", OPTION_TEXT, offsetof(Watch, type) },
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(_unused_ int signal)
+{
+        interrupted = 1;
+}
+
+static void print_event(const Watch *w, const json_t *event, const char *text, size_t size)
+{
+        _cleanup_free_ char *kind = format_value(json_object_get(event, "kind"));
+        _cleanup_free_ char *task = format_value(json_object_get(event, "task_id"));
+        _cleanup_free_ char *type = format_value(json_object_get(event, "type"));
+        char time[FORMAT_TIME_SIZE];
+
+        if (w->ctl->json) {
+                json_text_print_line(text, size, stdout);
+                return;
+        }
+        printf("%" JSON_INTEGER_FORMAT "  %s  %-18s  %s  %s",
+                        json_integer_value(json_object_get(event, "seq")),
+                        format_json_time(json_object_get(event, "time"), w->ctl->utc, time), kind ?: "",
+                        json_is_string(json_object_get(event, "task_id")) ? task ?: "" : "-",
+                        json_is_string(json_object_get(event, "type")) ? type ?: "" : "-");
+        if (json_is_integer(json_object_get(event, "delivery")))
+                printf("  delivery %" JSON_INTEGER_FORMAT,
+                                json_integer_value(json_object_get(event, "delivery")));
+        putchar('\n');
+}
+
+static int take_line(Watch *w, const char *text, size_t size)
+{
+        json_auto_t *event = json_loadb(text, size, 0, NULL);
+        const char *type = json_string_value(json_object_get(event, "type"));
+        json_int_t seq = json_integer_value(json_object_get(event, "seq"));
+
+        if (!event || seq <= 0) {
+                complain("the feed holds a line that is no event");
+                w->broken = true;
+                return -EBADMSG;
+        }
+        w->after = (uint64_t)seq;
+        if (!w->type || (type && streq(type, w->type)))
+                print_event(w, event, text, size);
+        if (fflush(stdout) != 0) {
+                w->broken = true; /* whoever read it has gone */
+                return -EPIPE;
+        }
+        return 0;
+}
+
+static int on_data(const char *data, size_t size, void *userdata)
+{
+        Watch *w = userdata;
+        int r;
+
+        if (interrupted)
+                return -ECANCELED;
+        while (size > 0) {
+                const char *end = memchr(data, '\n', size);
+                size_t n = end ? (size_t)(end - data) : size;
+
+                r = buffer_append(&w->line, data, n);
+                if (r < 0) {
+                        complain("the feed holds a line that is too long");
+                        w->broken = true;
+                        return r;
+                }
+                if (!end)
+                        return 0;
+                r = w->line.size > 0 ? take_line(w, w->line.data, w->line.size) : 0;
+                buffer_consume(&w->line, w->line.size);
+                if (r < 0)
+                        return r;
+                data += n + 1;
+                size -= n + 1;
+        }
+        return 0;
+}
+
+/* Without --after it begins with what comes from now on. */
+static int find_newest(Ctl *ctl, uint64_t *ret)
+{
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
+        ApiUrl url = api_url("/v1/stats");
+        json_auto_t *stats = NULL;
+        int r;
+
+        r = api_call(ctl, API_QUERY, "GET", &url, &body);
+        if (r != 0)
+                return r;
+        stats = json_loadb(buffer_text(&body), body.size, 0, NULL);
+        *ret = (uint64_t)json_integer_value(json_object_get(stats, "last_event"));
+        return 0;
+}
+
+static int follow(Watch *w)
+{
+        uint64_t pause = 200 * USEC_PER_MSEC;
+
+        while (!interrupted) {
+                uint64_t before = w->after;
+                ApiUrl url = api_url("/v1/events");
+                int error, r;
+
+                api_url_add_number(&url, "after", w->after);
+                api_url_add(&url, "follow", "1");
+                r = api_stream(w->ctl, API_QUERY, &url, on_data, w, true, &error);
+                if (interrupted || w->broken)
+                        break;
+                if (r != 0 && error == 0)
+                        return r; /* the daemon said no */
+
+                buffer_consume(&w->line, w->line.size); /* half a line comes again as a whole one */
+                pause = w->after > before ? 200 * USEC_PER_MSEC : MIN(pause * 2, PAUSE_MAX_USEC);
+                usleep((useconds_t)pause);
+        }
+        return w->broken && !interrupted ? EX_IOERR : 0;
+}
+
+int verb_watch(Ctl *ctl, int argc, char **argv)
+{
+        const struct sigaction action = { .sa_handler = on_signal };
+        Watch w = { .ctl = ctl, .after = UINT64_MAX, .line = BUFFER_INIT(LINE_MAX_SIZE) };
+        unsigned n;
+        int r;
+
+        r = options_read(ctl, verb_find("watch"), watch_options, ELEMENTSOF(watch_options), &w, argc, argv,
+                        0, 0, &n);
+        if (r == 0 && w.after == UINT64_MAX)
+                r = find_newest(ctl, &w.after);
+        if (r != 0)
+                return r;
+
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+        signal(SIGPIPE, SIG_IGN);
+        r = follow(&w);
+        buffer_done(&w.line);
+        return r;
+}

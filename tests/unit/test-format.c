@@ -1,0 +1,87 @@
+/* Cells: what reaches a terminal, and how wide it is. */
+
+#include "test.h"
+
+#include "scalectl/format.h"
+#include "scalectl/term.h"
+
+static void test_clean(_unused_ void **state)
+{
+        static const struct {
+                const char *in, *out;
+        } cases[] = {
+                { "plain", "plain" },
+                { "a\tb\nc", "a b c" },
+                { "\x1b[31mred", "\xef\xbf\xbd[31mred" },
+                { "\xc3\xa9", "\xc3\xa9" },
+                { "\xff", "\xef\xbf\xbd" },
+                { "\xe2\x80\xae"
+                  "abc",
+                                "\xef\xbf\xbd"
+                                "abc" }, /* would turn the line around */
+                { "\xc2\x9b"
+                  "0m",
+                                "\xef\xbf\xbd"
+                                "0m" },
+        };
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                _cleanup_free_ char *clean = format_clean(c->in);
+
+                assert_string_equal(clean, c->out);
+        }
+}
+
+static void test_width_and_cut(_unused_ void **state)
+{
+        assert_int_equal(format_width("abc"), 3);
+        assert_int_equal(format_width("\xc3\xa9"), 1);
+        assert_int_equal(format_width("\xe6\x97\xa5\xe6\x9c\xac"), 4);
+        assert_int_equal(format_cut("abcdef", 3), 3);
+        assert_int_equal(format_cut("\xe6\x97\xa5\xe6\x9c\xac", 3), 3);
+        assert_int_equal(format_cut("ab", 9), 2);
+}
+
+static void test_sizes_and_durations(_unused_ void **state)
+{
+        char size[FORMAT_SIZE_SIZE], duration[FORMAT_DURATION_SIZE];
+
+        assert_string_equal(format_size(0, size), "0");
+        assert_string_equal(format_size(512, size), "512");
+        assert_string_equal(format_size(1536, size), "1.5K");
+        assert_string_equal(format_size(8388608, size), "8.0M");
+        assert_string_equal(format_duration(350, duration), "350us");
+        assert_string_equal(format_duration(1200, duration), "1.2ms");
+        assert_string_equal(format_duration(3400000, duration), "3.4s");
+}
+
+static void expect_response(const char *json, const char *text)
+{
+        json_t *value = json_loads(json, 0, NULL);
+        _cleanup_free_ char *got = format_response(value);
+
+        assert_string_equal(got, text);
+        json_decref(value);
+}
+
+static void test_responses_in_a_few_words(_unused_ void **state)
+{
+        expect_response("{\"category\":\"big\"}", "big");
+        expect_response("{\"choice\":\"yes\"}", "yes");
+        expect_response("{\"fields\":{\"title\":\"A\",\"top\":\"B\"}}", "title=A, top=B");
+        expect_response("{\"annotations\":[{},{}]}", "2 boxes");
+        expect_response("{\"transcript\":\"The avocado\"}", "The avocado");
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_clean),
+                cmocka_unit_test(test_width_and_cut),
+                cmocka_unit_test(test_sizes_and_durations),
+                cmocka_unit_test(test_responses_in_a_few_words),
+        };
+
+        term_set_locale();
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,85 @@
+/* JSON walked and laid out as text. */
+
+#include "test.h"
+
+#include <stdio.h>
+
+#include "scalectl/json-text.h"
+
+static void expect_print(const char *in, const char *out)
+{
+        char buf[512] = "";
+        FILE *f = fmemopen(buf, sizeof(buf), "w");
+
+        json_text_print(in, strlen(in), 0, false, f);
+        fclose(f);
+        assert_string_equal(buf, out);
+}
+
+static void expect_line(const char *in, const char *out)
+{
+        char buf[512] = "";
+        FILE *f = fmemopen(buf, sizeof(buf), "w");
+
+        json_text_print_line(in, strlen(in), f);
+        fclose(f);
+        assert_string_equal(buf, out);
+}
+
+static void test_print(_unused_ void **state)
+{
+        expect_print("{}", "{}");
+        expect_print("{\"a\":[1,2.50,{\"b\":null}],\"c\":\"x\\\"y\"}",
+                        "{\n  \"a\": [\n    1,\n    2.50,\n    {\n      \"b\": null\n    }\n  ],\n  \"c\": "
+                        "\"x\\\"y\"\n}");
+        expect_print("[]", "[]");
+}
+
+static void test_lines(_unused_ void **state)
+{
+        expect_line("{\"a\":1,\"b\":\"x y\"}", "{\"a\":1,\"b\":\"x y\"}\n");
+        expect_line("{ \"a\" : 1.0 ,\n\"b\" : [ ] }", "{\"a\":1.0,\"b\":[]}\n");
+}
+
+static void test_members(_unused_ void **state)
+{
+        static const char text[] = "{\"docs\":[{\"a\":\"]}\"},2],\"next\":\"5.7\",\"has_more\":true}";
+        JsonCursor c;
+        JsonItem item;
+
+        assert_int_equal(json_text_member(text, strlen(text), "next", &item), 1);
+        assert_int_equal(item.size, 5);
+        assert_memory_equal(item.text, "\"5.7\"", 5);
+        assert_int_equal(json_text_member(text, strlen(text), "nope", &item), 0);
+        assert_int_equal(json_text_member(text, strlen(text), "docs", &item), 1);
+        assert_int_equal(json_cursor_init(&c, item.text, item.size), 0);
+        assert_int_equal(json_cursor_next(&c, &item), 1);
+        assert_int_equal(item.size, strlen("{\"a\":\"]}\"}"));
+        assert_int_equal(json_cursor_next(&c, &item), 1);
+        assert_memory_equal(item.text, "2", 1);
+        assert_int_equal(json_cursor_next(&c, &item), 0);
+}
+
+static void test_broken(_unused_ void **state)
+{
+        static const char *const texts[] = { "", "x", "{\"a\"", "{\"a\":", "{\"a\":1" };
+
+        FOREACH_ARRAY(t, texts, ELEMENTSOF(texts)) {
+                JsonItem item;
+
+                if (json_text_member(*t, strlen(*t), "zz", &item) != -EBADMSG)
+                        fail_msg("%s", *t);
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_print),
+                cmocka_unit_test(test_lines),
+                cmocka_unit_test(test_members),
+                cmocka_unit_test(test_broken),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
