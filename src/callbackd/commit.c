@@ -216,8 +216,7 @@ static void account(Commit *c, int result, uint64_t n, uint64_t n_failed, uint64
 {
         pthread_mutex_lock(&c->lock);
         c->stats.queued -= n + n_failed;
-        c->stats.failed +=
-                        result < 0 ? n : 0; /* a job refused for its own reasons is an answer, no failure */
+        c->stats.failed += result < 0 ? n : 0; /* others were answered */
         if (result == 0 && n > 0) {
                 c->stats.groups++;
                 c->stats.jobs += n;

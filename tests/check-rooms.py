@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Holds the source against the tables in src/README.md: which room may use which, which library is used where,
+and how long a file may be. `check-rooms.py SOURCE_ROOT`; with --self-test it shows that it finds what is wrong."""
+
+import os
+import re
+import sys
+import tempfile
+
+LINES_MAX = 500
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def rows(text, header):
+    """The rows of the table that begins with this header, each a list of cells."""
+    match = re.search(r"^\| " + re.escape(header) + r" .*\n\|[-| ]+\n((?:\|.*\n)+)", text, re.M)
+    if not match:
+        sys.exit(f"src/README.md has no table that begins with | {header} |")
+    return [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in match[1].splitlines()]
+
+
+def words(cell):
+    return set(re.findall(r"`([^`]+)`", cell))
+
+
+def tables(root):
+    text = read(os.path.join(root, "src/README.md"))
+    rooms = {words(row[0]).pop().rstrip("/"): words(row[2]) for row in rows(text, "room")}
+    libraries = {words(row[0]).pop(): {w.rstrip("/") for w in words(row[1])} for row in rows(text, "library")}
+    return rooms, libraries
+
+
+def sources(root):
+    for folder, _, names in os.walk(os.path.join(root, "src")):
+        for name in sorted(names):
+            if name.endswith((".c", ".h")):
+                yield os.path.join(folder, name)
+
+
+def check_file(root, path, rooms, libraries):
+    relative = os.path.relpath(path, os.path.join(root, "src"))
+    room = relative.split(os.sep)[0]
+    text = read(path)
+    if room not in rooms:
+        yield f"src/{relative}: the room {room} is not in src/README.md"
+        return
+    n = text.count("\n")
+    if n > LINES_MAX:
+        yield f"src/{relative}: {n} lines, at most {LINES_MAX} are allowed"
+    for include in re.findall(r'^\s*#\s*include\s+"([^"]+)"', text, re.M):
+        other = include.split("/")[0]
+        if "/" in include and other != room and other not in rooms[room]:
+            yield f"src/{relative}: {room} may not use {other} ({include})"
+    for include in re.findall(r"^\s*#\s*include\s+<([^>]+)>", text, re.M):
+        for library, allowed in libraries.items():
+            if include.startswith(library) and room not in allowed:
+                yield f"src/{relative}: {library} may only be used in {', '.join(sorted(allowed))}"
+
+
+def check(root):
+    rooms, libraries = tables(root)
+    problems = [p for path in sources(root) for p in check_file(root, path, rooms, libraries)]
+    for room in rooms:
+        if not os.path.isdir(os.path.join(root, "src", room)):
+            problems.append(f"src/README.md: there is no room {room}")
+    return problems
+
+
+def self_test():
+    readme = ("| room | what | may use |\n|---|---|---|\n| `a/` | x | |\n| `b/` | x | `a` |\n\n"
+              "| library | only in |\n|---|---|\n| `sqlite3.h` | `b/` |\n")
+    cases = [
+        ({"b/x.c": '#include "a/x.h"\n#include <sqlite3.h>\n', "a/x.c": ""}, 0),
+        ({"a/x.c": '#include "b/x.h"\n', "b/x.c": ""}, 1),
+        ({"a/x.c": "#include <sqlite3.h>\n", "b/x.c": ""}, 1),
+        ({"a/x.c": "\n" * (LINES_MAX + 1), "b/x.c": ""}, 1),
+        ({"a/x.c": "", "b/x.c": "", "c/x.c": ""}, 1),
+        ({"a/x.c": ""}, 1),
+    ]
+    for files, expected in cases:
+        with tempfile.TemporaryDirectory() as root:
+            for name, text in [("README.md", readme), *files.items()]:
+                path = os.path.join(root, "src", name)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(text)
+            problems = check(root)
+            assert len(problems) == expected, (files, problems)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--self-test"]:
+        self_test()
+    else:
+        found = check(sys.argv[1])
+        print("\n".join(found))
+        sys.exit(1 if found else 0)
