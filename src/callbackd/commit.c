@@ -27,11 +27,13 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
+#include "callbackd/commit-group.h"
 #include "callbackd/commit-port.h"
 
-#define CHECKPOINT_MARK (UINT64_C(16) * 1024 * 1024) /* bytes of WAL */
-#define ROUND_USEC      USEC_PER_SEC            /* free space is looked at, and progress shown, this often */
-#define ROOM_MIN        (UINT64_C(1024) * 1024) /* bytes free without which a group is not even tried */
+#define CHECKPOINT_MARK  (UINT64_C(16) * 1024 * 1024) /* bytes of WAL */
+#define ROUND_USEC       USEC_PER_SEC /* free space is looked at, and progress shown, this often */
+#define READER_WAIT_MSEC 50U
+#define ROOM_MIN         (UINT64_C(1024) * 1024) /* bytes free without which a group is not even tried */
 
 struct Commit {
         char *path;
@@ -57,34 +59,13 @@ struct Commit {
         /* The writer's own. */
         Store *store;
         uint64_t space_checked; /* monotonic; 0: never */
+        uint64_t busy_since;    /* monotonic: readers keep the WAL from starting over; 0: they don't */
         uint64_t last_event;
 
         StoreCheckpointer *checkpoint; /* the helper's own */
 };
 
 /* The writer. */
-
-/* Errors that are not about one job. */
-static bool is_store_failure(int error)
-{
-        static const int errors[] = {
-                ENOSPC,
-                EROFS,
-                EACCES,
-                EBUSY,
-                EBADMSG,
-                ENOTRECOVERABLE,
-                EIO,
-                ENOMEM,
-                EFBIG,
-                EDQUOT,
-        };
-
-        FOREACH_ARRAY(e, errors, ELEMENTSOF(errors))
-                if (error == -*e)
-                        return true;
-        return false;
-}
 
 /* Remembers whether there is a point in trying, and says so when that changes. */
 static void set_writable(Commit *c, bool writable, const char *why)
@@ -139,79 +120,6 @@ static void go_fatal(Commit *c, int error, const char *why)
         c->on_fatal(error, c->userdata);
 }
 
-/* Runs the jobs in one transaction. 0; a failure of all; or, when one job failed on its own account, -EAGAIN
- * and the job in *ret_failed. */
-static int run_jobs(Commit *c, CommitJob *jobs, CommitJob **ret_failed)
-{
-        int r;
-
-        r = store_begin(c->store);
-        if (r < 0)
-                return r;
-
-        for (CommitJob *job = jobs; job; job = job->next) {
-                r = job->run(job, c->store);
-                if (r >= 0)
-                        continue;
-
-                store_rollback(c->store);
-                if (is_store_failure(r))
-                        return r;
-                job->result = r;
-                *ret_failed = job;
-                return -EAGAIN;
-        }
-
-        r = store_commit(c->store);
-        if (r < 0)
-                store_rollback(c->store);
-        return r;
-}
-
-/* Takes out those that fail by themselves until the rest commits. Every round takes one job out. */
-static int commit_jobs(Commit *c, CommitJob **jobs, CommitJob **ret_failed)
-{
-        CommitQueue failed;
-        int r;
-
-        commit_queue_init(&failed);
-        for (;;) {
-                CommitJob *culprit = NULL;
-
-                r = *jobs ? run_jobs(c, *jobs, &culprit) : 0;
-                if (r != -EAGAIN || !culprit)
-                        break;
-                for (CommitJob **i = jobs; *i; i = &(*i)->next)
-                        if (*i == culprit) {
-                                *i = culprit->next;
-                                break;
-                        }
-                commit_queue_push(&failed, culprit);
-        }
-        *ret_failed = failed.head;
-        return r;
-}
-
-static uint64_t set_results(CommitJob *jobs, int result)
-{
-        uint64_t n = 0;
-
-        for (CommitJob *job = jobs; job; job = job->next) {
-                job->result = result;
-                n++;
-        }
-        return n;
-}
-
-static uint64_t count_jobs(const CommitJob *jobs)
-{
-        uint64_t n = 0;
-
-        for (; jobs; jobs = jobs->next)
-                n++;
-        return n;
-}
-
 static void account(Commit *c, int result, uint64_t n, uint64_t n_failed, uint64_t usec)
 {
         pthread_mutex_lock(&c->lock);
@@ -237,12 +145,12 @@ static void write_group(Commit *c, CommitJob *jobs)
         /* Both are written by this thread alone, so it may read them without the lock. */
         tried = !c->fatal && c->stats.writable;
         if (tried)
-                r = commit_jobs(c, &jobs, &failed);
+                r = commit_group_write(c->store, &jobs, &failed);
         else
                 r = c->fatal ? -ENOTRECOVERABLE : -ENOSPC;
 
-        n = set_results(jobs, r);
-        account(c, r, n, count_jobs(failed), now_monotonic() - started);
+        n = commit_group_finish(jobs, r);
+        account(c, r, n, commit_group_count(failed), now_monotonic() - started);
         last_event = store_last_event(c->store);
 
         if (tried && r == -ENOTRECOVERABLE)
@@ -261,7 +169,22 @@ static void write_group(Commit *c, CommitJob *jobs)
         commit_hand_back(failed);
 }
 
-/* The writer's part of a checkpoint, and the asking for the helper's. */
+/* The writer's part of a checkpoint. A reader in the way is not waited for, unless one was for a round: then
+ * for a moment, in which whoever reads comes to an end while new ones need the WAL no more. */
+static int finish_checkpoint(Commit *c)
+{
+        uint64_t now = now_monotonic();
+        bool wait = c->busy_since > 0 && now - c->busy_since > ROUND_USEC;
+        int r;
+
+        r = store_checkpoint(c->store, wait ? READER_WAIT_MSEC : 0);
+        if (r != -EBUSY)
+                c->busy_since = 0;
+        else if (wait || c->busy_since == 0)
+                c->busy_since = now;
+        return r;
+}
+
 static void keep_wal_short(Commit *c)
 {
         bool finish;
@@ -276,7 +199,7 @@ static void keep_wal_short(Commit *c)
         pthread_mutex_unlock(&c->lock);
 
         if (finish && r == 0)
-                r = store_checkpoint(c->store);
+                r = finish_checkpoint(c);
         if (r == -ENOTRECOVERABLE) {
                 go_fatal(c, r, "a checkpoint could not be synced to the disk");
                 return;
@@ -288,7 +211,8 @@ static void keep_wal_short(Commit *c)
         c->stats.wal_bytes = store_wal_size(c->store);
         if (finish && r == 0)
                 c->stats.checkpoints++;
-        if (c->helper == HELPER_IDLE && !c->stop && !finish && c->stats.wal_bytes > CHECKPOINT_MARK) {
+        if (c->helper == HELPER_IDLE && !c->stop && !finish &&
+                        (c->stats.wal_bytes > CHECKPOINT_MARK || c->busy_since > 0)) {
                 c->helper = HELPER_ASKED;
                 pthread_cond_signal(&c->helper_cond);
         }

@@ -171,8 +171,10 @@ static int reload(Service *s)
                 log_error("Not reloaded, the settings stay as they were: %s", error ?: strerror(-r));
                 return r;
         }
-        if (load_keys(next, &keys) != 0)
+        if (load_keys(next, &keys) != 0) {
+                log_error("Not reloaded, settings and keys stay as they were.");
                 return -EINVAL;
+        }
 
         if (settings_needs_restart(old, next, &restart) >= 0 && restart)
                 log_warning("These settings change at the next start only: %s", restart);

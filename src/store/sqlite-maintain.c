@@ -19,7 +19,7 @@
 
 /* Checkpoints. */
 
-int store_checkpoint(Store *s)
+int store_checkpoint(Store *s, unsigned wait_msec)
 {
         Connection *c = &s->connection;
         int frames = 0, done = 0, rc, r = 0;
@@ -28,7 +28,7 @@ int store_checkpoint(Store *s)
         if (c->lost)
                 return -ENOTRECOVERABLE;
 
-        (void)sqlite3_busy_timeout(c->db, 0);
+        (void)sqlite3_busy_timeout(c->db, (int)wait_msec);
         errno = 0;
         rc = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_RESTART, &frames, &done);
         if (rc != SQLITE_OK)

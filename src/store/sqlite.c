@@ -157,7 +157,7 @@ static int store_setup(Store *s, const char *path)
         (void)sqlite3_wal_hook(c->db, on_wal, s);
 
         /* What an earlier process left in the WAL; a reader in the way is nobody's fault. */
-        r = store_checkpoint(s);
+        r = store_checkpoint(s, 0);
         return r == -EBUSY ? 0 : r;
 }
 

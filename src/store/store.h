@@ -65,8 +65,8 @@ uint64_t store_last_event(const Store *s);
 uint64_t store_wal_size(const Store *s);
 
 /* The writer's part of a checkpoint: brings what is left into the database so that the WAL starts over.
- * Outside a group. 0; -EBUSY: a reader is in the way, later. */
-int store_checkpoint(Store *s);
+ * Outside a group. Waits for readers no longer than that. 0; -EBUSY: a reader is in the way, later. */
+int store_checkpoint(Store *s, unsigned wait_msec);
 
 /* The helper's part: a connection of its own that checkpoints beside the writer, from another thread. */
 typedef struct StoreCheckpointer StoreCheckpointer;

@@ -324,7 +324,7 @@ static void test_failed_sync_is_final(void **state)
 
         /* That it would work now proves nothing. */
         assert_int_equal(store_begin(f->store), -ENOTRECOVERABLE);
-        assert_int_equal(store_checkpoint(f->store), -ENOTRECOVERABLE);
+        assert_int_equal(store_checkpoint(f->store, 0), -ENOTRECOVERABLE);
         assert_int_equal(store_last_event(f->store), 3);
 
         /* Leaving touches nothing; a new process finds what was acknowledged. */
@@ -346,7 +346,7 @@ static void test_failed_sync_of_a_checkpoint(void **state)
         record_many(f->store, "before", 3, 3000);
         faulty_sync = true;
         assert_int_equal(store_checkpointer_run(c), -ENOTRECOVERABLE);
-        assert_int_equal(store_checkpoint(f->store), -ENOTRECOVERABLE);
+        assert_int_equal(store_checkpoint(f->store, 0), -ENOTRECOVERABLE);
         faulty_sync = false;
         assert_int_equal(store_checkpointer_run(c), -ENOTRECOVERABLE);
         assert_int_equal(store_begin(f->store), -ENOTRECOVERABLE);

@@ -48,7 +48,7 @@ static void test_wal_stays_bounded(void **state)
                 snprintf(prefix, sizeof(prefix), "g%u", i);
                 record_many(f->store, prefix, 50, 2000);
                 if (atomic_load(&h.wanted) == 2) {
-                        int r = store_checkpoint(f->store);
+                        int r = store_checkpoint(f->store, 0);
 
                         assert_true(r == 0 || r == -EBUSY);
                         finished += r == 0;
@@ -90,7 +90,7 @@ static int write_meanwhile(_unused_ const TaskDocument *t, void *userdata)
                 snprintf(prefix, sizeof(prefix), "slow%u", i);
                 record_many(s, prefix, 50, 2000);
         }
-        assert_int_equal(store_checkpoint(s), -EBUSY);
+        assert_int_equal(store_checkpoint(s, 0), -EBUSY);
         assert_true(store_wal_size(s) > 0);
         x->grown = size_of(x->fixture->path, "-wal");
         return 0;
@@ -108,7 +108,7 @@ static void test_slow_reader_gone(void **state)
         assert_true(x.grown > (int64_t)MARK);
 
         /* The reader is still open, but between two calls it holds nothing. */
-        assert_int_equal(store_checkpoint(f->store), 0);
+        assert_int_equal(store_checkpoint(f->store, 0), 0);
         assert_int_equal(store_wal_size(f->store), 0);
         record_many(f->store, "after", 50, 2000);
         assert_int_equal(size_of(f->path, "-wal"), x.grown); /* written over */
@@ -149,7 +149,7 @@ static void test_backup(void **state)
 
         f->store = open_store(f->path);
         record_many(f->store, "a", 500, 2000);
-        assert_int_equal(store_checkpoint(f->store), 0);
+        assert_int_equal(store_checkpoint(f->store, 0), 0);
         record_many(f->store, "b", 100, 2000);
         snprintf(target, sizeof(target), "%s/copy.db", f->directory);
 
@@ -169,7 +169,7 @@ static void test_backup(void **state)
         assert_int_equal(count_tasks(f->path), 600 + 5 * steps);
         assert_int_equal(size_of(target, "-journal"), -1);
         assert_int_equal(size_of(target, "-wal"), -1);
-        assert_int_equal(store_checkpoint(f->store), 0); /* its snapshot is gone */
+        assert_int_equal(store_checkpoint(f->store, 0), 0); /* its snapshot is gone */
 
         f->store = store_close(f->store);
         f->store = open_store(target);
