@@ -31,11 +31,11 @@ static const Option watch_options[] = {
         { "--type", OPTION_TEXT, offsetof(Watch, type) },
 };
 
-static volatile sig_atomic_t interrupted;
-
+/* Every event is written out before the next is read, so there is nothing left to do: and a transfer that
+ * waits for the next one would not hear of it otherwise. */
 static void on_signal(_unused_ int signal)
 {
-        interrupted = 1;
+        _exit(0);
 }
 
 static void print_event(const Watch *w, const json_t *event, const char *text, size_t size)
@@ -86,8 +86,6 @@ static int on_data(const char *data, size_t size, void *userdata)
         Watch *w = userdata;
         int r;
 
-        if (interrupted)
-                return -ECANCELED;
         while (size > 0) {
                 const char *end = memchr(data, '\n', size);
                 size_t n = end ? (size_t)(end - data) : size;
@@ -130,7 +128,7 @@ static int follow(Watch *w)
 {
         uint64_t pause = 200 * USEC_PER_MSEC;
 
-        while (!interrupted) {
+        for (;;) {
                 uint64_t before = w->after;
                 ApiUrl url = api_url("/v1/events");
                 int error, r;
@@ -138,8 +136,8 @@ static int follow(Watch *w)
                 api_url_add_number(&url, "after", w->after);
                 api_url_add(&url, "follow", "1");
                 r = api_stream(w->ctl, API_QUERY, &url, on_data, w, true, &error);
-                if (interrupted || w->broken)
-                        break;
+                if (w->broken)
+                        return EX_IOERR;
                 if (r != 0 && error == 0)
                         return r; /* the daemon said no */
 
@@ -147,7 +145,6 @@ static int follow(Watch *w)
                 pause = w->after > before ? 200 * USEC_PER_MSEC : MIN(pause * 2, PAUSE_MAX_USEC);
                 usleep((useconds_t)pause);
         }
-        return w->broken && !interrupted ? EX_IOERR : 0;
 }
 
 int verb_watch(Ctl *ctl, int argc, char **argv)
