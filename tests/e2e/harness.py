@@ -1,0 +1,263 @@
+"""Objects for the tests: a daemon, raw connections to it, its local sockets, and made-up callbacks."""
+
+import http.client
+import itertools
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import time
+
+BUILD = pathlib.Path(os.environ.get("SCALE_BUILD", ".quickstart/build")).resolve()
+CALLBACKD = BUILD / "src/callbackd/scale-callbackd"
+SCALECTL = BUILD / "src/scalectl/scalectl"
+DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
+KEY = "made-up-key-0123456789"
+WAIT = 60  # seconds: only ever waited for in full when something is wrong
+
+
+def eventually(question, what, seconds=WAIT):
+    """Asks until the answer is true, and gives it back."""
+    end = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        assert time.monotonic() < end, f"never happened: {what}"
+        time.sleep(0.01)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout=WAIT):
+        super().__init__("localhost", timeout=timeout)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def ask(connection, method, target, body=None, headers=None):
+    connection.request(method, target, body=body, headers=headers or {})
+    response = connection.getresponse()
+    return Answer(response.status, response.headers, response.read())
+
+
+class Local:
+    """One of the two Unix sockets."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def ask(self, method, target, headers=None):
+        connection = UnixConnection(self.path)
+        try:
+            return ask(connection, method, target, headers=headers)
+        finally:
+            connection.close()
+
+    def get(self, target, status=200, headers=None):
+        answer = self.ask("GET", target, headers)
+        assert answer.status == status, (target, answer.status, answer.body[:500])
+        return answer
+
+    def post(self, target, status=200):
+        answer = self.ask("POST", target)
+        assert answer.status == status, (target, answer.status, answer.body[:500])
+        return answer
+
+    def docs(self, target):
+        return self.get(target).json["docs"]
+
+    def lines(self, target, headers=None):
+        return [json.loads(line) for line in self.get(target, headers=headers).body.splitlines()]
+
+
+class Daemon:
+    """A receiver in a directory of its own. `settings` are -o options; keys are lines of the file of keys."""
+
+    def __init__(self, folder, *settings, keys=f"live {KEY}\n", config=None, env=None, unix=False, pass_fds=()):
+        self.dir = pathlib.Path(folder)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.settings, self.config, self.env, self.pass_fds = list(settings), config, env or {}, pass_fds
+        self.database = self.dir / "scale.db"
+        self.query = Local(self.dir / "q.sock")
+        self.control = Local(self.dir / "c.sock")
+        self.callback_socket = self.dir / "callback.sock" if unix else None
+        self.log_path = self.dir / "log"
+        self.write_keys(keys)
+        self.process, self.port = None, None
+
+    def write_keys(self, text, mode=0o600):
+        path = self.dir / "keys"
+        path.write_text(text)
+        path.chmod(mode)
+
+    def command(self, *more):
+        listen = f"unix:{self.callback_socket}" if self.callback_socket else "127.0.0.1:0"
+        options = [f"callback.listen={listen}", f"callback.auth_keys_file={self.dir}/keys", f"store.path={self.database}",
+                   f"query.socket={self.query.path}", f"control.socket={self.control.path}", "store.min_free=0",
+                   *self.settings]
+        config = [f"--config={self.config}"] if self.config else []
+        return [str(CALLBACKD), *config, *(x for o in options for x in ("-o", o)), *more]
+
+    def environment(self):
+        return {**os.environ, "ASAN_OPTIONS": "abort_on_error=1", "TSAN_OPTIONS": "halt_on_error=1",
+                "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1", **self.env}
+
+    def launch(self, *more):
+        self.log_file = open(self.log_path, "ab")
+        self.log_start = self.log_path.stat().st_size
+        self.process = subprocess.Popen(self.command(*more), stdout=self.log_file, stderr=self.log_file,
+                                        env=self.environment(), pass_fds=self.pass_fds)
+        return self
+
+    def start(self, *more):
+        self.launch(*more)
+        eventually(lambda: "Ready." in self.new_log() or self.process.poll() is not None, "readiness")
+        assert self.process.poll() is None, self.log()
+        match = re.search(r"Listening on 127\.0\.0\.1:(\d+) \(callback\)", self.new_log())
+        self.port = int(match[1]) if match else None
+        return self
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    def new_log(self):
+        return self.log_path.read_bytes()[self.log_start:].decode(errors="replace")
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def reload(self):
+        before = self.log().count("eloaded")
+        self.signal(signal.SIGHUP)
+        eventually(lambda: self.log().count("eloaded") > before, "a reload")
+
+    def wait(self):
+        status = self.process.wait(WAIT)
+        self.log_file.close()
+        self.process = None
+        return status
+
+    def stop(self):
+        self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        self.wait()
+
+    def finish(self):
+        if self.process:
+            status = self.stop()
+            assert status == 0, (status, self.log()[-3000:])
+        log = self.log() if self.log_path.exists() else ""
+        for word in ("Sanitizer", "runtime error", "Assertion"):
+            assert word not in log, log[-6000:]
+        assert KEY not in log
+
+    # Callbacks.
+
+    def connect(self):
+        if self.callback_socket:
+            return UnixConnection(self.callback_socket)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
+
+    def raw(self):
+        return Raw(self)
+
+    def post(self, body, path="/callback", key=KEY, headers=None, status=None):
+        if not isinstance(body, (bytes, str)):
+            body = json.dumps(body)
+        connection = self.connect()
+        try:
+            all_headers = {"Content-Type": "application/json", **({"scale-callback-auth": key} if key else {}),
+                           **(headers or {})}
+            answer = ask(connection, "POST", path, body, all_headers)
+        finally:
+            connection.close()
+        if status:
+            assert answer.status == status, (answer.status, answer.body)
+        return answer
+
+    def deliver(self, body, **more):
+        return self.post(body, status=200, **more).json
+
+
+class Raw:
+    """A connection on which any bytes can be said."""
+
+    def __init__(self, daemon):
+        if daemon.callback_socket:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(WAIT)
+            self.socket.connect(str(daemon.callback_socket))
+        else:
+            self.socket = socket.create_connection(("127.0.0.1", daemon.port), timeout=WAIT)
+
+    def say(self, data):
+        self.socket.sendall(data if isinstance(data, bytes) else data.encode())
+        return self
+
+    def hear(self, until=None):
+        """What comes, up to `until` or the end."""
+        heard = b""
+        while until is None or until not in heard:
+            try:
+                piece = self.socket.recv(65536)
+            except ConnectionResetError:
+                break
+            if not piece:
+                break
+            heard += piece
+        return heard
+
+    def close(self):
+        self.socket.close()
+
+
+numbers = itertools.count(1)
+
+
+def task_id():
+    return f"{int(time.time()):08x}{os.getpid() % 0x10000:04x}{next(numbers):012x}"
+
+
+PARAMS = {"attachment_type": "text", "attachment": "car", "categories": ["big", "small"]}
+
+
+def callback(response=None, id=None, completed_at="2016-06-23T09:10:02.798Z", **task):
+    """A callback of a categorization task; keyword arguments are members of the task."""
+    id = id or task_id()
+    response = {"category": "big"} if response is None else response
+    return {"task_id": id, "response": response,
+            "task": {"task_id": id, "type": "categorization", "status": "completed", "response": response,
+                     "created_at": "2016-06-23T09:09:34.752Z", "completed_at": completed_at, "params": PARAMS,
+                     "instruction": "Big or small?", "urgency": "day", "metadata": {}, **task}}
+
+
+def sample(name):
+    return (DATA / f"{name}.json").read_bytes()
+
+
+def scalectl(daemon, *arguments, stdin=None):
+    """Runs scalectl against a daemon. The finished process."""
+    options = [f"query.socket={daemon.query.path}", f"control.socket={daemon.control.path}",
+               f"callback.auth_keys_file={daemon.dir}/keys", f"store.path={daemon.database}", "store.min_free=0",
+               f"callback.listen=127.0.0.1:{daemon.port}"]
+    return subprocess.run([str(SCALECTL), *(x for o in options for x in ("-o", o)), *map(str, arguments)],
+                          capture_output=True, text=True, input=stdin, timeout=WAIT, env={**os.environ, "TZ": "UTC"})

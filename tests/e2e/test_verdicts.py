@@ -1,0 +1,160 @@
+"""What becomes of a callback: stored, duplicate, revised, invalid, attachment failure."""
+
+import json
+
+from harness import callback, sample, task_id
+
+FAILURE = {"error": "One or more attachments could not be downloaded.",
+           "attachments": [{"statusCode": 500, "url": "https://bucket.example.com/1.png"}]}
+
+
+def verdicts(daemon):
+    return [d["verdict"] for d in daemon.query.docs("/v1/deliveries")]
+
+
+def kinds(daemon):
+    return [e["kind"] for e in daemon.query.lines("/v1/events")]
+
+
+def test_stored(daemon):
+    body = callback(metadata={"order": 7})
+    assert daemon.deliver(body) == {"result": "stored", "task_id": body["task_id"], "delivery": 1}
+    task = daemon.query.get(f"/v1/task/{body['task_id']}").json
+    assert task == body["task"]
+    [delivery] = daemon.query.docs("/v1/deliveries")
+    assert delivery["source"] == "callback" and delivery["key"] == "live" and delivery["remote"] == "127.0.0.1"
+    assert delivery["status_code"] == 200 and delivery["revision"] == 1 and delivery["duration"] >= 0
+
+
+def test_the_same_bytes_again_are_counted_once(daemon):
+    body = json.dumps(callback())
+    daemon.deliver(body)
+    for _ in range(3):
+        answer = daemon.deliver(body)
+        assert (answer["result"], answer["delivery"]) == ("duplicate", 1)
+    [delivery] = daemon.query.docs("/v1/deliveries")
+    assert delivery["repeats"] == 3 and delivery["last_repeat_at"] > delivery["received_at"]
+    assert kinds(daemon) == ["task.completed"]
+    assert daemon.query.get("/v1/stats").json["by_verdict"]["duplicate"] == 3
+
+
+def test_the_same_value_in_other_bytes_is_a_duplicate(daemon):
+    body = callback({"category": "big", "seconds": 1})
+    daemon.deliver(body)
+    again = json.loads(json.dumps(body))
+    again["response"] = {"seconds": 1.0, "category": "big"}
+    again["task"]["response"] = again["response"]
+    text = json.dumps(again, indent=1)
+    answer = daemon.deliver(text)
+    assert answer["result"] == "duplicate" and answer["delivery"] == 2
+    assert daemon.query.get("/v1/delivery/2/body").body == text.encode()
+    assert kinds(daemon) == ["task.completed"]
+    assert len(daemon.query.docs(f"/v1/task/{body['task_id']}/revisions")) == 1
+
+
+def test_another_response_is_a_revision(daemon):
+    id = task_id()
+    daemon.deliver(callback({"category": "big"}, id, "2016-06-23T09:10:00Z"))
+    answer = daemon.deliver(callback({"category": "small"}, id, "2016-06-23T09:11:00Z"))
+    assert answer["result"] == "revised"
+    assert daemon.query.get(f"/v1/task/{id}").json["response"] == {"category": "small"}
+    first, second = daemon.query.docs(f"/v1/task/{id}/revisions")
+    assert (first["revision"], first["current"], first["response"]) == (1, False, {"category": "big"})
+    assert (second["revision"], second["current"], second["response"]) == (2, True, {"category": "small"})
+    assert kinds(daemon) == ["task.completed", "task.revised"]
+
+    # An older one is a duplicate of either, and changes nothing.
+    assert daemon.deliver(callback({"category": "big"}, id, "2016-06-23T09:12:00Z"))["result"] == "duplicate"
+    assert daemon.query.get(f"/v1/task/{id}").json["response"] == {"category": "small"}
+
+
+def test_the_newest_by_completed_at_is_the_current_one(daemon):
+    id = task_id()
+    daemon.deliver(callback({"category": "small"}, id, "2016-06-23T09:11:00Z"))
+    assert daemon.deliver(callback({"category": "big"}, id, "2016-06-23T09:10:00Z"))["result"] == "revised"
+    task = daemon.query.get(f"/v1/task/{id}").json
+    assert task["response"] == {"category": "small"} and task["completed_at"] == "2016-06-23T09:11:00Z"
+    assert [r["current"] for r in daemon.query.docs(f"/v1/task/{id}/revisions")] == [True, False]
+
+
+def test_without_task_the_stored_one_is_asked(daemon):
+    body = callback()
+    bare = {"task_id": body["task_id"], "response": {"category": "small"}}
+    assert daemon.post(bare, status=422).json["problems"][0]["path"] == "task"
+    daemon.deliver(body)
+    assert daemon.deliver(bare)["result"] == "revised"
+    task = daemon.query.get(f"/v1/task/{body['task_id']}").json
+    assert task["response"] == {"category": "small"} and task["params"] == body["task"]["params"]
+    assert daemon.post({**bare, "response": {"category": "huge"}}, status=422)
+
+
+def test_an_invalid_body_that_comes_twenty_times_is_one_row(daemon):
+    body = callback({"category": "huge"})
+    for _ in range(20):
+        daemon.post(body, status=422)
+    [delivery] = daemon.query.docs("/v1/deliveries?verdict=invalid")
+    assert delivery["repeats"] == 19 and delivery["task_id"] == body["task_id"]
+    assert kinds(daemon) == ["delivery.invalid"]
+    assert daemon.query.docs(f"/v1/task/{body['task_id']}/deliveries")[0]["delivery"] == 1
+
+
+def test_invalid_status_200(make_daemon):
+    daemon = make_daemon("callback.invalid_status=200").start()
+    for body in (callback({"category": "huge"}), "{"):
+        answer = daemon.deliver(body)
+        assert answer["result"] == "invalid" and answer["problems"]
+    assert verdicts(daemon) == ["invalid", "invalid"]
+
+
+def test_warnings_are_kept_and_strict_makes_them_errors(make_daemon):
+    body = sample("transcription/warning-extra-key")
+    daemon = make_daemon().start()
+    daemon.deliver(body)
+    assert [p["severity"] for p in daemon.query.docs("/v1/deliveries")[0]["problems"]] == ["warning"]
+    strict = make_daemon("callback.strict=yes").start()
+    assert strict.post(body, status=422).json["problems"][0]["severity"] == "error"
+
+
+def test_attachment_failure_without_a_task(daemon):
+    answer = daemon.deliver(FAILURE)
+    assert answer == {"result": "attachment_failure", "task_id": None, "delivery": 1}
+    assert verdicts(daemon) == ["attachment_failure"]
+    [event] = daemon.query.lines("/v1/events")
+    assert event["kind"] == "attachment.failed" and event["task_id"] is None
+
+
+def test_attachment_failure_tied_by_reference(daemon):
+    body = callback()
+    daemon.deliver(body, path="/callback/sub-1")
+    assert daemon.query.docs("/v1/deliveries")[0]["ref"] == "sub-1"
+    daemon.deliver(FAILURE, path="/callback/sub-1")
+    assert daemon.query.lines("/v1/events")[1]["task_id"] == body["task_id"]
+    assert daemon.query.get(f"/v1/task/{body['task_id']}").json["response"] == {"category": "big"}
+    daemon.deliver(FAILURE, path="/callback/sub-2")
+    assert daemon.query.lines("/v1/events")[2]["task_id"] is None
+
+
+def test_attachment_failure_in_a_full_envelope(daemon):
+    body = callback(FAILURE, status="error")
+    assert daemon.deliver(body)["result"] == "attachment_failure"
+    assert daemon.query.get(f"/v1/task/{body['task_id']}").json["status"] == "error"
+    assert daemon.query.docs("/v1/tasks?status=error")[0]["task_id"] == body["task_id"]
+    # The result may come all the same.
+    assert daemon.deliver(callback({"category": "big"}, body["task_id"]))["result"] == "stored"
+    task = daemon.query.get(f"/v1/task/{body['task_id']}").json
+    assert (task["status"], task["response"]) == ("completed", {"category": "big"})
+
+
+def test_unknown_types_are_kept_unchecked(daemon):
+    body = callback({"polygons": [[1, 2]]}, type="polygonannotation")
+    assert daemon.deliver(body)["result"] == "stored"
+    assert daemon.query.docs("/v1/deliveries")[0]["unchecked"] is True
+    assert daemon.query.docs("/v1/tasks?type=polygonannotation")[0]["task_id"] == body["task_id"]
+
+
+def test_every_sample_of_the_quickstart(daemon):
+    import harness
+    for path in sorted((harness.DATA / "quickstart").glob("*.json")):
+        assert daemon.deliver(path.read_bytes())["result"] in ("stored", "attachment_failure")
+    stats = daemon.query.get("/v1/stats").json
+    assert stats["tasks"] == 6 and len(stats["by_type"]) == 6
