@@ -7,10 +7,10 @@
 #include "basic/macros.h"
 
 typedef struct Buffer {
-        char *data;       /* owned; NULL while empty; `size` bytes, and a NUL behind them */
+        char *data; /* owned; NULL while empty; `size` bytes, and a NUL behind them */
         size_t size;
         size_t allocated;
-        size_t max;       /* `size` never gets beyond it */
+        size_t max; /* `size` never gets beyond it */
 } Buffer;
 
 #define BUFFER_INIT(m) ((Buffer){ .max = (m) })
@@ -32,7 +32,8 @@ void buffer_consume(Buffer *b, size_t n);
 /* The content as a NUL-terminated text, "" when empty; the buffer keeps it. */
 const char *buffer_text(const Buffer *b);
 
-/* The content, owned by the caller (free()); the buffer is empty afterwards. NULL when nothing was appended. */
+/* The content, owned by the caller (free()); the buffer is empty afterwards. NULL when nothing was appended.
+ */
 char *buffer_take(Buffer *b, size_t *ret_size);
 
 #define _cleanup_buffer_ _cleanup_(buffer_done)

@@ -11,18 +11,18 @@ typedef struct Unit {
 } Unit;
 
 static const Unit size_units[] = {
-        { "",  1             },
-        { "K", 1024          },
-        { "M", 1024 * 1024   },
+        { "", 1 },
+        { "K", 1024 },
+        { "M", 1024 * 1024 },
         { "G", 1024UL * 1024 * 1024 },
 };
 
 static const Unit duration_units[] = {
-        { "ms", USEC_PER_MSEC             },
-        { "s",  USEC_PER_SEC              },
-        { "m",  60 * USEC_PER_SEC         },
-        { "h",  3600 * USEC_PER_SEC       },
-        { "d",  24 * 3600 * USEC_PER_SEC  },
+        { "ms", USEC_PER_MSEC },
+        { "s", USEC_PER_SEC },
+        { "m", 60 * USEC_PER_SEC },
+        { "h", 3600 * USEC_PER_SEC },
+        { "d", 24 * 3600 * USEC_PER_SEC },
 };
 
 /* Reads the digits in front; *ret_rest is what follows them. */
@@ -32,7 +32,8 @@ static int parse_digits(const char *s, uint64_t *ret, const char **ret_rest)
         const char *p = s;
 
         for (; *p >= '0' && *p <= '9'; p++)
-                if (__builtin_mul_overflow(v, 10U, &v) || __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
+                if (__builtin_mul_overflow(v, 10U, &v) ||
+                                __builtin_add_overflow(v, (uint64_t)(*p - '0'), &v))
                         return -ERANGE;
 
         if (p == s)
@@ -87,9 +88,8 @@ int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret)
 
 int parse_boolean(const char *s, bool *ret)
 {
-        static const char *const words[][2] = {
-                { "no", "yes" }, { "false", "true" }, { "off", "on" }, { "0", "1" }
-        };
+        static const char *const words[][2] = { { "no", "yes" }, { "false", "true" }, { "off", "on" },
+                { "0", "1" } };
 
         for (size_t i = 0; i < ELEMENTSOF(words); i++)
                 for (int v = 0; v < 2; v++)

@@ -69,9 +69,8 @@ static int take_date(const char **p, struct tm *tm)
 {
         int year, month, day;
 
-        if (take_number(p, 4, 4, &year) < 0 || !take_char(p, '-') ||
-                take_number(p, 1, 2, &month) < 0 || !take_char(p, '-') ||
-                take_number(p, 1, 2, &day) < 0)
+        if (take_number(p, 4, 4, &year) < 0 || !take_char(p, '-') || take_number(p, 1, 2, &month) < 0 ||
+                        !take_char(p, '-') || take_number(p, 1, 2, &day) < 0)
                 return -EINVAL;
         if (year < 1970 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month))
                 return -EINVAL;
@@ -106,7 +105,8 @@ static int take_clock(const char **p, struct tm *tm, int64_t *ret_usec)
 {
         *ret_usec = 0;
 
-        if (take_number(p, 2, 2, &tm->tm_hour) < 0 || !take_char(p, ':') || take_number(p, 2, 2, &tm->tm_min) < 0)
+        if (take_number(p, 2, 2, &tm->tm_hour) < 0 || !take_char(p, ':') ||
+                        take_number(p, 2, 2, &tm->tm_min) < 0)
                 return -EINVAL;
         if (take_char(p, ':') && (take_number(p, 2, 2, &tm->tm_sec) < 0 || take_fraction(p, ret_usec) < 0))
                 return -EINVAL;

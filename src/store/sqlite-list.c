@@ -185,7 +185,7 @@ static int merge_page(Listing *l)
 {
         uint64_t skip = l->filter->offset;
         Key key;
-        int r;
+        int r = 0;
 
         while (l->n_page <= l->filter->limit && (r = next_key(l, &key)) > 0) {
                 if (skip == 0)

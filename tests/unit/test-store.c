@@ -308,7 +308,7 @@ static void test_callback_stops_a_list(void **state)
         int n = 0;
 
         for (int i = 0; i < 4; i++) {
-                char id[8];
+                char id[16];
 
                 snprintf(id, sizeof(id), "t%d", i);
                 d = response_of(id, "body", 1);
