@@ -1,39 +1,8 @@
 /* Secrets from files: who may read them, and how large they may be. */
 
-#include "test.h"
-
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "test-file.h"
 
 #include "basic/secret.h"
-
-static char dir[] = "/tmp/test-secret-XXXXXX", path[64];
-
-static int set_up(_unused_ void **state)
-{
-        if (!mkdtemp(dir))
-                return -1;
-        snprintf(path, sizeof(path), "%s/key", dir);
-        return 0;
-}
-
-static int tear_down(_unused_ void **state)
-{
-        (void)unlink(path);
-        return rmdir(dir);
-}
-
-static void write_file(const char *text, mode_t mode)
-{
-        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-        assert_true(fd >= 0);
-        assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-        assert_int_equal(fchmod(fd, mode), 0);
-        close(fd);
-}
 
 static void test_reads(_unused_ void **state)
 {
