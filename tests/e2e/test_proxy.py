@@ -64,7 +64,7 @@ def test_callbacks_through_nginx(nginx):
 
 def test_what_the_daemon_can_not_see_nginx_refuses(nginx):
     _, front = nginx
-    for header in ("X: a\x00b", "Content-Length: 2\r\nTransfer-Encoding: chunked"):
+    for header in ("X: a\x00b", "X: a\r\n b", "Content-Length: 2\r\nTransfer-Encoding: chunked"):
         raw = front.raw().say(f"POST /callback HTTP/1.1\r\nHost: x\r\nscale-callback-auth: {KEY}\r\n{header}\r\n\r\n{{}}")
         assert raw.hear().startswith(b"HTTP/1.1 400 ")
         raw.close()
