@@ -27,6 +27,7 @@ static void backup_free(void *userdata)
 {
         Backup *b = userdata;
 
+        b->context->backup = false;
         sd_event_source_disable_unref(b->step);
         store_backup_close(b->copy);
         fd_close(b->fd);
@@ -115,10 +116,14 @@ int backup_on_get(HttpRequest *request, void *userdata)
         Backup *b;
         int r;
 
+        if (c->backup)
+                return http_reply_error(request, 409, NULL, "A backup is being made already: one at a time.");
+
         b = calloc(1, sizeof(Backup));
         if (!b)
                 return -ENOMEM;
         *b = (Backup){ .context = c, .request = request, .fd = -EBADF };
+        c->backup = true;
         http_request_set_userdata(request, b, backup_free);
 
         r = make_file(b);

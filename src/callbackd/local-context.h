@@ -22,6 +22,7 @@ typedef struct LocalContext {
         Metrics *metrics;
         HttpServer *callback, *query, *control; /* any may be NULL */
         Feed feed;
+        bool backup; /* one is being made or sent */
         atomic_bool strict;
 } LocalContext;
 

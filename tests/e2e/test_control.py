@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import time
 
-from harness import SCALECTL, callback, eventually, scalectl
+from harness import SCALECTL, UnixConnection, callback, eventually, scalectl
 
 
 def quarantined(daemon):
@@ -73,6 +73,18 @@ def test_backup(daemon, tmp_path):
     assert database.execute("SELECT count(*) FROM task").fetchone() == (50,)
     database.close()
     assert not list(daemon.dir.glob("*.backup-*"))
+
+
+def test_one_backup_at_a_time(daemon):
+    for _ in range(30):
+        daemon.deliver(callback(instruction="x" * 200_000))
+    connection = UnixConnection(daemon.control.path)
+    connection.request("GET", "/v1/backup")
+    response = connection.getresponse()  # more than fits into the socket: it goes on while it is read
+    daemon.control.get("/v1/backup", status=409)
+    assert len(response.read()) > 6_000_000
+    connection.close()
+    eventually(lambda: daemon.control.ask("GET", "/v1/backup").status == 200, "the next backup")
 
 
 # scalectl.
