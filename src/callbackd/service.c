@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -29,10 +30,11 @@
 #include "callbackd/receiver.h"
 #include "callbackd/retention.h"
 
-#define JOBS_MAX    8192U
-#define TICK_USEC   (5 * USEC_PER_SEC)
-#define DRAIN_USEC  (20 * USEC_PER_SEC) /* how long requests in flight may take after SIGTERM */
-#define READER_USEC (2 * USEC_PER_SEC)  /* looking up one task on the main loop */
+#define JOBS_MAX          8192U
+#define DESCRIPTORS_APART 512U /* local sockets, the database, the loops */
+#define TICK_USEC         (5 * USEC_PER_SEC)
+#define DRAIN_USEC        (20 * USEC_PER_SEC) /* how long requests in flight may take after SIGTERM */
+#define READER_USEC       (2 * USEC_PER_SEC)  /* looking up one task on the main loop */
 
 struct Service {
         const char *config;
@@ -62,6 +64,24 @@ static Settings *settings_free(Settings *s)
         return NULL;
 }
 DEFINE_CLEANUP(Settings *, settings_free)
+
+/* Every connection is a descriptor, and the soft limit is kept low for programs that use select(). */
+static void raise_descriptor_limit(const Settings *settings)
+{
+        rlim_t wanted = (rlim_t)settings->callback.max_connections + DESCRIPTORS_APART;
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+                return;
+        if (limit.rlim_max < wanted)
+                log_warning("[callback] max_connections = %" PRIu64 " needs %" PRIu64
+                            " descriptors, the limit is %" PRIu64 ": connections beyond it wait.",
+                                settings->callback.max_connections, (uint64_t)wanted,
+                                (uint64_t)limit.rlim_max);
+        limit.rlim_cur = MIN(limit.rlim_max, wanted);
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                log_warning_errno(errno, "The limit of descriptors can't be raised");
+}
 
 /* What the keys are, or why there are none, said in the log. 0, or a status. */
 static int load_keys(const Settings *settings, Keys **ret)
@@ -180,6 +200,7 @@ static int reload(Service *s)
                 log_warning("These settings change at the next start only: %s", restart);
 
         receiver_reload(s->receiver, next, keys);
+        raise_descriptor_limit(next);
         commit_set_min_free(s->commit, next->store.min_free);
         local_set_strict(s->local, next->callback.strict);
         retention_set(s->retention, next->store.keep_deliveries);
@@ -442,6 +463,7 @@ int service_run(const char *config, const SettingsOverrides *overrides, Settings
                 return EX_OSERR;
         }
 
+        raise_descriptor_limit(settings);
         r = start(s);
         if (r != 0)
                 return r;

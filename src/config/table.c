@@ -35,7 +35,9 @@ const Setting settings_table[] = {
         { "callback", "max_bodies", SETTING_SIZE, AT(callback.max_bodies), "64M", KIB, 64 * GIB, true,
                         "Memory for all bodies in flight together." },
         { "callback", "max_connections", SETTING_NUMBER, AT(callback.max_connections), "1024", 1, 100000,
-                        true, "Connections at once; more wait in the backlog." },
+                        true,
+                        "Connections at once; more wait in the backlog. The soft limit of descriptors is "
+                        "raised to fit." },
         { "callback", "header_timeout", SETTING_DURATION, AT(callback.header_timeout), "10s", SEC / 10,
                         3600 * SEC, true, "How long the headers of a request may take." },
         { "callback", "body_timeout", SETTING_DURATION, AT(callback.body_timeout), "30s", SEC / 10,

@@ -89,10 +89,12 @@ class Local:
 class Daemon:
     """A receiver in a directory of its own. `settings` are -o options; keys are lines of the file of keys."""
 
-    def __init__(self, folder, *settings, keys=f"live {KEY}\n", config=None, env=None, unix=False, pass_fds=()):
+    def __init__(self, folder, *settings, keys=f"live {KEY}\n", config=None, env=None, unix=False, pass_fds=(),
+                 prefix=()):
         self.dir = pathlib.Path(folder)
         self.dir.mkdir(parents=True, exist_ok=True)
-        self.settings, self.config, self.env, self.pass_fds = list(settings), config, env or {}, pass_fds
+        self.settings, self.config, self.env = list(settings), config, env or {}
+        self.pass_fds, self.prefix = pass_fds, list(prefix)
         self.database = self.dir / "scale.db"
         self.query = Local(self.dir / "q.sock")
         self.control = Local(self.dir / "c.sock")
@@ -121,7 +123,7 @@ class Daemon:
     def launch(self, *more):
         self.log_file = open(self.log_path, "ab")
         self.log_start = self.log_path.stat().st_size
-        self.process = subprocess.Popen(self.command(*more), stdout=self.log_file, stderr=self.log_file,
+        self.process = subprocess.Popen(self.prefix + self.command(*more), stdout=self.log_file, stderr=self.log_file,
                                         env=self.environment(), pass_fds=self.pass_fds)
         return self
 

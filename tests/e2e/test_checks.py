@@ -280,3 +280,21 @@ def test_three_hundred_connections_at_once(daemon):
     for raw in raws:
         raw.close()
     assert daemon.query.get("/v1/stats").json["tasks"] == 900
+
+
+def test_a_low_soft_limit_of_descriptors_is_raised(make_daemon):
+    daemon = make_daemon("callback.header_timeout=10m", prefix=["prlimit", "--nofile=128:4096"]).start()
+    raws = [daemon.raw() for _ in range(300)]
+    daemon.deliver(callback())
+    for raw in raws:
+        raw.close()
+
+
+def test_beyond_the_hard_limit_connections_wait(make_daemon):
+    daemon = make_daemon("callback.header_timeout=1s", prefix=["prlimit", "--nofile=96:96"]).start()
+    assert "needs 1536 descriptors" in daemon.log()
+    raws = [daemon.raw() for _ in range(200)]
+    daemon.deliver(callback())  # once those before it ran into their deadline
+    for raw in raws:
+        raw.close()
+    daemon.query.get("/healthz")
