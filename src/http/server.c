@@ -23,6 +23,7 @@
 
 #define MEMORY_PER_CONNECTION ((size_t)32 * 1024) /* headers and the buffers of libmicrohttpd */
 #define ACCEPT_BATCH          64U
+#define QUIESCE_HEADER_USEC   (1 * USEC_PER_SEC)
 #define PAUSE_USEC            (100 * USEC_PER_MSEC)
 
 /* Deadlines. */
@@ -296,9 +297,12 @@ void http_server_quiesce(HttpServer *s)
                 sd_event_source_disable_unref(s->listeners[i]);
         s->n_listeners = 0;
 
-        /* Those between two requests have nothing to wait for. */
+        /* Those between two requests have nothing to wait for; those that have yet to say something get a
+         * moment. */
         for (Connection *c = s->phases[PHASE_IDLE].head; c; c = c->next)
                 connection_cut(c);
+        for (Connection *c = s->phases[PHASE_HEADER].head; c; c = c->next)
+                c->deadline = MIN(c->deadline, now_monotonic() + QUIESCE_HEADER_USEC);
         server_run(s);
 }
 

@@ -279,6 +279,18 @@ def test_sigterm_under_load_loses_nothing_acknowledged(make_daemon):
     assert set(acknowledged) <= stored
 
 
+def test_who_says_nothing_does_not_hold_up_the_end(make_daemon):
+    daemon = make_daemon("callback.header_timeout=10m", "callback.idle_timeout=10m").start()
+    silent = [daemon.raw() for _ in range(20)]
+    idle = daemon.connect()
+    idle.request("GET", "/healthz")
+    idle.getresponse().read()
+    assert daemon.stop() == 0
+    assert "did not finish in time" not in daemon.log()
+    for raw in silent:
+        raw.close()
+
+
 def test_secrets_stay_secret(make_daemon):
     """A key that is configured and one that is guessed are in no log, no dump, no database, no process listing."""
     daemon = make_daemon().start("--log-level=debug")
