@@ -117,7 +117,8 @@ int backup_on_get(HttpRequest *request, void *userdata)
         int r;
 
         if (c->backup)
-                return http_reply_error(request, 409, NULL, "A backup is being made already: one at a time.");
+                return http_reply_error(
+                                request, 409, NULL, "A backup is being made already: one at a time.");
 
         b = calloc(1, sizeof(Backup));
         if (!b)
