@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Holds the manual pages against the programs, both ways: every option, setting, verb and metric is in its page, and
-nothing is in a page that isn't there. `check-docs.py SOURCE_ROOT CALLBACKD SCALECTL`; --self-test."""
+"""Holds the manual pages against the programs, both ways: every option, setting, verb and metric is in its page,
+settings with their defaults, and nothing is in a page that isn't there. `check-docs.py SOURCE_ROOT CALLBACKD
+SCALECTL`; with --self-test it shows that it finds what is wrong."""
 
 import os
 import re
 import subprocess
 import sys
+import tempfile
 
 
 def read(path):
@@ -17,11 +19,6 @@ def run(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def plain(page):
-    """A page's text without the escapes that only typeset it."""
-    return re.sub(r"\\f[BIRP]|\\&", "", page).replace("\\-", "-").replace("\\(aq", "'")
-
-
 def tagged(page, macro):
     """First words of the items of lists: lines like `.It Fl Fl config Ns = Ns Ar FILE` or `.It Sy max_body`."""
     return [line for line in page.splitlines() if line.startswith(".It " + macro)]
@@ -29,30 +26,38 @@ def tagged(page, macro):
 
 def options_of_page(page):
     lines = tagged(page, "Fl") + tagged(page, "Cm")
-    return {m for line in lines for m in re.findall(r"Fl (?:Fl |-)([a-z][a-z-]*)", line)}
+    return {"--" + m for line in lines for m in re.findall(r"Fl (?:Fl |-)([a-z][a-z-]*)", line)}
 
 
 def options_of_help(text):
-    return set(re.findall(r"(?<![\w-])--([a-z][a-z-]*)", text))
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
 
 
 def settings_of_conf(text):
-    found, section = set(), None
+    """From setting to default; an empty one is none."""
+    found, section = {}, None
     for line in text.splitlines():
         if match := re.match(r"\[(\w+)\]", line):
             section = match[1]
-        elif match := re.match(r"#(\w+) =", line):
-            found.add(f"{section}.{match[1]}")
+        elif match := re.match(r"#(\w+) = ?(.*)", line):
+            found[f"{section}.{match[1]}"] = match[2]
     return found
 
 
 def settings_of_page(page):
-    found, section = set(), None
+    """The same from the page; None where it names no default."""
+    found, section, name, previous = {}, None, None, None
     for line in page.splitlines():
         if match := re.match(r"\.Ss \[(\w+)\]", line):
             section = match[1]
         elif match := re.match(r"\.It Sy (\w+)", line):
-            found.add(f"{section}.{match[1]}")
+            name = f"{section}.{match[1]}"
+            found[name] = None
+        elif line == "Default: not set.":
+            found[name] = ""
+        elif previous == "Default:" and (match := re.match(r"\.Ql (\S+)", line)):
+            found[name] = match[1]
+        previous = line
     return found
 
 
@@ -67,29 +72,97 @@ def compare(what, there, documented):
         yield f"{what} {name} is in the manual page and nowhere else"
 
 
+def compare_defaults(conf, page):
+    yield from compare("setting", set(conf), set(page))
+    for name in sorted(set(conf) & set(page)):
+        if conf[name] != page[name]:
+            yield f"setting {name} is {conf[name]!r} by default, its manual page says {page[name]!r}"
+
+
 def check(root, callbackd, scalectl):
     page = {n: read(os.path.join(root, "man", n)) for n in ("scale-callbackd.8", "scalectl.1", "scale.conf.5")}
-    yield from compare("option of scale-callbackd --", options_of_help(run(callbackd, "--help")),
+    yield from compare("option of scale-callbackd", options_of_help(run(callbackd, "--help")),
                        options_of_page(page["scale-callbackd.8"]))
-    yield from compare("option of scalectl --", options_of_help(run(scalectl, "--help")),
+    yield from compare("option of scalectl", options_of_help(run(scalectl, "--help")),
                        options_of_page(page["scalectl.1"]))
-    yield from compare("setting", settings_of_conf(read(os.path.join(root, "conf/scale.conf"))),
-                       settings_of_page(page["scale.conf.5"]))
+    yield from compare_defaults(settings_of_conf(read(os.path.join(root, "conf/scale.conf"))),
+                                settings_of_page(page["scale.conf.5"]))
     metrics = {line.split("\t")[0] for line in run(callbackd, "--list-metrics").splitlines()}
     yield from compare("metric", metrics, metrics_of_page(page["scale-callbackd.8"]))
     verbs = set(re.findall(r"^  ([a-z][a-z-]+)", run(scalectl, "--help"), re.M))
     yield from compare("verb", verbs, set(re.findall(r"^\.It Cm ([a-z-]+)", page["scalectl.1"], re.M)))
 
 
+# A small tree in which everything fits, its programs being scripts.
+FITTING = {
+    "man/scale-callbackd.8": ".It Fl Fl config Ns = Ns Ar FILE\n.It Fl h , Fl Fl help\n"
+                             ".It Sy scale_callbackd_x_total\n",
+    "man/scalectl.1": ".It Fl Fl json\n.It Cm stats\n.It Cm delivery Ar N Op Fl -raw\n",
+    "man/scale.conf.5": ".Ss [a]\n.It Sy x\nDefault:\n.Ql 8M .\nText.\n.It Sy y\nDefault: not set.\n",
+    "conf/scale.conf": "# Text = no setting.\n[a]\n# The x.\n#x = 8M\n\n#y =\n",
+    "callbackd": "#!/bin/sh\ncase $1 in\n"
+                 "--help) echo '      --config=FILE  x'; echo '  -h, --help  y' ;;\n"
+                 "--list-metrics) printf 'scale_callbackd_x_total\\tcounter\\ttext\\n' ;;\n*) exit 64 ;;\nesac\n",
+    "scalectl": "#!/bin/sh\necho '  stats   x'; echo '  delivery N [--raw]   y'; echo '      --json   z'\n",
+}
+
+# What is replaced where, and what has to be found then.
+MISTAKES = [
+    ("man/scale-callbackd.8", "Fl Fl config", "Fl Fl conf",
+     ["option of scale-callbackd --config is not in its manual page",
+      "option of scale-callbackd --conf is in the manual page and nowhere else"]),
+    ("callbackd", "-h, --help", "-h, --help --new",
+     ["option of scale-callbackd --new is not in its manual page"]),
+    ("callbackd", "_x_total", "_y_total",
+     ["metric scale_callbackd_y_total is not in its manual page",
+      "metric scale_callbackd_x_total is in the manual page and nowhere else"]),
+    ("scalectl", "echo '  stats", "echo '  status",
+     ["verb status is not in its manual page", "verb stats is in the manual page and nowhere else"]),
+    ("man/scalectl.1", " Op Fl -raw", "", ["option of scalectl --raw is not in its manual page"]),
+    ("man/scalectl.1", ".It Fl Fl json\n", "", ["option of scalectl --json is not in its manual page"]),
+    ("conf/scale.conf", "#y =\n", "", ["setting a.y is in the manual page and nowhere else"]),
+    ("conf/scale.conf", "[a]", "[b]",
+     ["setting b.x is not in its manual page", "setting b.y is not in its manual page",
+      "setting a.x is in the manual page and nowhere else", "setting a.y is in the manual page and nowhere else"]),
+    ("conf/scale.conf", "8M", "9M", ["setting a.x is '9M' by default, its manual page says '8M'"]),
+    ("man/scale.conf.5", "Default: not set.\n", "", ["setting a.y is '' by default, its manual page says None"]),
+]
+
+
+def check_tree(files):
+    with tempfile.TemporaryDirectory() as root:
+        for name, text in files.items():
+            path = os.path.join(root, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(path, 0o755)
+        return list(check(root, os.path.join(root, "callbackd"), os.path.join(root, "scalectl")))
+
+
+def expect(what, found, wanted):
+    if found != wanted:
+        sys.exit(f"{what}: found {found}, wanted is {wanted}")
+
+
 def self_test():
-    page = ".Ss [a]\n.It Sy x\ntext\n.It Fl Fl one Ns = Ns Ar FILE\n.It Fl o , Fl Fl two\n.It Cm verb Op Fl -three\n.It Sy scale_callbackd_m\n"
-    assert options_of_page(page) == {"one", "two", "three"}
-    assert options_of_help("  --one=FILE  x\n -o, --two\n a-b --three-four") == {"one", "two", "three-four"}
-    assert settings_of_conf("[a]\n#x = 1\n# text = no\n#y =\n") == {"a.x", "a.y"}
-    assert "a.x" in settings_of_page(page)
-    assert metrics_of_page(page) == {"scale_callbackd_m"}
-    assert len(list(compare("x", {"a", "b"}, {"b", "c"}))) == 2
-    assert not list(compare("x", {"a"}, {"a"}))
+    expect("what fits", check_tree(FITTING), [])
+    for name, old, new, wanted in MISTAKES:
+        assert old in FITTING[name], old
+        changed = FITTING | {name: FITTING[name].replace(old, new)}
+        expect(f"{name} with {new!r} for {old!r}", check_tree(changed), wanted)
+    for name in FITTING:
+        try:
+            check_tree({n: text for n, text in FITTING.items() if n != name})
+        except FileNotFoundError:
+            continue
+        sys.exit(f"{name} is missing, and nobody noticed")
+    broken = FITTING | {"callbackd": "#!/bin/sh\nexit 1\n"}
+    try:
+        check_tree(broken)
+    except subprocess.CalledProcessError:
+        return
+    sys.exit("a program that fails was taken for one without options")
 
 
 if __name__ == "__main__":

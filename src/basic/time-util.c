@@ -145,7 +145,7 @@ static int take_zone(const char **p, int64_t *ret_offset)
 
 int time_parse(const char *s, int64_t *ret)
 {
-        int64_t usec = 0, offset = 0, seconds;
+        int64_t usec = 0, offset = 0, seconds, t;
         const char *p = s;
         struct tm tm;
 
@@ -158,8 +158,13 @@ int time_parse(const char *s, int64_t *ret)
         if (*p)
                 return -EINVAL;
 
+        /* A zone in the west or a leap second can lead out of the last year. */
         seconds = timegm(&tm) - offset;
-        *ret = seconds * (int64_t)USEC_PER_SEC + usec;
+        t = seconds * (int64_t)USEC_PER_SEC + usec;
+        if (t > TIME_LAST)
+                return -EINVAL;
+
+        *ret = t;
         return 0;
 }
 

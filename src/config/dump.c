@@ -56,10 +56,8 @@ int settings_dump_defaults(FILE *f)
         const char *section = NULL;
 
         print_comment("Settings of scale-callbackd. What stands here behind # are the defaults. Files in "
-                      "scale.conf.d/ "
-                      "are read after this one, in the order of their names, and -o section.key=value on "
-                      "the command "
-                      "line wins over both. See scale.conf(5).",
+                      "scale.conf.d/ are read after this one, in the order of their names, and -o "
+                      "section.key=value on the command line wins over both. See scale.conf(5).",
                         f);
         fputc('\n', f);
         FOREACH_ARRAY(i, settings_table, settings_table_size) {

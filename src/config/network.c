@@ -34,6 +34,21 @@ static bool has_host_bits(const Network *n)
         return false;
 }
 
+/* IPv4 written in IPv6 is IPv4: peers are compared as that. */
+static void unmap(Network *n)
+{
+        static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+        if (n->family != AF_INET6 || n->prefix < 96 || memcmp(n->address, mapped, sizeof(mapped)) != 0)
+                return;
+
+        *n = (Network){
+                .family = AF_INET,
+                .address = { n->address[12], n->address[13], n->address[14], n->address[15] },
+                .prefix = n->prefix - 96,
+        };
+}
+
 int network_parse(const char *text, Network *ret)
 {
         char address[INET6_ADDRSTRLEN];
@@ -65,6 +80,7 @@ int network_parse(const char *text, Network *ret)
         if (has_host_bits(&n))
                 return -EINVAL;
 
+        unmap(&n);
         *ret = n;
         return 0;
 }

@@ -3,7 +3,7 @@
  * command line, each of which may set anything again. A mistake anywhere stops it: what is read is either
  * right as a whole or refused with the place and what would be right. inih takes the lines apart; it is
  * handed one line at a time, so that the line of a mistake is known, and a line too long for it is refused,
- * not split.
+ * not split. Its settings are global, and set here once before every use.
  */
 
 #include "config/settings.h"
@@ -18,6 +18,7 @@
 
 #define DEFAULT_PATH SYSCONF_DIR "/scale/scale.conf"
 #define LINES_MAX    10000U
+#define LINE_SIZE    4096 /* for 32 networks with room to spare */
 #define DROPINS_MAX  256U
 #define ROWS_MAX     64U
 
@@ -200,7 +201,12 @@ static char *read_line(char *buf, int size, void *userdata)
                 x->error = fail(x->ret_error, -E2BIG, "%s: more than %u lines", x->path, LINES_MAX);
                 return NULL;
         }
-        if (n > 0 && buf[n - 1] != '\n' && !feof(x->file)) {
+        if (n == 0) {
+                x->error = fail(x->ret_error, -EINVAL, "%s, line %u: a NUL byte; wanted is text", x->path,
+                                x->line);
+                return NULL;
+        }
+        if (buf[n - 1] != '\n' && !feof(x->file)) {
                 x->error = fail(x->ret_error, -EINVAL,
                                 "%s, line %u: longer than the %d bytes that a line may have", x->path,
                                 x->line, size - 2);
@@ -237,6 +243,15 @@ static int on_value(void *userdata, const char *section, const char *key, const 
         return 1;
 }
 
+static void set_up_inih(void)
+{
+        /* A line that begins with spaces is a line like others, not more of the value above it. */
+        ini_allow_multiline = false;
+        /* Its usual 200 bytes on the stack are too short for a list of networks. */
+        ini_use_stack = false;
+        ini_initial_alloc = ini_max_line = LINE_SIZE;
+}
+
 /* 0; -ENOENT: there is no such file; other negative errno, with what was wrong. */
 static int load_file(const char *path, Settings *s, char **ret_error)
 {
@@ -249,19 +264,22 @@ static int load_file(const char *path, Settings *s, char **ret_error)
                 return fail(ret_error, r, "%s can't be read: %s", path, strerror(-r));
         }
 
-        /* A line that begins with spaces is a line like others, not more of the value above it. */
-        ini_allow_multiline = false;
+        set_up_inih();
         r = ini_parse_stream(read_line, &x, on_value, &x);
         if (x.error == 0 && ferror(x.file))
                 x.error = fail(ret_error, -EIO, "%s can't be read to its end", path);
         fclose(x.file);
 
-        if (x.error < 0)
-                return x.error;
-        if (r > 0)
+        /* Reading ends with our first mistake, so what inih could not take apart stands above it, and may
+         * be its cause. */
+        if (r > 0) {
+                free(*ret_error);
                 return fail(ret_error, -EINVAL,
                                 "%s, line %d: neither a [section] nor a setting: wanted is key = value",
                                 path, r);
+        }
+        if (x.error < 0)
+                return x.error;
         return r < 0 ? -ENOMEM : 0;
 }
 
@@ -270,6 +288,12 @@ static int is_drop_in(const struct dirent *e)
         size_t n = strlen(e->d_name);
 
         return e->d_name[0] != '.' && n > 5 && streq(e->d_name + n - 5, ".conf");
+}
+
+/* By bytes: in no locale does another file win. */
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+        return strcmp((*a)->d_name, (*b)->d_name);
 }
 
 static int load_drop_ins(const char *path, Settings *s, char **ret_error)
@@ -282,7 +306,7 @@ static int load_drop_ins(const char *path, Settings *s, char **ret_error)
                 dir = NULL;
                 return -ENOMEM;
         }
-        n = scandir(dir, &entries, is_drop_in, alphasort);
+        n = scandir(dir, &entries, is_drop_in, compare_names);
         if (n < 0) {
                 if (errno == ENOENT)
                         return 0;

@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <sys/un.h>
 
 #include "basic/parse.h"
 #include "config/network.h"
@@ -17,19 +18,22 @@
 #define GIB (MIB * KIB)
 #define SEC USEC_PER_SEC
 
+/* The longest path that a Unix socket can have. */
+#define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1)
+
+#define UNIX_PREFIX "unix:"
+
 #define AT(member) offsetof(Settings, member)
 
 const Setting settings_table[] = {
         { "callback", "listen", SETTING_LISTEN, AT(callback.listen), "127.0.0.1:8090", 0, 0, false,
                         "Where callbacks are taken: ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH, several "
-                        "with spaces "
-                        "between them. Sockets that systemd passes come first." },
+                        "with spaces between them. Sockets that systemd passes come first." },
         { "callback", "path", SETTING_URL_PATH, AT(callback.path), "/callback", 0, 0, false,
                         "The path of the callback URL. PATH/REF is taken too." },
         { "callback", "auth_keys_file", SETTING_FILE, AT(callback.auth_keys_file), "", 0, 0, true,
                         "A file that others can't read, with a line `label key` for each callback auth key. "
-                        "The "
-                        "systemd credential callback-auth-keys comes first." },
+                        "The systemd credential callback-auth-keys comes first." },
         { "callback", "max_body", SETTING_SIZE, AT(callback.max_body), "8M", KIB, GIB, true,
                         "The largest body of a callback." },
         { "callback", "max_bodies", SETTING_SIZE, AT(callback.max_bodies), "64M", KIB, 64 * GIB, true,
@@ -46,17 +50,15 @@ const Setting settings_table[] = {
                         24 * 3600 * SEC, true, "How long a connection may idle between two requests." },
         { "callback", "trusted_proxies", SETTING_NETWORKS, AT(callback.trusted_proxies), "", 0, 0, true,
                         "Proxies whose X-Forwarded-For is believed: networks as 10.0.0.0/8, and unix for a "
-                        "proxy that "
-                        "connects to a Unix socket. None by default." },
+                        "proxy that connects to a Unix socket. None by default." },
         { "callback", "invalid_status", SETTING_STATUS, AT(callback.invalid_status), "422", 0, 0, true,
                         "The answer to authenticated callbacks that are not valid. With 200 Scale doesn't "
-                        "send them "
-                        "again; they are in the quarantine either way." },
+                        "send them again; they are in the quarantine either way." },
         { "callback", "strict", SETTING_BOOLEAN, AT(callback.strict), "no", 0, 0, true,
                         "Takes warnings for errors." },
-        { "query", "socket", SETTING_FILE, AT(query.socket), "/run/scale-callbackd/query.sock", 0, 0, false,
-                        "The Unix socket for queries (mode 0660)." },
-        { "control", "socket", SETTING_FILE, AT(control.socket), "/run/scale-callbackd/control.sock", 0, 0,
+        { "query", "socket", SETTING_SOCKET, AT(query.socket), "/run/scale-callbackd/query.sock", 0, 0,
+                        false, "The Unix socket for queries (mode 0660)." },
+        { "control", "socket", SETTING_SOCKET, AT(control.socket), "/run/scale-callbackd/control.sock", 0, 0,
                         false, "The Unix socket for administrators (mode 0600)." },
         { "store", "path", SETTING_FILE, AT(store.path), LOCALSTATE_DIR "/lib/scale-callbackd/scale.db", 0,
                         0, false, "The database." },
@@ -66,8 +68,7 @@ const Setting settings_table[] = {
                         "forever." },
         { "store", "min_free", SETTING_SIZE, AT(store.min_free), "64M", 0, 1024 * GIB, true,
                         "Free space to be left on the file system of the database: with less, callbacks are "
-                        "answered "
-                        "503." },
+                        "answered 503." },
 };
 
 const size_t settings_table_size = ELEMENTSOF(settings_table);
@@ -109,6 +110,21 @@ static int apply_file(const Setting *setting, const char *value, void *target, c
         return replace_text(target, value);
 }
 
+static bool is_socket_path(const char *path)
+{
+        return *path == '/' && strlen(path) <= SOCKET_PATH_MAX;
+}
+
+static int apply_socket(
+                _unused_ const Setting *setting, const char *value, void *target, const char **ret_wanted)
+{
+        if (!is_socket_path(value)) {
+                *ret_wanted = "an absolute path of at most 107 bytes";
+                return -EINVAL;
+        }
+        return replace_text(target, value);
+}
+
 static int apply_url_path(
                 _unused_ const Setting *setting, const char *value, void *target, const char **ret_wanted)
 {
@@ -118,8 +134,7 @@ static int apply_url_path(
         if (*value != '/' || n < 2 || value[n - 1] == '/' || strstr(value, "//") ||
                         value[strspn(value, allowed)] || streq(value, "/healthz")) {
                 *ret_wanted = "a path as /callback, of letters, digits and /._~-, without a slash at its "
-                              "end, and not "
-                              "/healthz";
+                              "end, and not /healthz";
                 return -EINVAL;
         }
         return replace_text(target, value);
@@ -191,7 +206,9 @@ static int add_listen(const char *word, void *userdata)
 
         if (l->n == SETTINGS_LISTEN_MAX)
                 return -EINVAL;
-        if (strncmp(word, "unix:/", strlen("unix:/")) != 0 && !is_host_and_port(word))
+        if (strncmp(word, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0
+                                        ? !is_socket_path(word + strlen(UNIX_PREFIX))
+                                        : !is_host_and_port(word))
                 return -EINVAL;
         return replace_text(&l->items[l->n++], word);
 }
@@ -262,8 +279,7 @@ static int apply_networks(
         r = each_word(value, add_network, &l);
         if (r < 0) {
                 *ret_wanted = "up to 32 of NETWORK/BITS without bits behind the prefix, ADDRESS and unix, "
-                              "with spaces "
-                              "between them";
+                              "with spaces between them";
                 return r;
         }
         memcpy(target, &l, sizeof(l));
@@ -401,6 +417,7 @@ static const struct {
         void (*done)(void *value); /* NULL: owns nothing */
 } kinds[_SETTING_KIND_MAX] = {
         [SETTING_FILE] = { apply_file, print_text, done_text },
+        [SETTING_SOCKET] = { apply_socket, print_text, done_text },
         [SETTING_URL_PATH] = { apply_url_path, print_text, done_text },
         [SETTING_LISTEN] = { apply_listen, print_listen, done_listen },
         [SETTING_NETWORKS] = { apply_networks, print_networks, NULL },

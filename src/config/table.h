@@ -8,6 +8,7 @@
 
 typedef enum SettingKind {
         SETTING_FILE,     /* char *: an absolute path; empty: not set */
+        SETTING_SOCKET,   /* char *: the path of a Unix socket */
         SETTING_URL_PATH, /* char *: the path of a URL */
         SETTING_LISTEN,   /* char *[SETTINGS_LISTEN_MAX] */
         SETTING_NETWORKS, /* Network[SETTINGS_NETWORKS_MAX], and their number behind them */

@@ -23,6 +23,8 @@ static void test_contains(_unused_ void **state)
                 { "::1", "::1", true },
                 { "2001:db8::/33", "2001:db8:7fff::1", true },
                 { "2001:db8::/33", "2001:db8:8000::1", false },
+                { "::ffff:192.0.2.0/120", "192.0.2.9", true },
+                { "::ffff:192.0.2.0/120", "192.0.3.9", false },
                 { "unix", "192.0.2.1", false },
         };
 

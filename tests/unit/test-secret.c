@@ -47,6 +47,54 @@ static void test_empty(_unused_ void **state)
         assert_string_equal(secret_data(s), "");
 }
 
+/* Whether the page of an address is mapped, and whether the kernel leaves it out of core dumps. */
+static bool is_mapped(uintptr_t address, bool *ret_left_out)
+{
+        bool inside = false, found = false, left_out = false;
+        FILE *f = fopen("/proc/self/smaps", "re");
+        unsigned long from, to;
+        char line[1024];
+
+        assert_non_null(f);
+        while (fgets(line, sizeof(line), f))
+                if (sscanf(line, "%lx-%lx ", &from, &to) == 2) {
+                        inside = address >= from && address < to;
+                        found = found || inside;
+                } else if (inside && strncmp(line, "VmFlags:", strlen("VmFlags:")) == 0)
+                        left_out = strstr(line, " dd ") != NULL;
+        fclose(f);
+        *ret_left_out = left_out;
+        return found;
+}
+
+static void test_kept_out_of_dumps_and_gone_when_let_go(_unused_ void **state)
+{
+        bool left_out;
+        uintptr_t p;
+        Secret *s;
+
+        assert_int_equal(secret_new("hunter2", strlen("hunter2"), &s), 0);
+        p = (uintptr_t)secret_data(s);
+        assert_true(is_mapped(p, &left_out));
+        assert_true(left_out);
+        assert_true(is_mapped((uintptr_t)&left_out, &left_out));
+        assert_false(left_out);
+        assert_null(secret_free(s));
+        assert_false(is_mapped(p, &left_out));
+}
+
+static void test_new_copies(_unused_ void **state)
+{
+        _cleanup_(secret_freep) Secret *s = NULL;
+        char text[] = "a\0b";
+
+        assert_int_equal(secret_new(text, 3, &s), 0);
+        memset(text, 'x', sizeof(text));
+        assert_int_equal(secret_size(s), 3);
+        assert_memory_equal(secret_data(s), "a\0b", 4);
+        assert_null(secret_free(NULL));
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -54,6 +102,8 @@ int main(void)
                 cmocka_unit_test(test_refuses_what_others_can_reach),
                 cmocka_unit_test(test_refuses_what_is_no_small_file),
                 cmocka_unit_test(test_empty),
+                cmocka_unit_test(test_new_copies),
+                cmocka_unit_test(test_kept_out_of_dumps_and_gone_when_let_go),
         };
 
         if (secrets_init() < 0)

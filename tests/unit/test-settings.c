@@ -98,8 +98,7 @@ static void test_mistakes(_unused_ void **state)
                                 "line 2: there is no setting max_bdy in [callback]; is max_body meant?" },
                 { "[callback]\n\nfoo = 1\n", "line 3: there is no setting foo in [callback]" },
                 { "[calback]\nstrict = 1\n", "line 2: there is no section [calback]; wanted is one of "
-                                             "[callback], [query], [control], "
-                                             "[store]" },
+                                             "[callback], [query], [control], [store]" },
                 { "strict = 1\n", "line 1: strict stands in no section; one as [callback] is wanted above "
                                   "it" },
                 { "[callback]\nstrict = perhaps\n",
@@ -108,31 +107,43 @@ static void test_mistakes(_unused_ void **state)
                                                   "is a size as 512K, 8M or 1G" },
                 { "[callback]\nmax_body = 1\n", "line 2: [callback] max_body = 1 is out of range: wanted is "
                                                 "at least 1K and at most 1G" },
-                { "[callback]\nheader_timeout = 10\n", "line 2: [callback] header_timeout = 10 can't be "
-                                                       "read: wanted is a duration as 500ms, 30s, "
-                                                       "5m, 2h or 90d" },
+                { "[callback]\nheader_timeout = 10\n",
+                                "line 2: [callback] header_timeout = 10 can't be read: wanted is a duration "
+                                "as 500ms, 30s, 5m, 2h or 90d" },
                 { "[callback]\nmax_connections = 0\n", "line 2: [callback] max_connections = 0 is out of "
-                                                       "range: wanted is at least 1 and at most "
-                                                       "100000" },
+                                                       "range: wanted is at least 1 and at most 100000" },
                 { "[callback]\ninvalid_status = 500\n", "line 2: [callback] invalid_status = 500 can't be "
                                                         "read: wanted is 422 or 200" },
                 { "[callback]\nlisten = localhost:80\n",
                                 "line 2: [callback] listen = localhost:80 can't be read: wanted is one to "
-                                "eight of "
-                                "ADDRESS:PORT, [ADDRESS]:PORT and unix:/PATH, with spaces between them" },
-                { "[callback]\npath = callback\n",
-                                "line 2: [callback] path = callback can't be read: wanted is a path as "
-                                "/callback, of "
-                                "letters, digits and /._~-, without a slash at its end, and not /healthz" },
+                                "eight of ADDRESS:PORT, [ADDRESS]:PORT and unix:/PATH, with spaces between "
+                                "them" },
+                { "[callback]\npath = callback\n", "line 2: [callback] path = callback can't be read: "
+                                                   "wanted is a path as /callback, of letters, digits and "
+                                                   "/._~-, without a slash at its end, and not /healthz" },
                 { "[callback]\ntrusted_proxies = 10.1.0.0/8\n",
                                 "line 2: [callback] trusted_proxies = 10.1.0.0/8 can't be read: wanted is "
-                                "up to 32 of "
-                                "NETWORK/BITS without bits behind the prefix, ADDRESS and unix, with spaces "
-                                "between them" },
+                                "up to 32 of NETWORK/BITS without bits behind the prefix, ADDRESS and unix, "
+                                "with spaces between them" },
                 { "[store]\npath = scale.db\n", "line 2: [store] path = scale.db can't be read: wanted is "
                                                 "an absolute path" },
                 { "[callback]\nstrict = no\nstrict = no\n",
                                 "line 3: [callback] strict stands in this file already" },
+                { "[query]\nsocket = q.sock\n", "line 2: [query] socket = q.sock can't be read: wanted is "
+                                                "an absolute path of at most 107 bytes" },
+                { "[store]\nkeep_deliveries = never\n",
+                                "line 2: [store] keep_deliveries = never can't be read: wanted is forever, "
+                                "or an age as 2h or 90d" },
+                { "[store]\nkeep_deliveries = 10ms\n", "line 2: [store] keep_deliveries = 10ms is out of "
+                                                       "range: wanted is at least 1s" },
+                { "[callback]\nmax_bodies = 99999999999999999999\n",
+                                "line 2: [callback] max_bodies = 99999999999999999999 is out of range: "
+                                "wanted "
+                                "is at least 1K and at most 64G" },
+                { "[callback\nstrict = yes\n",
+                                "line 1: neither a [section] nor a setting: wanted is key = value" },
+                { "[callback]\n  strict = yes\n   and more\n",
+                                "line 3: neither a [section] nor a setting: wanted is key = value" },
                 { "[callback]\nstrict\n",
                                 "line 2: neither a [section] nor a setting: wanted is key = value" },
         };
@@ -150,14 +161,136 @@ static void test_mistakes(_unused_ void **state)
 
 static void test_a_line_too_long_is_refused_not_split(_unused_ void **state)
 {
-        char text[2000] = "[store]\npath = /";
+        char text[6000] = "[store]\npath = /";
         _cleanup_free_ char *error = NULL;
         Settings s;
 
-        memset(text + strlen(text), 'x', 1900);
+        memset(text + strlen(text), 'x', 5900);
         write_file(path, text);
         assert_int_equal(settings_load(path, NULL, &s, &error), -EINVAL);
-        assert_non_null(strstr(error, "line 2: longer than"));
+        assert_non_null(strstr(error, "line 2: longer than the 4094 bytes that a line may have"));
+}
+
+/* As many networks as there can be, each as long as it can be, fit into a line. */
+static void test_a_long_list_fits_into_a_line(_unused_ void **state)
+{
+        char text[4000] = "[callback]\ntrusted_proxies =";
+        Settings s;
+        char *error;
+
+        for (unsigned i = 0; i < SETTINGS_NETWORKS_MAX; i++)
+                snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                                " 2001:0db8:ffff:ffff:ffff:ffff:ffff:%04x/128", 0xff00 + i);
+        write_file(path, text);
+        assert_int_equal(settings_load(path, NULL, &s, &error), 0);
+        assert_int_equal(s.callback.n_trusted_proxies, SETTINGS_NETWORKS_MAX);
+        assert_int_equal(s.callback.trusted_proxies[SETTINGS_NETWORKS_MAX - 1].address[15], 0x1f);
+        settings_done(&s);
+}
+
+static void test_too_many(_unused_ void **state)
+{
+        static const struct {
+                const char *key, *word;
+                unsigned max;
+        } cases[] = {
+                { "trusted_proxies", "unix", SETTINGS_NETWORKS_MAX },
+                { "listen", "[::1]:0", SETTINGS_LISTEN_MAX },
+        };
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases))
+                for (unsigned more = 0; more < 2; more++) {
+                        _cleanup_free_ char *error = NULL;
+                        char text[1000];
+                        Settings s;
+                        int r;
+
+                        snprintf(text, sizeof(text), "[callback]\n%s =", c->key);
+                        for (unsigned i = 0; i < c->max + more; i++)
+                                snprintf(text + strlen(text), sizeof(text) - strlen(text), " %s", c->word);
+                        write_file(path, text);
+                        r = settings_load(path, NULL, &s, &error);
+                        assert_int_equal(r, more ? -EINVAL : 0);
+                        if (r == 0)
+                                settings_done(&s);
+                }
+}
+
+/* The longest path of a socket is one that can be bound. */
+static void test_paths_of_sockets(_unused_ void **state)
+{
+        for (size_t n = 107; n <= 108; n++) {
+                char socket[200] = "query.socket=/", listen[200] = "callback.listen=unix:/";
+                const char *items[] = { socket, listen };
+
+                memset(socket + strlen(socket), 'x', n - 1);
+                memset(listen + strlen(listen), 'x', n - 1);
+                FOREACH_ARRAY(item, items, ELEMENTSOF(items)) {
+                        const SettingsOverrides overrides = { item, 1 };
+                        _cleanup_free_ char *error = NULL;
+                        Settings s;
+                        int r;
+
+                        write_file(path, "");
+                        r = settings_load(path, &overrides, &s, &error);
+                        assert_int_equal(r, n > 107 ? -EINVAL : 0);
+                        if (r == 0)
+                                settings_done(&s);
+                }
+        }
+}
+
+/* A mistake in a drop-in is named with the drop-in, and a later file wins over an earlier. */
+static void test_drop_ins(_unused_ void **state)
+{
+        static const char *const names[] = { "20-a.conf", "10-b.conf", "B.conf", "a.conf", ".hidden.conf",
+                "x.conf.bak" };
+        static const char *const values[] = { "1M", "2M", "3M", "4M", "5M", "6M" };
+        _cleanup_free_ char *error = NULL, *bad = NULL, *expected = NULL;
+        Settings s;
+
+        write_file(path, "[callback]\nmax_body = 7M\n");
+        assert_int_equal(mkdir(drop_in_dir, 0700), 0);
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                char name[200], text[100];
+
+                snprintf(name, sizeof(name), "%s/%s", drop_in_dir, names[i]);
+                snprintf(text, sizeof(text), "[callback]\nmax_body = %s\n", values[i]);
+                write_file(name, text);
+        }
+        assert_int_equal(settings_load(path, NULL, &s, &error), 0);
+        assert_int_equal(s.callback.max_body, 4 * 1024 * 1024);
+        settings_done(&s);
+
+        assert_true(asprintf(&bad, "%s/B.conf", drop_in_dir) > 0);
+        write_file(bad, "[store]\n\nmin_fre = 1M\n");
+        assert_int_equal(settings_load(path, NULL, &s, &error), -EINVAL);
+        assert_true(asprintf(&expected,
+                                    "%s, line 3: there is no setting min_fre in [store]; is min_free meant?",
+                                    bad) > 0);
+        assert_string_equal(error, expected);
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                char name[200];
+
+                snprintf(name, sizeof(name), "%s/%s", drop_in_dir, names[i]);
+                assert_int_equal(unlink(name), 0);
+        }
+        assert_int_equal(rmdir(drop_in_dir), 0);
+}
+
+static void test_a_nul_byte_is_refused(_unused_ void **state)
+{
+        _cleanup_free_ char *error = NULL, *expected = NULL;
+        FILE *f = fopen(path, "we");
+        Settings s;
+
+        assert_non_null(f);
+        assert_int_equal(fwrite("[callback]\n\0strict = yes\n", 1, 25, f), 25);
+        fclose(f);
+        assert_int_equal(settings_load(path, NULL, &s, &error), -EINVAL);
+        assert_true(asprintf(&expected, "%s, line 2: a NUL byte; wanted is text", path) > 0);
+        assert_string_equal(error, expected);
 }
 
 static void test_overrides(_unused_ void **state)
@@ -168,9 +301,8 @@ static void test_overrides(_unused_ void **state)
                 { "callback.strict", "-o callback.strict: wanted is -o section.key=value" },
                 { "strict=1", "-o strict=1: wanted is -o section.key=value" },
                 { "callback.nope=1", "-o callback.nope=1: there is no setting nope in [callback]" },
-                { "callback.max_body=128M",
-                                "[callback] max_body is larger than max_bodies, the memory for all bodies "
-                                "together" },
+                { "callback.max_body=128M", "[callback] max_body is larger than max_bodies, the memory for "
+                                            "all bodies together" },
         };
 
         write_file(path, "");
@@ -262,6 +394,11 @@ int main(void)
                 cmocka_unit_test(test_file_drop_in_and_override),
                 cmocka_unit_test(test_mistakes),
                 cmocka_unit_test(test_a_line_too_long_is_refused_not_split),
+                cmocka_unit_test(test_a_long_list_fits_into_a_line),
+                cmocka_unit_test(test_too_many),
+                cmocka_unit_test(test_paths_of_sockets),
+                cmocka_unit_test(test_drop_ins),
+                cmocka_unit_test(test_a_nul_byte_is_refused),
                 cmocka_unit_test(test_overrides),
                 cmocka_unit_test(test_missing_file),
                 cmocka_unit_test(test_dump_there_and_back),

@@ -58,6 +58,8 @@ static void test_refuses(_unused_ void **state)
                 "10000-01-01",
                 "1969-12-31",
                 "-2016-10-13",
+                "9999-12-31T23:59:59-00:01",
+                "9999-12-31T23:59:60Z",
         };
 
         FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
@@ -78,6 +80,26 @@ static void test_format(_unused_ void **state)
         assert_string_equal(time_format(-1000, buf), "1969-12-31T23:59:59.999Z");
 }
 
+/* Both ends of what can be read can be written: a time stamp of a peer must not end the program. */
+static void test_the_ends_can_be_written(_unused_ void **state)
+{
+        static const struct {
+                const char *text, *written;
+        } cases[] = {
+                { "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z" },
+                { "9999-12-31T22:59:59-01:00", "9999-12-31T23:59:59.000Z" },
+                { "1970-01-01T00:00+23:59", "1969-12-31T00:01:00.000Z" },
+        };
+        char buf[TIME_STAMP_SIZE];
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                int64_t t;
+
+                assert_int_equal(time_parse(c->text, &t), 0);
+                assert_string_equal(time_format(t, buf), c->written);
+        }
+}
+
 static void test_there_and_back(_unused_ void **state)
 {
         char buf[TIME_STAMP_SIZE];
@@ -96,6 +118,7 @@ int main(void)
                 cmocka_unit_test(test_parse),
                 cmocka_unit_test(test_refuses),
                 cmocka_unit_test(test_format),
+                cmocka_unit_test(test_the_ends_can_be_written),
                 cmocka_unit_test(test_there_and_back),
         };
 
