@@ -168,13 +168,19 @@ int time_parse(const char *s, int64_t *ret)
         return 0;
 }
 
+/* What a damaged or older database holds must not bring anybody down. */
+#define TIME_FIRST INT64_C(-30610224000000000) /* the year 1000: before, years have fewer digits */
+
 const char *time_format(int64_t t, char buf[static TIME_STAMP_SIZE])
 {
-        int64_t usec = t % (int64_t)USEC_PER_SEC;
-        time_t seconds = (time_t)(t / (int64_t)USEC_PER_SEC);
+        int64_t usec;
+        time_t seconds;
         struct tm tm;
         size_t n;
 
+        t = MIN(MAX(t, TIME_FIRST), TIME_LAST);
+        usec = t % (int64_t)USEC_PER_SEC;
+        seconds = (time_t)(t / (int64_t)USEC_PER_SEC);
         if (usec < 0) {
                 usec += (int64_t)USEC_PER_SEC;
                 seconds--;

@@ -22,5 +22,5 @@ uint64_t now_monotonic(void); /* for deadlines: microseconds, never jumps */
 int time_parse(const char *s, int64_t *ret);
 
 /* "2016-06-23T09:10:02.798Z", the API's form; six digits when there are microseconds.
- * `t` must be within the years 0 to 9999 (at most TIME_LAST). Returns buf. */
+ * What lies outside of the years 1000 to 9999 is shown as the nearest time within. Returns buf. */
 const char *time_format(int64_t t, char buf[static TIME_STAMP_SIZE]);

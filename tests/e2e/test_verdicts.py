@@ -158,3 +158,11 @@ def test_every_sample_of_the_quickstart(daemon):
         assert daemon.deliver(path.read_bytes())["result"] in ("stored", "attachment_failure")
     stats = daemon.query.get("/v1/stats").json
     assert stats["tasks"] == 6 and len(stats["by_type"]) == 6
+
+
+def test_a_time_beyond_the_year_9999_does_not_bring_it_down(daemon):
+    """It was stored once, and asking for it ended the daemon."""
+    body = callback(completed_at="9999-12-31T23:59:59-23:59", created_at="9999-12-31T23:59:59-23:59")
+    assert daemon.deliver(body)["result"] == "stored"
+    for target in ("/v1/tasks", f"/v1/task/{body['task_id']}", f"/v1/task/{body['task_id']}/revisions", "/v1/events?include=task"):
+        daemon.query.get(target)

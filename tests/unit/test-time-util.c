@@ -78,6 +78,8 @@ static void test_format(_unused_ void **state)
         assert_string_equal(time_format(T - 456, buf), "2016-10-13T22:38:42.123Z");
         assert_string_equal(time_format(0, buf), "1970-01-01T00:00:00.000Z");
         assert_string_equal(time_format(-1000, buf), "1969-12-31T23:59:59.999Z");
+        assert_string_equal(time_format(INT64_MAX, buf), "9999-12-31T23:59:59.999999Z");
+        assert_string_equal(time_format(INT64_MIN, buf), "1000-01-01T00:00:00.000Z");
 }
 
 /* Both ends of what can be read can be written: a time stamp of a peer must not end the program. */
