@@ -12,7 +12,8 @@
 #include "basic/time-util.h"
 
 #define URL_MAX      8192U
-#define TIMEOUT_USEC (60 * USEC_PER_SEC)
+#define QUERY_USEC   (60 * USEC_PER_SEC)
+#define CONTROL_USEC (15 * 60 * USEC_PER_SEC) /* pruning a large database takes its time */
 
 ApiUrl api_url(const char *path)
 {
@@ -76,28 +77,41 @@ static const char *socket_of(const Ctl *ctl, ApiSide side)
         return side == API_QUERY ? ctl->settings.query.socket : ctl->settings.control.socket;
 }
 
-/* An answer that could not be had. */
-static int complain_unreachable(const char *socket, int error, const char *says)
+int api_complain_unreachable(const char *where, int error, const char *says)
 {
         switch (error) {
         case -ENOENT:
         case -ECONNREFUSED:
-                complain("nobody listens on %s: is scale-callbackd running, and is this its socket?",
-                                socket);
+                complain("nobody listens on %s: is scale-callbackd running, and is this its socket?", where);
                 return EX_UNAVAILABLE;
         case -EACCES:
         case -EPERM:
-                complain("you may not use %s: are you in the group of the socket?", socket);
+                complain("you may not use %s: are you in the group of the socket?", where);
                 return EX_NOPERM;
+        case -ETIMEDOUT:
+                complain("%s: no answer came in time", where);
+                return EX_TEMPFAIL;
+        case -EINVAL:
+                complain("%s: %s", where, *says ? says : "this is no URL");
+                return EX_USAGE;
         case -ENOMEM:
                 complain("out of memory");
                 return EX_OSERR;
         case -ECANCELED:
                 return EX_IOERR; /* said by whoever stopped it */
+        case -EPROTO:
+                complain("%s: the answer was cut short, or is none: %s", where, says);
+                return EX_IOERR;
         default:
-                complain("%s: %s", socket, says);
+                complain("%s: %s", where, *says ? says : strerror(-error));
                 return EX_UNAVAILABLE;
         }
+}
+
+int api_complain_broken(void)
+{
+        complain("the answer is not what a daemon of this version gives");
+        return EX_PROTOCOL;
 }
 
 static void complain_of_problems(const json_t *problems)
@@ -129,7 +143,12 @@ int api_complain(unsigned status, const Buffer *body)
         json_auto_t *answer = json_loadb(buffer_text(body), body->size, 0, NULL);
         const char *error = json_string_value(json_object_get(answer, "error"));
 
-        complain("%s", error ?: "the answer was an error that is not the daemon's");
+        if (error)
+                complain("%s", error);
+        else
+                complain("the answer was the status %u, and not from the daemon: is something else in front "
+                         "of it?",
+                                status);
         complain_of_problems(json_object_get(answer, "problems"));
         FOREACH_ARRAY(e, exits, ELEMENTSOF(exits))
                 if (e->status == status)
@@ -143,7 +162,7 @@ int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buff
                 .socket = socket_of(ctl, side),
                 .method = method,
                 .url = buffer_text(&url->text),
-                .timeout = TIMEOUT_USEC,
+                .timeout = side == API_QUERY ? QUERY_USEC : CONTROL_USEC,
                 .max_body = API_BODY_MAX,
         };
         HttpClientResult result = {};
@@ -151,7 +170,7 @@ int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buff
 
         r = url->failed ? -ENOMEM : http_client_perform(&request, &result);
         if (r < 0)
-                status = complain_unreachable(request.socket, r, result.error);
+                status = api_complain_unreachable(request.socket, r, result.error);
         else if (result.status != 200)
                 status = api_complain(result.status, &result.body);
         api_url_done(url);
@@ -163,9 +182,20 @@ int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buff
         return status;
 }
 
+/* Whether it may go well the next time. */
+static bool is_passing(int r, unsigned status)
+{
+        static const int errors[] = { -ENOENT, -ECONNREFUSED, -ETIMEDOUT, -EPROTO };
+
+        FOREACH_ARRAY(e, errors, ELEMENTSOF(errors))
+                if (r == *e)
+                        return true;
+        return r >= 0 && status == 503;
+}
+
 int api_stream(const Ctl *ctl, ApiSide side, ApiUrl *url,
-                int (*on_data)(const char *data, size_t size, void *userdata), void *userdata, bool quiet,
-                int *ret_error)
+                int (*on_data)(const char *data, size_t size, void *userdata), void *userdata,
+                bool *ret_passing)
 {
         const HttpClientRequest request = {
                 .socket = socket_of(ctl, side),
@@ -178,11 +208,14 @@ int api_stream(const Ctl *ctl, ApiSide side, ApiUrl *url,
         int r, status = 0;
 
         r = url->failed ? -ENOMEM : http_client_perform(&request, &result);
-        if (r < 0)
-                status = quiet ? EX_UNAVAILABLE : complain_unreachable(request.socket, r, result.error);
+        if (ret_passing)
+                *ret_passing = is_passing(r, result.status);
+        if (ret_passing && *ret_passing)
+                status = EX_TEMPFAIL;
+        else if (r < 0)
+                status = api_complain_unreachable(request.socket, r, result.error);
         else if (result.status != 200)
                 status = api_complain(result.status, &result.body);
-        *ret_error = r;
         api_url_done(url);
         http_client_result_done(&result);
         return status;

@@ -29,11 +29,15 @@ void api_url_done(ApiUrl *u);
 /* One call, its body collected. 0, or an exit status; what was wrong was said. The URL is let go. */
 int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret);
 
-/* One call whose body goes to on_data() as it comes. With `quiet` an answer that can't be had is not
- * complained of. *ret_error is the errno behind a status other than 0; 0: the daemon said no. */
+/* One call whose body goes to on_data() as it comes. 0, or an exit status; what was wrong was said, except
+ * with `ret_passing`: then what may pass by itself (nobody listens, cut short, a 503) is not complained of
+ * but told there. */
 int api_stream(const Ctl *ctl, ApiSide side, ApiUrl *url,
-                int (*on_data)(const char *data, size_t size, void *userdata), void *userdata, bool quiet,
-                int *ret_error);
+                int (*on_data)(const char *data, size_t size, void *userdata), void *userdata,
+                bool *ret_passing);
 
-/* What an answer with this status means for an exit status, and its error on standard error. */
+/* Three ways for a call to go wrong, said on standard error: there is no answer, the answer is an error, or
+ * it is none that the daemon gives. All return an exit status. */
+int api_complain_unreachable(const char *where, int error, const char *says);
 int api_complain(unsigned status, const Buffer *body);
+int api_complain_broken(void);

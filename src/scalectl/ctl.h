@@ -15,7 +15,7 @@ typedef struct Ctl {
         SettingsOverrides overrides;
         Settings settings;
         bool json, utc;
-        Term term; /* of standard output */
+        Term term; /* of standard output; its width says whether that is a terminal */
 } Ctl;
 
 /* One verb. `argv[0]` is its name, up to a NULL; returns an exit status. */

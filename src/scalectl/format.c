@@ -38,8 +38,18 @@ size_t format_next(const char *s, wchar_t *ret)
 /* Marks that turn the direction of what follows, and other invisible ones. */
 static bool is_hidden(wchar_t c)
 {
-        return (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-               (c >= 0x2060 && c <= 0x206f) || c == 0xfeff;
+        static const struct {
+                wchar_t first, last;
+        } ranges[] = {
+                { 0x061c, 0x061c }, /* a mark of direction */
+                { 0x200b, 0x200f }, { 0x2028, 0x202e }, { 0x2060, 0x206f }, { 0xfeff, 0xfeff },
+                { 0xfff9, 0xfffb }, { 0xe0000, 0xe0fff }, /* tags: a second text that nobody sees */
+        };
+
+        FOREACH_ARRAY(r, ranges, ELEMENTSOF(ranges))
+                if (c >= r->first && c <= r->last)
+                        return true;
+        return false;
 }
 
 bool format_printable(wchar_t c)
@@ -163,21 +173,23 @@ const char *format_duration(uint64_t usec, char buf[static FORMAT_DURATION_SIZE]
         return buf;
 }
 
-/* A copy of at most FORMAT_VALUE_MAX bytes, cut between characters, with "..." behind it where cut. */
+/* A clean copy of at most FORMAT_VALUE_MAX bytes, cut between characters, with "..." behind it where cut. */
 static char *copy_bounded(const char *s)
 {
+        _cleanup_free_ char *front = NULL;
         size_t n = 0;
-        char *copy;
 
         if (strlen(s) <= FORMAT_VALUE_MAX)
-                return strdup(s);
+                return format_clean(s);
 
         for (wchar_t c; n < FORMAT_VALUE_MAX - 8;)
                 n += format_next(s + n, &c);
-        if (asprintf(&copy, "%.*s...", (int)n, s) < 0)
+        if (asprintf(&front, "%.*s...", (int)n, s) < 0) {
+                front = NULL;
                 return NULL;
+        }
 
-        return copy;
+        return format_clean(front);
 }
 
 typedef struct Sink {
@@ -213,28 +225,26 @@ char *format_value(const json_t *v)
         return copy_bounded(sink.data);
 }
 
+/* "key=value, key=value": as many as there is room for. */
 static char *format_fields(const json_t *fields)
 {
-        _cleanup_buffer_ Buffer b = BUFFER_INIT(FORMAT_VALUE_MAX);
+        _cleanup_buffer_ Buffer b = BUFFER_INIT((size_t)8 * FORMAT_VALUE_MAX); /* with the last one whole */
         const char *key;
         json_t *v;
-        int r = 0;
 
-        json_object_foreach((json_t *)fields, key, v) {
-                _cleanup_free_ char *text = format_value(v);
+        if (!json_is_object(fields))
+                return format_value(fields);
 
-                if (!text)
+        json_object_foreach((json_t *)(uintptr_t)fields, key, v) {
+                _cleanup_free_ char *name = copy_bounded(key), *text = format_value(v);
+
+                if (!name || !text || buffer_append_f(&b, "%s%s=%s", b.size > 0 ? ", " : "", name, text) < 0)
                         return NULL;
-                r = buffer_append_f(&b, "%s%s=%s", b.size > 0 ? ", " : "", key, text);
-                if (r < 0)
+                if (b.size > FORMAT_VALUE_MAX)
                         break;
         }
-        if (r == -ENOMEM)
-                return NULL;
-        if (r < 0) /* full: that there is more shows from the dots, if they fit */
-                (void)!buffer_append_str(&b, "...");
 
-        return strdup(buffer_text(&b));
+        return copy_bounded(buffer_text(&b));
 }
 
 static char *format_annotations(const json_t *annotations)

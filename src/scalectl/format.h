@@ -39,10 +39,12 @@ const char *format_size(uint64_t bytes, char buf[static FORMAT_SIZE_SIZE]);
 /* Microseconds as "350us", "1.2ms", "3.4s". Returns buf. */
 const char *format_duration(uint64_t usec, char buf[static FORMAT_DURATION_SIZE]);
 
-/* A JSON value as a short text, owned by the caller: strings as they are, others as compact JSON, at most
- * FORMAT_VALUE_MAX bytes, cut at a character's end. "" for NULL. NULL when out of memory. */
+/* A JSON value as a short text that is safe on a terminal, owned by the caller: strings as they are, others
+ * as compact JSON, of at most FORMAT_VALUE_MAX bytes before it is made safe, cut at a character's end. ""
+ * for NULL. NULL when out of memory. */
 #define FORMAT_VALUE_MAX 256U
 char *format_value(const json_t *v);
 
-/* A response in a few words, owned by the caller: what a list shows of it. NULL when out of memory. */
+/* A response in a few words, safe on a terminal, owned by the caller: what a list shows of it. NULL when out
+ * of memory. */
 char *format_response(const json_t *response);

@@ -149,21 +149,6 @@ int json_text_member(const char *text, size_t size, const char *name, JsonItem *
         return r;
 }
 
-void json_text_print_line(const char *text, size_t size, FILE *f)
-{
-        const char *p = text, *end = text + size;
-
-        while ((p = skip_space(p, end)) < end) {
-                const char *next = *p == '"' ? skip_string(p, end) : p + 1;
-
-                if (!next)
-                        next = end;
-                (void)fwrite(p, 1, (size_t)(next - p), f);
-                p = next;
-        }
-        (void)fputc('\n', f);
-}
-
 static void print_escape(unsigned c, FILE *f)
 {
         if (c > 0xffff) {
@@ -180,12 +165,32 @@ static void print_string(const char *p, const char *end, FILE *f)
                 wchar_t c;
                 size_t n = format_next(p, &c);
 
-                if (format_printable(c))
+                if (c == 0xfffd) /* a byte that is no UTF-8 may be a control character to a terminal */
+                        (void)fputs("\xef\xbf\xbd", f);
+                else if (format_printable(c))
                         (void)fwrite(p, 1, n, f);
                 else
                         print_escape((unsigned)c, f);
                 p += n;
         }
+}
+
+void json_text_print_line(const char *text, size_t size, bool terminal, FILE *f)
+{
+        const char *p = text, *end = text + size;
+
+        while ((p = skip_space(p, end)) < end) {
+                const char *next = *p == '"' ? skip_string(p, end) : p + 1;
+
+                if (!next)
+                        next = end;
+                if (terminal)
+                        print_string(p, next, f);
+                else
+                        (void)fwrite(p, 1, (size_t)(next - p), f);
+                p = next;
+        }
+        (void)fputc('\n', f);
 }
 
 static void print_break(unsigned depth, unsigned indent, FILE *f)

@@ -29,8 +29,9 @@ int json_cursor_next(JsonCursor *c, JsonItem *ret);
 /* The member of this name. 1, 0 none, -EBADMSG. */
 int json_text_member(const char *text, size_t size, const char *name, JsonItem *ret);
 
-/* Valid JSON on one line, with a line end, numbers and strings as they were written. */
-void json_text_print_line(const char *text, size_t size, FILE *f);
+/* Valid JSON on one line, with a line end, numbers and strings as they were written; for a terminal, what
+ * could harm it is shown as an escape, so that the values are the same. */
+void json_text_print_line(const char *text, size_t size, bool terminal, FILE *f);
 
 /* Valid JSON laid out for people, every line indented by `indent`, no line end behind it. What could harm a
  * terminal is shown as an escape. */

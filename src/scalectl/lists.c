@@ -9,14 +9,14 @@
 #include "scalectl/json-text.h"
 
 const Column delivery_columns[] = {
-        { "DELIVERY", true },
-        { "RECEIVED", false },
-        { "VERDICT", false },
-        { "STATUS", true },
-        { "KEY", false },
-        { "FROM", false },
-        { "TASK", false },
-        { "PROBLEM", false },
+        { "DELIVERY", true, false },
+        { "RECEIVED", false, false },
+        { "VERDICT", false, false },
+        { "STATUS", true, true },
+        { "KEY", false, true },
+        { "FROM", false, true },
+        { "TASK", false, false },
+        { "PROBLEM", false, false },
 };
 
 const size_t delivery_columns_size = ELEMENTSOF(delivery_columns);
@@ -27,19 +27,16 @@ static char *first_problem(const json_t *problems)
         const json_t *p = json_array_get(problems, 0);
         const char *path = json_string_value(json_object_get(p, "path"));
         const char *message = json_string_value(json_object_get(p, "message"));
-        _cleanup_free_ char *text = NULL;
         size_t n = json_array_size(problems);
-        char more[48] = "";
+        char more[48] = "", *text;
 
         if (n == 0)
                 return strdup("");
         if (n > 1)
                 snprintf(more, sizeof(more), " (and %zu more)", n - 1);
-        if (asprintf(&text, "%s%s%s%s", path ?: "", path && *path ? ": " : "", message ?: "", more) < 0) {
-                text = NULL;
-                return NULL;
-        }
-        return format_clean(text);
+        return asprintf(&text, "%s%s%s%s", path ?: "", path && *path ? ": " : "", message ?: "", more) < 0
+                               ? NULL
+                               : text;
 }
 
 void list_add_delivery(Table *t, const json_t *doc, bool utc)
@@ -54,6 +51,13 @@ void list_add_delivery(Table *t, const json_t *doc, bool utc)
         table_add_text(t, json_string_value(json_object_get(doc, "remote")));
         table_add_text(t, json_string_value(json_object_get(doc, "task_id")));
         table_add(t, first_problem(json_object_get(doc, "problems")));
+}
+
+uint64_t list_left(const List *l, uint64_t n)
+{
+        n = l->ctl->json ? n : MIN(n, TABLE_ROWS_MAX);
+
+        return l->more && l->n < n ? n - l->n : 0;
 }
 
 List list_start(Ctl *ctl, const Column *columns, size_t n_columns, ListAddFn add)
@@ -72,25 +76,18 @@ void list_done(List *l)
         free(l->next);
 }
 
-static int complain_broken(void)
-{
-        complain("the answer is not what a daemon of this version gives");
-        return EX_PROTOCOL;
-}
-
 static int add_doc(List *l, const JsonItem *item)
 {
-        json_auto_t *doc = NULL;
+        json_auto_t *doc = json_loadb(item->text, item->size, JSON_ALLOW_NUL, NULL);
+
+        if (!doc)
+                return api_complain_broken();
 
         l->n++;
-        if (l->ctl->json) {
-                json_text_print_line(item->text, item->size, stdout);
-                return 0;
-        }
-        doc = json_loadb(item->text, item->size, JSON_ALLOW_NUL, NULL);
-        if (!doc)
-                return complain_broken();
-        l->add(&l->table, doc, l->ctl->utc);
+        if (l->ctl->json)
+                json_text_print_line(item->text, item->size, l->ctl->term.width > 0, stdout);
+        else
+                l->add(&l->table, doc, l->ctl->utc);
         return 0;
 }
 
@@ -101,13 +98,13 @@ static int add_docs(List *l, const JsonItem *docs)
         int r;
 
         if (json_cursor_init(&c, docs->text, docs->size) < 0)
-                return complain_broken();
+                return api_complain_broken();
         while ((r = json_cursor_next(&c, &item)) > 0) {
                 r = add_doc(l, &item);
                 if (r != 0)
                         return r;
         }
-        return r < 0 ? complain_broken() : 0;
+        return r < 0 ? api_complain_broken() : 0;
 }
 
 /* Where the next page begins: a number or a text, or nothing. */
@@ -121,7 +118,7 @@ static int take_next(List *l, const char *text, size_t size)
         r = json_text_member(text, size, "next", &next);
         l->more = r > 0;
         if (r <= 0)
-                return r < 0 ? complain_broken() : 0;
+                return r < 0 ? api_complain_broken() : 0;
 
         if (next.size >= 2 && next.text[0] == '"')
                 l->next = strndup(next.text + 1, next.size - 2);
@@ -133,16 +130,21 @@ static int take_next(List *l, const char *text, size_t size)
 int list_page(List *l, ApiUrl *url)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
+        uint64_t before = l->n;
         JsonItem docs;
         int r;
 
         r = api_call(l->ctl, API_QUERY, "GET", url, &body);
         if (r != 0)
                 return r;
-        if (json_text_member(body.data, body.size, "docs", &docs) <= 0)
-                return complain_broken();
+        if (json_text_member(buffer_text(&body), body.size, "docs", &docs) <= 0)
+                return api_complain_broken();
         r = add_docs(l, &docs);
-        return r != 0 ? r : take_next(l, body.data, body.size);
+        if (r == 0)
+                r = take_next(l, buffer_text(&body), body.size);
+        if (r == 0 && l->more && l->n == before) /* would go on for ever */
+                return api_complain_broken();
+        return r;
 }
 
 int list_end(List *l)
@@ -153,19 +155,28 @@ int list_end(List *l)
                 complain("out of memory");
                 return EX_OSERR;
         }
+        if (l->more && l->n >= TABLE_ROWS_MAX)
+                complain("there are more: a table ends after %u lines, --json does not", TABLE_ROWS_MAX);
+        else if (l->more && l->ctl->term.width > 0)
+                complain("there are more: -n says how many to show");
         return 0;
 }
 
 int show_object(Ctl *ctl, ApiUrl *url)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
+        json_auto_t *object = NULL;
         int r;
 
         r = api_call(ctl, API_QUERY, "GET", url, &body);
         if (r != 0)
                 return r;
+        object = json_loadb(buffer_text(&body), body.size, JSON_ALLOW_NUL, NULL);
+        if (!object)
+                return api_complain_broken();
+
         if (ctl->json)
-                json_text_print_line(buffer_text(&body), body.size, stdout);
+                json_text_print_line(buffer_text(&body), body.size, ctl->term.width > 0, stdout);
         else {
                 json_text_print(buffer_text(&body), body.size, 0, ctl->term.colour, stdout);
                 putchar('\n');

@@ -22,6 +22,9 @@ typedef struct List {
 List list_start(Ctl *ctl, const Column *columns, size_t n_columns, ListAddFn add);
 void list_done(List *l);
 
+/* How many documents are still to be fetched of the `n` that are wanted; 0 at the end. */
+uint64_t list_left(const List *l, uint64_t n);
+
 /* Fetches a page and takes its documents in; with --json they are printed at once. 0, or an exit status. */
 int list_page(List *l, ApiUrl *url);
 

@@ -40,11 +40,16 @@ const Verb *verb_find(const char *name)
         return NULL;
 }
 
+static void print_verb(const Verb *v)
+{
+        printf("  %s%s%s\n        %s\n", v->name, *v->arguments ? " " : "", v->arguments, v->help);
+}
+
 static int print_help(void)
 {
         printf("scalectl [OPTION...] VERB [ARGUMENT...]\n\n");
         for (const Verb *v = verbs; v->name; v++)
-                printf("  %s%s%s\n        %s\n", v->name, *v->arguments ? " " : "", v->arguments, v->help);
+                print_verb(v);
         printf("\n"
                "      --json                     one JSON object a line, for scripts\n"
                "      --utc                      times in UTC instead of the reader's zone\n"
@@ -133,6 +138,10 @@ static int run_verb(Ctl *ctl, int argc, char **argv)
         if (!verb) {
                 complain("there is no verb %s, see --help", argv[0]);
                 return EX_USAGE;
+        }
+        if (argc > 1 && (streq(argv[1], "--help") || streq(argv[1], "-h"))) {
+                print_verb(verb);
+                return fflush(stdout) != 0 ? EX_IOERR : 0;
         }
         if (!verb->without_settings) {
                 r = settings_load(ctl->config, &ctl->overrides, &ctl->settings, &error);

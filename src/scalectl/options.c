@@ -51,27 +51,37 @@ static int set_value(const Ctl *ctl, const Option *o, const char *value, void *v
         }
 }
 
-/* One option at argv[*i], with its value behind it or behind an equals sign. */
+/* The value that stands in the same argument: behind an equals sign, or behind a single letter. */
+static const char *value_within(const char *arg)
+{
+        const char *equals = strchr(arg, '=');
+
+        if (arg[1] == '-')
+                return equals ? equals + 1 : NULL;
+        return arg[1] && arg[2] ? arg + 2 : NULL;
+}
+
+/* One option at argv[*i], with its value behind it or within it. */
 static int read_one(const Ctl *ctl, const Verb *verb, const Option *options, size_t n, void *values,
                 int argc, char **argv, int *i)
 {
-        const char *arg = argv[*i], *equals = strncmp(arg, "--", 2) == 0 ? strchr(arg, '=') : NULL;
-        size_t size = equals ? (size_t)(equals - arg) : strlen(arg);
+        const char *arg = argv[*i], *value = value_within(arg);
+        size_t size = value ? (size_t)(value - arg) - (arg[1] == '-') : strlen(arg);
         const Option *o = find_option(options, n, arg, size);
 
         if (!o) {
                 complain("%s: there is no option %.*s", verb->name, (int)size, arg);
                 return usage(verb);
         }
-        if (o->kind == OPTION_FLAG && !equals) {
+        if (o->kind == OPTION_FLAG && !value) {
                 *(bool *)((char *)values + o->offset) = true;
                 return 0;
         }
-        if (o->kind == OPTION_FLAG || (!equals && *i + 1 >= argc)) {
-                complain("%s %s a value", o->name, o->kind == OPTION_FLAG ? "takes no" : "needs");
+        if (o->kind == OPTION_FLAG || (!value && *i + 1 >= argc)) {
+                complain("%s %s value", o->name, o->kind == OPTION_FLAG ? "takes no" : "needs a");
                 return EX_USAGE;
         }
-        return set_value(ctl, o, equals ? equals + 1 : argv[++*i], values);
+        return set_value(ctl, o, value ?: argv[++*i], values);
 }
 
 /* --json and --utc may also stand behind the verb. They are looked for first, because --utc says how times

@@ -1,69 +1,171 @@
-/* Files are written beside their name, synced, and renamed: what stands under the name is always whole. */
+/*
+ * Files are written beside their name, synced, and renamed: what stands under the name is always whole, and
+ * only its owner can read it. A signal that ends the program takes the unfinished file along. A name that is
+ * a link stays one, and what is a device or a pipe is written to, not replaced: /dev/null survives.
+ */
 
 #include "scalectl/output.h"
 
 #include <fcntl.h>
-#include <stdio.h>
+#include <libgen.h>
+#include <signal.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "basic/fd.h"
-#include "scalectl/term.h"
+
+/* For the signal handler, which has nothing else to hold on to. */
+static char *volatile unfinished;
+
+static void on_signal(int signal)
+{
+        if (unfinished)
+                (void)unlink(unfinished);
+        (void)raise(signal); /* once more, as if it had not been caught: see SA_RESETHAND */
+}
+
+/* Where ending is not ignored, as it is under nohup. */
+static void catch_signals(void)
+{
+        static const int signals[] = { SIGHUP, SIGINT, SIGTERM };
+        const struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+
+        FOREACH_ARRAY(s, signals, ELEMENTSOF(signals)) {
+                struct sigaction old;
+
+                if (sigaction(*s, NULL, &old) >= 0 && old.sa_handler != SIG_IGN)
+                        (void)sigaction(*s, &action, NULL);
+        }
+}
+
+static int complain_of(const char *name, const char *what)
+{
+        int error = errno;
+
+        complain("%s can't be %s: %s", name, what, strerror(error));
+        return -error;
+}
+
+/* A file beside the target. 0 or negative errno. */
+static int open_temporary(Output *o)
+{
+        int fd;
+
+        o->target = realpath(o->name, NULL) ?: strdup(o->name);
+        if (!o->target)
+                return -ENOMEM;
+        if (asprintf(&o->temporary, "%s.XXXXXX", o->target) < 0) {
+                o->temporary = NULL;
+                return -ENOMEM;
+        }
+
+        fd = mkostemp(o->temporary, O_CLOEXEC);
+        if (fd < 0) {
+                free(o->temporary);
+                o->temporary = NULL;
+                return -errno;
+        }
+        assert(!unfinished);
+        unfinished = o->temporary;
+        catch_signals();
+        o->f = fdopen(fd, "w");
+        if (!o->f) {
+                fd_close(fd);
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+static int open_any(Output *o)
+{
+        struct stat st;
+
+        if (streq(o->name, "-")) {
+                o->f = stdout;
+                return 0;
+        }
+        if (stat(o->name, &st) < 0 || S_ISREG(st.st_mode))
+                return open_temporary(o);
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+
+        o->f = fopen(o->name, "we");
+        return o->f ? 0 : -errno;
+}
 
 int output_open(const char *name, Output *ret)
 {
-        Output o = { .name = name, .fd = STDOUT_FILENO };
+        Output o = { .name = name };
+        int r;
 
-        if (!streq(name, "-")) {
-                if (asprintf(&o.temporary, "%s.XXXXXX", name) < 0)
-                        return EX_OSERR;
-                o.fd = mkostemp(o.temporary, O_CLOEXEC);
-                if (o.fd < 0) {
-                        complain("%s can't be made: %s", name, strerror(errno));
-                        free(o.temporary);
-                        return EX_CANTCREAT;
-                }
+        r = open_any(&o);
+        if (r < 0) {
+                errno = -r;
+                (void)complain_of(name, "made");
+                output_done(&o);
+                return EX_CANTCREAT;
         }
+
+        o.terminal = isatty(fileno(o.f));
         *ret = o;
         return 0;
 }
 
 int output_write(Output *o, const char *data, size_t size)
 {
-        while (size > 0) {
-                ssize_t n = write(o->fd, data, size);
+        bool written;
 
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0) {
-                        complain("%s can't be written: %s", o->name, strerror(errno));
-                        return -errno;
-                }
-                o->size += (uint64_t)n;
-                data += n;
-                size -= (size_t)n;
-        }
+        errno = EIO; /* where nothing says better */
+        written = o->terminal ? term_filter(&o->filter, data, size, o->f) >= 0
+                              : fwrite(data, 1, size, o->f) == size;
+        if (!written)
+                return complain_of(o->name, "written");
+
+        o->size += size;
         return 0;
+}
+
+/* A name lasts once its directory is on disk too. 0, or -1 and errno. */
+static int sync_directory(const char *target)
+{
+        _cleanup_free_ char *copy = strdup(target);
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!copy)
+                return -1;
+        fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 ? -1 : fsync(fd);
+}
+
+static int take_name(Output *o)
+{
+        if (fsync(fileno(o->f)) < 0 || rename(o->temporary, o->target) < 0)
+                return -1;
+
+        unfinished = NULL;
+        free(o->temporary);
+        o->temporary = NULL;
+        return sync_directory(o->target);
 }
 
 int output_finish(Output *o)
 {
-        if (!o->temporary)
-                return 0;
-        if (fsync(o->fd) < 0 || rename(o->temporary, o->name) < 0) {
-                complain("%s can't be written: %s", o->name, strerror(errno));
+        if (term_filter_end(&o->filter, o->f) < 0 || (o->temporary && take_name(o) < 0)) {
+                (void)complain_of(o->name, "written");
                 return EX_IOERR;
         }
-        free(o->temporary);
-        o->temporary = NULL;
         return 0;
 }
 
 void output_done(Output *o)
 {
-        if (o->temporary)
+        if (o->temporary) {
                 (void)unlink(o->temporary);
-        if (o->fd != STDOUT_FILENO)
-                fd_close(o->fd);
+                unfinished = NULL;
+        }
+        if (o->f && o->f != stdout)
+                (void)fclose(o->f);
         free(o->temporary);
+        free(o->target);
 }

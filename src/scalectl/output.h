@@ -2,19 +2,24 @@
 
 /* Files that are either there as a whole or not at all. */
 
-#include <sys/types.h>
+#include <stdio.h>
 
 #include "basic/macros.h"
+#include "scalectl/term.h"
 
-/* A file that is written beside its name and takes it at the end; "-" is standard output. */
+/* A file that is written beside its name and takes it at the end; "-" is standard output. What is there and
+ * no regular file (a device, a pipe) is written as it is. */
 typedef struct Output {
-        const char *name; /* borrowed */
-        char *temporary;  /* NULL: standard output */
-        int fd;
+        const char *name; /* as it was given, borrowed; for messages */
+        char *target;     /* where it will be; NULL: it is there already */
+        char *temporary;  /* until then; NULL likewise */
+        FILE *f;
+        bool terminal; /* what goes there is made safe */
+        TermFilter filter;
         uint64_t size;
 } Output;
 
-/* 0, or an exit status (said). */
+/* 0, or an exit status (said). One that takes a name can be open at a time. */
 int output_open(const char *name, Output *ret);
 
 /* 0 or negative errno (said). */

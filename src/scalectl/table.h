@@ -9,7 +9,8 @@
 
 typedef struct Column {
         const char *title;
-        bool right; /* numbers */
+        bool right;    /* numbers */
+        bool optional; /* left out of a terminal that is too narrow for all */
 } Column;
 
 typedef struct Table {
@@ -22,11 +23,12 @@ typedef struct Table {
 
 #define TABLE_INIT(c) ((Table){ .columns = (c), .n_columns = ELEMENTSOF(c) })
 
-/* Takes a cell (owned by the table from here on, NULL: out of memory) for the row at hand; the cells of a
- * row come in order. */
+/* Both add a cell to the row at hand; the cells of a row come in order, and there may be TABLE_ROWS_MAX
+ * rows. Whatever it holds is made safe for a terminal. table_add() takes its text (NULL: out of memory) and
+ * frees it; to table_add_text() NULL is an empty one. */
 void table_add(Table *t, char *cell);
-void table_add_text(Table *t, const char *text); /* NULL: empty; made safe for a terminal */
+void table_add_text(Table *t, const char *text);
 
-/* Prints all of it; on a terminal the last column is cut to the width. 0 or -ENOMEM. */
+/* Prints all of it; on a terminal no line is wider than that. 0 or -ENOMEM. */
 int table_print(const Table *t, const Term *term);
 void table_done(Table *t);

@@ -21,6 +21,8 @@
 #define WIDTH_MAX     4096U
 #define COMPLAINT_MAX 2048U
 
+#define REPLACEMENT_UTF8 "\xef\xbf\xbd"
+
 void term_set_locale(void)
 {
         (void)setlocale(LC_ALL, "");
@@ -68,6 +70,49 @@ void complain(const char *format, ...)
         clean = format_clean(line);
         (void)fflush(stdout); /* in the order in which it happened */
         (void)fprintf(stderr, "scalectl: %s\n", clean ? clean : "out of memory");
+}
+
+static void filter_char(const char *bytes, size_t n, wchar_t c, FILE *f)
+{
+        if (format_printable(c) || c == L'\n' || c == L'\t')
+                (void)fwrite(bytes, 1, n, f);
+        else
+                (void)fputs(REPLACEMENT_UTF8, f);
+}
+
+static void filter_byte(TermFilter *t, char byte, FILE *f)
+{
+        bool first = t->n == 0;
+        size_t r;
+        wchar_t c;
+
+        t->pending[t->n++] = byte;
+        r = mbrtowc(&c, &byte, 1, &t->state);
+        if (r == (size_t)-2 && t->n < sizeof(t->pending))
+                return;
+
+        if (r <= 1)
+                filter_char(t->pending, t->n, c, f);
+        else
+                (void)fputs(REPLACEMENT_UTF8, f);
+        *t = (TermFilter){};
+        if (r > 1 && !first) /* what cut a character short begins one of its own */
+                filter_byte(t, byte, f);
+}
+
+int term_filter(TermFilter *t, const char *data, size_t size, FILE *f)
+{
+        FOREACH_ARRAY(byte, data, size)
+                filter_byte(t, *byte, f);
+        return ferror(f) ? -EIO : 0;
+}
+
+int term_filter_end(TermFilter *t, FILE *f)
+{
+        if (t->n > 0)
+                (void)fputs(REPLACEMENT_UTF8, f);
+        *t = (TermFilter){};
+        return fflush(f) != 0 || ferror(f) ? -EIO : 0;
 }
 
 Progress progress_start(const char *what)

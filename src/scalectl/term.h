@@ -2,6 +2,9 @@
 
 /* The terminal: what it can take, and what may be said on it. */
 
+#include <stdio.h>
+#include <wchar.h>
+
 #include "basic/macros.h"
 
 /* How output is to look. */
@@ -27,6 +30,20 @@ Term term_of(int fd);
 
 /* One line "scalectl: ..." on standard error, control characters replaced. */
 void complain(const char *format, ...) _printf_(1, 2);
+
+/* Bytes on their way to a terminal, in pieces that may end in the middle of a character: control characters
+ * but tabs and line ends, hidden ones, and what is not UTF-8 become U+FFFD. */
+typedef struct TermFilter {
+        mbstate_t state;
+        char pending[8]; /* the front of a character */
+        size_t n;
+} TermFilter;
+
+/* 0, or -EIO when `f` can't be written. */
+int term_filter(TermFilter *t, const char *data, size_t size, FILE *f);
+
+/* The end: half a character is none. */
+int term_filter_end(TermFilter *t, FILE *f);
 
 /* Says how far a transfer is, on a terminal's standard error and not too often; `done` clears the line. */
 typedef struct Progress {

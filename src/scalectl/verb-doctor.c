@@ -1,13 +1,18 @@
 /* What is wrong with an installation: one line a check, each with what would help. */
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <sys/statvfs.h>
-#include <unistd.h>
+#include <sys/timex.h>
 
+#include "basic/parse.h"
+#include "basic/time-util.h"
 #include "scalectl/api.h"
 #include "scalectl/format.h"
 #include "scalectl/keyfile.h"
+
+#define TIMEOUT_USEC (10 * USEC_PER_SEC)
+#define ANSWER_MAX   ((size_t)1024 * 1024)
+#define SKEW_USEC    ((int64_t)(60 * USEC_PER_SEC))
 
 typedef enum Finding {
         FINDING_OK,
@@ -50,9 +55,11 @@ static Finding check_keys(Ctl *ctl, char *text, size_t size)
 
 static Finding check_socket(const char *path, const char *what, bool needed, char *text, size_t size)
 {
-        const HttpClientRequest request = {
-                .socket = path, .method = "GET", .url = "/healthz", .timeout = 5000000, .max_body = 65536
-        };
+        const HttpClientRequest request = { .socket = path,
+                .method = "GET",
+                .url = "/healthz",
+                .timeout = TIMEOUT_USEC,
+                .max_body = ANSWER_MAX };
         HttpClientResult result;
         int r;
 
@@ -87,35 +94,45 @@ static Finding check_ready(Ctl *ctl, char *text, size_t size)
         const HttpClientRequest request = { .socket = ctl->settings.query.socket,
                 .method = "GET",
                 .url = "/readyz",
-                .timeout = 5000000,
-                .max_body = 65536 };
+                .timeout = TIMEOUT_USEC,
+                .max_body = ANSWER_MAX };
         HttpClientResult result;
         bool ready;
+        int r;
 
-        ready = http_client_perform(&request, &result) >= 0 && result.status == 200;
+        r = http_client_perform(&request, &result);
         http_client_result_done(&result);
+        if (r < 0) {
+                snprintf(text, size, "whether callbacks can be stored is not known");
+                return FINDING_FAILURE;
+        }
+        ready = result.status == 200;
         snprintf(text, size,
                         ready ? "callbacks can be stored"
                               : "callbacks can't be stored now; the daemon's log says why");
         return ready ? FINDING_OK : FINDING_FAILURE;
 }
 
-static Finding check_callback(Ctl *ctl, char *text, size_t size)
+static Finding check_listener(const char *listen, char *text, size_t size)
 {
-        const char *listen = ctl->settings.callback.listen[0];
         bool local = strncmp(listen, "unix:", 5) == 0;
         char url[256];
         const HttpClientRequest request = { .socket = local ? listen + 5 : NULL,
                 .method = "GET",
                 .url = url,
-                .timeout = 5000000,
-                .max_body = 65536 };
+                .timeout = TIMEOUT_USEC,
+                .max_body = ANSWER_MAX };
         HttpClientResult result;
         int r;
 
         snprintf(url, sizeof(url), "%s%s/healthz", local ? "" : "http://", local ? "" : listen);
         r = http_client_perform(&request, &result);
         http_client_result_done(&result);
+        if (r == -EACCES) {
+                snprintf(text, size, "%s is not for you, so whether it takes callbacks is not known",
+                                listen);
+                return FINDING_WARNING;
+        }
         if (r < 0 || result.status != 200) {
                 snprintf(text, size, "%s does not take callbacks: %s", listen,
                                 r < 0 ? "nobody answers there" : "it answers, but not that it is well");
@@ -123,6 +140,17 @@ static Finding check_callback(Ctl *ctl, char *text, size_t size)
         }
         snprintf(text, size, "%s takes callbacks", listen);
         return FINDING_OK;
+}
+
+/* The first listener with which something is wrong, or else the last. */
+static Finding check_callback(Ctl *ctl, char *text, size_t size)
+{
+        Finding f = FINDING_OK;
+
+        for (size_t i = 0; i < SETTINGS_LISTEN_MAX && ctl->settings.callback.listen[i] && f == FINDING_OK;
+                        i++)
+                f = check_listener(ctl->settings.callback.listen[i], text, size);
+        return f;
 }
 
 static Finding check_space(Ctl *ctl, char *text, size_t size)
@@ -148,20 +176,28 @@ static Finding check_space(Ctl *ctl, char *text, size_t size)
                                                       : FINDING_OK;
 }
 
-static Finding check_quarantine(Ctl *ctl, char *text, size_t size)
+/* A new reference to an answer of the query socket, NULL when it can't be had. */
+static json_t *get_json(const Ctl *ctl, const char *url)
 {
         const HttpClientRequest request = { .socket = ctl->settings.query.socket,
                 .method = "GET",
-                .url = "/v1/stats",
-                .timeout = 10000000,
-                .max_body = 1 << 20 };
-        json_auto_t *stats = NULL;
+                .url = url,
+                .timeout = TIMEOUT_USEC,
+                .max_body = ANSWER_MAX };
+        json_t *answer = NULL;
         HttpClientResult result;
-        json_int_t n;
 
         if (http_client_perform(&request, &result) >= 0 && result.status == 200)
-                stats = json_loadb(buffer_text(&result.body), result.body.size, 0, NULL);
+                answer = json_loadb(buffer_text(&result.body), result.body.size, JSON_ALLOW_NUL, NULL);
         http_client_result_done(&result);
+        return answer;
+}
+
+static Finding check_quarantine(Ctl *ctl, char *text, size_t size)
+{
+        json_auto_t *stats = get_json(ctl, "/v1/stats");
+        json_int_t n;
+
         if (!stats) {
                 snprintf(text, size, "the quarantine can't be looked at");
                 return FINDING_FAILURE;
@@ -175,6 +211,44 @@ static Finding check_quarantine(Ctl *ctl, char *text, size_t size)
         return n > 0 ? FINDING_WARNING : FINDING_OK;
 }
 
+/* When the newest delivery was received, by the daemon's clock. TIME_NONE when there is none to look at. */
+static int64_t newest_delivery(const Ctl *ctl)
+{
+        json_auto_t *stats = get_json(ctl, "/v1/stats");
+        json_int_t n = json_integer_value(json_object_get(stats, "last_delivery"));
+        json_auto_t *delivery = NULL;
+        const char *received;
+        char url[64];
+        int64_t t;
+
+        if (n <= 0)
+                return TIME_NONE;
+        snprintf(url, sizeof(url), "/v1/delivery/%" JSON_INTEGER_FORMAT, n);
+        delivery = get_json(ctl, url);
+        received = json_string_value(json_object_get(delivery, "received_at"));
+        return received && time_parse(received, &t) >= 0 ? t : TIME_NONE;
+}
+
+/* Times are what tasks are sorted by and what retention goes by. */
+static Finding check_clock(Ctl *ctl, char *text, size_t size)
+{
+        int64_t newest = newest_delivery(ctl), now = now_realtime();
+        struct timex state = {};
+
+        if (newest != TIME_NONE && newest > now + SKEW_USEC) {
+                snprintf(text, size,
+                                "the newest delivery is from the future: the clock was wrong then, or is "
+                                "now");
+                return FINDING_WARNING;
+        }
+        if (adjtimex(&state) < 0 || (state.status & STA_UNSYNC)) {
+                snprintf(text, size, "nothing keeps the clock right: is a time service running?");
+                return FINDING_WARNING;
+        }
+        snprintf(text, size, "the clock is kept right");
+        return FINDING_OK;
+}
+
 static const CheckFn checks[] = {
         check_keys,
         check_query,
@@ -183,6 +257,7 @@ static const CheckFn checks[] = {
         check_callback,
         check_space,
         check_quarantine,
+        check_clock,
 };
 
 static void print_finding(const Ctl *ctl, Finding f, const char *text)
@@ -194,16 +269,18 @@ static void print_finding(const Ctl *ctl, Finding f, const char *text)
                 [FINDING_WARNING] = { "warning", SGR_YELLOW },
                 [FINDING_FAILURE] = { "failure", SGR_RED },
         };
+        _cleanup_free_ char *clean = NULL;
 
         if (ctl->json) {
                 json_auto_t *line = json_pack("{s:s, s:s}", "result", names[f].name, "message", text);
 
-                json_dumpf(line, stdout, JSON_COMPACT);
+                (void)json_dumpf(line, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
                 putchar('\n');
                 return;
         }
+        clean = format_clean(text);
         printf("%s%-8s%s %s\n", ctl->term.colour ? names[f].colour : "", names[f].name,
-                        ctl->term.colour ? SGR_RESET : "", text);
+                        ctl->term.colour ? SGR_RESET : "", clean ?: "out of memory");
 }
 
 /* The settings are the first thing that may be wrong. */

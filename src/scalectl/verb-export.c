@@ -44,7 +44,7 @@ int verb_export(Ctl *ctl, int argc, char **argv)
         ExportOptions o = { .format = "jsonl", .output = "-", .since = TIME_NONE, .until = TIME_NONE };
         Sink s = {};
         ApiUrl url;
-        int r, error;
+        int r;
         unsigned n;
 
         r = options_read(ctl, verb_find("export"), export_options, ELEMENTSOF(export_options), &o, argc,
@@ -60,7 +60,7 @@ int verb_export(Ctl *ctl, int argc, char **argv)
         api_url_add_time(&url, "start_time", o.since);
         api_url_add_time(&url, "end_time", o.until);
         s.progress = progress_start("exported");
-        r = api_stream(ctl, API_QUERY, &url, on_data, &s, false, &error);
+        r = api_stream(ctl, API_QUERY, &url, on_data, &s, NULL);
         progress_done(&s.progress);
         if (r == 0)
                 r = output_finish(&s.output);
@@ -82,7 +82,8 @@ static int check_backup(const Sink *s)
                         size * ntohl(pages) == s->output.size)
                 return 0;
 
-        complain("what came is no whole database; nothing was kept of it");
+        complain("what came is no whole database%s",
+                        s->output.temporary ? "; nothing was kept of it" : ": throw it away");
         return EX_IOERR;
 }
 
@@ -90,7 +91,7 @@ int verb_backup(Ctl *ctl, int argc, char **argv)
 {
         Sink s = {};
         ApiUrl url;
-        int r, error;
+        int r;
         unsigned n;
 
         r = options_read(ctl, verb_find("backup"), NULL, 0, NULL, argc, argv, 1, 1, &n);
@@ -99,9 +100,14 @@ int verb_backup(Ctl *ctl, int argc, char **argv)
         if (r != 0)
                 return r;
 
+        if (s.output.terminal) {
+                complain("a database is nothing for a terminal: name a file, or send it on through a pipe");
+                output_done(&s.output);
+                return EX_USAGE;
+        }
         url = api_url("/v1/backup");
         s.progress = progress_start("copied");
-        r = api_stream(ctl, API_CONTROL, &url, on_data, &s, false, &error);
+        r = api_stream(ctl, API_CONTROL, &url, on_data, &s, NULL);
         progress_done(&s.progress);
         if (r == 0)
                 r = check_backup(&s);

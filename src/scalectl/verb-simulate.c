@@ -5,6 +5,7 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "scalectl/api.h"
+#include "scalectl/format.h"
 #include "scalectl/json-text.h"
 #include "scalectl/keyfile.h"
 #include "task/encode.h"
@@ -13,6 +14,7 @@
 #define ANSWER_MAX   ((size_t)64 * 1024)
 #define BODY_MAX     ((size_t)1024 * 1024)
 #define TIMEOUT_USEC (60 * USEC_PER_SEC)
+#define UNIX_PREFIX  "unix:"
 
 typedef struct SimulateOptions {
         const char *to, *key_file;
@@ -63,40 +65,48 @@ static int read_key(const Ctl *ctl, const char *named, Secret **ret)
         return r == -EACCES || r == -EPERM ? EX_NOPERM : r < 0 ? EX_NOINPUT : 0;
 }
 
-/* Where our own daemon listens, unless --to says otherwise. */
+/* Where our own daemon listens, unless --to says otherwise: a URL, or unix:PATH as in [callback] listen. */
 static int choose_target(const Ctl *ctl, const char *to, HttpClientRequest *request, char **ret_url)
 {
-        const char *listen = ctl->settings.callback.listen[0];
+        const char *target = to ?: ctl->settings.callback.listen[0];
         int n;
 
-        if (to)
-                n = asprintf(ret_url, "%s", to);
-        else if (strncmp(listen, "unix:", 5) == 0) {
-                request->socket = listen + 5;
+        if (strncmp(target, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0) {
+                request->socket = target + strlen(UNIX_PREFIX);
                 n = asprintf(ret_url, "%s", ctl->settings.callback.path);
-        } else
-                n = asprintf(ret_url, "http://%s%s", listen, ctl->settings.callback.path);
+        } else if (to)
+                n = asprintf(ret_url, "%s", to);
+        else
+                n = asprintf(ret_url, "http://%s%s", target, ctl->settings.callback.path);
         if (n < 0)
                 *ret_url = NULL;
         request->url = *ret_url;
         return n < 0 ? EX_OSERR : 0;
 }
 
-static int show_answer(Ctl *ctl, const HttpClientResult *result)
+/* A 200 may come from anything that answers requests; only the daemon's says what became of the callback. */
+static int show_answer(const Ctl *ctl, const HttpClientResult *result)
 {
+        _cleanup_free_ char *what = NULL, *task = NULL;
         json_auto_t *answer = NULL;
 
         if (result->status != 200)
                 return api_complain(result->status, &result->body);
-        if (ctl->json) {
-                json_text_print_line(buffer_text(&result->body), result->body.size, stdout);
-                return 0;
-        }
-        answer = json_loadb(buffer_text(&result->body), result->body.size, 0, NULL);
-        printf("%s: task %s, delivery %" JSON_INTEGER_FORMAT "\n",
-                        json_string_value(json_object_get(answer, "result")) ?: "answered 200",
-                        json_string_value(json_object_get(answer, "task_id")) ?: "unknown",
-                        json_integer_value(json_object_get(answer, "delivery")));
+
+        answer = json_loadb(buffer_text(&result->body), result->body.size, JSON_ALLOW_NUL, NULL);
+        what = format_value(json_object_get(answer, "result"));
+        task = format_value(json_object_get(answer, "task_id"));
+        if (!what || !task)
+                return EX_OSERR;
+        if (!*what)
+                return api_complain_broken();
+
+        if (ctl->json)
+                json_text_print_line(
+                                buffer_text(&result->body), result->body.size, ctl->term.width > 0, stdout);
+        else
+                printf("%s: task %s, delivery %" JSON_INTEGER_FORMAT "\n", what, *task ? task : "unknown",
+                                json_integer_value(json_object_get(answer, "delivery")));
         return 0;
 }
 
@@ -132,11 +142,8 @@ int verb_simulate(Ctl *ctl, int argc, char **argv)
         request.body = body.data;
         request.body_size = body.size;
         r = http_client_perform(&request, &result);
-        if (r < 0) {
-                complain("%s: %s", url, result.error);
-                r = EX_UNAVAILABLE;
-        } else
-                r = show_answer(ctl, &result);
+        r = r < 0 ? api_complain_unreachable(request.socket ?: url, r, result.error)
+                  : show_answer(ctl, &result);
         http_client_result_done(&result);
         return r;
 }

@@ -51,7 +51,9 @@ int verb_stats(Ctl *ctl, int argc, char **argv)
         r = api_call(ctl, API_QUERY, "GET", &url, &body);
         if (r != 0)
                 return r;
-        answer = json_loadb(buffer_text(&body), body.size, 0, NULL);
+        answer = json_loadb(buffer_text(&body), body.size, JSON_ALLOW_NUL, NULL);
+        if (!answer)
+                return api_complain_broken();
         print_figures(answer, "");
         return 0;
 }
@@ -87,12 +89,13 @@ int verb_prune(Ctl *ctl, int argc, char **argv)
         r = api_call(ctl, API_CONTROL, "POST", &url, &body);
         if (r != 0)
                 return r;
-        if (ctl->json) {
-                json_text_print_line(buffer_text(&body), body.size, stdout);
-                return 0;
-        }
         answer = json_loadb(buffer_text(&body), body.size, 0, NULL);
-        printf("%" JSON_INTEGER_FORMAT " deliveries deleted\n",
-                        json_integer_value(json_object_get(answer, "deleted")));
+        if (!json_is_integer(json_object_get(answer, "deleted")))
+                return api_complain_broken();
+        if (ctl->json)
+                json_text_print_line(buffer_text(&body), body.size, ctl->term.width > 0, stdout);
+        else
+                printf("%" JSON_INTEGER_FORMAT " deliveries deleted\n",
+                                json_integer_value(json_object_get(answer, "deleted")));
         return 0;
 }

@@ -27,11 +27,11 @@ static const Option tasks_options[] = {
 };
 
 static const Column task_columns[] = {
-        { "TASK", false },
-        { "CREATED", false },
-        { "TYPE", false },
-        { "STATUS", false },
-        { "RESPONSE", false },
+        { "TASK", false, false },
+        { "CREATED", false, true },
+        { "TYPE", false, false },
+        { "STATUS", false, false },
+        { "RESPONSE", false, false },
 };
 
 static void add_task(Table *t, const json_t *doc, bool utc)
@@ -89,15 +89,16 @@ int verb_tasks(Ctl *ctl, int argc, char **argv)
 {
         TasksOptions o = { .since = TIME_NONE, .until = TIME_NONE, .n = 20 };
         _cleanup_(list_done) List list = list_start(ctl, task_columns, ELEMENTSOF(task_columns), add_task);
+        uint64_t left;
         unsigned n;
         int r;
 
         r = options_read(ctl, verb_find("tasks"), tasks_options, ELEMENTSOF(tasks_options), &o, argc, argv,
                         0, 0, &n);
-        while (r == 0 && list.n < o.n && list.more) {
+        while (r == 0 && (left = list_left(&list, o.n)) > 0) {
                 ApiUrl url;
 
-                r = tasks_url(&o, MIN(o.n - list.n, PAGE), list.next, &url);
+                r = tasks_url(&o, MIN(left, PAGE), list.next, &url);
                 if (r == 0)
                         r = list_page(&list, &url);
         }
@@ -114,11 +115,11 @@ static const Option task_options[] = {
 };
 
 static const Column revision_columns[] = {
-        { "REVISION", true },
-        { "DELIVERY", true },
-        { "COMPLETED", false },
-        { "", false },
-        { "RESPONSE", false },
+        { "REVISION", true, false },
+        { "DELIVERY", true, false },
+        { "COMPLETED", false, false },
+        { "", false, false },
+        { "RESPONSE", false, false },
 };
 
 static void add_revision(Table *t, const json_t *doc, bool utc)
@@ -139,7 +140,7 @@ static int list_of_task(Ctl *ctl, const char *id, const char *what, const Column
         _cleanup_(list_done) List list = list_start(ctl, columns, n_columns, add);
         int r = 0;
 
-        while (r == 0 && list.more) {
+        while (r == 0 && list_left(&list, UINT64_MAX) > 0) {
                 ApiUrl url = api_url("/v1/task");
 
                 api_url_segment(&url, id);

@@ -16,14 +16,16 @@
 #include "scalectl/json-text.h"
 
 #define LINE_MAX_SIZE  ((size_t)64 * 1024) /* of an event without its task */
+#define PAUSE_MIN_USEC (200 * USEC_PER_MSEC)
 #define PAUSE_MAX_USEC (10 * USEC_PER_SEC)
+#define KIND_WIDTH     18
 
 typedef struct Watch {
         Ctl *ctl;
         const char *type;
         uint64_t after;
         Buffer line;
-        bool broken;
+        bool broken; /* there is no going on; said */
 } Watch;
 
 static const Option watch_options[] = {
@@ -38,31 +40,35 @@ static void on_signal(_unused_ int signal)
         _exit(0);
 }
 
+/* A member for people, "-" where there is none. */
+static void print_member(const char *before, const json_t *v, int width)
+{
+        _cleanup_free_ char *text = format_value(v);
+
+        printf("%s%-*s", before, width, text && *text ? text : "-");
+}
+
 static void print_event(const Watch *w, const json_t *event, const char *text, size_t size)
 {
-        _cleanup_free_ char *kind = format_value(json_object_get(event, "kind"));
-        _cleanup_free_ char *task = format_value(json_object_get(event, "task_id"));
-        _cleanup_free_ char *type = format_value(json_object_get(event, "type"));
         char time[FORMAT_TIME_SIZE];
 
         if (w->ctl->json) {
-                json_text_print_line(text, size, stdout);
+                json_text_print_line(text, size, w->ctl->term.width > 0, stdout);
                 return;
         }
-        printf("%" JSON_INTEGER_FORMAT "  %s  %-18s  %s  %s",
-                        json_integer_value(json_object_get(event, "seq")),
-                        format_json_time(json_object_get(event, "time"), w->ctl->utc, time), kind ?: "",
-                        json_is_string(json_object_get(event, "task_id")) ? task ?: "" : "-",
-                        json_is_string(json_object_get(event, "type")) ? type ?: "" : "-");
+        printf("%" JSON_INTEGER_FORMAT "  %s", json_integer_value(json_object_get(event, "seq")),
+                        format_json_time(json_object_get(event, "time"), w->ctl->utc, time));
+        print_member("  ", json_object_get(event, "kind"), KIND_WIDTH);
+        print_member("  ", json_object_get(event, "task_id"), 0);
+        print_member("  ", json_object_get(event, "type"), 0);
         if (json_is_integer(json_object_get(event, "delivery")))
-                printf("  delivery %" JSON_INTEGER_FORMAT,
-                                json_integer_value(json_object_get(event, "delivery")));
+                print_member("  delivery ", json_object_get(event, "delivery"), 0);
         putchar('\n');
 }
 
 static int take_line(Watch *w, const char *text, size_t size)
 {
-        json_auto_t *event = json_loadb(text, size, 0, NULL);
+        json_auto_t *event = json_loadb(text, size, JSON_ALLOW_NUL, NULL);
         const char *type = json_string_value(json_object_get(event, "type"));
         json_int_t seq = json_integer_value(json_object_get(event, "seq"));
 
@@ -108,42 +114,85 @@ static int on_data(const char *data, size_t size, void *userdata)
         return 0;
 }
 
-/* Without --after it begins with what comes from now on. */
+/* The number of the newest event: where a watch without --after begins. Asked in any case, because here who
+ * named a wrong socket, or may not use it, is told so; later on the daemon is waited for. */
 static int find_newest(Ctl *ctl, uint64_t *ret)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
         ApiUrl url = api_url("/v1/stats");
         json_auto_t *stats = NULL;
+        const json_t *newest;
         int r;
 
         r = api_call(ctl, API_QUERY, "GET", &url, &body);
         if (r != 0)
                 return r;
-        stats = json_loadb(buffer_text(&body), body.size, 0, NULL);
-        *ret = (uint64_t)json_integer_value(json_object_get(stats, "last_event"));
+        stats = json_loadb(buffer_text(&body), body.size, JSON_ALLOW_NUL, NULL);
+        newest = json_object_get(stats, "last_event");
+        if (!json_is_integer(newest))
+                return api_complain_broken();
+
+        *ret = (uint64_t)json_integer_value(newest);
         return 0;
+}
+
+static int begin(Watch *w)
+{
+        uint64_t newest = 0;
+        int r;
+
+        r = find_newest(w->ctl, &newest);
+        if (r != 0)
+                return r;
+
+        if (w->after == UINT64_MAX)
+                w->after = newest;
+        else if (w->after > newest)
+                complain("the newest event is %" PRIu64 ": nothing comes before %" PRIu64, newest,
+                                w->after + 1);
+        return 0;
+}
+
+/* One connection, to its end. 0: it may be made again; *ret_lost: the daemon was not there. */
+static int follow_once(Watch *w, bool *ret_lost)
+{
+        ApiUrl url = api_url("/v1/events");
+        int r;
+
+        api_url_add_number(&url, "after", w->after);
+        api_url_add(&url, "follow", "1");
+        r = api_stream(w->ctl, API_QUERY, &url, on_data, w, ret_lost);
+        buffer_consume(&w->line, w->line.size); /* half a line comes again as a whole one */
+        if (w->broken)
+                return EX_IOERR;
+        return *ret_lost ? 0 : r;
 }
 
 static int follow(Watch *w)
 {
-        uint64_t pause = 200 * USEC_PER_MSEC;
+        uint64_t pause = PAUSE_MIN_USEC;
+        bool told = false;
 
         for (;;) {
                 uint64_t before = w->after;
-                ApiUrl url = api_url("/v1/events");
-                int error, r;
+                bool lost;
+                int r;
 
-                api_url_add_number(&url, "after", w->after);
-                api_url_add(&url, "follow", "1");
-                r = api_stream(w->ctl, API_QUERY, &url, on_data, w, true, &error);
-                if (w->broken)
-                        return EX_IOERR;
-                if (r != 0 && error == 0)
-                        return r; /* the daemon said no */
+                r = follow_once(w, &lost);
+                if (r != 0)
+                        return r;
 
-                buffer_consume(&w->line, w->line.size); /* half a line comes again as a whole one */
-                pause = w->after > before ? 200 * USEC_PER_MSEC : MIN(pause * 2, PAUSE_MAX_USEC);
+                if (w->after > before) {
+                        pause = PAUSE_MIN_USEC;
+                        told = false;
+                }
+                if (lost && !told)
+                        complain("scale-callbackd has gone; going on after event %" PRIu64
+                                 " once it is back",
+                                        w->after);
+                told = told || lost;
                 usleep((useconds_t)pause);
+                pause = MIN(pause * 2, PAUSE_MAX_USEC);
         }
 }
 
@@ -156,8 +205,8 @@ int verb_watch(Ctl *ctl, int argc, char **argv)
 
         r = options_read(ctl, verb_find("watch"), watch_options, ELEMENTSOF(watch_options), &w, argc, argv,
                         0, 0, &n);
-        if (r == 0 && w.after == UINT64_MAX)
-                r = find_newest(ctl, &w.after);
+        if (r == 0)
+                r = begin(&w);
         if (r != 0)
                 return r;
 

@@ -71,6 +71,54 @@ static void test_responses_in_a_few_words(_unused_ void **state)
         expect_response("{\"fields\":{\"title\":\"A\",\"top\":\"B\"}}", "title=A, top=B");
         expect_response("{\"annotations\":[{},{}]}", "2 boxes");
         expect_response("{\"transcript\":\"The avocado\"}", "The avocado");
+        expect_response("{\"fields\":[1,2]}", "[1,2]");
+        expect_response("{\"category\":[\"a\",\"b\"]}", "[\"a\",\"b\"]");
+        expect_response("{}", "{}");
+}
+
+/* Whoever wrote a response: none of these values may do anything to a terminal. */
+static void test_nothing_of_a_response_is_raw(_unused_ void **state)
+{
+        static const char evil[] = "\x1b]0;t\x07\xc2\x9b\xe2\x80\xae";
+        static const char *const ways[] = { "category", "choice", "error", "transcript", "other" };
+
+        FOREACH_ARRAY(way, ways, ELEMENTSOF(ways)) {
+                json_t *texts[] = { json_pack("{s:s}", *way, evil), json_pack("{s:[s]}", *way, evil),
+                        json_pack("{s:{s:{s:s}}}", "fields", evil, evil, evil) };
+
+                FOREACH_ARRAY(v, texts, ELEMENTSOF(texts)) {
+                        _cleanup_free_ char *got = format_response(*v);
+
+                        assert_non_null(got);
+                        for (const char *p = got; *p;) {
+                                wchar_t c;
+
+                                p += format_next(p, &c);
+                                if (!format_printable(c))
+                                        fail_msg("%s: U+%04x in %s", *way, (unsigned)c, got);
+                        }
+                        json_decref(*v);
+                }
+        }
+}
+
+/* A long value shows its beginning, with others before it or not. */
+static void test_long_values_are_cut(_unused_ void **state)
+{
+        _cleanup_free_ char *got = NULL, *alone = NULL;
+        char text[2000];
+        json_auto_t *v = NULL;
+
+        memset(text, 'x', sizeof(text) - 1);
+        text[sizeof(text) - 1] = 0;
+        v = json_pack("{s:{s:s,s:s}}", "fields", "title", "A", "text", text);
+        got = format_response(v);
+        assert_memory_equal(got, "title=A, text=xxx", 17);
+        assert_true(strlen(got) <= FORMAT_VALUE_MAX);
+        assert_string_equal(got + strlen(got) - 4, "x...");
+        alone = format_value(json_object_get(json_object_get(v, "fields"), "text"));
+        assert_true(strlen(alone) <= FORMAT_VALUE_MAX);
+        assert_string_equal(alone + strlen(alone) - 4, "x...");
 }
 
 int main(void)
@@ -80,6 +128,8 @@ int main(void)
                 cmocka_unit_test(test_width_and_cut),
                 cmocka_unit_test(test_sizes_and_durations),
                 cmocka_unit_test(test_responses_in_a_few_words),
+                cmocka_unit_test(test_nothing_of_a_response_is_raw),
+                cmocka_unit_test(test_long_values_are_cut),
         };
 
         term_set_locale();

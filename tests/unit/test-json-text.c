@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "scalectl/json-text.h"
+#include "scalectl/term.h"
 
 static void expect_print(const char *in, const char *out)
 {
@@ -16,14 +17,19 @@ static void expect_print(const char *in, const char *out)
         assert_string_equal(buf, out);
 }
 
-static void expect_line(const char *in, const char *out)
+static void expect_line_on(bool terminal, const char *in, const char *out)
 {
         char buf[512] = "";
         FILE *f = fmemopen(buf, sizeof(buf), "w");
 
-        json_text_print_line(in, strlen(in), f);
+        json_text_print_line(in, strlen(in), terminal, f);
         fclose(f);
         assert_string_equal(buf, out);
+}
+
+static void expect_line(const char *in, const char *out)
+{
+        expect_line_on(false, in, out);
 }
 
 static void test_print(_unused_ void **state)
@@ -39,6 +45,18 @@ static void test_lines(_unused_ void **state)
 {
         expect_line("{\"a\":1,\"b\":\"x y\"}", "{\"a\":1,\"b\":\"x y\"}\n");
         expect_line("{ \"a\" : 1.0 ,\n\"b\" : [ ] }", "{\"a\":1.0,\"b\":[]}\n");
+}
+
+/* As it was written for programs; for a terminal with escapes, which leave the values what they are. */
+static void test_lines_on_a_terminal(_unused_ void **state)
+{
+        static const char text[] = "{\"a\":\"\xc2\x9b\x7f\xe2\x80\xae\xc3\xa9\"}";
+
+        expect_line(text, "{\"a\":\"\xc2\x9b\x7f\xe2\x80\xae\xc3\xa9\"}\n");
+        expect_line_on(true, text, "{\"a\":\"\\u009b\\u007f\\u202e\xc3\xa9\"}\n");
+        expect_line_on(true, "{\"a\":\"\xf3\xa0\x80\x81\"}", "{\"a\":\"\\udb40\\udc01\"}\n");
+        expect_line_on(true, "\"\x9b\xff\x1b\"", "\"\xef\xbf\xbd\xef\xbf\xbd\\u001b\"\n");
+        expect_print("[\"\x9b\xc2\x9b\"]", "[\n  \"\xef\xbf\xbd\\u009b\"\n]");
 }
 
 static void test_members(_unused_ void **state)
@@ -77,9 +95,11 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_print),
                 cmocka_unit_test(test_lines),
+                cmocka_unit_test(test_lines_on_a_terminal),
                 cmocka_unit_test(test_members),
                 cmocka_unit_test(test_broken),
         };
 
+        term_set_locale();
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
