@@ -205,15 +205,15 @@ int verb_watch(Ctl *ctl, int argc, char **argv)
 
         r = options_read(ctl, verb_find("watch"), watch_options, ELEMENTSOF(watch_options), &w, argc, argv,
                         0, 0, &n);
-        if (r == 0)
-                r = begin(&w);
         if (r != 0)
                 return r;
 
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
         signal(SIGPIPE, SIG_IGN);
-        r = follow(&w);
+        r = begin(&w);
+        if (r == 0)
+                r = follow(&w);
         buffer_done(&w.line);
         return r;
 }

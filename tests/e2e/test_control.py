@@ -166,7 +166,7 @@ def test_scalectl_watch_survives_a_restart(make_daemon):
 
 
 def test_nothing_of_a_response_reaches_a_terminal_raw(daemon):
-    daemon.deliver(callback({"category": "big", "note": "\x1b[31m"}, metadata={"x": "\x1b]0;title\x07"}))
+    daemon.deliver(callback({"category": "\x1b[31mred"}, type="odd", metadata={"x": "\x1b]0;title\x07"}))
     daemon.post('{"a":"\x1b[2J"}', status=400)
     for arguments in (["tasks"], ["deliveries"], ["task", daemon.query.docs("/v1/tasks")[0]["task_id"]], ["delivery", 2]):
         assert "\x1b" not in scalectl(daemon, *arguments).stdout

@@ -37,7 +37,7 @@ static void expect_content(const char *name, const char *text)
         FILE *f = fopen(name, "re");
 
         assert_non_null(f);
-        (void)fread(got, 1, sizeof(got) - 1, f);
+        assert_true(fread(got, 1, sizeof(got) - 1, f) < sizeof(got) - 1 && !ferror(f));
         fclose(f);
         assert_string_equal(got, text);
 }
