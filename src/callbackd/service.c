@@ -173,6 +173,9 @@ static int on_broken(
         return sd_event_exit(s->loop, EX_IOERR);
 }
 
+/* What this daemon takes out of the file that both read. */
+static const char *const own_sections[] = { "callback", "query", "control", "store", NULL };
+
 /* Reloading. */
 
 static int reload(Service *s)
@@ -196,7 +199,7 @@ static int reload(Service *s)
                 return -EINVAL;
         }
 
-        if (settings_needs_restart(old, next, &restart) >= 0 && restart)
+        if (settings_needs_restart(old, next, own_sections, &restart) >= 0 && restart)
                 log_warning("These settings change at the next start only: %s", restart);
 
         receiver_reload(s->receiver, next, keys);

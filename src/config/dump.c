@@ -96,7 +96,15 @@ static int differs(const Setting *setting, const Settings *a, const Settings *b)
         return !x || !y ? -ENOMEM : !streq(x, y);
 }
 
-int settings_needs_restart(const Settings *old, const Settings *new, char **ret)
+static bool is_among(const char *const *names, const char *name)
+{
+        for (; *names; names++)
+                if (streq(*names, name))
+                        return true;
+        return false;
+}
+
+int settings_needs_restart(const Settings *old, const Settings *new, const char *const *sections, char **ret)
 {
         _cleanup_free_ char *names = NULL;
         int r;
@@ -104,7 +112,7 @@ int settings_needs_restart(const Settings *old, const Settings *new, char **ret)
         FOREACH_ARRAY(i, settings_table, settings_table_size) {
                 char *longer;
 
-                if (i->reloadable)
+                if (i->reloadable || !is_among(sections, i->section))
                         continue;
                 r = differs(i, old, new);
                 if (r < 0)

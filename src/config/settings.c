@@ -69,14 +69,6 @@ static bool section_exists(const char *section)
         return false;
 }
 
-static bool section_is_foreign(const char *section)
-{
-        for (const char *const *s = settings_foreign_sections; *s; s++)
-                if (streq(*s, section))
-                        return true;
-        return false;
-}
-
 /* How many letters have to change for one to become the other: for guesses at what was meant. */
 static size_t distance(const char *a, const char *b)
 {
@@ -117,8 +109,25 @@ static const char *nearest_key(const char *section, const char *key)
         return best;
 }
 
+/* "[callback], [query]": the rows of a section stand together. Returns buf. */
+#define SECTIONS_SIZE 256U
+static const char *list_sections(char buf[static SECTIONS_SIZE])
+{
+        const char *last = "";
+        size_t n = 0;
+
+        FOREACH_ARRAY(s, settings_table, settings_table_size) {
+                if (streq(s->section, last) || n >= SECTIONS_SIZE)
+                        continue;
+                n += (size_t)snprintf(buf + n, SECTIONS_SIZE - n, "%s[%s]", n > 0 ? ", " : "", s->section);
+                last = s->section;
+        }
+        return buf;
+}
+
 static int fail_unknown(const char *where, const char *section, const char *key, char **ret_error)
 {
+        char sections[SECTIONS_SIZE];
         const char *near;
 
         if (!*section)
@@ -126,10 +135,8 @@ static int fail_unknown(const char *where, const char *section, const char *key,
                                 "%s: %s stands in no section; one as [callback] is wanted above it", where,
                                 key);
         if (!section_exists(section))
-                return fail(ret_error, -EINVAL,
-                                "%s: there is no section [%s]; wanted is one of [callback], [query], "
-                                "[control], [store]",
-                                where, section);
+                return fail(ret_error, -EINVAL, "%s: there is no section [%s]; wanted is one of %s", where,
+                                section, list_sections(sections));
 
         near = nearest_key(section, key);
         return fail(ret_error, -EINVAL, "%s: there is no setting %s in [%s]%s%s%s", where, key, section,
@@ -173,14 +180,14 @@ static int apply(Settings *s, const char *where, const char *section, const char
 
         *ret_setting = setting;
         if (!setting)
-                return section_is_foreign(section) ? 0 : fail_unknown(where, section, key, ret_error);
+                return fail_unknown(where, section, key, ret_error);
 
         r = setting_apply(setting, *value ? value : setting->default_value, s, &wanted);
         if (r == -ERANGE)
                 return fail_range(where, setting, value, ret_error);
-        if (r == -EINVAL)
+        if (r == -EINVAL) /* a URL may have been given with a password in it */
                 return fail(ret_error, r, "%s: [%s] %s = %s can't be read: wanted is %s", where, section,
-                                key, value, wanted);
+                                key, strchr(value, '@') ? "..." : value, wanted);
         return r;
 }
 

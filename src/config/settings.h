@@ -38,6 +38,21 @@ typedef struct Settings {
                 uint64_t keep_deliveries; /* microseconds; UINT64_MAX: forever */
                 uint64_t min_free;
         } store;
+        struct {
+                char *socket;
+                char *callback_url;    /* NULL: not set */
+                uint64_t live_per_day; /* UINT64_MAX: unlimited */
+        } submit;
+        struct {
+                char *url;
+                char *key_file; /* NULL: not set */
+                uint64_t max_in_flight;
+                uint64_t rate;            /* a second; UINT64_MAX: unlimited */
+                uint64_t timeout, settle; /* microseconds */
+        } api;
+        struct {
+                uint64_t interval; /* microseconds; 0: never */
+        } reconcile;
 } Settings;
 
 /* Frees what is in it. */
@@ -61,6 +76,8 @@ int settings_dump(const Settings *s, FILE *f);
 /* Writes the commented defaults that conf/scale.conf holds, made from the table: a test compares the two. */
 int settings_dump_defaults(FILE *f);
 
-/* Names of settings that differ between the two and only take effect at the next start, separated by ", "
- * (owned by the caller); NULL when there are none. -ENOMEM or 0. */
-int settings_needs_restart(const Settings *old, const Settings *new, char **ret);
+/* Names of settings in `sections` (those of the daemon that asks, NULL-terminated) that differ between the
+ * two and only take effect at the next start, separated by ", " (owned by the caller); NULL when there are
+ * none. -ENOMEM or 0. */
+int settings_needs_restart(
+                const Settings *old, const Settings *new, const char *const *sections, char **ret);

@@ -6,9 +6,15 @@
 
 #include "config/settings.h"
 
+/* Units, for ranges. */
+#define KIB UINT64_C(1024)
+#define MIB (KIB * KIB)
+#define GIB (MIB * KIB)
+
 typedef enum SettingKind {
         SETTING_FILE,     /* char *: an absolute path; empty: not set */
         SETTING_SOCKET,   /* char *: the path of a Unix socket */
+        SETTING_URL,      /* char *: http:// or https://, where paths can follow; empty: not set */
         SETTING_URL_PATH, /* char *: the path of a URL */
         SETTING_LISTEN,   /* char *[SETTINGS_LISTEN_MAX] */
         SETTING_NETWORKS, /* Network[SETTINGS_NETWORKS_MAX], and their number behind them */
@@ -16,6 +22,7 @@ typedef enum SettingKind {
         SETTING_DURATION, /* uint64_t, microseconds */
         SETTING_AGE,      /* the same, or "forever" */
         SETTING_NUMBER,   /* uint64_t */
+        SETTING_LIMIT,    /* the same, or "unlimited" (UINT64_MAX) */
         SETTING_STATUS,   /* uint64_t: 422 or 200 */
         SETTING_BOOLEAN,  /* bool */
         _SETTING_KIND_MAX,
@@ -33,9 +40,6 @@ typedef struct Setting {
 
 extern const Setting settings_table[];
 extern const size_t settings_table_size;
-
-/* Sections that other programs of the package read from the same file. */
-extern const char *const settings_foreign_sections[];
 
 /* Sets the value. 0; -ENOMEM; -EINVAL, and what would be right in *ret_wanted (a static text). */
 int setting_apply(const Setting *setting, const char *value, Settings *s, const char **ret_wanted);

@@ -86,6 +86,7 @@ static void test_file_drop_in_and_override(_unused_ void **state)
         assert_true(s.callback.strict);
         assert_int_equal(s.callback.n_trusted_proxies, 2);
         assert_true(s.store.keep_deliveries == UINT64_C(90) * 24 * 3600 * 1000000);
+        assert_int_equal(s.submit.live_per_day, 5);
         settings_done(&s);
 }
 
@@ -98,7 +99,8 @@ static void test_mistakes(_unused_ void **state)
                                 "line 2: there is no setting max_bdy in [callback]; is max_body meant?" },
                 { "[callback]\n\nfoo = 1\n", "line 3: there is no setting foo in [callback]" },
                 { "[calback]\nstrict = 1\n", "line 2: there is no section [calback]; wanted is one of "
-                                             "[callback], [query], [control], [store]" },
+                                             "[callback], [query], [control], [store], [submit], [api], "
+                                             "[reconcile]" },
                 { "strict = 1\n", "line 1: strict stands in no section; one as [callback] is wanted above "
                                   "it" },
                 { "[callback]\nstrict = perhaps\n",
@@ -140,6 +142,17 @@ static void test_mistakes(_unused_ void **state)
                                 "line 2: [callback] max_bodies = 99999999999999999999 is out of range: "
                                 "wanted "
                                 "is at least 1K and at most 64G" },
+                { "[submit]\ncallback_url = example.com\n",
+                                "line 2: [submit] callback_url = example.com can't be read: wanted is a URL "
+                                "as https://example.com/path, without user, query and fragment, and without "
+                                "a slash at its end" },
+                { "[api]\nurl = https://user:key@example.com\n",
+                                "line 2: [api] url = ... can't be read: wanted is "
+                                "a "
+                                "URL as https://example.com/path, without user, query and fragment, and "
+                                "without a slash at its end" },
+                { "[submit]\nlive_per_day = many\n", "line 2: [submit] live_per_day = many can't be read: "
+                                                     "wanted is unlimited, or a whole number" },
                 { "[callback\nstrict = yes\n",
                                 "line 1: neither a [section] nor a setting: wanted is key = value" },
                 { "[callback]\n  strict = yes\n   and more\n",
@@ -326,12 +339,16 @@ static void test_missing_file(_unused_ void **state)
         assert_string_equal(error, "/nonexistent/scale.conf can't be read: No such file or directory");
 }
 
+static const char *const all_sections[] = { "callback", "query", "control", "store", "submit", "api",
+        "reconcile", NULL };
+
 /* What is dumped can be read, and says the same. */
 static void test_dump_there_and_back(_unused_ void **state)
 {
         const char *items[] = { "callback.listen=127.0.0.1:0 unix:/run/y",
                 "callback.trusted_proxies=2001:db8::/32 192.0.2.1", "store.keep_deliveries=36h",
-                "callback.body_timeout=1500ms", "store.min_free=0" };
+                "callback.body_timeout=1500ms", "store.min_free=0",
+                "submit.callback_url=https://example.com/callback", "api.rate=20" };
         const SettingsOverrides overrides = { items, ELEMENTSOF(items) };
         char *error, *restart = NULL;
         Settings a, b;
@@ -343,12 +360,15 @@ static void test_dump_there_and_back(_unused_ void **state)
         assert_int_equal(settings_dump(&a, f), 0);
         fclose(f);
         assert_int_equal(settings_load(path, NULL, &b, &error), 0);
-        assert_int_equal(settings_needs_restart(&a, &b, &restart), 0);
+        assert_int_equal(settings_needs_restart(&a, &b, all_sections, &restart), 0);
         assert_null(restart);
         assert_int_equal(b.callback.n_trusted_proxies, 2);
         assert_true(b.store.keep_deliveries == UINT64_C(36) * 3600 * 1000000);
         assert_int_equal(b.callback.body_timeout, 1500000);
         assert_int_equal(b.store.min_free, 0);
+        assert_string_equal(b.submit.callback_url, "https://example.com/callback");
+        assert_int_equal(b.api.rate, 20);
+        assert_true(b.submit.live_per_day == UINT64_MAX);
         settings_done(&a);
         settings_done(&b);
 }
@@ -357,15 +377,18 @@ static void test_what_needs_a_restart(_unused_ void **state)
 {
         const char *items[] = { "callback.listen=127.0.0.1:1", "store.path=/x", "callback.strict=yes" };
         const SettingsOverrides overrides = { items, ELEMENTSOF(items) };
-        _cleanup_free_ char *restart = NULL;
+        static const char *const submitter[] = { "submit", "api", NULL };
+        _cleanup_free_ char *restart = NULL, *others = NULL;
         Settings a, b;
         char *error;
 
         write_file(path, "");
         assert_int_equal(settings_load(path, NULL, &a, &error), 0);
         assert_int_equal(settings_load(path, &overrides, &b, &error), 0);
-        assert_int_equal(settings_needs_restart(&a, &b, &restart), 0);
+        assert_int_equal(settings_needs_restart(&a, &b, all_sections, &restart), 0);
         assert_string_equal(restart, "[callback] listen, [store] path");
+        assert_int_equal(settings_needs_restart(&a, &b, submitter, &others), 0);
+        assert_null(others);
         settings_done(&a);
         settings_done(&b);
 }
