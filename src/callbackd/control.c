@@ -9,9 +9,9 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "callbackd/local-context.h"
-#include "callbackd/params.h"
 #include "callbackd/prune.h"
-#include "callbackd/receipt.h"
+#include "daemon/params.h"
+#include "daemon/receipt.h"
 
 /* Trying again. */
 
@@ -86,9 +86,9 @@ static int on_retry(HttpRequest *request, void *userdata)
         x->request = request;
         http_request_set_userdata(request, x, retry_free);
 
-        r = n > 0 ? store_get_delivery(c->reader, n, true, take_body, x) : 0;
+        r = n > 0 ? store_get_delivery(c->base.reader, n, true, take_body, x) : 0;
         if (r < 0)
-                return local_reply_failure(c, request, r);
+                return local_reply_failure(c->base.reader, request, r);
         if (r == 0)
                 return local_reply_not_found(request, "Delivery not found");
         if (x->verdict != VERDICT_INVALID)
@@ -104,7 +104,7 @@ static int on_retry(HttpRequest *request, void *userdata)
                 .strict = atomic_load(&c->strict),
                 .invalid_status = 422,
         };
-        r = receive(c->port, c->reader, &in, on_retried, x);
+        r = receive(c->port, c->base.reader, &in, on_retried, x);
         return r < 0 ? receipt_reply_unavailable(request, r) : 0;
 }
 

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 #include "callbackd/local-context.h"
-#include "callbackd/params.h"
+#include "daemon/params.h"
 #include "task/encode.h"
 
 #define TEXT_MAX ((size_t)64 * 1024 * 1024) /* a hundred rows with 64 problems each are far below */
@@ -118,10 +118,10 @@ static int reply_list(LocalContext *c, HttpRequest *request, const char *task_id
         if (r < 0)
                 return r;
         list = (DeliveryList){ .text = &text, .limit = q.limit };
-        r = store_list_deliveries(
-                        c->reader, q.verdict, task_id, q.after, (unsigned)q.limit + 1, list_delivery, &list);
+        r = store_list_deliveries(c->base.reader, q.verdict, task_id, q.after, (unsigned)q.limit + 1,
+                        list_delivery, &list);
         if (r < 0)
-                return local_reply_failure(c, request, r);
+                return local_reply_failure(c->base.reader, request, r);
 
         r = buffer_append_f(&text, "],\"has_more\":%s", list.has_more ? "true" : "false");
         if (r >= 0 && list.has_more)
@@ -150,9 +150,9 @@ int deliveries_on_task(HttpRequest *request, void *userdata)
         bool any = false;
         int r;
 
-        r = store_list_deliveries(c->reader, _VERDICT_ERRNO, id, 0, 1, seen, &any);
+        r = store_list_deliveries(c->base.reader, _VERDICT_ERRNO, id, 0, 1, seen, &any);
         if (r < 0)
-                return local_reply_failure(c, request, r);
+                return local_reply_failure(c->base.reader, request, r);
         if (!any)
                 return local_reply_not_found(request, "Task not found");
         return reply_list(c, request, id);
@@ -165,9 +165,9 @@ int deliveries_on_get(HttpRequest *request, void *userdata)
         LocalContext *c = userdata;
         int r;
 
-        r = n > 0 ? store_get_delivery(c->reader, n, false, take_delivery, &text) : 0;
+        r = n > 0 ? store_get_delivery(c->base.reader, n, false, take_delivery, &text) : 0;
         if (r < 0)
-                return local_reply_failure(c, request, r);
+                return local_reply_failure(c->base.reader, request, r);
         if (r == 0)
                 return local_reply_not_found(request, "Delivery not found");
         return local_reply_text(request, &text);
@@ -188,8 +188,8 @@ int deliveries_on_body(HttpRequest *request, void *userdata)
         LocalContext *c = userdata;
         int r;
 
-        r = n > 0 ? store_get_delivery(c->reader, n, true, reply_body, request) : 0;
+        r = n > 0 ? store_get_delivery(c->base.reader, n, true, reply_body, request) : 0;
         if (r < 0)
-                return local_reply_failure(c, request, r);
+                return local_reply_failure(c->base.reader, request, r);
         return r == 0 ? local_reply_not_found(request, "Delivery not found") : 0;
 }

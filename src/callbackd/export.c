@@ -6,7 +6,7 @@
 
 #include "basic/buffer.h"
 #include "callbackd/local-context.h"
-#include "callbackd/params.h"
+#include "daemon/params.h"
 #include "task/encode.h"
 
 #define TEXT_MAX    ((size_t)256 * 1024 * 1024)
@@ -67,7 +67,7 @@ static int export_fill(Export *x)
         buffer_done(&x->text);
         x->taken = 0;
 
-        r = store_list_tasks(x->context->reader, &x->filter, take_task, x, &page);
+        r = store_list_tasks(x->context->base.reader, &x->filter, take_task, x, &page);
         if (r == -ENOBUFS && x->filter.limit > 1) {
                 x->filter.limit = 1; /* the same place again, one at a time */
                 return export_fill(x);

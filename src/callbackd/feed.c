@@ -16,7 +16,7 @@
 
 #include "basic/parse.h"
 #include "callbackd/local-context.h"
-#include "callbackd/params.h"
+#include "daemon/params.h"
 #include "task/encode.h"
 
 #define BATCH           100U
@@ -181,7 +181,7 @@ static int reader_fill(FeedReader *x)
         if (x->left == 0)
                 return 0;
 
-        r = store_list_events(x->context->reader, x->after, (unsigned)MIN(x->left, BATCH), x->with_task,
+        r = store_list_events(x->context->base.reader, x->after, (unsigned)MIN(x->left, BATCH), x->with_task,
                         take_event, x);
         return r == -ECANCELED ? 0 : MIN(r, 0);
 }

@@ -242,29 +242,6 @@ int keys_load(const char *path, Keys **ret, char **ret_error)
         return 0;
 }
 
-int keys_locate(const char *configured, char **ret)
-{
-        const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-        _cleanup_free_ char *path = NULL;
-
-        if (credentials) {
-                if (asprintf(&path, "%s/callback-auth-keys", credentials) < 0) {
-                        path = NULL;
-                        return -ENOMEM;
-                }
-                if (access(path, F_OK) >= 0) {
-                        *ret = TAKE_PTR(path);
-                        return 0;
-                }
-        }
-        if (configured) {
-                *ret = strdup(configured);
-                return *ret ? 0 : -ENOMEM;
-        }
-        *ret = NULL;
-        return 0;
-}
-
 Keys *keys_free(Keys *k)
 {
         if (!k)

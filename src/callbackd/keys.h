@@ -15,10 +15,6 @@ typedef struct Keys Keys;
  * of reading. */
 int keys_load(const char *path, Keys **ret, char **ret_error);
 
-/* Where keys come from: the credential `callback-auth-keys` if the service manager passed one, else
- * `configured`, else NULL. Owned by the caller; -ENOMEM. */
-int keys_locate(const char *configured, char **ret);
-
 Keys *keys_free(Keys *k);
 DEFINE_CLEANUP(Keys *, keys_free)
 

@@ -137,8 +137,8 @@ static int local_prepare(Local *l, int *query_fd, int *control_fd, char **ret_er
         if (r >= 0)
                 r = sd_event_add_io(c->loop, &l->end, l->end_fd, EPOLLIN, on_end, l);
         if (r >= 0)
-                r = store_reader_open(
-                                c->database, QUERY_TIME_LIMIT_SEC * USEC_PER_SEC, &c->reader, ret_error);
+                r = store_reader_open(c->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
+                                &c->base.reader, ret_error);
         if (r >= 0)
                 r = commit_port_new(c->commit, c->loop, &c->port);
         if (r >= 0)
@@ -205,7 +205,7 @@ Local *local_free(Local *l)
         commit_port_free(c->port);
         http_server_free(c->control);
         http_server_free(c->query);
-        store_reader_close(c->reader);
+        store_reader_close(c->base.reader);
 
         sd_event_source_disable_unref(l->events);
         sd_event_source_disable_unref(l->end);

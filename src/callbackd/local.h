@@ -2,8 +2,8 @@
 
 /* The local side: query and control sockets, on a thread of their own. */
 
-#include "callbackd/commit.h"
 #include "callbackd/metrics.h"
+#include "daemon/commit.h"
 #include "http/server.h"
 
 typedef struct Local Local;

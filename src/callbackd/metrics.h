@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 
 #include "basic/buffer.h"
-#include "callbackd/commit.h"
+#include "daemon/commit.h"
 #include "http/server.h"
 #include "store/store.h"
 

@@ -4,7 +4,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "callbackd/commit.h"
+#include "daemon/commit.h"
 
 typedef struct Prune Prune;
 

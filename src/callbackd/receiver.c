@@ -13,9 +13,9 @@
 
 #include "basic/log.h"
 #include "basic/time-util.h"
-#include "callbackd/receipt.h"
-#include "callbackd/receive.h"
 #include "callbackd/remote.h"
+#include "daemon/receipt.h"
+#include "daemon/receive.h"
 
 #define N_ROUTES 4U
 

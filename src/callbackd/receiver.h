@@ -3,9 +3,9 @@
 /* The callback listener: from a request to receive(), and from a receipt to the answer. */
 
 #include "callbackd/auth.h"
-#include "callbackd/commit.h"
 #include "callbackd/metrics.h"
 #include "config/settings.h"
+#include "daemon/commit.h"
 #include "http/server.h"
 #include "store/store.h"
 

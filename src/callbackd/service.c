@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/resource.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
@@ -22,13 +21,13 @@
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "basic/parse.h"
-#include "basic/secret.h"
 #include "basic/time-util.h"
-#include "callbackd/commit.h"
 #include "callbackd/listeners.h"
 #include "callbackd/local.h"
 #include "callbackd/receiver.h"
 #include "callbackd/retention.h"
+#include "daemon/commit.h"
+#include "daemon/program.h"
 
 #define JOBS_MAX          8192U
 #define DESCRIPTORS_APART 512U /* local sockets, the database, the loops */
@@ -54,33 +53,10 @@ struct Service {
         bool stopping;
 };
 
-static Settings *settings_free(Settings *s)
-{
-        if (!s)
-                return NULL;
-
-        settings_done(s);
-        free(s);
-        return NULL;
-}
-DEFINE_CLEANUP(Settings *, settings_free)
-
 /* Every connection is a descriptor, and the soft limit is kept low for programs that use select(). */
 static void raise_descriptor_limit(const Settings *settings)
 {
-        rlim_t wanted = (rlim_t)settings->callback.max_connections + DESCRIPTORS_APART;
-        struct rlimit limit;
-
-        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
-                return;
-        if (limit.rlim_max < wanted)
-                log_warning("[callback] max_connections = %" PRIu64 " needs %" PRIu64
-                            " descriptors, the limit is %" PRIu64 ": connections beyond it wait.",
-                                settings->callback.max_connections, (uint64_t)wanted,
-                                (uint64_t)limit.rlim_max);
-        limit.rlim_cur = MIN(limit.rlim_max, wanted);
-        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-                log_warning_errno(errno, "The limit of descriptors can't be raised");
+        program_raise_descriptor_limit(settings->callback.max_connections + DESCRIPTORS_APART);
 }
 
 /* What the keys are, or why there are none, said in the log. 0, or a status. */
@@ -89,7 +65,7 @@ static int load_keys(const Settings *settings, Keys **ret)
         _cleanup_free_ char *path = NULL, *error = NULL;
         int r;
 
-        r = keys_locate(settings->callback.auth_keys_file, &path);
+        r = program_locate_secret("callback-auth-keys", settings->callback.auth_keys_file, &path);
         if (r < 0)
                 return log_oom(), EX_OSERR;
         if (!path) {
@@ -181,19 +157,14 @@ static const char *const own_sections[] = { "callback", "query", "control", "sto
 static int reload(Service *s)
 {
         _cleanup_(settings_freep) Settings *next = NULL;
-        _cleanup_free_ char *error = NULL, *restart = NULL;
+        _cleanup_free_ char *restart = NULL;
         Settings *old = s->settings;
         Keys *keys;
-        int r;
 
-        next = calloc(1, sizeof(Settings));
+        next = program_load_settings(
+                        s->config, s->overrides, "Not reloaded, the settings stay as they were: ");
         if (!next)
-                return log_oom();
-        r = settings_load(s->config, s->overrides, next, &error);
-        if (r < 0) {
-                log_error("Not reloaded, the settings stay as they were: %s", error ?: strerror(-r));
-                return r;
-        }
+                return -EINVAL;
         if (load_keys(next, &keys) != 0) {
                 log_error("Not reloaded, settings and keys stay as they were.");
                 return -EINVAL;
@@ -284,41 +255,6 @@ static int add_sources(Service *s)
         return r;
 }
 
-/* Before any thread starts, so that all of them leave these signals to the loop. */
-static int block_signals(void)
-{
-        sigset_t set;
-
-        sigemptyset(&set);
-        sigaddset(&set, SIGTERM);
-        sigaddset(&set, SIGINT);
-        sigaddset(&set, SIGHUP);
-        sigaddset(&set, SIGUSR1);
-        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
-                        signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
-                return -errno;
-        return 0;
-}
-
-static int status_of_open(int error)
-{
-        static const struct {
-                int error, status;
-        } statuses[] = {
-                { ESTALE, EX_CONFIG },
-                { EPROTONOSUPPORT, EX_CONFIG },
-                { EACCES, EX_NOPERM },
-                { EROFS, EX_NOPERM },
-                { EBUSY, EX_TEMPFAIL },
-                { ENOSPC, EX_TEMPFAIL },
-        };
-
-        FOREACH_ARRAY(i, statuses, ELEMENTSOF(statuses))
-                if (error == -i->error)
-                        return i->status;
-        return EX_IOERR;
-}
-
 static int open_store(Service *s)
 {
         const CommitOptions options = {
@@ -337,7 +273,7 @@ static int open_store(Service *s)
                 r = store_reader_open(options.path, READER_USEC, &s->reader, &error);
         if (r < 0) {
                 log_error("Can't open the database: %s", error ?: strerror(-r));
-                return status_of_open(r);
+                return program_status_of_store(r);
         }
         return 0;
 }
@@ -458,7 +394,7 @@ int service_run(const char *config, const SettingsOverrides *overrides, Settings
         s->settings = settings;
         metrics_init(&s->metrics);
 
-        r = block_signals();
+        r = program_block_signals();
         if (r >= 0)
                 r = sd_event_default(&s->loop);
         if (r < 0) {

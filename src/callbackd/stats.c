@@ -91,9 +91,9 @@ int stats_on_get(HttpRequest *request, void *userdata)
         StoreStats store;
         int r;
 
-        r = store_get_stats(c->reader, &store);
+        r = store_get_stats(c->base.reader, &store);
         if (r < 0)
-                return local_reply_failure(c, request, r);
+                return local_reply_failure(c->base.reader, request, r);
         commit_get_stats(c->commit, &commit);
 
         if (add_tasks(stats, &store) < 0 || add_deliveries(stats, &store) < 0 ||
@@ -109,9 +109,9 @@ int stats_on_metrics(HttpRequest *request, void *userdata)
         MetricsInputs in = {};
         int r;
 
-        r = store_get_stats(c->reader, &in.store);
+        r = store_get_stats(c->base.reader, &in.store);
         if (r < 0)
-                return local_reply_failure(c, request, r);
+                return local_reply_failure(c->base.reader, request, r);
         commit_get_stats(c->commit, &in.commit);
         if (c->callback)
                 http_server_get_stats(c->callback, &in.callback);
@@ -128,7 +128,7 @@ int stats_on_metrics(HttpRequest *request, void *userdata)
 
 int stats_on_healthz(HttpRequest *request, _unused_ void *userdata)
 {
-        return http_reply_json(request, 200, json_pack("{s:s}", "status", "ok"));
+        return local_reply_ok(request);
 }
 
 int stats_on_readyz(HttpRequest *request, void *userdata)

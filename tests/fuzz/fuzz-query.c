@@ -6,7 +6,7 @@
 
 #include "fuzz.h"
 
-#include "callbackd/params.h"
+#include "daemon/params.h"
 #include "http/form.h"
 
 #define PAIRS_MAX 64U

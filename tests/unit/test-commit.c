@@ -9,7 +9,7 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "callbackd/commit.h"
+#include "daemon/commit.h"
 
 static char dir[] = "/tmp/test-commit-XXXXXX", path[64];
 static Commit *commit;

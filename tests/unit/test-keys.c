@@ -4,6 +4,7 @@
 
 #include "basic/secret.h"
 #include "callbackd/keys.h"
+#include "daemon/program.h"
 
 static void test_match(_unused_ void **state)
 {
@@ -80,20 +81,20 @@ static void test_locate(_unused_ void **state)
         char *found;
 
         assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
-        assert_int_equal(keys_locate(NULL, &found), 0);
+        assert_int_equal(program_locate_secret("callback-auth-keys", NULL, &found), 0);
         assert_null(found);
-        assert_int_equal(keys_locate("/etc/keys", &found), 0);
+        assert_int_equal(program_locate_secret("callback-auth-keys", "/etc/keys", &found), 0);
         assert_string_equal(found, "/etc/keys");
         free(found);
 
         /* The credential comes first, where there is one. */
         assert_int_equal(setenv("CREDENTIALS_DIRECTORY", dir, 1), 0);
-        assert_int_equal(keys_locate("/etc/keys", &found), 0);
+        assert_int_equal(program_locate_secret("callback-auth-keys", "/etc/keys", &found), 0);
         assert_string_equal(found, "/etc/keys");
         free(found);
         snprintf(path, sizeof(path), "%s/callback-auth-keys", dir);
         write_file("live abc\n", 0600);
-        assert_int_equal(keys_locate("/etc/keys", &found), 0);
+        assert_int_equal(program_locate_secret("callback-auth-keys", "/etc/keys", &found), 0);
         assert_string_equal(found, path);
         free(found);
         unlink(path);

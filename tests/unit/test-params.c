@@ -3,7 +3,7 @@
 #include "test.h"
 
 #include "basic/time-util.h"
-#include "callbackd/params.h"
+#include "daemon/params.h"
 #include "store/types.h"
 
 static void test_numbers(_unused_ void **state)

@@ -4,7 +4,7 @@
  * answers another question than the one that was asked.
  */
 
-#include "callbackd/params.h"
+#include "daemon/params.h"
 
 #include <inttypes.h>
 #include <stdio.h>

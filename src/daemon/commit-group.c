@@ -4,9 +4,9 @@
  * fault, all of the group fail.
  */
 
-#include "callbackd/commit-group.h"
+#include "daemon/commit-group.h"
 
-#include "callbackd/commit-port.h"
+#include "daemon/commit-port.h"
 
 /* Errors that are not about one job. */
 static bool is_store_failure(int error)

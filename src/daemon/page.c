@@ -6,7 +6,7 @@
  * slow.
  */
 
-#include "callbackd/page.h"
+#include "daemon/page.h"
 
 #define INLINE_SIZE ((size_t)1024 * 1024)
 #define TEXT_MAX                                                                                  \

@@ -2,7 +2,7 @@
 
 /* Receipts as answers. */
 
-#include "callbackd/receive.h"
+#include "daemon/receive.h"
 #include "http/server.h"
 
 /* The answer that a receipt stands for: 200 with the result, 4xx with the problems, 503 with Retry-After. */

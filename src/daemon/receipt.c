@@ -3,7 +3,7 @@
  * of an error repeats the first problem, so that a log of one line says something.
  */
 
-#include "callbackd/receipt.h"
+#include "daemon/receipt.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -16,7 +16,7 @@
  * more than the rest.
  */
 
-#include "callbackd/commit.h"
+#include "daemon/commit.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -27,8 +27,8 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "callbackd/commit-group.h"
-#include "callbackd/commit-port.h"
+#include "daemon/commit-group.h"
+#include "daemon/commit-port.h"
 
 #define CHECKPOINT_MARK  (UINT64_C(16) * 1024 * 1024) /* bytes of WAL */
 #define ROUND_USEC       USEC_PER_SEC /* free space is looked at, and progress shown, this often */

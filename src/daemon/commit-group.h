@@ -2,7 +2,7 @@
 
 /* Groups: jobs that share a transaction. */
 
-#include "callbackd/commit.h"
+#include "daemon/commit.h"
 
 /* Runs the jobs and commits. Those that fail on their own account are moved from *jobs to *ret_failed with
  * their results. 0: the rest is on disk. Negative errno: nothing is. */

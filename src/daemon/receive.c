@@ -7,7 +7,7 @@
  * somebody with a key sent.
  */
 
-#include "callbackd/receive.h"
+#include "daemon/receive.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 
 /* The door: from an authenticated body to a delivery on disk, whatever brought it here. */
 
-#include "callbackd/commit.h"
+#include "daemon/commit.h"
 #include "store/store.h"
 #include "task/callback.h"
 

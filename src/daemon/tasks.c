@@ -6,9 +6,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "callbackd/local-context.h"
-#include "callbackd/page.h"
-#include "callbackd/params.h"
+#include "daemon/local.h"
+#include "daemon/page.h"
+#include "daemon/params.h"
 #include "task/encode.h"
 
 #define METADATA_FILTERS_MAX 8U
@@ -110,7 +110,7 @@ static int list_task(const TaskDocument *task, void *userdata)
 /* A task that was left for later. */
 static int render_task(void *context, _unused_ const char *subject, const char *key, Buffer *out)
 {
-        LocalContext *c = context;
+        LocalBase *c = context;
         int r;
 
         r = store_get_task(c->reader, key, take_task, out);
@@ -133,7 +133,7 @@ static int append_paging(const TaskQuery *q, const TaskPage *page, Buffer *tail)
 
 int tasks_on_list(HttpRequest *request, void *userdata)
 {
-        LocalContext *c = userdata;
+        LocalBase *c = userdata;
         TaskQuery q = {
                 .start_time = TIME_NONE,
                 .end_time = TIME_NONE,
@@ -157,7 +157,7 @@ int tasks_on_list(HttpRequest *request, void *userdata)
         filter = filter_of(&q);
         r = store_list_tasks(c->reader, &filter, list_task, page, &paging);
         if (r < 0)
-                return local_reply_failure(c, request, r);
+                return local_reply_failure(c->reader, request, r);
 
         r = append_paging(&q, &paging, &tail);
         if (r < 0)
@@ -170,12 +170,12 @@ int tasks_on_list(HttpRequest *request, void *userdata)
 int tasks_on_get(HttpRequest *request, void *userdata)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
-        LocalContext *c = userdata;
+        LocalBase *c = userdata;
         int r;
 
         r = store_get_task(c->reader, http_request_path_arg(request, 0), take_task, &text);
         if (r < 0)
-                return local_reply_failure(c, request, r);
+                return local_reply_failure(c->reader, request, r);
         if (r == 0)
                 return local_reply_not_found(request, "Task not found");
         return local_reply_text(request, &text);
@@ -245,7 +245,7 @@ static int take_revision(const StoredRevision *v, void *userdata)
 
 static int render_revision(void *context, const char *subject, const char *key, Buffer *out)
 {
-        LocalContext *c = context;
+        LocalBase *c = context;
         int r;
 
         r = store_list_revisions(
@@ -259,7 +259,7 @@ int tasks_on_revisions(HttpRequest *request, void *userdata)
         _cleanup_buffer_ Buffer tail = BUFFER_INIT(1024);
         _cleanup_(page_freep) Page *page = NULL;
         RevisionQuery q = { .limit = 100 };
-        LocalContext *c = userdata;
+        LocalBase *c = userdata;
         RevisionList list;
         int r;
 
@@ -274,7 +274,7 @@ int tasks_on_revisions(HttpRequest *request, void *userdata)
         r = store_list_revisions(
                         c->reader, id, (unsigned)q.after, (unsigned)q.limit + 1, list_revision, &list);
         if (r < 0)
-                return local_reply_failure(c, request, r);
+                return local_reply_failure(c->reader, request, r);
         if (r == 0)
                 return local_reply_not_found(request, "Task not found");
 

@@ -4,7 +4,7 @@
  * back.
  */
 
-#include "callbackd/commit-port.h"
+#include "daemon/commit-port.h"
 
 #include <pthread.h>
 #include <sys/eventfd.h>

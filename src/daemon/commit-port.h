@@ -2,7 +2,7 @@
 
 /* The queue's ends: what the writer and the ports share. */
 
-#include "callbackd/commit.h"
+#include "daemon/commit.h"
 
 typedef struct CommitQueue {
         CommitJob *head, **tail;

@@ -1,0 +1,34 @@
+#pragma once
+
+/* Calls of local sockets: what the handlers of both daemons share. */
+
+#include "basic/buffer.h"
+#include "http/server.h"
+#include "store/store.h"
+
+#define LOCAL_QUERY_TIME_LIMIT_SEC 10U
+
+/* What a handler that reads needs. The userdata of every local server begins with one. */
+typedef struct LocalBase {
+        StoreReader *reader;
+} LocalBase;
+
+/* Answers for a failed reading: 503 for a query that takes too long, 500 otherwise, in the log too. */
+int local_reply_failure(StoreReader *reader, HttpRequest *request, int error);
+
+/* A whole JSON text as the answer. Takes what is in `text`. */
+int local_reply_text(HttpRequest *request, Buffer *text);
+
+/* 404 in the API's shape. */
+int local_reply_not_found(HttpRequest *request, const char *what);
+
+/* {"status":"ok"}: alive. */
+int local_reply_ok(HttpRequest *request);
+
+/* The number in a path, or 0 when it is none (the caller answers 404). */
+uint64_t local_path_number(const HttpRequest *request, unsigned i);
+
+/* Handlers by the file they are in, for the daemons' tables of routes. */
+int tasks_on_list(HttpRequest *request, void *userdata);
+int tasks_on_get(HttpRequest *request, void *userdata);
+int tasks_on_revisions(HttpRequest *request, void *userdata);

@@ -1,0 +1,318 @@
+/*
+ * What both daemons do before and around their work: the command line is the same, and so is what is done
+ * with settings, signals and limits. Whatever is wrong is said once, with the status that sysexits.h has for
+ * it.
+ */
+
+#include "daemon/program.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "basic/log.h"
+#include "basic/secret.h"
+
+#define OVERRIDES_MAX 128U
+
+typedef enum Action {
+        ACTION_RUN,
+        ACTION_CHECK,
+        ACTION_DUMP,
+        ACTION_METRICS,
+        ACTION_VERSION,
+        ACTION_HELP,
+} Action;
+
+/* What the command line says. */
+typedef struct Arguments {
+        const char *config;
+        const char *items[OVERRIDES_MAX];
+        SettingsOverrides overrides;
+        Action action;
+} Arguments;
+
+static int print_help(const Program *p)
+{
+        return printf("%s [OPTION...]\n"
+                      "\n"
+                      "%s\n"
+                      "\n"
+                      "      --config=FILE              read FILE instead of " SYSCONF_DIR
+                      "/scale/scale.conf\n"
+                      "  -o, --option=SECTION.KEY=VALUE set one setting; wins over files, can be repeated\n"
+                      "      --check-config             check the configuration and leave\n"
+                      "      --dump-config              print the settings in force and leave\n"
+                      "      --list-metrics             print the name, type and meaning of every metric "
+                      "and "
+                      "leave\n"
+                      "      --log-level=LEVEL          error, warning, notice, info (the default) or "
+                      "debug\n"
+                      "      --version                  print the version and leave\n"
+                      "  -h, --help                     print this and leave\n"
+                      "\n"
+                      "See %s(8) and scale.conf(5).\n",
+                               p->name, p->about, p->name) < 0
+                               ? EX_IOERR
+                               : 0;
+}
+
+static int set_log_level(const char *name)
+{
+        static const struct {
+                const char *name;
+                int level;
+        } levels[] = {
+                { "error", LOG_ERR },
+                { "warning", LOG_WARNING },
+                { "notice", LOG_NOTICE },
+                { "info", LOG_INFO },
+                { "debug", LOG_DEBUG },
+        };
+
+        FOREACH_ARRAY(l, levels, ELEMENTSOF(levels))
+                if (streq(l->name, name)) {
+                        log_set_max_level(l->level);
+                        return 0;
+                }
+
+        log_error("--log-level=%s: one of error, warning, notice, info, debug is wanted.", name);
+        return EX_USAGE;
+}
+
+static int add_override(Arguments *a, const char *text)
+{
+        if (a->overrides.n == OVERRIDES_MAX) {
+                log_error("There can be %u options -o at most.", OVERRIDES_MAX);
+                return EX_USAGE;
+        }
+        a->items[a->overrides.n++] = text;
+        return 0;
+}
+
+/* 0, or the status to leave with. */
+static int parse_arguments(int argc, char **argv, Arguments *ret)
+{
+        enum {
+                OPT_CONFIG = 0x100,
+                OPT_CHECK,
+                OPT_DUMP,
+                OPT_METRICS,
+                OPT_LEVEL,
+                OPT_VERSION,
+        };
+        static const struct option options[] = {
+                { "config", required_argument, NULL, OPT_CONFIG },
+                { "option", required_argument, NULL, 'o' },
+                { "check-config", no_argument, NULL, OPT_CHECK },
+                { "dump-config", no_argument, NULL, OPT_DUMP },
+                { "list-metrics", no_argument, NULL, OPT_METRICS },
+                { "log-level", required_argument, NULL, OPT_LEVEL },
+                { "version", no_argument, NULL, OPT_VERSION },
+                { "help", no_argument, NULL, 'h' },
+                {},
+        };
+        int c, r = 0;
+
+        while (r == 0 && (c = getopt_long(argc, argv, "o:h", options, NULL)) >= 0)
+                switch (c) {
+                case OPT_CONFIG:
+                        ret->config = optarg;
+                        break;
+                case 'o':
+                        r = add_override(ret, optarg);
+                        break;
+                case OPT_CHECK:
+                        ret->action = ACTION_CHECK;
+                        break;
+                case OPT_DUMP:
+                        ret->action = ACTION_DUMP;
+                        break;
+                case OPT_METRICS:
+                        ret->action = ACTION_METRICS;
+                        break;
+                case OPT_LEVEL:
+                        r = set_log_level(optarg);
+                        break;
+                case OPT_VERSION:
+                        ret->action = ACTION_VERSION;
+                        break;
+                case 'h':
+                        ret->action = ACTION_HELP;
+                        break;
+                default:
+                        return EX_USAGE;
+                }
+
+        if (r == 0 && optind < argc) {
+                log_error("%s: no arguments are wanted, see --help.", argv[optind]);
+                return EX_USAGE;
+        }
+        return r;
+}
+
+static void print_metric(const char *name, const char *type, const char *text, _unused_ void *userdata)
+{
+        printf("%s\t%s\t%s\n", name, type, text);
+}
+
+Settings *settings_free(Settings *s)
+{
+        if (!s)
+                return NULL;
+
+        settings_done(s);
+        free(s);
+        return NULL;
+}
+
+Settings *program_load_settings(
+                const char *config, const SettingsOverrides *overrides, const char *otherwise)
+{
+        _cleanup_free_ char *error = NULL;
+        _cleanup_free_ Settings *s = NULL;
+        int r;
+
+        s = calloc(1, sizeof(Settings));
+        if (!s) {
+                log_oom();
+                return NULL;
+        }
+        r = settings_load(config, overrides, s, &error);
+        if (r < 0) {
+                log_error("%s%s", otherwise ?: "", error ?: strerror(-r));
+                return NULL;
+        }
+        return TAKE_PTR(s);
+}
+
+static int with_settings(const Program *p, const Arguments *a)
+{
+        Settings *s;
+        int r;
+
+        s = program_load_settings(a->config, &a->overrides, NULL);
+        if (!s)
+                return EX_CONFIG;
+        if (a->action == ACTION_RUN)
+                return p->run(a->config, &a->overrides, s);
+
+        r = a->action == ACTION_DUMP ? settings_dump(s, stdout) : 0;
+        settings_free(s);
+        if (r < 0 || fflush(stdout) != 0) {
+                log_error("The settings can't be printed.");
+                return EX_IOERR;
+        }
+        return 0;
+}
+
+int program_main(const Program *p, int argc, char **argv)
+{
+        Arguments a = { .overrides.items = a.items };
+        int r;
+
+        r = parse_arguments(argc, argv, &a);
+        if (r != 0)
+                return r;
+
+        switch (a.action) {
+        case ACTION_HELP:
+                return print_help(p);
+        case ACTION_VERSION:
+                return printf("%s " PROJECT_VERSION "\n", p->name) < 0 ? EX_IOERR : 0;
+        case ACTION_METRICS:
+                p->describe_metrics(print_metric, NULL);
+                return fflush(stdout) != 0 ? EX_IOERR : 0;
+        case ACTION_RUN:
+        case ACTION_CHECK:
+        case ACTION_DUMP:
+        default:
+                break;
+        }
+
+        r = secrets_init();
+        if (r < 0) {
+                log_error_errno(r, "Secrets can't be protected");
+                return EX_OSERR;
+        }
+        r = with_settings(p, &a);
+        secrets_exit();
+        return r;
+}
+
+int program_block_signals(void)
+{
+        sigset_t set;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
+        sigaddset(&set, SIGUSR1);
+        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+                        signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
+                return -errno;
+        return 0;
+}
+
+void program_raise_descriptor_limit(uint64_t wanted)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+                return;
+        if (limit.rlim_max < wanted)
+                log_warning("The settings ask for connections that need %" PRIu64
+                            " descriptors, the limit is %" PRIu64 ": connections beyond it wait.",
+                                wanted, (uint64_t)limit.rlim_max);
+        limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)wanted);
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                log_warning_errno(errno, "The limit of descriptors can't be raised");
+}
+
+int program_status_of_store(int error)
+{
+        static const struct {
+                int error, status;
+        } statuses[] = {
+                { ESTALE, EX_CONFIG },
+                { EPROTONOSUPPORT, EX_CONFIG },
+                { EACCES, EX_NOPERM },
+                { EROFS, EX_NOPERM },
+                { EBUSY, EX_TEMPFAIL },
+                { ENOSPC, EX_TEMPFAIL },
+        };
+
+        FOREACH_ARRAY(i, statuses, ELEMENTSOF(statuses))
+                if (error == -i->error)
+                        return i->status;
+        return EX_IOERR;
+}
+
+int program_locate_secret(const char *credential, const char *configured, char **ret)
+{
+        const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+        _cleanup_free_ char *path = NULL;
+
+        if (credentials) {
+                if (asprintf(&path, "%s/%s", credentials, credential) < 0) {
+                        path = NULL;
+                        return -ENOMEM;
+                }
+                if (access(path, F_OK) >= 0) {
+                        *ret = TAKE_PTR(path);
+                        return 0;
+                }
+        }
+        if (configured) {
+                *ret = strdup(configured);
+                return *ret ? 0 : -ENOMEM;
+        }
+        *ret = NULL;
+        return 0;
+}
