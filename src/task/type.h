@@ -19,6 +19,9 @@ typedef enum TaskStatus {
 const char *task_status_to_string(TaskStatus v);
 TaskStatus task_status_from_string(const char *s);
 
+/* The member of a task's metadata that holds the id of the submission that it was made by. */
+#define TASK_SUBMISSION_KEY "scale_submission_id"
+
 /* What a JSON value must be. */
 typedef enum FieldKind {
         FIELD_STRING,
