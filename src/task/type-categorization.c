@@ -146,7 +146,7 @@ static void check_params(const json_t *p, Problems *problems)
         if (!json_is_array(categories))
                 return;
         json_object_foreach(member_get(p, "category_ids"), id, value)
-                if (!contains(categories, json_array_size(categories), value))
+                if (json_is_string(value) && !contains(categories, json_array_size(categories), value))
                         path_problem(problems, SEVERITY_ERROR, &at, id, "stands for none of the categories");
 }
 

@@ -43,11 +43,20 @@ static void check_response(const json_t *task, const json_t *r, Problems *proble
         rules_check_fields(task, r, problems);
 }
 
+/* What is there and of the wrong kind is a problem of its own. */
+static bool is_left_out(const json_t *p, const char *name)
+{
+        const json_t *value = member_get(p, name);
+
+        return !value || (json_is_array(value) && json_array_size(value) == 0) ||
+               (json_is_object(value) && json_object_size(value) == 0);
+}
+
 static void check_params(const json_t *p, Problems *problems)
 {
         const Path at = { .name = "choices" };
 
-        if (!rules_is_given(p, "choices") && !rules_is_given(p, "fields"))
+        if (is_left_out(p, "choices") && is_left_out(p, "fields"))
                 path_problem(problems, SEVERITY_ERROR, &at, NULL, "wanted is choices, fields or both");
 }
 
