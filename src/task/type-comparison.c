@@ -60,12 +60,33 @@ static void check_params(const json_t *p, Problems *problems)
                 path_problem(problems, SEVERITY_ERROR, &at, NULL, "wanted is choices, fields or both");
 }
 
+static int make_response(const json_t *p, uint64_t n, json_t **ret)
+{
+        const json_t *choices = member_get(p, "choices");
+        json_auto_t *made = json_object();
+
+        if (!made)
+                return -ENOMEM;
+        if (json_array_size(choices) > 0 &&
+                        json_object_set(made, "choice",
+                                        json_array_get(choices, n % json_array_size(choices))) < 0)
+                return -ENOMEM;
+        if (rules_is_given(p, "fields") && json_object_set_new(made, "fields", rules_make_fields(p)) < 0)
+                return -ENOMEM;
+        if (json_object_size(made) == 0)
+                return -EINVAL;
+
+        *ret = TAKE_PTR(made);
+        return 0;
+}
+
 const TaskType task_type_comparison = {
         .name = "comparison",
         .params = params,
         .response = response,
         .check_response = check_response,
         .check_params = check_params,
+        .make_response = make_response,
         .example_instruction = "Do the objects in these images have the same pattern?",
         .example_params = "{\"attachment_type\":\"image\",\"attachments\":[\"http://www.example.com/1.jpg\","
                           "\"http://www.example.com/2.jpg\"],\"choices\":[\"yes\",\"no\"],"
