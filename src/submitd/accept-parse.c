@@ -5,12 +5,12 @@
  * another.
  */
 
-#include <stdio.h>
+#include "submitd/accept.h"
+
 #include <strings.h>
 
 #include "basic/form.h"
-#include "submitd/accept.h"
-#include "submitd/context.h"
+#include "store/outbox.h"
 #include "task/check.h"
 #include "task/params.h"
 
