@@ -80,7 +80,8 @@ static int refuse_key(HttpRequest *request)
                         "Bad header " KEY_HEADER ": wanted is one with 1 to 255 visible ASCII characters.");
 }
 
-/* 0, 1: answered. */
+/* 0; 1: answered; negative errno. Not asked before the body is read: a client on a Unix socket that is cut
+ * while it sends doesn't get to see why. */
 static int check_headers(HttpRequest *request, Acceptance *x)
 {
         const char *encoding = http_request_header(request, "Content-Encoding");
@@ -98,20 +99,6 @@ static int check_headers(HttpRequest *request, Acceptance *x)
         else
                 return 0;
         return r < 0 ? r : 1;
-}
-
-int accept_gate(HttpRequest *request, void *userdata)
-{
-        Acceptance *x;
-
-        x = calloc(1, sizeof(Acceptance));
-        if (!x)
-                return -ENOMEM;
-        x->context = userdata;
-        x->request = request;
-        x->text = BUFFER_INIT(PARAMS_TEXT_MAX);
-        http_request_set_userdata(request, x, acceptance_free);
-        return check_headers(request, x);
 }
 
 /* The submission. */
@@ -254,15 +241,15 @@ static int refuse_params(Acceptance *x)
                         first ? first->message : "see problems");
 }
 
-int accept_on_task(HttpRequest *request, void *userdata)
+/* Checks the parameters and hands the submission to the writer. */
+static int submit(Acceptance *x)
 {
-        Acceptance *x = http_request_get_userdata(request);
-        SubmitContext *c = userdata;
+        SubmitContext *c = x->context;
         const void *body;
         size_t size;
         int r;
 
-        body = http_request_body(request, &size);
+        body = http_request_body(x->request, &size);
         r = accept_parse(x->type, x->kind, body, size, c->settings->submit.callback_url, &x->params,
                         &x->problems);
         if (r > 0)
@@ -274,5 +261,22 @@ int accept_on_task(HttpRequest *request, void *userdata)
 
         x->job = (CommitJob){ .run = run_add, .done = on_added };
         r = commit_submit(c->port, &x->job);
-        return r < 0 ? submit_reply_unavailable(request, r) : 0;
+        return r < 0 ? submit_reply_unavailable(x->request, r) : 0;
+}
+
+int accept_on_task(HttpRequest *request, void *userdata)
+{
+        Acceptance *x;
+        int r;
+
+        x = calloc(1, sizeof(Acceptance));
+        if (!x)
+                return -ENOMEM;
+        x->context = userdata;
+        x->request = request;
+        x->text = BUFFER_INIT(PARAMS_TEXT_MAX);
+        http_request_set_userdata(request, x, acceptance_free);
+
+        r = check_headers(request, x);
+        return r != 0 ? MIN(r, 0) : submit(x);
 }

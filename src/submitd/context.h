@@ -37,7 +37,6 @@ void submit_kick(SubmitContext *c);
 int submit_reply_unavailable(HttpRequest *request, int error);
 
 /* Handlers by the file they are in. */
-int accept_gate(HttpRequest *request, void *userdata);
 int accept_on_task(HttpRequest *request, void *userdata);
 int cancel_on_task(HttpRequest *request, void *userdata);
 int verbs_on_retry(HttpRequest *request, void *userdata);

@@ -7,7 +7,7 @@
 #include "submitd/context.h"
 
 const HttpRoute submit_routes[] = {
-        { "POST", "/v1/task/{type}", accept_on_task, accept_gate },
+        { "POST", "/v1/task/{type}", accept_on_task, NULL },
         { "POST", "/v1/task/{id}/cancel", cancel_on_task, NULL },
         { "GET", "/v1/task/{id}/cancel", cancel_on_task, NULL }, /* clients of before June 2017 */
         { "GET", "/v1/tasks", tasks_on_list, NULL },

@@ -54,7 +54,10 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def ask(connection, method, target, body=None, headers=None):
-    connection.request(method, target, body=body, headers=headers or {})
+    try:
+        connection.request(method, target, body=body, headers=headers or {})
+    except BrokenPipeError:  # refused before it was whole: the answer is there all the same
+        pass
     response = connection.getresponse()
     return Answer(response.status, response.headers, response.read())
 
