@@ -164,6 +164,11 @@ int task_complete(World *w, Task *t, json_t *response, int64_t now)
                 if (r >= 0)
                         r = task_make_response(t->type, json_object_get(task, "params"),
                                         chance_next(w, STREAM_RESPONSES), &made);
+                /* Whatever was taken as a task is to have an end. */
+                if (r == -EINVAL) {
+                        made = json_object();
+                        r = made ? 0 : -ENOMEM;
+                }
                 if (r < 0)
                         return r;
         }

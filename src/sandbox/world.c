@@ -10,7 +10,7 @@
 
 #include "task/encode.h"
 
-#define SEGMENTS_MAX 8U
+#define DURATION_MAX (UINT64_C(100) * 366 * 24 * 3600 * USEC_PER_SEC) /* so that times don't overflow */
 
 int world_new(const WorldOptions *options, World **ret)
 {
@@ -21,6 +21,10 @@ int world_new(const WorldOptions *options, World **ret)
                 return -ENOMEM;
         w->options = *options;
         w->options.time_scale = MAX(options->time_scale, UINT64_C(1));
+        w->options.delay = MIN(options->delay, DURATION_MAX);
+        w->options.lag = MIN(options->lag, DURATION_MAX);
+        if (options->complete_after != UINT64_MAX)
+                w->options.complete_after = MIN(options->complete_after, DURATION_MAX);
         w->options.callback_url = NULL;
         w->now = INT64_MIN;
         delivery_list_init(&w->ready);
