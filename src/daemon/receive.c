@@ -8,9 +8,12 @@
  */
 
 #include "daemon/receive.h"
+
 #include "basic/log.h"
 #include "basic/time-util.h"
 #include "daemon/metadata.h"
+#include "store/outbox.h"
+#include "task/params.h"
 
 typedef struct Reception {
         CommitJob job;
@@ -18,6 +21,8 @@ typedef struct Reception {
         json_t *stored; /* the task as stored, where the body had none */
         char *problems; /* as JSON */
         Metadata metadata;
+        const char *attachments[SUBMISSION_ATTACHMENTS_MAX];
+        size_t n_attachments;
         StoreDelivery delivery;
         bool keep; /* false: only say what was found, record nothing */
         Receipt receipt;
@@ -39,9 +44,33 @@ static Reception *reception_free(Reception *x)
 }
 DEFINE_CLEANUP(Reception *, reception_free)
 
+static void collect_attachments(Reception *x)
+{
+        const json_t *attachment;
+        size_t i;
+
+        json_array_foreach(x->callback->attachments, i, attachment) {
+                const char *url = json_string_value(json_object_get(attachment, "url"));
+
+                if (url && x->n_attachments < SUBMISSION_ATTACHMENTS_MAX)
+                        x->attachments[x->n_attachments++] = url;
+        }
+}
+
 static int take_stored_task(const TaskDocument *task, void *userdata)
 {
         return task_document_to_json(task, userdata);
+}
+
+/* What is asked for may be the account of a task that has no response; what comes by itself may not. */
+static bool is_asked_for(const ReceiveInput *in)
+{
+        return in->source == SOURCE_RECONCILE || in->source == SOURCE_BACKFILL;
+}
+
+static unsigned choose_flags(const ReceiveInput *in)
+{
+        return (in->strict ? CALLBACK_STRICT : 0) | (is_asked_for(in) ? CALLBACK_ALLOW_ACCOUNT : 0);
 }
 
 /* Parses and checks. 0, CALLBACK_NOT_JSON, CALLBACK_INVALID or negative errno. */
@@ -58,7 +87,7 @@ static int examine(Reception *x, StoreReader *reader, const ReceiveInput *in)
                 if (r < 0)
                         return r;
         }
-        return callback_check(x->callback, x->stored, in->strict ? CALLBACK_STRICT : 0);
+        return callback_check(x->callback, x->stored, choose_flags(in));
 }
 
 static int describe_problems(Reception *x)
@@ -94,13 +123,23 @@ static Verdict choose_verdict(int finding, const Callback *c)
         return c->kind == CALLBACK_ATTACHMENT_FAILURE ? VERDICT_ATTACHMENT_FAILURE : VERDICT_STORED;
 }
 
+/* When a task should be done: the time that its urgency allows, from its creation on. */
+static int64_t choose_due(const Callback *c, int64_t now)
+{
+        const char *urgency = json_string_value(json_object_get(c->task, "urgency"));
+        int64_t created = c->created_at != TIME_NONE ? c->created_at : now;
+
+        return created + (int64_t)task_urgency_usec(urgency);
+}
+
 static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
 {
         const Callback *c = x->callback;
+        int64_t now = now_realtime();
 
         x->delivery = (StoreDelivery){
                 .source = in->source,
-                .received_at = now_realtime(),
+                .received_at = now,
                 .key_label = in->key_label,
                 .remote = in->remote,
                 .ref = in->ref,
@@ -121,6 +160,10 @@ static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
                 .completed_at = c->completed_at,
                 .metadata = x->metadata.values,
                 .n_metadata = x->metadata.n,
+                .account = finding == 0 && c->kind == CALLBACK_ACCOUNT,
+                .due_at = choose_due(c, now),
+                .attachments = x->attachments,
+                .n_attachments = x->n_attachments,
                 .retry_of = in->retry_of,
         };
         memcpy(x->delivery.digest, c->digest, sizeof(c->digest));
@@ -162,6 +205,7 @@ int receive(CommitPort *port, StoreReader *reader, const ReceiveInput *in,
                 r = metadata_collect(x->callback->task, &x->metadata);
                 if (r < 0)
                         return r;
+                collect_attachments(x);
         }
         describe_delivery(x, in, finding);
 
