@@ -11,6 +11,7 @@ typedef enum ParamKind {
         PARAM_BOOLEAN, /* int: 0 or 1 */
         PARAM_STATUS,  /* TaskStatus */
         PARAM_VERDICT, /* Verdict */
+        PARAM_STATE,   /* SubmissionState */
         PARAM_CURSOR,  /* ParamCursor: what an earlier page gave as `next` */
         _PARAM_KIND_MAX,
 } ParamKind;
