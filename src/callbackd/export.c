@@ -11,6 +11,7 @@
 
 #define TEXT_MAX    ((size_t)256 * 1024 * 1024)
 #define BATCH_MAX   64U
+#define BATCH_FEED  256U /* along the feed each batch looks at all that is new: fewer of them */
 #define BATCH_SMALL ((size_t)256 * 1024)  /* of text: the next batch may be larger */
 #define BATCH_LARGE ((size_t)1024 * 1024) /* of text: the next batch is a single task */
 
@@ -57,10 +58,12 @@ static int take_task(const TaskDocument *task, void *userdata)
 
 static void adapt_batch(Export *x)
 {
+        unsigned max = x->filter.after_seq > 0 ? BATCH_FEED : BATCH_MAX;
+
         if (x->text.size > BATCH_LARGE)
                 x->filter.limit = 1;
         else if (x->text.size < BATCH_SMALL)
-                x->filter.limit = MIN(x->filter.limit * 2, BATCH_MAX);
+                x->filter.limit = MIN(x->filter.limit * 2, max);
 }
 
 static int export_fill(Export *x)

@@ -3,8 +3,8 @@
  * own; without one, recordings follow each other as if they were played so, each beginning where the one
  * before ended.
  *
- * WebVTT has escapes. SRT has none, so an arrow that could be taken for a line of times becomes another
- * arrow.
+ * WebVTT has escapes. SRT has none, so what a player would take for times, a tag or a command is written
+ * with other characters that look like it.
  */
 
 #include "export/cues.h"
@@ -34,13 +34,32 @@ static void put_times(Subtitles *s, const Cue *cue, char point)
         s->last = cue->end;
 }
 
+/* What would be taken for a line of times, a tag or a command. */
 static void put_srt_line(Writer *w, const char *line)
 {
-        for (const char *arrow; (arrow = strstr(line, "-->")); line = arrow + 3) {
-                put_bytes(w, line, (size_t)(arrow - line));
-                put(w, "\xe2\x86\x92");
+        static const struct {
+                const char *from, *to;
+        } others[] = {
+                { "-->", "\xe2\x86\x92" },
+                { "<", "\xe2\x80\xb9" },
+                { "{\\", "(\\" },
+        };
+
+        while (*line) {
+                size_t taken = 0;
+
+                FOREACH_ARRAY(o, others, ELEMENTSOF(others))
+                        if (strncmp(line, o->from, strlen(o->from)) == 0) {
+                                put(w, o->to);
+                                taken = strlen(o->from);
+                                break;
+                        }
+                if (taken == 0) {
+                        put_bytes(w, line, 1);
+                        taken = 1;
+                }
+                line += taken;
         }
-        put(w, line);
         put(w, "\n");
 }
 

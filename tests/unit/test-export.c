@@ -392,8 +392,8 @@ static void test_srt(_unused_ void **state)
         assert_int_equal(exporter_counts(x)->left_out[EXPORT_NO_ALIGNMENT], 1);
         assert_int_equal(exporter_counts(x)->recordings, 3);
         assert_string_equal(buffer_text(&o.stream),
-                        "1\n00:00:00,300 --> 00:00:01,300\nHello <world> \xe2\x86\x92 x\n\n"
-                        "2\n00:00:03,800 --> 00:00:04,800\nHello <world> \xe2\x86\x92 x\n\n");
+                        "1\n00:00:00,300 --> 00:00:01,300\nHello \xe2\x80\xb9world> \xe2\x86\x92 x\n\n"
+                        "2\n00:00:03,800 --> 00:00:04,800\nHello \xe2\x80\xb9world> \xe2\x86\x92 x\n\n");
 
         y = export("srt", &folder, NULL, recordings, &o);
         assert_int_equal(o.n_files, 3);
