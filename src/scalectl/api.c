@@ -66,6 +66,25 @@ void api_url_add_time(ApiUrl *u, const char *name, int64_t t)
                 api_url_add(u, name, time_format(t, text));
 }
 
+int api_url_add_metadata(ApiUrl *u, const OptionList *list)
+{
+        for (size_t i = 0; i < list->n; i++) {
+                const char *equals = strchr(list->items[i], '=');
+                _cleanup_free_ char *name = NULL;
+
+                if (!equals || equals == list->items[i]) {
+                        complain("--metadata %s: wanted is KEY=VALUE", list->items[i]);
+                        return EX_USAGE;
+                }
+                if (asprintf(&name, "metadata.%.*s", (int)(equals - list->items[i]), list->items[i]) < 0) {
+                        name = NULL;
+                        return EX_OSERR;
+                }
+                api_url_add(u, name, equals + 1);
+        }
+        return 0;
+}
+
 void api_url_done(ApiUrl *u)
 {
         buffer_done(&u->text);

@@ -28,6 +28,8 @@ void api_url_segment(ApiUrl *u, const char *segment);             /* "/SEGMENT" 
 void api_url_add(ApiUrl *u, const char *name, const char *value); /* NULL value: nothing */
 void api_url_add_number(ApiUrl *u, const char *name, uint64_t value);
 void api_url_add_time(ApiUrl *u, const char *name, int64_t t); /* TIME_NONE: nothing */
+/* metadata.KEY=VALUE for each KEY=VALUE of `--metadata`. 0, or an exit status (said). */
+int api_url_add_metadata(ApiUrl *u, const OptionList *list);
 void api_url_done(ApiUrl *u);
 
 /* One call, its body collected; every 2xx is fine. 0, or an exit status; what was wrong was said. The URL is

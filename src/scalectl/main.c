@@ -33,8 +33,14 @@ const Verb verbs[] = {
                         false },
         { "simulate", "TYPE [--to URL] [--key-file FILE]", "send a made-up callback that fits",
                         verb_simulate, false },
-        { "export", "[--format jsonl] [--type T] [--since T] [--until T] [-o FILE]",
-                        "write all tasks, a line each", verb_export, false },
+        { "export",
+                        "[--format jsonl|csv|coco|yolo|voc|srt|vtt|ctm|manifest] [--type T] [--status S] "
+                        "[--since T] [--until T] [--after SEQ] [--metadata K=V] [--task ID] "
+                        "[--classes FILE] [--sizes FILE] [--images DIR] [--audio DIR] [--spreadsheet] "
+                        "[--strict] [--verbose] [-o FILE|DIR]",
+                        "write tasks and their results for other programs, as "
+                        "--format coco --images photos -o boxes.json",
+                        verb_export, false },
         { "backup", "FILE", "copy the database, consistently, while it is in use", verb_backup, false },
         { "prune", "--older-than AGE", "delete old deliveries on which no task stands", verb_prune, false },
         { "doctor", "", "look for what is wrong with an installation", verb_doctor, true },
