@@ -27,6 +27,7 @@
 #include "callbackd/receiver.h"
 #include "callbackd/retention.h"
 #include "daemon/commit.h"
+#include "daemon/message.h"
 #include "daemon/program.h"
 
 #define JOBS_MAX          8192U
@@ -69,13 +70,16 @@ static int load_keys(const Settings *settings, Keys **ret)
         if (r < 0)
                 return log_oom(), EX_OSERR;
         if (!path) {
-                log_error("No callback auth key: neither the credential callback-auth-keys nor [callback] "
-                          "auth_keys_file names a file with a line `label key` for each key.");
+                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0,
+                                "No callback auth key: write a line `label key` for each into "
+                                "/etc/credstore/callback-auth-keys (mode 0600), which is the credential "
+                                "callback-auth-keys, or name such a file in [callback] auth_keys_file.");
                 return EX_CONFIG;
         }
         r = keys_load(path, ret, &error);
         if (r < 0) {
-                log_error("Can't read the callback auth keys: %s", error ?: strerror(-r));
+                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0, "Can't read the callback auth keys: %s",
+                                error ?: strerror(-r));
                 return EX_CONFIG;
         }
         return 0;
@@ -115,7 +119,8 @@ static int on_drain_timeout(_unused_ sd_event_source *source, _unused_ uint64_t 
 {
         Service *s = userdata;
 
-        log_warning("%u connections did not finish in time and are cut.",
+        log_event(LOG_WARNING, MESSAGE_CONNECTIONS_CUT, NULL, 0,
+                        "%u connections did not finish in time and are cut.",
                         http_server_connections(receiver_server(s->receiver)));
         return sd_event_exit(s->loop, 0);
 }
@@ -129,7 +134,8 @@ static int on_term(_unused_ sd_event_source *source, const struct signalfd_sigin
                 return 0;
         s->stopping = true;
 
-        log_notice("Stopping: %s.", si->ssi_signo == SIGTERM ? "asked to" : "interrupted");
+        log_event(LOG_NOTICE, MESSAGE_STOPPING, NULL, 0, "Stopping: %s.",
+                        si->ssi_signo == SIGTERM ? "asked to" : "interrupted");
         (void)sd_notify(false, "STOPPING=1\nSTATUS=Answering what is in flight.");
         http_server_quiesce(receiver_server(s->receiver));
 
@@ -166,7 +172,8 @@ static int reload(Service *s)
         if (!next)
                 return -EINVAL;
         if (load_keys(next, &keys) != 0) {
-                log_error("Not reloaded, settings and keys stay as they were.");
+                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                                "Not reloaded, settings and keys stay as they were.");
                 return -EINVAL;
         }
 
@@ -180,7 +187,7 @@ static int reload(Service *s)
         retention_set(s->retention, next->store.keep_deliveries);
         s->settings = TAKE_PTR(next);
         settings_free(old);
-        log_notice("Reloaded; %zu keys.", keys_count(keys));
+        log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded; %zu keys.", keys_count(keys));
         return 0;
 }
 
@@ -272,7 +279,8 @@ static int open_store(Service *s)
         if (r >= 0)
                 r = store_reader_open(options.path, READER_USEC, &s->reader, &error);
         if (r < 0) {
-                log_error("Can't open the database: %s", error ?: strerror(-r));
+                log_event(LOG_ERR, MESSAGE_DATABASE, LOG_FIELDS(LOG_TEXT("DATABASE", options.path)),
+                                "Can't open the database: %s", error ?: strerror(-r));
                 return program_status_of_store(r);
         }
         return 0;
@@ -408,7 +416,7 @@ int service_run(const char *config, const SettingsOverrides *overrides, Settings
                 return r;
 
         (void)sd_notify(false, "READY=1\nSTATUS=Storing callbacks.");
-        log_notice("Ready.");
+        log_event(LOG_NOTICE, MESSAGE_READY, NULL, 0, "Ready.");
         r = sd_event_loop(s->loop);
         if (r < 0) {
                 log_error_errno(r, "The event loop failed");

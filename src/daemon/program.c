@@ -17,6 +17,8 @@
 
 #include "basic/log.h"
 #include "basic/secret.h"
+#include "daemon/journal.h"
+#include "daemon/message.h"
 
 #define OVERRIDES_MAX 128U
 
@@ -185,7 +187,8 @@ Settings *program_load_settings(
         }
         r = settings_load(config, overrides, s, &error);
         if (r < 0) {
-                log_error("%s%s", otherwise ?: "", error ?: strerror(-r));
+                log_event(LOG_ERR, otherwise ? MESSAGE_NOT_RELOADED : NULL, NULL, 0, "%s%s", otherwise ?: "",
+                                error ?: strerror(-r));
                 return NULL;
         }
         return TAKE_PTR(s);
@@ -235,6 +238,7 @@ int program_main(const Program *p, int argc, char **argv)
                 break;
         }
 
+        journal_init(p->name);
         r = secrets_init();
         if (r < 0) {
                 log_error_errno(r, "Secrets can't be protected");
