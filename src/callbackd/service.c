@@ -30,11 +30,10 @@
 #include "daemon/message.h"
 #include "daemon/program.h"
 
-#define JOBS_MAX          8192U
-#define DESCRIPTORS_APART 512U /* local sockets, the database, the loops */
-#define TICK_USEC         (5 * USEC_PER_SEC)
-#define DRAIN_USEC        (20 * USEC_PER_SEC) /* how long requests in flight may take after SIGTERM */
-#define READER_USEC       (2 * USEC_PER_SEC)  /* looking up one task on the main loop */
+#define JOBS_MAX    8192U
+#define TICK_USEC   (5 * USEC_PER_SEC)
+#define DRAIN_USEC  (20 * USEC_PER_SEC) /* how long requests in flight may take after SIGTERM */
+#define READER_USEC (2 * USEC_PER_SEC)  /* looking up one task on the main loop */
 
 struct Service {
         const char *config;
@@ -57,7 +56,7 @@ struct Service {
 /* Every connection is a descriptor, and the soft limit is kept low for programs that use select(). */
 static void raise_descriptor_limit(const Settings *settings)
 {
-        program_raise_descriptor_limit(settings->callback.max_connections + DESCRIPTORS_APART);
+        program_raise_descriptor_limit("[callback] max_connections", settings->callback.max_connections);
 }
 
 /* What the keys are, or why there are none, said in the log. 0, or a status. */
