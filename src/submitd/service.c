@@ -25,10 +25,9 @@
 #include "daemon/sockets.h"
 #include "submitd/keep.h"
 
-#define MODE_SUBMIT       0660
-#define CONNECTIONS_MAX   256U
-#define DESCRIPTORS_APART 128U                /* the database, the loop */
-#define TROUBLE_USEC      (60 * USEC_PER_SEC) /* a failure that lasts is a line in the log that often */
+#define MODE_SUBMIT     0660
+#define CONNECTIONS_MAX 256U
+#define TROUBLE_USEC    (60 * USEC_PER_SEC) /* a failure that lasts is a line in the log that often */
 
 typedef struct Service {
         const char *config;
@@ -455,7 +454,7 @@ int service_run(const char *config, const SettingsOverrides *overrides, Settings
         if (r != 0)
                 return r;
 
-        program_raise_descriptor_limit(CONNECTIONS_MAX + settings->api.max_in_flight + DESCRIPTORS_APART);
+        program_raise_descriptor_limit("[api] max_in_flight", CONNECTIONS_MAX + settings->api.max_in_flight);
         r = start(s);
         return r != 0 ? r : frame_run(&s->frame);
 }
