@@ -235,8 +235,7 @@ static inline void check_consistency(Fixture *f)
                 "t.id)",
                 "SELECT count(*) FROM submission WHERE (state = 3) <> (task IS NOT NULL)",
                 "SELECT count(*) FROM submission WHERE next_at IS NOT NULL AND state NOT IN (0, 2)",
-                "SELECT count(*) FROM submission s JOIN task t ON t.id = s.task WHERE t.submission IS NOT "
-                "s.n",
+                "SELECT count(*) FROM submission s JOIN task t ON t.id = s.task WHERE t.submission IS NULL",
                 "SELECT count(*) FROM task t JOIN submission s ON s.n = t.submission WHERE s.task IS NOT "
                 "t.id",
                 "SELECT count(*) FROM task WHERE status = 0 AND due_at IS NULL",
@@ -245,6 +244,8 @@ static inline void check_consistency(Fixture *f)
                  "WHERE a.open <> (s.state IN (1, 2, 3) AND s.failure = 0)"),
                 ("SELECT count(*) FROM attachment a JOIN task t ON t.submission = a.submission "
                  "WHERE t.status <> 0"),
+                ("SELECT count(*) FROM attachment a JOIN submission s ON s.n = a.submission "
+                 "JOIN task t ON t.id = s.task WHERE t.submission <> s.n"),
                 "SELECT count(*) FROM account a JOIN task t USING (submission) WHERE t.document IS NOT NULL",
                 ("SELECT count(*) FROM submission s JOIN task t ON t.id = s.task "
                  "WHERE s.cancel_wanted = 1 AND t.status <> 0"),
