@@ -125,7 +125,7 @@ static int examine(Reception *x, StoreReader *reader, const ReceiveInput *in)
                 if (r < 0)
                         return r;
         }
-        return callback_check(x->callback, x->stored, in->strict);
+        return callback_check(x->callback, x->stored, in->strict ? CALLBACK_STRICT : 0);
 }
 
 static int describe_problems(Reception *x)

@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 
 #include "basic/buffer.h"
-#include "http/form.h"
+#include "basic/form.h"
 #include "http/server.h"
 
 /* What a connection is at, and so which deadline it has. */

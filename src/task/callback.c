@@ -11,6 +11,7 @@
 
 #include "basic/time-util.h"
 #include "task/check.h"
+#include "task/encode.h"
 #include "task/path.h"
 #include "task/value.h"
 
@@ -316,30 +317,79 @@ static void check_failure(Callback *c)
                 check_task(c);
 }
 
-int callback_check(Callback *c, const json_t *stored, bool strict)
+/* A task that has said all that there is to say without a response. */
+static bool is_account(const Callback *c)
 {
-        const json_t *said;
+        const char *status = json_string_value(member_get(c->task, "status"));
+        const TaskStatus s = task_status_from_string(status);
 
+        return (s == TASK_PENDING || s == TASK_CANCELED || s == TASK_ERROR) &&
+               !member_get(c->root, "response") && !member_get(c->task, "response");
+}
+
+static void check_account(Callback *c)
+{
+        check_id(c);
+        check_task(c);
+        c->unchecked = c->type && !task_type_find(c->type);
+}
+
+static void check_result(Callback *c, const json_t *stored)
+{
+        check_id(c);
+        if (find_task(c, stored) || !c->response)
+                check_response(c);
+}
+
+/* What makes two bodies the same. */
+static const json_t *what_is_said(const Callback *c)
+{
+        if (c->response)
+                return c->response;
+        return c->kind == CALLBACK_ACCOUNT ? c->task : c->root;
+}
+
+int callback_check(Callback *c, const json_t *stored, unsigned flags)
+{
         assert(c->root);
+
+        if (flags & CALLBACK_ALLOW_ACCOUNT && c->kind == CALLBACK_RESPONSE && is_account(c))
+                c->kind = CALLBACK_ACCOUNT;
 
         if (c->kind == CALLBACK_ATTACHMENT_FAILURE)
                 check_failure(c);
-        else {
-                check_id(c);
-                if (find_task(c, stored))
-                        check_response(c);
-                else if (!c->response)
-                        check_response(c);
-        }
-        if (strict)
+        else if (c->kind == CALLBACK_ACCOUNT)
+                check_account(c);
+        else
+                check_result(c, stored);
+
+        if (flags & CALLBACK_STRICT)
                 problems_escalate(&c->problems);
         if (c->problems.failed)
                 return -ENOMEM;
         if (c->problems.n_errors > 0)
                 return CALLBACK_INVALID;
 
-        if (c->status == TASK_PENDING)
+        if (c->status == TASK_PENDING && c->kind != CALLBACK_ACCOUNT)
                 c->status = TASK_COMPLETED; /* it has a response */
-        said = c->response ?: c->root;
-        return json_digest(said, c->digest);
+        return json_digest(what_is_said(c), c->digest);
+}
+
+int callback_body_from_task(const json_t *task, Buffer *out)
+{
+        static const char *const members[] = { "task_id", "response" };
+        json_auto_t *body = json_object();
+
+        if (!body)
+                return -ENOMEM;
+        FOREACH_ARRAY(m, members, ELEMENTSOF(members)) {
+                json_t *value = member_get(task, *m);
+
+                if (value && json_object_set(body, *m, value) < 0)
+                        return -ENOMEM;
+        }
+        if (json_object_set(body, "task", (json_t *)(uintptr_t)task) < 0)
+                return -ENOMEM;
+
+        return json_encode(body, out);
 }

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "basic/macros.h"
+#include "basic/buffer.h"
 #include "task/problem.h"
 #include "task/type.h"
 
@@ -22,8 +22,16 @@ enum {
 typedef enum CallbackKind {
         CALLBACK_RESPONSE,           /* a task's result */
         CALLBACK_ATTACHMENT_FAILURE, /* Scale could not fetch an attachment: either form */
+        CALLBACK_ACCOUNT,            /* a task's own account, without a response; only where it is allowed */
         _CALLBACK_KIND_MAX,
 } CallbackKind;
+
+typedef enum CallbackFlags {
+        CALLBACK_STRICT = 1 << 0,        /* every warning is an error */
+        CALLBACK_ALLOW_ACCOUNT = 1 << 1, /* a task that is pending, canceled or failed needs no response: for
+                                            what the API tells when it is asked, never for what comes by
+                                            itself */
+} CallbackFlags;
 
 typedef struct Callback {
         json_t *root; /* owned; NULL when the body was not JSON */
@@ -43,8 +51,9 @@ typedef struct Callback {
         int64_t created_at; /* task.created_at; else the time in the id's first 8 hex digits; else TIME_NONE
                              */
         int64_t completed_at;                 /* TIME_NONE where absent */
-        uint8_t digest[CALLBACK_DIGEST_SIZE]; /* of `response` as a JSON value: equal exactly for equal
-                                                 values */
+        uint8_t digest[CALLBACK_DIGEST_SIZE]; /* of `response` as a JSON value (of `task` in an account, of
+                                                 the whole body where there is neither): equal exactly for
+                                                 equal values */
 
         Problems problems;
 } Callback;
@@ -58,9 +67,14 @@ int callback_parse(const void *body, size_t size, Callback **ret);
 bool callback_needs_stored_task(const Callback *c);
 
 /* Holds the callback against envelope and rules. `stored` is the task as stored here, borrowed for as long
- * as `c` lives, looked at when the body has no `task`; NULL when there is none. With `strict` every warning
- * is an error. 0 (perhaps with warnings), CALLBACK_INVALID, -ENOMEM. */
-int callback_check(Callback *c, const json_t *stored, bool strict);
+ * as `c` lives, looked at when the body has no `task`; NULL when there is none. `flags` are those of
+ * CallbackFlags. 0 (perhaps with warnings), CALLBACK_INVALID, -ENOMEM. */
+int callback_check(Callback *c, const json_t *stored, unsigned flags);
+
+/* Appends the body of a callback for a task object as the API gives it: {"task_id", "response", "task"},
+ * `response` only where the task has one. It is for callback_parse() to say whether that is a task. 0,
+ * -ENOMEM, -ENOBUFS; what was appended until then stays. */
+int callback_body_from_task(const json_t *task, Buffer *out) _warn_unused_;
 
 Callback *callback_free(Callback *c);
 DEFINE_CLEANUP(Callback *, callback_free)

@@ -11,6 +11,8 @@
 
 #include "basic/time-util.h"
 #include "task/path.h"
+#include "task/rows.h"
+#include "task/value.h"
 
 /* What a look at one value needs. */
 typedef struct Look {
@@ -44,47 +46,18 @@ json_t *member_get(const json_t *object, const char *name)
 
 /* Numbers and booleans, also as texts. */
 
-static bool number_of(const json_t *value, bool as_text, double *ret)
-{
-        const char *text = json_string_value(value);
-        char *end;
-
-        if (json_is_number(value)) {
-                *ret = json_number_value(value);
-                return true;
-        }
-        if (!as_text || !text || *text == 0 || strspn(text, "+-.0123456789eE") != strlen(text))
-                return false;
-        *ret = strtod(text, &end);
-        return *end == 0 && isfinite(*ret);
-}
-
-static bool boolean_of(const json_t *value, bool as_text, bool *ret)
-{
-        const char *text = json_string_value(value);
-
-        if (json_is_boolean(value)) {
-                *ret = json_is_true(value);
-                return true;
-        }
-        if (!as_text || !text || (!streq(text, "true") && !streq(text, "false")))
-                return false;
-        *ret = streq(text, "true");
-        return true;
-}
-
 bool task_param_is_true(const json_t *params, const char *name)
 {
         bool b;
 
-        return boolean_of(member_get(params, name), true, &b) && b;
+        return value_read_boolean(member_get(params, name), true, &b) && b;
 }
 
 double task_param_number(const json_t *params, const char *name, double otherwise)
 {
         double d;
 
-        return number_of(member_get(params, name), true, &d) ? d : otherwise;
+        return value_read_number(member_get(params, name), true, &d) ? d : otherwise;
 }
 
 static void look_range(const Look *l, double d)
@@ -106,7 +79,7 @@ static void look_number(const Look *l)
 {
         double d;
 
-        if (!number_of(l->value, l->field->flags & FIELD_AS_TEXT, &d)) {
+        if (!value_read_number(l->value, l->field->flags & FIELD_AS_TEXT, &d)) {
                 wrong(l, "a number");
                 return;
         }
@@ -117,7 +90,8 @@ static void look_integer(const Look *l)
 {
         double d;
 
-        if (!number_of(l->value, l->field->flags & FIELD_AS_TEXT, &d) || d < floor(d) || d > floor(d)) {
+        if (!value_read_number(l->value, l->field->flags & FIELD_AS_TEXT, &d) || d < floor(d) ||
+                        d > floor(d)) {
                 wrong(l, "a whole number");
                 return;
         }
@@ -128,7 +102,7 @@ static void look_boolean(const Look *l)
 {
         bool b;
 
-        if (!boolean_of(l->value, l->field->flags & FIELD_AS_TEXT, &b))
+        if (!value_read_boolean(l->value, l->field->flags & FIELD_AS_TEXT, &b))
                 wrong(l, "true or false");
 }
 
@@ -148,7 +122,7 @@ static void look_values(const Look *l)
         char list[256];
 
         for (const char *const *v = l->field->values; *v; v++)
-                if (streq(json_string_value(l->value), *v))
+                if (strlen(*v) == json_string_length(l->value) && streq(json_string_value(l->value), *v))
                         return;
         list_values(l->field->values, list, sizeof(list));
         path_problem(l->problems, severity_of(l->field), l->at, NULL, "wanted is one of %s", list);
@@ -215,17 +189,9 @@ static void look_time(const Look *l)
                 wrong(l, "a time in ISO 8601, as 2016-06-23T09:10:02.798Z");
 }
 
-static bool is_url(const json_t *value)
-{
-        const char *text = json_string_value(value);
-
-        return text && (strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0) &&
-               strlen(strstr(text, "//")) > 2;
-}
-
 static void look_url(const Look *l)
 {
-        if (!is_url(l->value))
+        if (!value_is_url(l->value))
                 wrong(l, "a URL with http:// or https://");
 }
 
@@ -236,7 +202,7 @@ static void look_attachment(const Look *l)
 
         if (!json_is_string(l->value) || json_string_length(l->value) == 0)
                 wrong(l, "an attachment as a URL or as text");
-        else if (type && !streq(type, "text") && !is_url(l->value))
+        else if (!streq_ptr(type, "text") && !value_is_url(l->value))
                 wrong(l, "a URL with http:// or https://, because attachment_type is not text");
 }
 
@@ -346,14 +312,12 @@ static void (*const looks[_FIELD_KIND_MAX])(const Look *l) = {
         [FIELD_ANY] = look_any,
 };
 
-/* Clients send {} and [] for what they leave out. */
+/* An empty container is no absent one in a response. */
 static bool is_absent(const Field *f, const json_t *value)
 {
         if (!value)
                 return true;
-        return f->flags & FIELD_IN_PARAMS && !(f->flags & FIELD_REQUIRED) &&
-               ((json_is_array(value) && json_array_size(value) == 0) ||
-                               (json_is_object(value) && json_object_size(value) == 0));
+        return f->flags & FIELD_IN_PARAMS && field_is_left_out(f, value);
 }
 
 static void check_rows(const Field *fields, const json_t *object, const Path *at, const json_t *params,
@@ -381,8 +345,44 @@ void fields_check(const Field *fields, const json_t *object, const char *path, c
         check_rows(fields, object, &at, params, problems);
 }
 
+/* Whether arrays and objects lie within each other deeper than that. */
+static bool is_deeper(const json_t *value, unsigned depth)
+{
+        const char *name;
+        json_t *member;
+        size_t i;
+
+        if (!json_is_array(value) && !json_is_object(value))
+                return false;
+        if (depth == 0)
+                return true;
+
+        json_array_foreach((json_t *)(uintptr_t)value, i, member)
+                if (is_deeper(member, depth - 1))
+                        return true;
+        json_object_foreach((json_t *)(uintptr_t)value, name, member)
+                if (is_deeper(member, depth - 1))
+                        return true;
+        return false;
+}
+
+/* Also the parameters that no row knows: a callback that echoes them must not be too deep to be taken. */
+static void check_depth(const json_t *params, Problems *problems)
+{
+        const Path root = { .name = "" };
+        const char *name;
+        json_t *value;
+
+        json_object_foreach((json_t *)(uintptr_t)params, name, value)
+                if (is_deeper(value, TASK_PARAM_DEPTH_MAX))
+                        path_problem(problems, SEVERITY_ERROR, &root, name,
+                                        "objects and lists are nested more than %u deep",
+                                        TASK_PARAM_DEPTH_MAX);
+}
+
 void task_params_check(const TaskType *type, const json_t *params, Problems *problems)
 {
+        check_depth(params, problems);
         fields_check(task_common_params, params, "", params, problems);
         fields_check(type->params, params, "", params, problems);
         if (type->check_params)

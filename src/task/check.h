@@ -11,6 +11,8 @@
 void fields_check(const Field *fields, const json_t *object, const char *path, const json_t *params,
                 Problems *problems);
 
+#define TASK_PARAM_DEPTH_MAX 32U /* arrays and objects within each other in one parameter */
+
 /* Checks a task's own parameters: the rows that all types share, those of its type, and what rows can't say.
  * `params` is the object that a request holds; reported paths begin at its members. */
 void task_params_check(const TaskType *type, const json_t *params, Problems *problems);

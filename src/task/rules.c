@@ -37,3 +37,29 @@ void rules_check_fields(const json_t *params, const json_t *response, Problems *
                                         problem_quote(value, quote));
         }
 }
+
+json_t *rules_make_fields(const json_t *params)
+{
+        json_t *asked = member_get(params, "fields"), *value;
+        json_auto_t *fields = json_object();
+        const char *name;
+
+        json_object_foreach(asked, name, value)
+                if (json_object_set_new_nocheck(fields, name, json_string("test response")) < 0)
+                        return NULL;
+        return TAKE_PTR(fields);
+}
+
+int rules_make_fields_response(const json_t *params, _unused_ uint64_t n, json_t **ret)
+{
+        json_t *response;
+
+        if (!json_is_object(member_get(params, "fields")))
+                return -EINVAL;
+        response = json_pack("{s:o}", "fields", rules_make_fields(params));
+        if (!response)
+                return -ENOMEM;
+
+        *ret = response;
+        return 0;
+}

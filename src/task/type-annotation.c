@@ -99,11 +99,44 @@ static void check_response(const json_t *task, const json_t *r, Problems *proble
         }
 }
 
+#define BOX_SIZE 100.0
+
+/* As an integer where it is one that people would write. */
+static json_t *make_length(double d)
+{
+        return d < 1e15 ? json_integer((json_int_t)d) : json_real(d);
+}
+
+static int make_response(const json_t *p, uint64_t n, json_t **ret)
+{
+        const json_t *objects = member_get(p, "objects_to_annotate");
+        const size_t n_objects = json_array_size(objects);
+        double width = MAX(BOX_SIZE, task_param_number(p, "min_width", 0));
+        double height = MAX(BOX_SIZE, task_param_number(p, "min_height", 0));
+        json_auto_t *b = NULL;
+        json_t *made;
+
+        if (n_objects == 0)
+                return -EINVAL;
+        b = json_pack("{s:i, s:i, s:o, s:o}", "left", 0, "top", 0, "width", make_length(width), "height",
+                        make_length(height));
+        if (!b || (task_param_is_true(p, "with_labels") &&
+                                  json_object_set(b, "label", json_array_get(objects, n % n_objects)) < 0))
+                return -ENOMEM;
+        made = json_pack("{s:[O]}", "annotations", b);
+        if (!made)
+                return -ENOMEM;
+
+        *ret = made;
+        return 0;
+}
+
 const TaskType task_type_annotation = {
         .name = "annotation",
         .params = params,
         .response = response,
         .check_response = check_response,
+        .make_response = make_response,
         .example_instruction = "Draw a box around each **baby cow** and **big cow**.",
         .example_params =
                         "{\"attachment_type\":\"image\",\"attachment\":\"http://www.example.com/cows.jpg\","

@@ -103,11 +103,58 @@ static void check_response(_unused_ const json_t *task, const json_t *r, Problem
         }
 }
 
+#define WORD_MSEC    350U /* from the start of a word to that of the next */
+#define SPOKEN_MSEC  300U
+#define SILENCE_MSEC 250U /* before the first word and behind the last */
+
+/* Milliseconds as the nearest number of seconds: 0.35 and not what adding up gives. */
+static json_t *make_seconds(unsigned msec)
+{
+        return json_real((double)msec / 1000);
+}
+
+/* One word of a made-up transcript; every fifth one is less sure. */
+static json_t *make_word(const char *text, unsigned i)
+{
+        const unsigned start = SILENCE_MSEC + i * WORD_MSEC;
+
+        return json_pack("{s:s, s:o, s:o, s:f}", "word", text, "start", make_seconds(start), "end",
+                        make_seconds(start + SPOKEN_MSEC), "confidence", i % 5 == 4 ? 0.3 : 0.9);
+}
+
+static int make_response(_unused_ const json_t *p, uint64_t n, json_t **ret)
+{
+        static const struct {
+                const char *transcript, *words[8];
+        } made_up[] = {
+                { "This is a test transcript.", { "This", "is", "a", "test", "transcript" } },
+                { "Nobody has listened to this file.",
+                                { "Nobody", "has", "listened", "to", "this", "file" } },
+                { "One, two, three.", { "One", "two", "three" } },
+        };
+        const char *const *words = made_up[n % ELEMENTSOF(made_up)].words;
+        json_auto_t *alignment = json_array();
+        json_t *made;
+        unsigned i = 0;
+
+        for (; words[i]; i++)
+                if (json_array_append_new(alignment, make_word(words[i], i)) < 0)
+                        return -ENOMEM;
+        made = json_pack("{s:s, s:o, s:O}", "transcript", made_up[n % ELEMENTSOF(made_up)].transcript,
+                        "duration", make_seconds(2 * SILENCE_MSEC + i * WORD_MSEC), "alignment", alignment);
+        if (!made)
+                return -ENOMEM;
+
+        *ret = made;
+        return 0;
+}
+
 const TaskType task_type_audiotranscription = {
         .name = "audiotranscription",
         .params = params,
         .response = response,
         .check_response = check_response,
+        .make_response = make_response,
         .example_instruction = "Please transcribe the attached audio file.",
         .example_params = "{\"verbatim\":false,\"attachment_type\":\"audio\","
                           "\"attachment\":\"http://www.example.com/"

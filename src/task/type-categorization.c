@@ -146,8 +146,75 @@ static void check_params(const json_t *p, Problems *problems)
         if (!json_is_array(categories))
                 return;
         json_object_foreach(member_get(p, "category_ids"), id, value)
-                if (!contains(categories, json_array_size(categories), value))
+                if (json_is_string(value) && !contains(categories, json_array_size(categories), value))
                         path_problem(problems, SEVERITY_ERROR, &at, id, "stands for none of the categories");
+}
+
+/* The i-th that can be chosen: with ids only what has one. */
+static int get_candidate(
+                const json_t *categories, json_t *ids, size_t i, json_t **ret_category, json_t **ret_id)
+{
+        const char *id;
+        json_t *value;
+
+        if (!ids) {
+                *ret_category = json_incref(json_array_get(categories, i));
+                *ret_id = NULL;
+                return 0;
+        }
+        json_object_foreach(ids, id, value)
+                if (i-- == 0) {
+                        *ret_id = json_string_nocheck(id);
+                        *ret_category = json_incref(value);
+                        return *ret_id ? 0 : -ENOMEM;
+                }
+        return -EINVAL;
+}
+
+/* Chooses one, or two where several may be chosen and `n` says so. */
+static int choose(const json_t *p, uint64_t n, json_t *chosen, json_t *chosen_ids)
+{
+        const json_t *categories = member_get(p, "categories");
+        json_t *ids = rules_is_given(p, "category_ids") ? member_get(p, "category_ids") : NULL;
+        const size_t size = ids ? json_object_size(ids) : json_array_size(categories);
+        const bool two = task_param_is_true(p, "allow_multiple") && size > 0 && n / size % 2 == 1;
+        int r;
+
+        if (size == 0)
+                return -EINVAL;
+        for (size_t i = 0; i < (two ? 2U : 1U); i++) {
+                json_auto_t *category = NULL, *id = NULL;
+
+                r = get_candidate(categories, ids, (n + i) % size, &category, &id);
+                if (r < 0)
+                        return r;
+                if (contains(chosen, json_array_size(chosen), category))
+                        continue;
+                if (json_array_append(chosen, category) < 0 || (id && json_array_append(chosen_ids, id) < 0))
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static int make_response(const json_t *p, uint64_t n, json_t **ret)
+{
+        json_auto_t *made = json_object(), *categories = json_array(), *ids = json_array();
+        const bool multiple = task_param_is_true(p, "allow_multiple");
+        int r;
+
+        if (!made || !categories || !ids)
+                return -ENOMEM;
+        r = choose(p, n, categories, ids);
+        if (r < 0)
+                return r;
+        if (json_object_set(made, "category", multiple ? categories : json_array_get(categories, 0)) < 0)
+                return -ENOMEM;
+        if (json_array_size(ids) > 0 &&
+                        json_object_set(made, "category_id", multiple ? ids : json_array_get(ids, 0)) < 0)
+                return -ENOMEM;
+
+        *ret = TAKE_PTR(made);
+        return 0;
 }
 
 const TaskType task_type_categorization = {
@@ -157,6 +224,7 @@ const TaskType task_type_categorization = {
         .response = response,
         .check_response = check_response,
         .check_params = check_params,
+        .make_response = make_response,
         .example_instruction = "Is this company public or private?",
         .example_params = "{\"attachment_type\":\"website\",\"attachment\":\"http://www.example.com/\","
                           "\"categories\":[\"public\",\"private\"],\"allow_multiple\":false}",

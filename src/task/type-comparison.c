@@ -43,12 +43,41 @@ static void check_response(const json_t *task, const json_t *r, Problems *proble
         rules_check_fields(task, r, problems);
 }
 
+/* What is there and of the wrong kind is a problem of its own. */
+static bool is_left_out(const json_t *p, const char *name)
+{
+        const json_t *value = member_get(p, name);
+
+        return !value || (json_is_array(value) && json_array_size(value) == 0) ||
+               (json_is_object(value) && json_object_size(value) == 0);
+}
+
 static void check_params(const json_t *p, Problems *problems)
 {
         const Path at = { .name = "choices" };
 
-        if (!rules_is_given(p, "choices") && !rules_is_given(p, "fields"))
+        if (is_left_out(p, "choices") && is_left_out(p, "fields"))
                 path_problem(problems, SEVERITY_ERROR, &at, NULL, "wanted is choices, fields or both");
+}
+
+static int make_response(const json_t *p, uint64_t n, json_t **ret)
+{
+        const json_t *choices = member_get(p, "choices");
+        json_auto_t *made = json_object();
+
+        if (!made)
+                return -ENOMEM;
+        if (json_array_size(choices) > 0 &&
+                        json_object_set(made, "choice",
+                                        json_array_get(choices, n % json_array_size(choices))) < 0)
+                return -ENOMEM;
+        if (rules_is_given(p, "fields") && json_object_set_new(made, "fields", rules_make_fields(p)) < 0)
+                return -ENOMEM;
+        if (json_object_size(made) == 0)
+                return -EINVAL;
+
+        *ret = TAKE_PTR(made);
+        return 0;
 }
 
 const TaskType task_type_comparison = {
@@ -57,6 +86,7 @@ const TaskType task_type_comparison = {
         .response = response,
         .check_response = check_response,
         .check_params = check_params,
+        .make_response = make_response,
         .example_instruction = "Do the objects in these images have the same pattern?",
         .example_params = "{\"attachment_type\":\"image\",\"attachments\":[\"http://www.example.com/1.jpg\","
                           "\"http://www.example.com/2.jpg\"],\"choices\":[\"yes\",\"no\"],"

@@ -27,6 +27,7 @@ const TaskType task_type_transcription = {
         .params = params,
         .response = response,
         .check_response = rules_check_fields,
+        .make_response = rules_make_fields_response,
         .example_instruction = "Transcribe the given fields.",
         .example_params = "{\"attachment_type\":\"website\",\"attachment\":\"http://www.example.com/"
                           "\",\"fields\":{\"title\":\"Title of the page\"}}",

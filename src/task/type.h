@@ -77,6 +77,8 @@ typedef struct TaskType {
         void (*check_response)(const json_t *params, const json_t *response, Problems *problems);
         /* Likewise for parameters ("one of choices or fields"); NULL: nothing more to say. */
         void (*check_params)(const json_t *params, Problems *problems);
+        /* A made-up response, see task_make_response(). */
+        int (*make_response)(const json_t *params, uint64_t n, json_t **ret);
         /* A task and a response that fits it, as JSON: for trying an installation. */
         const char *example_instruction, *example_params, *example_response;
 } TaskType;

@@ -95,6 +95,57 @@ bool value_equal(const json_t *a, const json_t *b)
         return true; /* null, true, false */
 }
 
+/* What a value says. */
+
+bool value_read_number(const json_t *value, bool as_text, double *ret)
+{
+        const char *text = json_string_value(value);
+        double d;
+        char *end;
+
+        if (json_is_number(value)) {
+                *ret = json_number_value(value);
+                return true;
+        }
+        if (!as_text || !text || *text == 0 || strspn(text, "+-.0123456789eE") != json_string_length(value))
+                return false;
+        d = strtod(text, &end);
+        if (*end != 0 || !isfinite(d))
+                return false;
+        *ret = d;
+        return true;
+}
+
+bool value_read_boolean(const json_t *value, bool as_text, bool *ret)
+{
+        const char *text = json_string_value(value);
+
+        if (json_is_boolean(value)) {
+                *ret = json_is_true(value);
+                return true;
+        }
+        if (!as_text || !text || strlen(text) != json_string_length(value) ||
+                        (!streq(text, "true") && !streq(text, "false")))
+                return false;
+        *ret = streq(text, "true");
+        return true;
+}
+
+bool value_is_url(const json_t *value)
+{
+        const char *text = json_string_value(value), *host;
+
+        if (!text || (strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0))
+                return false;
+        for (size_t i = 0; i < json_string_length(value); i++)
+                if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+                        return false;
+        host = strstr(text, "//") + 2;
+        return *host != 0 && *host != '/';
+}
+
+/* Digests. */
+
 typedef crypto_generichash_state Hash;
 
 static void hash_bytes(Hash *h, const void *data, size_t size)

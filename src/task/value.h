@@ -1,6 +1,7 @@
 #pragma once
 
-/* JSON values: when two of them are the same. json_digest() agrees with it, see task/callback.h. */
+/* JSON values: when two of them are the same (json_digest() agrees with it, see task/callback.h), and what a
+ * single one says. */
 
 #include <jansson.h>
 
@@ -17,3 +18,11 @@ typedef struct Number {
 } Number;
 
 Number value_number(const json_t *number);
+
+/* A finite number, a boolean; with `as_text` also as "30", "true". False, and *ret untouched, for all else.
+ */
+bool value_read_number(const json_t *value, bool as_text, double *ret);
+bool value_read_boolean(const json_t *value, bool as_text, bool *ret);
+
+/* A text with http:// or https:// and something behind it, without control characters. */
+bool value_is_url(const json_t *value);

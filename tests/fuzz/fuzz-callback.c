@@ -1,7 +1,7 @@
 /*
- * Any bytes as a callback: parsed, checked, strictly too, and shown as a task. What must hold: an outcome
- * goes with its problems, the problems can be written out, equal values have equal digests, and what was
- * accepted can be read back and says the same.
+ * Any bytes as a callback: parsed, checked with each set of flags, and shown as a task. What must hold: an
+ * outcome goes with its problems, the problems can be written out, equal values have equal digests, and what
+ * was accepted can be read back and says the same.
  */
 
 #include "fuzz.h"
@@ -60,7 +60,7 @@ static void check_document(const Callback *c, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-        for (int strict = 0; strict < 2; strict++) {
+        for (unsigned flags = 0; flags <= (CALLBACK_STRICT | CALLBACK_ALLOW_ACCOUNT); flags++) {
                 _cleanup_(callback_freep) Callback *c = NULL;
                 int r;
 
@@ -70,8 +70,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                         return 0;
                 }
                 assert(r == 0);
-                r = callback_check(c, NULL, strict);
+                r = callback_check(c, NULL, flags);
                 check_problems(c, r);
+                assert(c->kind != CALLBACK_ACCOUNT || flags & CALLBACK_ALLOW_ACCOUNT);
                 check_encoding(c->root);
                 if (r == 0)
                         check_document(c, data, size);

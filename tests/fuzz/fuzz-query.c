@@ -6,8 +6,8 @@
 
 #include "fuzz.h"
 
+#include "basic/form.h"
 #include "daemon/params.h"
-#include "http/form.h"
 
 #define PAIRS_MAX 64U
 

@@ -111,7 +111,7 @@ static void test_envelope(_unused_ void **state)
                   "\"type\":\"categorization\",\"status\":\"completed\",\"is_test\":true,"
                   "\"completed_at\":\"2016-06-23T09:10:02.798Z\",\"params\":{\"categories\":[\"a\"]}}}",
                         0);
-        assert_int_equal(callback_check(c, NULL, false), 0);
+        assert_int_equal(callback_check(c, NULL, 0), 0);
         assert_string_equal(c->task_id, ID);
         assert_string_equal(c->type, "categorization");
         assert_int_equal(c->status, TASK_COMPLETED);
@@ -127,7 +127,7 @@ static void test_broken_envelope_still_names_its_task(_unused_ void **state)
 {
         Callback *c = parse("{\"task_id\":\"" ID "\",\"task\":{\"type\":\"annotation\"}}", 0);
 
-        assert_int_equal(callback_check(c, NULL, false), CALLBACK_INVALID);
+        assert_int_equal(callback_check(c, NULL, 0), CALLBACK_INVALID);
         assert_string_equal(c->task_id, ID);
         assert_string_equal(c->type, "annotation");
         callback_free(c);
@@ -141,15 +141,135 @@ static void test_without_task_the_stored_one_counts(_unused_ void **state)
         Callback *c = parse(body, 0);
 
         assert_true(callback_needs_stored_task(c));
-        assert_int_equal(callback_check(c, NULL, false), CALLBACK_INVALID);
+        assert_int_equal(callback_check(c, NULL, 0), CALLBACK_INVALID);
         callback_free(c);
 
         c = parse(body, 0);
-        assert_int_equal(callback_check(c, stored, false), CALLBACK_INVALID);
+        assert_int_equal(callback_check(c, stored, 0), CALLBACK_INVALID);
         assert_string_equal(c->problems.items[0].path, "response.category");
         assert_string_equal(c->type, "categorization");
         callback_free(c);
         json_decref(stored);
+}
+
+#define ACCOUNT(status, rest)                                                               \
+        "{\"task_id\":\"" ID "\",\"task\":{\"task_id\":\"" ID "\",\"type\":\"annotation\"," \
+        "\"status\":\"" status "\"" rest "}}"
+
+static void test_an_account_needs_no_response_where_it_is_allowed(_unused_ void **state)
+{
+        static const struct {
+                const char *body;
+                TaskStatus status;
+                const char *path; /* of the first problem; NULL: there is none */
+        } cases[] = {
+                { ACCOUNT("pending", ""), TASK_PENDING, NULL },
+                { ACCOUNT("canceled", ""), TASK_CANCELED, NULL },
+                { ACCOUNT("error", ""), TASK_ERROR, NULL },
+                { ACCOUNT("pending", ",\"response\":null"), TASK_PENDING, NULL },
+                { ACCOUNT("completed", ""), TASK_COMPLETED, "response" },
+                { ACCOUNT("lost", ""), TASK_COMPLETED, "task.status" },
+                { ACCOUNT("canceled", ",\"response\":{\"annotations\":[]}"), TASK_CANCELED, "response" },
+                { "{\"task_id\":\"x\",\"task\":{\"task_id\":\"y\",\"type\":\"annotation\","
+                  "\"status\":\"pending\"}}",
+                                TASK_PENDING, "task.task_id" },
+                { "{\"task\":{\"task_id\":\"y\",\"type\":\"annotation\",\"status\":\"pending\"}}",
+                                TASK_PENDING, "task_id" },
+                { "{\"task_id\":\"y\",\"task\":{\"task_id\":\"y\",\"status\":\"pending\"}}", TASK_PENDING,
+                                "task.type" },
+        };
+
+        FOREACH_ARRAY(i, cases, ELEMENTSOF(cases)) {
+                Callback *c = parse(i->body, 0);
+
+                assert_int_equal(callback_check(c, NULL, CALLBACK_ALLOW_ACCOUNT),
+                                i->path ? CALLBACK_INVALID : 0);
+                if (i->path)
+                        assert_string_equal(c->problems.items[0].path, i->path);
+                else {
+                        assert_int_equal(c->problems.n, 0);
+                        assert_int_equal(c->kind, CALLBACK_ACCOUNT);
+                }
+                assert_int_equal(c->status, i->status);
+                callback_free(c);
+
+                /* What comes from the network needs one. */
+                c = parse(i->body, 0);
+                assert_int_equal(callback_check(c, NULL, 0), CALLBACK_INVALID);
+                assert_int_equal(c->kind, CALLBACK_RESPONSE);
+                callback_free(c);
+        }
+}
+
+static void test_an_account_of_an_unknown_type_is_unchecked(_unused_ void **state)
+{
+        Callback *c = parse("{\"task_id\":\"y\",\"task\":{\"task_id\":\"y\",\"type\":\"polygon\","
+                            "\"status\":\"pending\"}}",
+                        0);
+
+        assert_int_equal(callback_check(c, NULL, CALLBACK_ALLOW_ACCOUNT), 0);
+        assert_true(c->unchecked);
+        callback_free(c);
+}
+
+static void test_accounts_are_told_apart_by_their_task(_unused_ void **state)
+{
+        static const char *const bodies[] = {
+                ACCOUNT("pending", ",\"urgency\":\"day\""),
+                "{\"task\":{\"urgency\":\"day\",\"status\":\"pending\",\"type\":\"annotation\","
+                "\"task_id\":\"" ID "\"},\"task_id\":\"" ID "\"}",
+                ACCOUNT("canceled", ",\"urgency\":\"day\""),
+        };
+        uint8_t digests[ELEMENTSOF(bodies)][CALLBACK_DIGEST_SIZE];
+
+        for (size_t i = 0; i < ELEMENTSOF(bodies); i++) {
+                Callback *c = parse(bodies[i], 0);
+
+                assert_int_equal(callback_check(c, NULL, CALLBACK_ALLOW_ACCOUNT), 0);
+                memcpy(digests[i], c->digest, sizeof(c->digest));
+                callback_free(c);
+        }
+        assert_memory_equal(digests[0], digests[1], CALLBACK_DIGEST_SIZE);
+        assert_memory_not_equal(digests[0], digests[2], CALLBACK_DIGEST_SIZE);
+}
+
+static void test_a_result_stays_one_where_accounts_are_allowed(_unused_ void **state)
+{
+        Callback *c = parse("{\"task_id\":\"y\",\"response\":{\"annotations\":[]},\"task\":{"
+                            "\"task_id\":\"y\",\"type\":\"annotation\",\"status\":\"pending\"}}",
+                        0);
+
+        assert_int_equal(callback_check(c, NULL, CALLBACK_ALLOW_ACCOUNT), 0);
+        assert_int_equal(c->kind, CALLBACK_RESPONSE);
+        assert_int_equal(c->status, TASK_COMPLETED);
+        callback_free(c);
+}
+
+static void test_body_from_task(_unused_ void **state)
+{
+        static const struct {
+                const char *task, *body;
+        } cases[] = {
+                { "{\"task_id\":\"y\",\"status\":\"pending\"}",
+                                "{\"task_id\":\"y\",\"task\":{\"task_id\":\"y\",\"status\":\"pending\"}}" },
+                { "{\"task_id\":\"y\",\"response\":null}",
+                                "{\"task_id\":\"y\",\"task\":{\"task_id\":\"y\",\"response\":null}}" },
+                { "{\"response\":{\"duration\":0.3},\"task_id\":\"y\"}",
+                                "{\"task_id\":\"y\",\"response\":{\"duration\":0.3},\"task\":{"
+                                "\"response\":{\"duration\":0.3},\"task_id\":\"y\"}}" },
+                { "{}", "{\"task\":{}}" },
+                { "[]", "{\"task\":[]}" },
+        };
+
+        FOREACH_ARRAY(i, cases, ELEMENTSOF(cases)) {
+                _cleanup_buffer_ Buffer out = BUFFER_INIT(1024), tight = BUFFER_INIT(5);
+                json_t *task = json_loads(i->task, 0, NULL);
+
+                assert_int_equal(callback_body_from_task(task, &out), 0);
+                assert_string_equal(buffer_text(&out), i->body);
+                assert_int_equal(callback_body_from_task(task, &tight), -ENOBUFS);
+                json_decref(task);
+        }
 }
 
 static void test_many_problems_are_bounded(_unused_ void **state)
@@ -165,7 +285,7 @@ static void test_many_problems_are_bounded(_unused_ void **state)
                         "task", "task_id", ID, "type", "annotation");
         text = json_dumps(body, 0);
         c = parse(text, 0);
-        assert_int_equal(callback_check(c, NULL, false), CALLBACK_INVALID);
+        assert_int_equal(callback_check(c, NULL, 0), CALLBACK_INVALID);
         assert_int_equal(c->problems.n, PROBLEMS_MAX);
         assert_int_equal(c->problems.n_errors, 1000);
 
@@ -237,6 +357,11 @@ int main(void)
                 cmocka_unit_test(test_envelope),
                 cmocka_unit_test(test_broken_envelope_still_names_its_task),
                 cmocka_unit_test(test_without_task_the_stored_one_counts),
+                cmocka_unit_test(test_an_account_needs_no_response_where_it_is_allowed),
+                cmocka_unit_test(test_an_account_of_an_unknown_type_is_unchecked),
+                cmocka_unit_test(test_accounts_are_told_apart_by_their_task),
+                cmocka_unit_test(test_a_result_stays_one_where_accounts_are_allowed),
+                cmocka_unit_test(test_body_from_task),
                 cmocka_unit_test(test_many_problems_are_bounded),
                 cmocka_unit_test(test_digest),
         };

@@ -2,7 +2,7 @@
 
 #include "test.h"
 
-#include "http/form.h"
+#include "basic/form.h"
 
 static void test_split(_unused_ void **state)
 {

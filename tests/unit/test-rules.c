@@ -53,7 +53,7 @@ static void check_case(const char *folder, const char *name)
                 fail_msg("%s: %s", expected_path, error.text);
 
         assert_int_equal(callback_parse(body, size, &c), 0);
-        r = callback_check(c, NULL, false);
+        r = callback_check(c, NULL, 0);
         got = problems_to_json(&c->problems);
         if (r != outcome_of_name(name) || !json_equal(got, expected)) {
                 char *text = json_dumps(got, JSON_INDENT(2));
@@ -64,7 +64,7 @@ static void check_case(const char *folder, const char *name)
                 assert_int_equal(json_array_size(got), 0);
         if (strncmp(name, "warning-", 8) == 0) {
                 assert_true(json_array_size(got) > 0);
-                assert_int_equal(callback_check(c, NULL, true), CALLBACK_INVALID);
+                assert_int_equal(callback_check(c, NULL, CALLBACK_STRICT), CALLBACK_INVALID);
         }
         json_decref(got);
         json_decref(expected);

@@ -3,7 +3,7 @@
  * because a client that sends a bare per cent sign means one. Everything happens in place, so nothing grows.
  */
 
-#include "http/form.h"
+#include "basic/form.h"
 
 static int hex_value(char c)
 {
