@@ -5,6 +5,10 @@
  * batch a short read of its own, so a slow reader holds nothing of the database: it is cut by the server's
  * time-out and comes back with its number.
  *
+ * The submitter writes events, too, and can't say so to this process. So as long as there are readers, and
+ * only then, the database is asked several times a second whether anything was committed; that reads nothing
+ * but the index of its WAL.
+ *
  * Lines of JSON by default; an event stream when asked by Accept, where Last-Event-ID says the number and a
  * comment now and then keeps proxies and libraries from giving up.
  */
@@ -26,6 +30,7 @@
 #define LIMIT_MAX       10000U
 #define LIMIT_DEFAULT   100U
 #define KEEP_ALIVE_USEC (15 * USEC_PER_SEC)
+#define LOOK_USEC       (200 * USEC_PER_MSEC)
 
 typedef struct FeedQuery {
         uint64_t after, limit, wait;
@@ -90,6 +95,42 @@ void feed_close(Feed *f)
                 x->ended = true;
                 reader_wake(x);
         }
+}
+
+void feed_done(Feed *f)
+{
+        assert(!f->readers);
+        f->look = sd_event_source_disable_unref(f->look);
+}
+
+static int on_look(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+        LocalContext *c = userdata;
+
+        if (!c->feed.readers)
+                return 0; /* the next one begins anew */
+
+        /* When it can't be read, who asks for events finds that out and says so. */
+        if (store_reader_changed(c->base.reader) != 0)
+                feed_notify(&c->feed);
+
+        (void)sd_event_source_set_time_relative(source, LOOK_USEC);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+static int feed_look(LocalContext *c)
+{
+        int enabled = SD_EVENT_OFF, r;
+
+        if (!c->feed.look)
+                return sd_event_add_time_relative(
+                                c->loop, &c->feed.look, CLOCK_MONOTONIC, LOOK_USEC, 0, on_look, c);
+
+        r = sd_event_source_get_enabled(c->feed.look, &enabled);
+        if (r < 0 || enabled != SD_EVENT_OFF)
+                return MIN(r, 0);
+        r = sd_event_source_set_time_relative(c->feed.look, LOOK_USEC);
+        return r < 0 ? r : sd_event_source_set_enabled(c->feed.look, SD_EVENT_ONESHOT);
 }
 
 /* Events as text. */
@@ -315,6 +356,8 @@ int feed_on_events(HttpRequest *request, void *userdata)
         if (x->follow)
                 atomic_fetch_add(&c->metrics->events_readers, 1);
         r = reader_arm(x, q.wait);
+        if (r >= 0 && x->may_wait)
+                r = feed_look(c);
         if (r < 0)
                 return r;
 

@@ -2,12 +2,15 @@
 
 /* The event feed's followers. */
 
+#include <systemd/sd-event.h>
+
 #include "basic/macros.h"
 
 typedef struct FeedReader FeedReader;
 
 typedef struct Feed {
-        FeedReader *readers; /* those that wait for events */
+        FeedReader *readers;   /* those that wait for events */
+        sd_event_source *look; /* at what other processes committed, while there are readers */
 } Feed;
 
 /* There is something new: every waiting reader is asked again. */
@@ -15,3 +18,6 @@ void feed_notify(Feed *f);
 
 /* No more waiting: every reader comes to its end. */
 void feed_close(Feed *f);
+
+/* No reader may be left. */
+void feed_done(Feed *f);

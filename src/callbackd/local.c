@@ -1,8 +1,8 @@
 /*
  * The local side runs on a thread and a loop of its own, with a reader of its own, so that neither a long
- * read nor a slow reader is ever in a callback's way. It hears of new events through an eventfd, and is
- * asked to end through another: readers of the feed come to their end, requests in flight are answered, and
- * what is left after some seconds is cut.
+ * read nor a slow reader is ever in a callback's way. It hears of new events through an eventfd (of another
+ * process's: see feed.c), and is asked to end through another: readers of the feed come to their end,
+ * requests in flight are answered, and what is left after some seconds is cut.
  */
 
 #include "callbackd/local.h"
@@ -205,6 +205,7 @@ Local *local_free(Local *l)
         commit_port_free(c->port);
         http_server_free(c->control);
         http_server_free(c->query);
+        feed_done(&c->feed);
         store_reader_close(c->base.reader);
 
         sd_event_source_disable_unref(l->events);

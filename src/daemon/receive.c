@@ -9,23 +9,20 @@
 
 #include "daemon/receive.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "basic/log.h"
 #include "basic/time-util.h"
-
-#define METADATA_VALUE_MAX \
-        256U /* longer values can't be searched for; they are kept in the body all the same */
+#include "daemon/metadata.h"
+#include "store/outbox.h"
+#include "task/params.h"
 
 typedef struct Reception {
         CommitJob job;
         Callback *callback;
         json_t *stored; /* the task as stored, where the body had none */
         char *problems; /* as JSON */
-        StoreMetadata metadata[STORE_METADATA_MAX];
-        char *numbers[STORE_METADATA_MAX]; /* values that are no texts, put into words */
-        size_t n_metadata;
+        Metadata metadata;
+        const char *attachments[SUBMISSION_ATTACHMENTS_MAX];
+        size_t n_attachments;
         StoreDelivery delivery;
         bool keep; /* false: only say what was found, record nothing */
         Receipt receipt;
@@ -41,74 +38,39 @@ static Reception *reception_free(Reception *x)
         callback_free(x->callback);
         json_decref(x->stored);
         free(x->problems);
-        FOREACH_ARRAY(i, x->numbers, x->n_metadata)
-                free(*i);
+        metadata_done(&x->metadata);
         free(x);
         return NULL;
 }
 DEFINE_CLEANUP(Reception *, reception_free)
 
-/* A scalar as a text that a query can name; NULL in *ret: not to be searched for. */
-static int metadata_text(const json_t *value, char **ret_owned, const char **ret)
+static void collect_attachments(Reception *x)
 {
-        _cleanup_free_ char *text = NULL;
-        int n = 0;
+        const json_t *attachment;
+        size_t i;
 
-        *ret = NULL;
-        switch (json_typeof(value)) {
-        case JSON_STRING:
-                if (json_string_length(value) <= METADATA_VALUE_MAX)
-                        *ret = json_string_value(value);
-                return 0;
-        case JSON_INTEGER:
-                n = asprintf(&text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-                break;
-        case JSON_REAL:
-                n = asprintf(&text, "%.17g", json_real_value(value));
-                break;
-        case JSON_TRUE:
-        case JSON_FALSE:
-                *ret = json_is_true(value) ? "true" : "false";
-                return 0;
-        case JSON_OBJECT:
-        case JSON_ARRAY:
-        case JSON_NULL:
-        default:
-                return 0;
+        json_array_foreach(x->callback->attachments, i, attachment) {
+                const char *url = json_string_value(json_object_get(attachment, "url"));
+
+                if (url && x->n_attachments < SUBMISSION_ATTACHMENTS_MAX)
+                        x->attachments[x->n_attachments++] = url;
         }
-        if (n < 0) {
-                text = NULL;
-                return -ENOMEM;
-        }
-        *ret = *ret_owned = TAKE_PTR(text);
-        return 0;
-}
-
-static int collect_metadata(Reception *x)
-{
-        json_t *metadata = json_object_get(x->callback->task, "metadata"), *value;
-        const char *key;
-        int r;
-
-        json_object_foreach(metadata, key, value) {
-                const char *text;
-
-                if (x->n_metadata == STORE_METADATA_MAX)
-                        break;
-                if (strlen(key) > METADATA_VALUE_MAX)
-                        continue;
-                r = metadata_text(value, &x->numbers[x->n_metadata], &text);
-                if (r < 0)
-                        return r;
-                if (text)
-                        x->metadata[x->n_metadata++] = (StoreMetadata){ key, text };
-        }
-        return 0;
 }
 
 static int take_stored_task(const TaskDocument *task, void *userdata)
 {
         return task_document_to_json(task, userdata);
+}
+
+/* What is asked for may be the account of a task that has no response; what comes by itself may not. */
+static bool is_asked_for(const ReceiveInput *in)
+{
+        return in->source == SOURCE_RECONCILE || in->source == SOURCE_BACKFILL;
+}
+
+static unsigned choose_flags(const ReceiveInput *in)
+{
+        return (in->strict ? CALLBACK_STRICT : 0) | (is_asked_for(in) ? CALLBACK_ALLOW_ACCOUNT : 0);
 }
 
 /* Parses and checks. 0, CALLBACK_NOT_JSON, CALLBACK_INVALID or negative errno. */
@@ -125,7 +87,7 @@ static int examine(Reception *x, StoreReader *reader, const ReceiveInput *in)
                 if (r < 0)
                         return r;
         }
-        return callback_check(x->callback, x->stored, in->strict ? CALLBACK_STRICT : 0);
+        return callback_check(x->callback, x->stored, choose_flags(in));
 }
 
 static int describe_problems(Reception *x)
@@ -161,13 +123,23 @@ static Verdict choose_verdict(int finding, const Callback *c)
         return c->kind == CALLBACK_ATTACHMENT_FAILURE ? VERDICT_ATTACHMENT_FAILURE : VERDICT_STORED;
 }
 
+/* When a task should be done: the time that its urgency allows, from its creation on. */
+static int64_t choose_due(const Callback *c, int64_t now)
+{
+        const char *urgency = json_string_value(json_object_get(c->task, "urgency"));
+        int64_t created = c->created_at != TIME_NONE ? c->created_at : now;
+
+        return created + (int64_t)task_urgency_usec(urgency);
+}
+
 static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
 {
         const Callback *c = x->callback;
+        int64_t now = now_realtime();
 
         x->delivery = (StoreDelivery){
                 .source = in->source,
-                .received_at = now_realtime(),
+                .received_at = now,
                 .key_label = in->key_label,
                 .remote = in->remote,
                 .ref = in->ref,
@@ -186,8 +158,12 @@ static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
                 .has_document = finding == 0 && c->task && !x->stored,
                 .created_at = c->created_at,
                 .completed_at = c->completed_at,
-                .metadata = x->metadata,
-                .n_metadata = x->n_metadata,
+                .metadata = x->metadata.values,
+                .n_metadata = x->metadata.n,
+                .account = finding == 0 && c->kind == CALLBACK_ACCOUNT,
+                .due_at = choose_due(c, now),
+                .attachments = x->attachments,
+                .n_attachments = x->n_attachments,
                 .retry_of = in->retry_of,
         };
         memcpy(x->delivery.digest, c->digest, sizeof(c->digest));
@@ -226,9 +202,10 @@ int receive(CommitPort *port, StoreReader *reader, const ReceiveInput *in,
         if (r < 0)
                 return r;
         if (finding == 0) {
-                r = collect_metadata(x);
+                r = metadata_collect(x->callback->task, &x->metadata);
                 if (r < 0)
                         return r;
+                collect_attachments(x);
         }
         describe_delivery(x, in, finding);
 

@@ -122,6 +122,10 @@ int store_accept_submission(Store *s, const char *id, const StoreDelivery *accou
  * 0, STORE_MOVED_ON, STORE_UNKNOWN. */
 int store_want_cancel(Store *s, const char *id, unsigned from, int64_t now);
 
+/* Within a group. No longer: it was canceled, or can't be. The end of its task does the same. 0,
+ * STORE_UNKNOWN. */
+int store_forget_cancel(Store *s, const char *id, int64_t now);
+
 /* Within a group. All of state queued or unknown: to be looked at now. */
 int store_flush_submissions(Store *s, int64_t now, uint64_t *ret_n);
 
@@ -139,9 +143,15 @@ typedef enum QueueHold {
 } QueueHold;
 
 const char *queue_hold_to_string(QueueHold v); /* "running", "held", "held_account" */
+QueueHold queue_hold_from_string(const char *s);
 
 #define QUEUE_REASON_MAX 255U
+/* An administrator's hold stays what it is when an answer would hold the queue as well. The same hold again
+ * only changes the reason, and is no event. `reason` is cut to what QUEUE_REASON_MAX allows; NULL: none. */
 int store_hold_queue(Store *s, QueueHold hold, const char *reason, int64_t now);
+
+/* Within a group. Resumes the queue where an answer about the account held it, else does nothing. */
+int store_lift_account_hold(Store *s, int64_t now);
 
 /* Within a group. Counts tasks sent with a live key on a day of UTC (days since 1970); days before it are
  * forgotten. */
@@ -164,6 +174,10 @@ typedef int (*StoreSubmissionFn)(const Submission *submission, void *userdata);
 /* 1: found, 0: no such submission. */
 int store_get_submission(
                 StoreReader *r, const char *id, bool with_params, StoreSubmissionFn fn, void *userdata);
+
+/* The one that this task belongs to. 1: found, 0: there is no such task, or it belongs to none. */
+int store_get_submission_of_task(
+                StoreReader *r, const char *task_id, bool with_params, StoreSubmissionFn fn, void *userdata);
 
 /* In the order of arrival, those behind number `after`, without parameters; `state` may be
  * _SUBMISSION_STATE_ERRNO (any). 0. */

@@ -22,7 +22,8 @@ static const struct {
         { ENOSPC, "Nothing of this group was kept; make room on its file system and it goes on by itself." },
         { EROFS, "Its file system or the file itself is read-only." },
         { EACCES, "Its file and its directory must be writable for this user." },
-        { EBUSY, "Another process holds the lock: one writer at a time is meant to use it." },
+        { EBUSY, "Another process held the lock for too long; it may be tried again. Only this package's "
+                 "programs are meant to write to it." },
         { EBADMSG, "It is damaged or not a database: stop the service, set it aside with its -wal file, and "
                    "restore a backup, or save what can be saved with sqlite3's .recover." },
         { ENOTRECOVERABLE, "A sync to the disk failed, so what the disk holds is not known: check the disk, "

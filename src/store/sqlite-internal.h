@@ -4,7 +4,7 @@
 
 #include <sqlite3.h>
 
-#include "store/store.h"
+#include "store/outbox.h"
 
 /* sqlite-error.c, sqlite-connection.c: one connection, its path and its last failure in words. */
 
@@ -37,6 +37,24 @@ int connection_refuse(Connection *c, int error, const char *format, ...) _printf
 /* Runs SQL without parameters; reads the one number that it gives. */
 int connection_run(Connection *c, const char *sql, const char *what);
 int connection_get(Connection *c, const char *sql, const char *what, int64_t *ret);
+
+/* sqlite-turn.c: whose turn it is to write, among processes. */
+
+typedef struct Turn {
+        int fd; /* negative: none */
+        bool taken;
+} Turn;
+
+#define TURN_INIT ((Turn){ .fd = -EBADF })
+
+/* The file beside the database, made if need be. The error is left in `c`. */
+int turn_open(Turn *t, Connection *c);
+void turn_close(Turn *t);
+
+/* Waits at most that long. 0; -EBUSY with a sentence in `c`; else negative errno. Taking what is taken, and
+ * letting go of what isn't, do nothing. */
+int turn_take(Turn *t, Connection *c, unsigned wait_msec);
+void turn_give(Turn *t);
 
 /* sqlite-query.c: one run of a prepared statement. Parameters are bound in the order of their numbers; what
  * is bound must live until query_done(). An error on the way is kept and comes out of the next step. */
@@ -92,6 +110,7 @@ typedef enum WriterStatement {
         W_ADD_TYPE,
         W_FIND_TASK,
         W_FIND_TASK_OF_REF,
+        W_FIND_TASK_OF_NUMBER,
         W_ADD_TASK,
         W_CHANGE_TASK,
         W_GET_METADATA,
@@ -148,6 +167,61 @@ typedef enum ReaderStatement {
 extern const char *const store_writer_sql[_W_MAX];
 extern const char *const store_reader_sql[_R_MAX];
 
+/* sqlite-outbox-sql.c: the outbox's. */
+
+typedef enum OutboxWriterStatement {
+        OW_FIND,
+        OW_FIND_KEY,
+        OW_GET,
+        OW_GET_TASK,
+        OW_ADD,
+        OW_ADD_PARAMETERS,
+        OW_MOVE,
+        OW_ACCEPT,
+        OW_SET_CANCEL,
+        OW_END_CANCEL,
+        OW_FLUSH,
+        OW_RECOVER,
+        OW_SET_FAILURE,
+        OW_ADD_ATTACHMENT,
+        OW_OPEN_ATTACHMENTS,
+        OW_DROP_ATTACHMENTS,
+        OW_FIND_ATTACHMENT,
+        OW_HAS_ATTACHMENT,
+        OW_ADD_ACCOUNT,
+        OW_DROP_ACCOUNT,
+        OW_TALLY,
+        OW_GET_QUEUE,
+        OW_SET_QUEUE,
+        OW_COUNT_LIVE,
+        OW_UNCOUNT_LIVE,
+        OW_FORGET_LIVE,
+        _OW_MAX,
+} OutboxWriterStatement;
+
+typedef enum OutboxReaderStatement {
+        OR_SUBMISSION,
+        OR_SUBMISSION_OF_TASK,
+        OR_PARAMETERS,
+        OR_ACCOUNT,
+        OR_LIST,
+        OR_LIST_OF_STATE,
+        OR_DUE,
+        OR_NEXT_DUE,
+        OR_CANCEL_WANTED,
+        OR_TALLY,
+        OR_OLDEST,
+        OR_QUEUE,
+        OR_LIVE,
+        OR_FIND_TASK,
+        OR_PENDING,
+        OR_DATA_VERSION,
+        _OR_MAX,
+} OutboxReaderStatement;
+
+extern const char *const outbox_writer_sql[_OW_MAX];
+extern const char *const outbox_reader_sql[_OR_MAX];
+
 #define STORE_HOUR (INT64_C(3600) * 1000000)
 
 /* The hour that a time is in; also right before 1970. */
@@ -175,7 +249,8 @@ typedef struct StoreTypeName {
 
 struct Store {
         Connection connection;
-        sqlite3_stmt *statements[_W_MAX];
+        sqlite3_stmt *statements[_W_MAX], *outbox[_OW_MAX];
+        Turn turn;
         bool in_group;
 
         /* The newest numbers, within the group; last_event: as committed. */
@@ -185,6 +260,7 @@ struct Store {
         StoreDelta deltas[STORE_DELTAS_MAX];
         size_t n_deltas;
         int64_t verdicts[_VERDICT_MAX], repeats[_VERDICT_MAX];
+        int64_t submissions[_SUBMISSION_STATE_MAX];
 
         StoreTypeName types[STORE_TYPES_MAX]; /* known to be in the database, or in this group */
         size_t n_types;
@@ -195,6 +271,11 @@ struct Store {
 static inline Query store_query(Store *s, WriterStatement statement)
 {
         return QUERY(&s->connection, s->statements[statement]);
+}
+
+static inline Query outbox_query(Store *s, OutboxWriterStatement statement)
+{
+        return QUERY(&s->connection, s->outbox[statement]);
 }
 
 /* sqlite-task.c: the writer's view of a task. */
@@ -208,6 +289,9 @@ typedef struct TaskRow {
         int64_t document, response; /* deliveries; 0: none */
         int64_t revision, revisions;
         int64_t last_event;
+        int64_t submission; /* 0: not ours */
+        int64_t due_at;     /* TIME_NONE only where it never was pending */
+        bool described;     /* not a column: what its document says of it was just taken over */
 } TaskRow;
 
 /* The type's number, made if need be; 0 for NULL. */
@@ -216,13 +300,114 @@ int store_type_id(Store *s, const char *name, int64_t *ret);
 /* 1: found, 0: not. */
 int store_find_task(Store *s, const char *task_id, TaskRow *ret);
 int store_find_task_of_ref(Store *s, const char *ref, TaskRow *ret);
+int store_find_task_of_number(Store *s, int64_t id, TaskRow *ret);
 
-/* Writes the row back: `before` is NULL for a new one. Keeps counters and metadata in step; the metadata is
- * `d`'s when its document was taken over. */
+/* Writes the row back: `before` is NULL for a new one. Keeps counters, metadata and what its submission
+ * still has of it in step; the metadata is `d`'s when its document was taken over. */
 int store_save_task(Store *s, const TaskRow *before, const TaskRow *task, const StoreDelivery *d);
 
 /* Brings the counters of a group into the database, before it commits. */
 int store_flush_tallies(Store *s);
+
+/* sqlite-submission.c: the writer's view of a submission. */
+
+typedef struct SubmissionRow {
+        int64_t n; /* 0: none */
+        char id[SUBMISSION_ID_SIZE];
+        int64_t type;
+        SubmissionState state;
+        int64_t task;    /* 0: none */
+        int64_t failure; /* a delivery; 0: none */
+        int64_t expires_at;
+} SubmissionRow;
+
+/* 1: found, 0: not. */
+int store_find_submission(Store *s, const char *id, SubmissionRow *ret);
+int store_find_submission_of_number(Store *s, int64_t n, SubmissionRow *ret);
+
+/* It has this task. `status`: of the answer that said so; 0: none did. */
+int store_settle_submission(Store *s, SubmissionRow *row, const TaskRow *task, unsigned status, int64_t now);
+
+/* An attachment of it failed, as delivery `failure` says, and its task is not known yet. */
+int store_fail_submission(Store *s, SubmissionRow *row, int64_t failure);
+
+/* sqlite-attachment.c: URLs and the submissions that they may be about. */
+
+int store_add_attachments(Store *s, int64_t submission, const char *const *urls, size_t n);
+
+/* Whether they can be found: there is, or may be, a pending task. */
+int store_open_attachments(Store *s, int64_t submission, bool open);
+int store_drop_attachments(Store *s, int64_t submission);
+
+/* The oldest open submission that has all of these. 1: found, 0: none. */
+int store_find_attachments(Store *s, const char *const *urls, size_t n, SubmissionRow *ret);
+
+/* sqlite-event.c: events, in words of the store. */
+
+typedef struct StoreNews {
+        EventKind kind;
+        int64_t time;
+        int64_t type;
+        int64_t task;           /* 0: none */
+        int status;             /* _TASK_STATUS_INVALID: it is not about a task's state */
+        int64_t revision;       /* 0: none */
+        int64_t delivery;       /* 0: none */
+        const char *named;      /* a task_id that is no task of ours; NULL: none */
+        const char *submission; /* NULL: none, or known by the task */
+} StoreNews;
+
+int store_add_event(Store *s, const StoreNews *news);
+
+/* sqlite-log.c: rows of the log, and whether the same bytes came before. */
+
+typedef struct Recording {
+        Store *store;
+        const StoreDelivery *delivery;
+        int64_t type;
+        TaskRow task; /* id 0: none */
+        TaskRow before;
+        SubmissionRow submission; /* n 0: none */
+        bool accepts;             /* the submission turns out to have this task */
+        bool second_task;         /* it has another one */
+        unsigned answered;        /* the status of the answer that said so; 0: none did */
+        int64_t fingerprint;
+        int64_t n; /* the number of its row, or of the one that it repeats; 0: it has none */
+} Recording;
+
+/* Of bytes, to find them again; never 0. */
+int64_t store_fingerprint(const void *body, size_t size);
+
+/* Gives it a row, with the next number. `aside`: no revision stands on it, so its fingerprint is kept. */
+int recording_log(Recording *x, Verdict verdict, int64_t revision, bool aside);
+
+/* It came before as delivery n, and is counted there. */
+int recording_count_repeat(Recording *x, int64_t n);
+
+/* 1: it came before, byte for byte and with this verdict, and is counted there. */
+int recording_find_repeat(Recording *x, Verdict verdict, int64_t *ret_n, int64_t *ret_revision);
+
+/* 1: its body is that of delivery n. */
+int recording_is_body_of(Recording *x, int64_t n);
+
+/* A source that asks again and again, and keeps no account of having been told the same. */
+bool recording_is_poll(const Recording *x);
+
+/* sqlite-record.c: the steps that accounts share with deliveries. */
+
+void recording_invent_task(Recording *x);
+void recording_take_document(Recording *x, int64_t n);
+
+/* Writes the task back and tells of it: that its submission has it, where that is news, then `kind`, unless
+ * that is negative. */
+int recording_tell(Recording *x, EventKind kind, int status, int64_t revision);
+
+/* sqlite-account.c: tasks as the API describes them, without a response. */
+
+/* Which submission the delivery says it is about, and whether that is news. */
+int recording_find_submission(Recording *x);
+
+/* Like record_response() in sqlite-record.c, for an account. */
+int recording_add_account(Recording *x, StoreOutcome *ret);
 
 /* sqlite-quarantine.c: takes a delivery out, for good. `superseded_by` is 0 when it is given up. 0, -ENOENT,
  * -EINVAL: see store_discard_delivery(). */
@@ -232,13 +417,19 @@ int store_settle(Store *s, uint64_t n, uint64_t superseded_by);
 
 struct StoreReader {
         Connection connection;
-        sqlite3_stmt *statements[_R_MAX];
+        sqlite3_stmt *statements[_R_MAX], *outbox[_OR_MAX];
         uint64_t time_limit, deadline; /* microseconds; 0: none */
+        int64_t data_version;          /* as of the last store_reader_changed(); 0: none yet */
 };
 
 static inline Query reader_query(StoreReader *r, ReaderStatement statement)
 {
         return QUERY(&r->connection, r->statements[statement]);
+}
+
+static inline Query reader_outbox_query(StoreReader *r, OutboxReaderStatement statement)
+{
+        return QUERY(&r->connection, r->outbox[statement]);
 }
 
 /* One call, one snapshot: everything between the two sees the same state. reader_end() gives `result` back,

@@ -22,11 +22,19 @@
 int store_checkpoint(Store *s, unsigned wait_msec)
 {
         Connection *c = &s->connection;
-        int frames = 0, done = 0, rc, r = 0;
+        int frames = 0, done = 0, rc, r;
+        bool had_turn;
 
         assert(!s->in_group);
         if (c->lost)
                 return -ENOTRECOVERABLE;
+
+        /* Another process's groups are waited for like before a group of our own: a writer that is always
+         * busy would never let the WAL start over. */
+        had_turn = s->turn.taken;
+        r = turn_take(&s->turn, c, STORE_BUSY_MSEC);
+        if (r < 0)
+                return r;
 
         (void)sqlite3_busy_timeout(c->db, (int)wait_msec);
         errno = 0;
@@ -34,6 +42,8 @@ int store_checkpoint(Store *s, unsigned wait_msec)
         if (rc != SQLITE_OK)
                 r = connection_fail(c, "Could not checkpoint");
         (void)sqlite3_busy_timeout(c->db, STORE_BUSY_MSEC);
+        if (!had_turn)
+                turn_give(&s->turn);
 
         if (rc == SQLITE_OK)
                 frames = done = 0; /* the next frame is the first one again */

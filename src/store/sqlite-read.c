@@ -45,6 +45,8 @@ static int reader_setup(StoreReader *r, const char *path)
                                 path, version, store_schema_version());
 
         k = statements_prepare(&r->connection, store_reader_sql, r->statements, _R_MAX);
+        if (k >= 0)
+                k = statements_prepare(&r->connection, outbox_reader_sql, r->outbox, _OR_MAX);
         if (k >= 0 && r->time_limit > 0)
                 sqlite3_progress_handler(r->connection.db, PROGRESS_STEPS, on_progress, r);
         return k;
@@ -76,6 +78,7 @@ StoreReader *store_reader_close(StoreReader *r)
                 return NULL;
 
         statements_done(r->statements, _R_MAX);
+        statements_done(r->outbox, _OR_MAX);
         connection_done(&r->connection);
         free(r);
         return NULL;
@@ -137,10 +140,24 @@ static int read_body(Query *q, int64_t n, const void **ret, size_t *ret_size)
         return 0;
 }
 
+/* What the API said of it when it was submitted: the document of a task that no delivery brought yet. There
+ * is none when a delivery brought the task, without one. */
+static int read_account(Query *q, int64_t submission, TaskDocument *t)
+{
+        int k;
+
+        query_int(q, submission);
+        k = query_step(q, what);
+        if (k > 0)
+                t->document = query_column_blob(q, 0, &t->document_size);
+        return k;
+}
+
 int reader_give_task(StoreReader *r, int64_t id, StoreTaskFn fn, void *userdata)
 {
         _cleanup_query_ Query q = reader_query(r, R_TASK), document = reader_query(r, R_BODY),
-                              response = reader_query(r, R_RESPONSE);
+                              response = reader_query(r, R_RESPONSE),
+                              account = reader_outbox_query(r, OR_ACCOUNT);
         int64_t document_n, response_n;
         TaskDocument t;
         int k;
@@ -163,6 +180,10 @@ int reader_give_task(StoreReader *r, int64_t id, StoreTaskFn fn, void *userdata)
 
         if (document_n != 0) {
                 k = read_body(&document, document_n, &t.document, &t.document_size);
+                if (k < 0)
+                        return k;
+        } else if (query_column(&q, 8) != 0) {
+                k = read_account(&account, query_column(&q, 8), &t);
                 if (k < 0)
                         return k;
         }

@@ -11,6 +11,8 @@
  * or a failed attachment of a task that has no response yet may replace it.
  * - A failed attachment never touches a response, nor the state of a task that has one.
  * - Every change that others may care for is one event, with a number without gaps.
+ * - A delivery that proves that a submission has the task says so to the outbox: see sqlite-account.c. What
+ * an account of a task without response does is there, too.
  *
  * The ordinary delivery, the first response of a task, costs five statements: a look-up and four rows at the
  * ends of their tables.
@@ -18,91 +20,31 @@
 
 #include "store/sqlite-internal.h"
 
-typedef struct Recording {
-        Store *store;
-        const StoreDelivery *delivery;
-        int64_t type;
-        TaskRow task; /* id 0: none */
-        TaskRow before;
-        int64_t fingerprint;
-} Recording;
-
-/* Not against an adversary, who could only make us compare more: the bytes decide. Never 0. */
-static int64_t fingerprint_of(const void *body, size_t size)
-{
-        const unsigned char *p = body;
-        uint64_t h = UINT64_C(0x9e3779b97f4a7c15) ^ size, word;
-
-        for (; size >= sizeof(word); p += sizeof(word), size -= sizeof(word)) {
-                memcpy(&word, p, sizeof(word));
-                h = (h ^ word) * UINT64_C(0xff51afd7ed558ccd);
-                h ^= h >> 29;
-        }
-        word = 0;
-        memcpy(&word, p, size);
-        h = (h ^ word) * UINT64_C(0xff51afd7ed558ccd);
-        h ^= h >> 32;
-        return h == 0 ? 1 : (int64_t)h;
-}
+#define WEEK (7 * 24 * STORE_HOUR) /* the longest that an urgency allows */
 
 /* Rows. */
 
-/* An entry in the log, with the next number. `aside`: no revision stands on it. */
-static int add_delivery(Recording *x, Verdict verdict, int64_t revision, bool aside)
-{
-        const StoreDelivery *d = x->delivery;
-        Store *s = x->store;
-        Query q = store_query(s, W_ADD_DELIVERY);
-        int r;
-
-        query_int(&q, s->delivery + 1);
-        query_int(&q, d->received_at);
-        query_int(&q, d->source);
-        query_int(&q, verdict);
-        query_int(&q, d->status);
-        query_int(&q, d->unchecked);
-        query_int(&q, x->type);
-        query_id(&q, x->task.id);
-        query_int(&q, revision);
-        query_int(&q, (int64_t)MIN(d->duration, (uint64_t)INT64_MAX));
-        query_id(&q, aside ? x->fingerprint : 0);
-        query_text(&q, d->key_label);
-        query_text(&q, d->remote);
-        query_text(&q, d->ref);
-        query_text(&q, x->task.id == 0 ? d->task_id : NULL);
-        query_text(&q, d->problems);
-        query_blob(&q, d->body, d->body_size);
-        r = query_run(&q, "Could not add a delivery to");
-        if (r < 0)
-                return r;
-
-        s->delivery++;
-        s->verdicts[verdict]++;
-        return 0;
-}
-
-/* `status` may be _TASK_STATUS_INVALID: the event is not about a task's state. */
 static int add_event(Recording *x, EventKind kind, int status, int64_t revision)
 {
         const StoreDelivery *d = x->delivery;
-        Store *s = x->store;
-        Query q = store_query(s, W_ADD_EVENT);
-        int r;
+        StoreNews news = {
+                .kind = kind,
+                .time = d->received_at,
+                .type = x->task.id != 0 ? x->task.type : x->type,
+                .task = x->task.id,
+                .status = status,
+                .revision = revision,
+                .delivery = x->n,
+                .named = x->task.id == 0 ? d->task_id : NULL,
+                /* Its task tells the one that it belongs to. */
+                .submission = x->task.submission != 0 ? NULL
+                              : x->submission.n != 0  ? x->submission.id
+                                                      : d->ref,
+        };
 
-        query_int(&q, s->event + 1);
-        query_int(&q, d->received_at);
-        query_int(&q, kind);
-        query_int(&q, x->task.id != 0 ? x->task.type : x->type);
-        query_id(&q, x->task.id);
-        query_time(&q, status >= 0 ? status : TIME_NONE);
-        query_int(&q, revision);
-        query_int(&q, s->delivery);
-        query_text(&q, x->task.id == 0 ? d->task_id : NULL);
-        query_text(&q, d->ref);
-        r = query_run(&q, "Could not add an event to");
-        if (r >= 0)
-                s->event++;
-        return r;
+        if (news.type == 0)
+                news.type = x->submission.type;
+        return store_add_event(x->store, &news);
 }
 
 static int add_revision(Recording *x, int64_t completed_at)
@@ -111,76 +53,51 @@ static int add_revision(Recording *x, int64_t completed_at)
 
         query_int(&q, x->task.id);
         query_int(&q, x->task.revisions);
-        query_int(&q, x->store->delivery);
+        query_int(&q, x->n);
         query_int(&q, completed_at);
         query_blob(&q, x->delivery->digest, CALLBACK_DIGEST_SIZE);
         return query_run(&q, "Could not add a revision to");
 }
 
-/* Writes the task with the number of the event that is to come. */
-static int save_task(Recording *x)
+/* When it should be done: at once, where it is and only the response is missing. */
+static int64_t choose_due(const Recording *x)
 {
-        x->task.last_event = x->store->event + 1;
+        const StoreDelivery *d = x->delivery;
+
+        if (d->task_status == TASK_COMPLETED)
+                return d->received_at;
+        return d->due_at != TIME_NONE ? d->due_at : x->task.created_at + WEEK;
+}
+
+/* Writes the task with the number of the last event that is to come. */
+static int save_task(Recording *x, unsigned events)
+{
+        if (events > 0)
+                x->task.last_event = x->store->event + events;
+        if (x->task.status == TASK_PENDING && x->task.due_at == TIME_NONE)
+                x->task.due_at = choose_due(x);
         return store_save_task(x->store, x->before.id != 0 ? &x->before : NULL, &x->task, x->delivery);
 }
 
-/* Repetitions. */
-
-static int count_repeat(Recording *x, int64_t n)
-{
-        Query get = store_query(x->store, W_GET_VERDICT), q = store_query(x->store, W_COUNT_REPEAT);
-        int r, verdict;
-
-        query_int(&get, n);
-        r = query_step(&get, "Could not read a delivery in");
-        verdict = r > 0 ? (int)query_column(&get, 0) : _VERDICT_ERRNO;
-        query_done(&get);
-        if (r < 0)
-                return r;
-        if (verdict < 0 || verdict >= _VERDICT_MAX)
-                return connection_refuse(&x->store->connection, -EUCLEAN,
-                                "Delivery %lld of %s has no verdict.", (long long)n,
-                                x->store->connection.path);
-
-        query_int(&q, n);
-        query_int(&q, x->delivery->received_at);
-        r = query_run(&q, "Could not count a repetition in");
-        if (r >= 0)
-                x->store->repeats[verdict]++;
-        return r;
-}
-
-/* 1: it came before, byte for byte and with this verdict, and is counted there. */
-static int repeat_aside(Recording *x, Verdict verdict, int64_t *ret_n, int64_t *ret_revision)
+int recording_tell(Recording *x, EventKind kind, int status, int64_t revision)
 {
         const StoreDelivery *d = x->delivery;
-        _cleanup_query_ Query q = store_query(x->store, W_FIND_ASIDE);
-        int r;
+        bool tells = (int)kind >= 0;
+        int r = 0;
 
-        x->fingerprint = fingerprint_of(d->body, d->body_size);
-        query_int(&q, x->fingerprint);
-        query_int(&q, verdict);
-        query_blob(&q, d->body, d->body_size);
-        query_text(&q, d->task_id);
-        query_text(&q, d->ref);
-        r = query_step(&q, "Could not look for a repetition in");
-        if (r <= 0)
-                return r;
-
-        *ret_n = query_column(&q, 0);
-        *ret_revision = query_column(&q, 1);
-        query_done(&q);
-        r = count_repeat(x, *ret_n);
-        return r < 0 ? r : 1;
-}
-
-static int is_body_of(Recording *x, int64_t n)
-{
-        _cleanup_query_ Query q = store_query(x->store, W_IS_BODY);
-
-        query_int(&q, n);
-        query_blob(&q, x->delivery->body, x->delivery->body_size);
-        return query_step(&q, "Could not compare bodies in");
+        assert(!x->accepts || x->task.id != 0);
+        if (x->accepts && x->task.submission == 0)
+                x->task.submission = x->submission.n;
+        if (x->task.id != 0)
+                r = save_task(x, x->accepts + tells);
+        if (r >= 0 && x->accepts) {
+                r = store_settle_submission(x->store, &x->submission, &x->task, x->answered, d->received_at);
+                if (r >= 0)
+                        r = add_event(x, EVENT_TASK_SUBMITTED, TASK_PENDING, 0);
+        }
+        if (r >= 0 && tells)
+                r = add_event(x, kind, status, revision);
+        return r;
 }
 
 /* 1: the task has this response. */
@@ -204,7 +121,7 @@ static int find_revision(Recording *x, int64_t *ret_number, int64_t *ret_n)
 /* Tasks. */
 
 /* A row for a task that was not known: its key is the next. */
-static void invent_task(Recording *x)
+void recording_invent_task(Recording *x)
 {
         const StoreDelivery *d = x->delivery;
 
@@ -215,18 +132,19 @@ static void invent_task(Recording *x)
                 .is_test = d->is_test,
                 .created_at = d->created_at != TIME_NONE ? d->created_at : d->received_at,
                 .completed_at = TIME_NONE,
+                .due_at = TIME_NONE,
         };
         x->store->task++;
 }
 
-/* The delivery that is about to be added, or was just added as `n`, gives the task its document. */
-static void take_document(Recording *x, int64_t n)
+void recording_take_document(Recording *x, int64_t n)
 {
         const StoreDelivery *d = x->delivery;
 
         if (!d->has_document)
                 return;
         x->task.document = n;
+        x->task.described = true;
         x->task.is_test = d->is_test;
         if (x->type != 0)
                 x->task.type = x->type;
@@ -242,36 +160,49 @@ static int status_with_response(const StoreDelivery *d)
         return d->task_status == TASK_PENDING || d->task_status < 0 ? TASK_COMPLETED : (int)d->task_status;
 }
 
-static int record_duplicate(Recording *x, int64_t number, int64_t first, StoreOutcome *ret)
+/* 1: it came before, byte for byte, and is counted there. */
+static int repeat_response(Recording *x, int64_t number, int64_t first, StoreOutcome *ret)
 {
         int64_t n = first, revision = number;
         int r;
 
-        *ret = (StoreOutcome){ .verdict = VERDICT_DUPLICATE, .revision = (unsigned)number };
-        r = is_body_of(x, first);
+        r = recording_is_body_of(x, first);
         if (r > 0) {
-                r = count_repeat(x, first);
+                r = recording_count_repeat(x, first);
                 r = r < 0 ? r : 1;
         } else if (r == 0)
-                r = repeat_aside(x, VERDICT_DUPLICATE, &n, &revision);
-        if (r < 0)
-                return r;
+                r = recording_find_repeat(x, VERDICT_DUPLICATE, &n, &revision);
         if (r > 0) {
                 ret->delivery = (uint64_t)n;
                 ret->repeated = true;
-                return 0;
         }
+        return r;
+}
 
-        r = add_delivery(x, VERDICT_DUPLICATE, number, true);
+/* Nobody is told: what was not known of the task is now, but nothing changed. Unless it proves that a
+ * submission has the task. */
+static int record_duplicate(Recording *x, int64_t number, int64_t first, StoreOutcome *ret)
+{
+        bool poll = recording_is_poll(x), describes = x->task.document == 0 && x->delivery->has_document;
+        int r = 0;
+
+        *ret = (StoreOutcome){ .verdict = VERDICT_DUPLICATE, .revision = (unsigned)number };
+        if (!poll)
+                r = repeat_response(x, number, first, ret);
         if (r < 0)
                 return r;
-        ret->delivery = (uint64_t)x->store->delivery;
-        if (x->task.document != 0 || !x->delivery->has_document)
-                return 0;
+        if (r > 0)
+                describes = false;
+        else if (!poll || describes) {
+                r = recording_log(x, VERDICT_DUPLICATE, number, true);
+                if (r < 0)
+                        return r;
+                ret->delivery = (uint64_t)x->n;
+        }
 
-        /* Nobody is told: what was not known of the task is now, but nothing changed. */
-        take_document(x, x->store->delivery);
-        return store_save_task(x->store, &x->before, &x->task, x->delivery);
+        if (describes)
+                recording_take_document(x, x->n);
+        return describes || x->accepts ? recording_tell(x, _EVENT_KIND_ERRNO, _TASK_STATUS_INVALID, 0) : 0;
 }
 
 static int record_revision(Recording *x, StoreOutcome *ret)
@@ -285,28 +216,26 @@ static int record_revision(Recording *x, StoreOutcome *ret)
         int r;
 
         if (x->task.id == 0)
-                invent_task(x);
+                recording_invent_task(x);
         x->task.revisions++;
         if (first || completed_at >= x->task.completed_at) {
                 x->task.revision = x->task.revisions;
                 x->task.response = n;
                 x->task.completed_at = completed_at;
                 x->task.status = status_with_response(d);
-                take_document(x, n);
+                recording_take_document(x, n);
         } else if (x->task.document == 0)
-                take_document(x, n);
+                recording_take_document(x, n);
 
         kind = !first                            ? EVENT_TASK_REVISED
                : x->task.status == TASK_CANCELED ? EVENT_TASK_CANCELED
                                                  : EVENT_TASK_COMPLETED;
 
-        r = add_delivery(x, verdict, x->task.revisions, false);
-        if (r >= 0)
-                r = save_task(x);
+        r = recording_log(x, verdict, x->task.revisions, false);
         if (r >= 0)
                 r = add_revision(x, completed_at);
         if (r >= 0)
-                r = add_event(x, kind, x->task.status, x->task.revisions);
+                r = recording_tell(x, kind, x->task.status, x->task.revisions);
         if (r < 0)
                 return r;
 
@@ -332,46 +261,74 @@ static int record_response(Recording *x, StoreOutcome *ret)
 
 /* Attachments. */
 
+/* Whose attachment failed, where the body names no task: by the reference, else by the URLs. */
+static int find_failed(Recording *x, bool *ret_by_url)
+{
+        const StoreDelivery *d = x->delivery;
+        int r = 0;
+
+        *ret_by_url = false;
+        if (x->submission.n == 0 && d->ref)
+                r = store_find_task_of_ref(x->store, d->ref, &x->task);
+        if (r == 0 && x->submission.n == 0 && x->task.id == 0) {
+                r = store_find_attachments(x->store, d->attachments, d->n_attachments, &x->submission);
+                *ret_by_url = r > 0;
+        }
+        if (r >= 0 && x->submission.task != 0)
+                r = store_find_task_of_number(x->store, x->submission.task, &x->task);
+        x->before = x->task;
+        return r;
+}
+
+/* What it changes. A task that has come to its end, with a response or without, stays as it is. */
+static void change_failed(Recording *x, int64_t n)
+{
+        if (x->task.id == 0)
+                return;
+        if (x->task.revisions == 0 && x->task.status != TASK_CANCELED)
+                x->task.status = TASK_ERROR;
+        if (x->task.revisions == 0 || x->task.document == 0)
+                recording_take_document(x, n);
+}
+
 static int record_attachment_failure(Recording *x, StoreOutcome *ret)
 {
         const StoreDelivery *d = x->delivery;
+        bool by_url = false;
         int64_t n, revision;
-        int r;
+        int r = 0;
 
-        if (x->task.id == 0 && !d->task_id && d->ref) {
-                r = store_find_task_of_ref(x->store, d->ref, &x->task);
-                if (r < 0)
-                        return r;
-                x->before = x->task;
-        }
+        if (!d->task_id)
+                r = find_failed(x, &by_url);
+        if (r < 0)
+                return r;
 
-        r = repeat_aside(x, VERDICT_ATTACHMENT_FAILURE, &n, &revision);
+        /* The same words about another submission are another failure. */
+        r = by_url ? 0 : recording_find_repeat(x, VERDICT_ATTACHMENT_FAILURE, &n, &revision);
         if (r < 0)
                 return r;
         if (r > 0) {
                 *ret = (StoreOutcome){
                         .verdict = VERDICT_DUPLICATE, .delivery = (uint64_t)n, .repeated = true
                 };
-                return 0;
+                return x->accepts && x->task.id != 0
+                                       ? recording_tell(x, _EVENT_KIND_ERRNO, _TASK_STATUS_INVALID, 0)
+                                       : 0;
         }
 
-        n = x->store->delivery + 1;
         if (x->task.id == 0 && d->task_id)
-                invent_task(x);
-        if (x->task.id != 0 && x->task.revisions == 0)
-                x->task.status = TASK_ERROR;
-        if (x->task.id != 0 && (x->task.revisions == 0 || x->task.document == 0))
-                take_document(x, n);
+                recording_invent_task(x);
+        change_failed(x, x->store->delivery + 1);
 
-        r = add_delivery(x, VERDICT_ATTACHMENT_FAILURE, 0, true);
-        if (r >= 0 && x->task.id != 0)
-                r = save_task(x);
+        r = recording_log(x, VERDICT_ATTACHMENT_FAILURE, 0, true);
+        if (r >= 0 && x->task.id == 0 && x->submission.n != 0)
+                r = store_fail_submission(x->store, &x->submission, x->n);
         if (r >= 0)
-                r = add_event(x, EVENT_ATTACHMENT_FAILED,
+                r = recording_tell(x, EVENT_ATTACHMENT_FAILED,
                                 x->task.id != 0 ? x->task.status : _TASK_STATUS_INVALID, 0);
         if (r < 0)
                 return r;
-        *ret = (StoreOutcome){ .verdict = VERDICT_ATTACHMENT_FAILURE, .delivery = (uint64_t)n };
+        *ret = (StoreOutcome){ .verdict = VERDICT_ATTACHMENT_FAILURE, .delivery = (uint64_t)x->n };
         return 0;
 }
 
@@ -391,7 +348,7 @@ static int record_invalid(Recording *x, StoreOutcome *ret)
         int r;
 
         *ret = (StoreOutcome){ .verdict = VERDICT_INVALID };
-        r = repeat_aside(x, VERDICT_INVALID, &n, &revision);
+        r = recording_find_repeat(x, VERDICT_INVALID, &n, &revision);
         if (r < 0)
                 return r;
         if (r > 0) {
@@ -400,14 +357,12 @@ static int record_invalid(Recording *x, StoreOutcome *ret)
                 return 0;
         }
 
-        r = add_delivery(x, VERDICT_INVALID, 0, true);
+        r = recording_log(x, VERDICT_INVALID, 0, true);
         if (r >= 0)
                 r = quarantine(x->store);
-        if (r >= 0 && x->task.id != 0)
-                r = save_task(x); /* it has an event more */
         if (r >= 0)
-                r = add_event(x, EVENT_DELIVERY_INVALID, _TASK_STATUS_INVALID, 0);
-        ret->delivery = (uint64_t)x->store->delivery;
+                r = recording_tell(x, EVENT_DELIVERY_INVALID, _TASK_STATUS_INVALID, 0);
+        ret->delivery = (uint64_t)x->n;
         return r;
 }
 
@@ -421,6 +376,7 @@ int store_record_delivery(Store *s, const StoreDelivery *d, StoreOutcome *ret)
 
         assert(s->in_group);
         assert(d->retry_of == 0 || d->proposed != VERDICT_INVALID); /* a retry that fails leaves nothing */
+        assert(!d->account || d->proposed == VERDICT_STORED);
 
         r = store_type_id(s, d->type, &x.type);
         if (r >= 0 && d->task_id)
@@ -428,17 +384,25 @@ int store_record_delivery(Store *s, const StoreDelivery *d, StoreOutcome *ret)
         if (r < 0)
                 return r;
         x.before = x.task;
+        if (d->proposed != VERDICT_INVALID) { /* which proves nothing */
+                r = recording_find_submission(&x);
+                if (r < 0)
+                        return r;
+        }
 
         if (d->proposed == VERDICT_INVALID)
                 r = record_invalid(&x, &outcome);
         else if (d->proposed == VERDICT_ATTACHMENT_FAILURE)
                 r = record_attachment_failure(&x, &outcome);
+        else if (d->account)
+                r = recording_add_account(&x, &outcome);
         else
                 r = record_response(&x, &outcome);
         if (r >= 0 && d->retry_of != 0)
                 r = store_settle(s, d->retry_of, outcome.delivery);
         if (r < 0)
                 return r;
+        outcome.second_task = x.second_task;
         *ret = outcome;
         return 0;
 }

@@ -10,7 +10,7 @@
 #define TASK_ROW                                                                                  \
         "task.id, task.type, task.status, task.is_test, task.created_at, task.completed_at, "     \
         "coalesce(task.document, 0), coalesce(task.response, 0), task.revision, task.revisions, " \
-        "task.last_event "
+        "task.last_event, coalesce(task.submission, 0), task.due_at "
 
 const char *const store_writer_sql[_W_MAX] = {
         [W_NUMBERS] = "SELECT (SELECT coalesce(max(n), 0) FROM delivery), "
@@ -24,12 +24,13 @@ const char *const store_writer_sql[_W_MAX] = {
         [W_FIND_TASK_OF_REF] = "SELECT " TASK_ROW "FROM task WHERE id = "
                                "(SELECT task FROM delivery WHERE ref = ?1 AND task IS NOT NULL "
                                " ORDER BY n DESC LIMIT 1)",
+        [W_FIND_TASK_OF_NUMBER] = "SELECT " TASK_ROW "FROM task WHERE id = ?1",
         [W_ADD_TASK] = "INSERT INTO task (id, type, status, is_test, created_at, completed_at, document, "
-                       "  response, revision, revisions, last_event, task_id, metadata) "
-                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                       "  response, revision, revisions, last_event, submission, due_at, task_id, metadata) "
+                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         [W_CHANGE_TASK] = "UPDATE task SET type = ?2, status = ?3, is_test = ?4, created_at = ?5, "
                           "  completed_at = ?6, document = ?7, response = ?8, revision = ?9, "
-                          "  revisions = ?10, last_event = ?11 "
+                          "  revisions = ?10, last_event = ?11, submission = ?12, due_at = ?13 "
                           "WHERE id = ?1",
 
         [W_GET_METADATA] = "SELECT metadata FROM task WHERE id = ?1",
@@ -98,9 +99,9 @@ const char *const store_writer_sql[_W_MAX] = {
 };
 
 /* A task, without its bodies. */
-#define STORED_TASK                                                                        \
-        "SELECT t.task_id, type.name, t.status, t.created_at, t.completed_at, t.is_test, " \
-        "       coalesce(t.document, 0), coalesce(t.response, 0) "                         \
+#define STORED_TASK                                                                           \
+        "SELECT t.task_id, type.name, t.status, t.created_at, t.completed_at, t.is_test, "    \
+        "       coalesce(t.document, 0), coalesce(t.response, 0), coalesce(t.submission, 0) " \
         "FROM task t LEFT JOIN type ON type.id = t.type "
 
 /* A delivery in full; the body comes last, so that it is not touched unless it is asked for. */
@@ -164,20 +165,25 @@ const char *const store_reader_sql[_R_MAX] = {
         "FROM quarantine w CROSS JOIN delivery d ON d.n = w.delivery " STORED_DELIVERY_JOINS
         "WHERE w.discarded = ?3 AND w.delivery > ?1 "
         "ORDER BY w.delivery LIMIT ?2",
-        /* Those with a revision, those without, and those that came before there was a task. */
+        /* Those with a revision, those without, those that came before there was a task, and the failure
+         * that came before it was known which. */
         [R_DELIVERIES_OF_TASK] = STORED_DELIVERY_COLUMNS
         "FROM (SELECT delivery AS n FROM revision WHERE task = ?4 AND delivery > ?1 "
         "      UNION ALL "
         "      SELECT n FROM delivery "
         "      WHERE task = ?4 AND fingerprint IS NOT NULL AND n > ?1 "
         "      UNION ALL "
-        "      SELECT n FROM delivery WHERE named = ?5 AND n > ?1) w "
+        "      SELECT n FROM delivery WHERE named = ?5 AND n > ?1 "
+        "      UNION ALL "
+        "      SELECT failure FROM submission "
+        "      WHERE n = (SELECT submission FROM task WHERE id = ?4) AND failure > ?1) w "
         "CROSS JOIN delivery d ON d.n = w.n " STORED_DELIVERY_JOINS
         "WHERE ?3 IS NULL OR decided = ?3 ORDER BY w.n LIMIT ?2",
 
         [R_EVENTS] = "SELECT e.seq, e.time, e.kind, coalesce(t.task_id, e.named), type.name, e.status, "
-                     "       e.revision, e.delivery, e.submission, coalesce(e.task, 0) "
+                     "       e.revision, e.delivery, coalesce(s.id, e.submission), coalesce(e.task, 0) "
                      "FROM event e LEFT JOIN task t ON t.id = e.task LEFT JOIN type ON type.id = e.type "
+                     "LEFT JOIN submission s ON s.n = t.submission "
                      "WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2",
         [R_LAST_EVENT] = "SELECT coalesce(max(seq), 0) FROM event",
         [R_LAST_DELIVERY] = "SELECT coalesce(max(n), 0) FROM delivery",

@@ -104,6 +104,23 @@ static int flush_deltas(Store *s)
         return 0;
 }
 
+static int flush_submissions(Store *s)
+{
+        Query q = outbox_query(s, OW_TALLY);
+        int r;
+
+        for (int state = 0; state < _SUBMISSION_STATE_MAX; state++) {
+                if (s->submissions[state] == 0)
+                        continue;
+                query_int(&q, state);
+                query_int(&q, s->submissions[state]);
+                r = query_run(&q, "Could not count submissions in");
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 int store_flush_tallies(Store *s)
 {
         Query q = store_query(s, W_TALLY_OF_VERDICTS);
@@ -119,7 +136,8 @@ int store_flush_tallies(Store *s)
                 if (r < 0)
                         return r;
         }
-        return flush_deltas(s);
+        r = flush_submissions(s);
+        return r < 0 ? r : flush_deltas(s);
 }
 
 static int count_task(Store *s, const TaskRow *t, int64_t count)
@@ -248,6 +266,8 @@ static void read_task(const Query *q, TaskRow *ret)
                 .revision = query_column(q, 8),
                 .revisions = query_column(q, 9),
                 .last_event = query_column(q, 10),
+                .submission = query_column(q, 11),
+                .due_at = query_column_time(q, 12),
         };
 }
 
@@ -273,6 +293,18 @@ int store_find_task_of_ref(Store *s, const char *ref, TaskRow *ret)
         return find_task(s, W_FIND_TASK_OF_REF, ref, ret);
 }
 
+int store_find_task_of_number(Store *s, int64_t id, TaskRow *ret)
+{
+        _cleanup_query_ Query q = store_query(s, W_FIND_TASK_OF_NUMBER);
+        int r;
+
+        query_int(&q, id);
+        r = query_step(&q, "Could not look up a task in");
+        if (r > 0)
+                read_task(&q, ret);
+        return r;
+}
+
 static void bind_task(Query *q, const TaskRow *t)
 {
         query_int(q, t->id);
@@ -286,6 +318,8 @@ static void bind_task(Query *q, const TaskRow *t)
         query_int(q, t->revision);
         query_int(q, t->revisions);
         query_int(q, t->last_event);
+        query_id(q, t->submission);
+        query_time(q, t->due_at);
 }
 
 static int add_task(Store *s, const TaskRow *task, const StoreDelivery *d)
@@ -311,21 +345,50 @@ static int add_task(Store *s, const TaskRow *task, const StoreDelivery *d)
         return r;
 }
 
+/* Deletes, or changes, what the outbox has of a submission. */
+static int run_for_submission(Store *s, OutboxWriterStatement statement, int64_t submission)
+{
+        Query q = outbox_query(s, statement);
+
+        query_int(&q, submission);
+        return query_run(&q, "Could not tidy up after a submission in");
+}
+
+/* What its submission has only as long as the task is pending, or has no document of its own. */
+static int tidy_submission(Store *s, const TaskRow *before, const TaskRow *task)
+{
+        bool is_news = !before || before->submission == 0;
+        int r = 0;
+
+        if (task->submission == 0)
+                return 0;
+        if (task->status != TASK_PENDING && (is_news || before->status == TASK_PENDING)) {
+                r = store_drop_attachments(s, task->submission);
+                if (r >= 0)
+                        r = run_for_submission(s, OW_END_CANCEL, task->submission);
+        }
+        if (r >= 0 && task->document != 0 && (is_news || before->document == 0))
+                r = run_for_submission(s, OW_DROP_ACCOUNT, task->submission);
+        return r;
+}
+
 int store_save_task(Store *s, const TaskRow *before, const TaskRow *task, const StoreDelivery *d)
 {
         Query q = store_query(s, W_CHANGE_TASK);
         int r;
 
-        if (!before)
-                return add_task(s, task, d);
+        if (!before) {
+                r = add_task(s, task, d);
+                return r < 0 ? r : tidy_submission(s, NULL, task);
+        }
 
         bind_task(&q, task);
         r = query_run(&q, "Could not change a task in");
-        if (r >= 0 && task->document != before->document)
+        if (r >= 0 && task->described)
                 r = change_metadata(s, before, task, d);
         if (r >= 0)
                 r = count_task(s, before, -1);
         if (r >= 0)
                 r = count_task(s, task, 1);
-        return r;
+        return r < 0 ? r : tidy_submission(s, before, task);
 }

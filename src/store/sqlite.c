@@ -22,6 +22,7 @@
 /* Larger pages were measured: slower for small groups, and no faster for large ones. */
 #define PAGE_SIZE          4096
 #define WAL_FRAME_HEADER   24U
+#define OPEN_WAIT_MSEC     60000    /* for another process that is changing the schema */
 #define JOURNAL_SIZE_LIMIT 67108864 /* bytes that the file of the WAL keeps when it starts over */
 
 #define STRING_(x) #x
@@ -120,21 +121,12 @@ static int read_numbers(Store *s)
         return 0;
 }
 
-static int store_setup(Store *s, const char *path)
+/* With the turn taken: processes that start together set up one after the other. */
+static int prepare(Store *s)
 {
         Connection *c = &s->connection;
         int64_t page_size = 0;
         int version, r;
-
-        r = create_file(c, path);
-        if (r < 0)
-                return r;
-        r = connection_open(c, path, SQLITE_OPEN_READWRITE);
-        if (r < 0)
-                return r;
-        if (sqlite3_db_readonly(c->db, "main") != 0)
-                return connection_refuse(c, -EACCES,
-                                "%s can be read but not written: it must be writable for this user.", path);
 
         r = connection_identify(c, &version);
         if (r >= 0 && version == 0)
@@ -145,6 +137,8 @@ static int store_setup(Store *s, const char *path)
                 r = connection_migrate(c);
         if (r >= 0)
                 r = statements_prepare(c, store_writer_sql, s->statements, _W_MAX);
+        if (r >= 0)
+                r = statements_prepare(c, outbox_writer_sql, s->outbox, _OW_MAX);
         if (r >= 0)
                 r = read_numbers(s);
         if (r >= 0)
@@ -161,6 +155,33 @@ static int store_setup(Store *s, const char *path)
         return r == -EBUSY ? 0 : r;
 }
 
+static int store_setup(Store *s, const char *path)
+{
+        Connection *c = &s->connection;
+        int version, r;
+
+        r = create_file(c, path);
+        if (r < 0)
+                return r;
+        r = connection_open(c, path, SQLITE_OPEN_READWRITE);
+        if (r < 0)
+                return r;
+        if (sqlite3_db_readonly(c->db, "main") != 0)
+                return connection_refuse(c, -EACCES,
+                                "%s can be read but not written: it must be writable for this user.", path);
+
+        /* Beside what isn't ours nothing is made. */
+        r = connection_identify(c, &version);
+        if (r >= 0)
+                r = turn_open(&s->turn, c);
+        if (r >= 0)
+                r = turn_take(&s->turn, c, OPEN_WAIT_MSEC);
+        if (r >= 0)
+                r = prepare(s);
+        turn_give(&s->turn);
+        return r;
+}
+
 int store_open(const char *path, Store **ret, char **ret_error)
 {
         _cleanup_(store_closep) Store *s = NULL;
@@ -170,6 +191,7 @@ int store_open(const char *path, Store **ret, char **ret_error)
         s = calloc(1, sizeof(Store));
         if (!s)
                 return -ENOMEM;
+        s->turn = TURN_INIT;
 
         r = store_setup(s, path);
         if (r < 0) {
@@ -186,7 +208,9 @@ Store *store_close(Store *s)
                 return NULL;
 
         statements_done(s->statements, _W_MAX);
+        statements_done(s->outbox, _OW_MAX);
         connection_done(&s->connection);
+        turn_close(&s->turn);
         free(s);
         return NULL;
 }
@@ -213,6 +237,8 @@ static void forget_group(Store *s)
         s->n_deltas = 0;
         memset(s->verdicts, 0, sizeof(s->verdicts));
         memset(s->repeats, 0, sizeof(s->repeats));
+        memset(s->submissions, 0, sizeof(s->submissions));
+        turn_give(&s->turn);
 }
 
 int store_begin(Store *s)
@@ -223,9 +249,14 @@ int store_begin(Store *s)
         if (s->connection.lost)
                 return -ENOTRECOVERABLE;
 
-        r = connection_run(&s->connection, "BEGIN IMMEDIATE", "Could not begin to write to");
+        r = turn_take(&s->turn, &s->connection, STORE_BUSY_MSEC);
         if (r < 0)
                 return r;
+        r = connection_run(&s->connection, "BEGIN IMMEDIATE", "Could not begin to write to");
+        if (r < 0) {
+                turn_give(&s->turn);
+                return r;
+        }
         s->in_group = true;
 
         r = read_numbers(s);

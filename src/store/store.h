@@ -45,8 +45,10 @@ void store_rollback(Store *s);
 
 /* Within a group. Keeps the delivery and what follows from it: task, revision, event, counters. The same
  * bytes again are only counted: the outcome is then a duplicate, or invalid for what is in the quarantine.
- * With `retry_of` (never for an invalid one): takes that delivery out of the quarantine; -ENOENT and -EINVAL
- * as store_discard_delivery(). */
+ * From a source that asks again and again (reconcile, backfill) a duplicate leaves no row and is not
+ * counted. Where it proves that a submission has the task, the outbox knows that from here on. With
+ * `retry_of` (never for an invalid one): takes that delivery out of the quarantine; -ENOENT and -EINVAL as
+ * store_discard_delivery(). */
 int store_record_delivery(Store *s, const StoreDelivery *d, StoreOutcome *ret);
 
 /* Within a group. Takes a quarantined delivery out of the quarantine. 0, -ENOENT: no such delivery,
@@ -54,8 +56,8 @@ int store_record_delivery(Store *s, const StoreDelivery *d, StoreOutcome *ret);
 int store_discard_delivery(Store *s, uint64_t n);
 
 /* Within a group. Deletes at most `limit` deliveries that came before `before` and on which nothing stands
- * any more: neither a task's document nor a revision, nor the newest of all. *ret_more: there may be more.
- */
+ * any more: neither a task's document nor a revision, nor the newest of all. Submissions are never pruned.
+ * *ret_more: there may be more. */
 int store_prune_deliveries(Store *s, int64_t before, unsigned limit, uint64_t *ret_deleted, bool *ret_more);
 
 /* The number of the newest event, as of the last commit. */
@@ -112,6 +114,10 @@ int store_get_delivery(StoreReader *r, uint64_t n, bool with_body, StoreDelivery
 /* Events behind `after`, in order. 0. */
 int store_list_events(StoreReader *r, uint64_t after, unsigned limit, bool with_task, StoreEventFn fn,
                 void *userdata);
+
+/* Whether anything was committed, by whomever, since the last time that this was asked; the first time it
+ * says so. Cheap: nothing is read but the index of the WAL. 1, 0 or negative errno. */
+int store_reader_changed(StoreReader *r);
 
 int store_get_stats(StoreReader *r, StoreStats *ret);
 int store_get_last_event(StoreReader *r, uint64_t *ret);

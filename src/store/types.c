@@ -3,7 +3,7 @@
  * a new member goes to the end.
  */
 
-#include "store/types.h"
+#include "store/outbox.h"
 
 _Static_assert(VERDICT_STORED == 0 && VERDICT_DUPLICATE == 1 && VERDICT_REVISED == 2 &&
                                 VERDICT_INVALID == 3 && VERDICT_ATTACHMENT_FAILURE == 4 &&
@@ -19,6 +19,12 @@ _Static_assert(EVENT_TASK_SUBMITTED == 0 && EVENT_TASK_COMPLETED == 1 && EVENT_T
                 "kinds of events are kept in databases by number");
 _Static_assert(TASK_PENDING == 0 && TASK_COMPLETED == 1 && TASK_CANCELED == 2 && TASK_ERROR == 3,
                 "states of tasks are kept in databases by number");
+_Static_assert(SUBMISSION_QUEUED == 0 && SUBMISSION_SENDING == 1 && SUBMISSION_UNKNOWN == 2 &&
+                                SUBMISSION_ACCEPTED == 3 && SUBMISSION_REJECTED == 4 &&
+                                SUBMISSION_CANCELED == 5 && SUBMISSION_EXPIRED == 6,
+                "states of submissions are kept in databases by number");
+_Static_assert(QUEUE_RUNNING == 0 && QUEUE_HELD == 1 && QUEUE_HELD_ACCOUNT == 2,
+                "holds are kept in databases by number");
 
 static const char *const verdict_table[_VERDICT_MAX] = {
         [VERDICT_STORED] = "stored",
@@ -51,3 +57,21 @@ static const char *const event_kind_table[_EVENT_KIND_MAX] = {
         [EVENT_QUEUE_RESUMED] = "queue.resumed",
 };
 DEFINE_STRING_TABLE(event_kind, EventKind, _EVENT_KIND_MAX)
+
+static const char *const submission_state_table[_SUBMISSION_STATE_MAX] = {
+        [SUBMISSION_QUEUED] = "queued",
+        [SUBMISSION_SENDING] = "sending",
+        [SUBMISSION_UNKNOWN] = "unknown",
+        [SUBMISSION_ACCEPTED] = "accepted",
+        [SUBMISSION_REJECTED] = "rejected",
+        [SUBMISSION_CANCELED] = "canceled",
+        [SUBMISSION_EXPIRED] = "expired",
+};
+DEFINE_STRING_TABLE(submission_state, SubmissionState, _SUBMISSION_STATE_MAX)
+
+static const char *const queue_hold_table[_QUEUE_HOLD_MAX] = {
+        [QUEUE_RUNNING] = "running",
+        [QUEUE_HELD] = "held",
+        [QUEUE_HELD_ACCOUNT] = "held_account",
+};
+DEFINE_STRING_TABLE(queue_hold, QueueHold, _QUEUE_HOLD_MAX)

@@ -97,15 +97,27 @@ typedef struct StoreDelivery {
         const StoreMetadata *metadata;
         size_t n_metadata;
 
+        /* No callback, but the API's own account of a task that has no response: pending, canceled or
+         * failed. Only with VERDICT_STORED, and from a source that asks (reconcile, backfill). A task that
+         * isn't known is made; a pending one that has come to an end changes; all else leaves no trace. */
+        bool account;
+        int64_t due_at; /* of a pending task: when it should be done; TIME_NONE: a week after its creation */
+
+        /* Of a failed attachment: the URLs. */
+        const char *const *attachments;
+        size_t n_attachments;
+
         uint64_t retry_of; /* the quarantined delivery that this one is another try of; 0: none */
 } StoreDelivery;
 
 /* What became of it. */
 typedef struct StoreOutcome {
         Verdict verdict;
-        uint64_t delivery; /* its number; for a repetition byte for byte, that of the first such delivery */
+        uint64_t delivery; /* its number; for a repetition byte for byte, that of the first such delivery; 0:
+                            * a duplicate from a source that asks again and again, which leaves no row */
         unsigned revision; /* the number of the response; 0: none */
         bool repeated;     /* counted on `delivery`, no new row */
+        bool second_task;  /* its submission has another task: two were made, which should never be */
 } StoreOutcome;
 
 /* A delivery as read back. Pointers live until the callback that got them returns. */

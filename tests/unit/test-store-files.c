@@ -276,7 +276,7 @@ static void test_file_size_limit(void **state)
         struct rlimit old, limit;
         StoreDelivery d;
         StoreOutcome o;
-        char body[20000];
+        char body[400000]; /* more than the WAL has room for already */
         int r;
 
         f->store = open_store(f->path);

@@ -1,0 +1,138 @@
+/*
+ * Whose turn it is to write. Two daemons write to one database, and SQLite's own way of waiting for its
+ * lock, sleeping and asking again, starves whoever sleeps beside a writer that is always busy. So writers
+ * queue up at a turnstile before they ask SQLite at all: two locks on a file beside the database. Who wants
+ * to write takes the first, then the second, lets go of the first, and writes; who waits for the second
+ * holds the first, so the one that has just written can't overtake.
+ *
+ * It is about fairness alone. That only one writes at a time is SQLite's business still, so a program that
+ * knows nothing of the turnstile, or a file that somebody removed, does no harm. Locks belong to the open
+ * file: a process that dies lets go of them. They can't be waited for with a limit, so it is asked for again
+ * and again, at first often.
+ */
+
+#include "store/sqlite-internal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "basic/fd.h"
+#include "basic/parse.h"
+#include "basic/time-util.h"
+
+enum {
+        TURN_NEXT = 0, /* bytes of the file */
+        TURN_WRITING = 1,
+};
+
+#define SLEEP_MIN_USEC 200U
+#define SLEEP_MAX_USEC 1000U
+
+/* Whoever may write to the database has to be able to wait for it, whoever came first. */
+static int adopt_mode(int fd, const char *database)
+{
+        struct stat db, own;
+
+        if (stat(database, &db) < 0 || fstat(fd, &own) < 0)
+                return -errno;
+        if (own.st_uid == db.st_uid && own.st_gid == db.st_gid && own.st_mode == db.st_mode)
+                return 0;
+        if (own.st_uid != geteuid() && geteuid() != 0)
+                return 0; /* its owner has seen to it */
+
+        /* Another owner only root can give; without it the group is what counts. */
+        if (fchown(fd, geteuid() == 0 ? db.st_uid : (uid_t)-1, db.st_gid) < 0 && errno != EPERM)
+                return -errno;
+        return fchmod(fd, db.st_mode & 0777) < 0 ? -errno : 0;
+}
+
+int turn_open(Turn *t, Connection *c)
+{
+        _cleanup_free_ char *path = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        int r = 0;
+
+        if (asprintf(&path, "%s-turn", c->path) < 0) {
+                path = NULL;
+                return connection_refuse(c, -ENOMEM, "Could not open %s: out of memory.", c->path);
+        }
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
+        if (fd < 0)
+                r = -errno;
+        else
+                r = adopt_mode(fd, c->path);
+        if (r < 0)
+                return connection_refuse(c, r,
+                                "Could not open %s, by which those who write to the database take turns: "
+                                "%s. "
+                                "It must be writable for this user, as the database is.",
+                                path, strerror(-r));
+        t->fd = take_fd(&fd);
+        return 0;
+}
+
+void turn_close(Turn *t)
+{
+        t->fd = fd_close(t->fd); /* lets go of everything */
+        t->taken = false;
+}
+
+/* 1: done, 0: another process holds it, negative errno. */
+static int lock_byte(const Turn *t, short type, off_t byte)
+{
+        struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+
+        if (fcntl(t->fd, F_OFD_SETLK, &lock) == 0)
+                return 1;
+        return errno == EAGAIN || errno == EACCES || errno == EINTR ? 0 : -errno;
+}
+
+static int wait_for_byte(const Turn *t, off_t byte, uint64_t deadline)
+{
+        unsigned pause = SLEEP_MIN_USEC;
+        int r;
+
+        while ((r = lock_byte(t, F_WRLCK, byte)) == 0) {
+                if (now_monotonic() >= deadline)
+                        return -EBUSY;
+                (void)nanosleep(&(struct timespec){ .tv_nsec = pause * 1000L }, NULL);
+                pause = MIN(pause * 2, SLEEP_MAX_USEC);
+        }
+        return r < 0 ? r : 0;
+}
+
+int turn_take(Turn *t, Connection *c, unsigned wait_msec)
+{
+        uint64_t deadline = now_monotonic() + (uint64_t)wait_msec * USEC_PER_MSEC;
+        int r;
+
+        if (t->taken)
+                return 0;
+
+        r = wait_for_byte(t, TURN_NEXT, deadline);
+        if (r >= 0) {
+                r = wait_for_byte(t, TURN_WRITING, deadline);
+                (void)lock_byte(t, F_UNLCK, TURN_NEXT); /* of one's own: can't be refused */
+        }
+        if (r == -EBUSY)
+                return connection_refuse(c, r,
+                                "Another process has been writing to %s for more than %u ms: nothing was "
+                                "done, it may be tried again.",
+                                c->path, wait_msec);
+        if (r < 0)
+                return connection_refuse(c, r, "Could not wait for a turn to write to %s: %s.", c->path,
+                                strerror(-r));
+        t->taken = true;
+        return 0;
+}
+
+void turn_give(Turn *t)
+{
+        if (!t->taken)
+                return;
+        t->taken = false;
+        (void)lock_byte(t, F_UNLCK, TURN_WRITING);
+}
