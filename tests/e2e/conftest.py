@@ -4,6 +4,7 @@ import pytest
 
 from api import Api
 from harness import Daemon, Submitter
+from harness import Daemon, Sandbox
 
 
 def pytest_addoption(parser):
@@ -61,3 +62,20 @@ def make_submitter(tmp_path, api):
 @pytest.fixture
 def submitter(make_submitter):
     return make_submitter().start()
+def make_sandbox(tmp_path):
+    """Makes stand-ins for the API with the given options."""
+    sandboxes = []
+
+    def make(*options, **more):
+        sandbox = Sandbox(tmp_path / f"s{len(sandboxes)}", *options, **more)
+        sandboxes.append(sandbox)
+        return sandbox.start()
+
+    yield make
+    for sandbox in sandboxes:
+        sandbox.finish()
+
+
+@pytest.fixture
+def sandbox(make_sandbox):
+    return make_sandbox()
