@@ -3,8 +3,7 @@
 import pytest
 
 from api import Api
-from harness import Daemon, Submitter
-from harness import Daemon, Sandbox
+from harness import Daemon, Sandbox, Submitter
 
 
 def pytest_addoption(parser):
@@ -62,6 +61,9 @@ def make_submitter(tmp_path, api):
 @pytest.fixture
 def submitter(make_submitter):
     return make_submitter().start()
+
+
+@pytest.fixture
 def make_sandbox(tmp_path):
     """Makes stand-ins for the API with the given options."""
     sandboxes = []
