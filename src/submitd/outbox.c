@@ -70,7 +70,7 @@ static void pause_for(Outbox *o, const ApiAnswer *answer, Outcome outcome)
         else if (answer->retry_after != UINT64_MAX)
                 delay = MIN(answer->retry_after, PAUSE_MAX);
         else if (outcome == OUTCOME_BUSY)
-                delay = backoff_step(MIN(++o->busy, 3U));
+                delay = backoff_step(o->busy = MIN(o->busy + 1, 3U));
         o->paused_until = MAX(o->paused_until, outbox_monotonic(o) + delay);
 }
 
