@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import Daemon
+from harness import Daemon, Sandbox
 
 
 def pytest_addoption(parser):
@@ -31,3 +31,23 @@ def make_daemon(tmp_path):
 @pytest.fixture
 def daemon(make_daemon):
     return make_daemon().start()
+
+
+@pytest.fixture
+def make_sandbox(tmp_path):
+    """Makes stand-ins for the API with the given options."""
+    sandboxes = []
+
+    def make(*options, **more):
+        sandbox = Sandbox(tmp_path / f"s{len(sandboxes)}", *options, **more)
+        sandboxes.append(sandbox)
+        return sandbox.start()
+
+    yield make
+    for sandbox in sandboxes:
+        sandbox.finish()
+
+
+@pytest.fixture
+def sandbox(make_sandbox):
+    return make_sandbox()
