@@ -627,6 +627,8 @@ static void set_faults(Model *m, bool on)
 {
         for (Fault f = FAULT_DROP_ANSWER; f <= FAULT_LAG; f++)
                 world_set_fault(m->world, f, on ? pick(m, 4) * 0.12 : 0);
+        if (m->steps)
+                world_set_fault(m->world, FAULT_LAG, 0);
         m->trouble = on ? pick(m, 50) : 0;
 }
 
@@ -653,7 +655,7 @@ static void change_weather(Model *m)
                 on_change(m);
                 break;
         case 4:
-                if (m->api_stepped < API_STEP_MAX)
+                if (m->steps && m->api_stepped < API_STEP_MAX)
                         m->api_stepped += pick_time(m, API_STEP_MAX - m->api_stepped);
                 say(m, "the API's clock went back, %lld s in all", (long long)(m->api_stepped / SECOND));
                 break;
@@ -884,6 +886,7 @@ static void run_sequence(uint64_t seed, bool trace)
         drop_jobs(m);
         m->api_offset = pick(m, 3) == 0 ? 0 : pick_time(m, 20 * HOUR) - 10 * HOUR;
         m->dateless = pick(m, 10) == 0;
+        m->steps = pick(m, 2) == 0;
         m->is_test = pick(m, 3) == 0;
         m->max_in_flight = 1 + pick(m, 4);
         m->live_per_day = pick(m, 4) == 0 ? 3 : UINT64_MAX;

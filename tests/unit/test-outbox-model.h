@@ -59,6 +59,7 @@ typedef struct Model {
         int64_t our_offset, api_offset, api_stepped;
         int64_t run_at; /* when outbox_run() is called next; NEVER */
         bool dateless;
+        bool steps; /* the API's clock may go back; then lists don't lag, which would be by that clock */
 
         Wire wires[WIRES_MAX];
         CommitJob *jobs, **jobs_tail;
