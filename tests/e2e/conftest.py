@@ -3,7 +3,7 @@
 import pytest
 
 from api import Api
-from harness import Daemon, Submitter
+from harness import Daemon, Sandbox, Submitter
 
 
 def pytest_addoption(parser):
@@ -48,7 +48,7 @@ def make_submitter(tmp_path, api):
     submitters = []
 
     def make(*settings, url=None, **more):
-        submitter = Submitter(tmp_path / f"s{len(submitters)}", url or api.url, *settings, **more)
+        submitter = Submitter(tmp_path / f"submit{len(submitters)}", url or api.url, *settings, **more)
         submitters.append(submitter)
         return submitter
 
@@ -61,3 +61,23 @@ def make_submitter(tmp_path, api):
 @pytest.fixture
 def submitter(make_submitter):
     return make_submitter().start()
+
+
+@pytest.fixture
+def make_sandbox(tmp_path):
+    """Makes stand-ins for the API with the given options."""
+    sandboxes = []
+
+    def make(*options, **more):
+        sandbox = Sandbox(tmp_path / f"s{len(sandboxes)}", *options, **more)
+        sandboxes.append(sandbox)
+        return sandbox.start()
+
+    yield make
+    for sandbox in sandboxes:
+        sandbox.finish()
+
+
+@pytest.fixture
+def sandbox(make_sandbox):
+    return make_sandbox()
