@@ -9,6 +9,7 @@
 
 #include "http/curl.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "basic/parse.h"
@@ -185,7 +186,8 @@ static bool set_options(CURL *curl, const CurlRequest *q, const char *url, const
         if (ok && q->socket)
                 ok = SET(CURLOPT_UNIX_SOCKET_PATH, q->socket);
         if (ok && q->timeout > 0)
-                ok = SET(CURLOPT_TIMEOUT_MS, (long)MAX(q->timeout / USEC_PER_MSEC, 1U));
+                ok = SET(CURLOPT_TIMEOUT_MS,
+                                (long)MIN(MAX(q->timeout / USEC_PER_MSEC, 1U), (uint64_t)INT_MAX));
         if (ok && streq(q->method, "HEAD"))
                 ok = SET(CURLOPT_NOBODY, 1L);
         if (ok && (q->body || streq(q->method, "POST")))
@@ -231,8 +233,12 @@ int curl_to_errno(CURL *curl, CURLcode code)
                 { CURLE_URL_MALFORMAT, -EINVAL },
                 { CURLE_UNSUPPORTED_PROTOCOL, -EINVAL },
         };
-        long os_error = 0;
+        long os_error = 0, sent = 0;
 
+        /* Also what it says of an answer that is not HTTP. */
+        (void)curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &sent);
+        if (code == CURLE_UNSUPPORTED_PROTOCOL && sent > 0)
+                return -EPROTO;
         if (code == CURLE_COULDNT_CONNECT) {
                 (void)curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_error);
                 return os_error > 0 ? (int)-os_error : -ECONNREFUSED;

@@ -273,7 +273,7 @@ static int add_task(
 
 int create_on_task(World *w, const WorldRequest *q, const char *arg, WorldAnswer *a)
 {
-        const TaskType *type = task_type_find(arg);
+        const TaskType *type = type_find(arg);
         _cleanup_(problems_done) Problems problems = {};
         json_auto_t *params = NULL;
         int r;

@@ -288,7 +288,7 @@ void delivery_release_late(World *w)
                 push(&w->ready, pop(&w->held));
 }
 
-/* Those that are older than the one that is being sent. */
+/* Those that are older than the one that was sent. */
 static void release_older(World *w, uint64_t number)
 {
         while (w->held.head && w->held.head->number < number)
@@ -354,7 +354,6 @@ int world_take_callback(World *w, int64_t now, WorldCallback *ret)
                 r = plan_double(w, d);
         if (r < 0)
                 return r == -ENOBUFS ? -ENOMEM : r;
-        release_older(w, d->number);
 
         *ret = (WorldCallback){
                 .number = d->number,
@@ -384,6 +383,7 @@ int world_callback_done(World *w, uint64_t number, unsigned status, const char *
         int r;
 
         assert(d);
+        release_older(w, number);
         buffer_done(&d->body);
         r = remember(w, d, status, error, now);
         if (r < 0) {

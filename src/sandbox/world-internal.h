@@ -104,6 +104,9 @@ int answer_json(WorldAnswer *a, unsigned status, json_t *value); /* takes the re
 int answer_error(WorldAnswer *a, unsigned status, json_t *problems, const char *format, ...)
                 _printf_(4, 5); /* takes the reference */
 
+/* later.c: by name or alias; NULL for a type that nobody asks for */
+const TaskType *type_find(const char *name);
+
 /* world-task.c */
 Task *task_free(Task *t);
 DEFINE_CLEANUP(Task *, task_free)

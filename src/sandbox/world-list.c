@@ -38,7 +38,7 @@ static bool read_status(ListQuery *q, const char *text)
 
 static bool read_type(ListQuery *q, const char *text)
 {
-        const TaskType *type = task_type_find(text);
+        const TaskType *type = type_find(text);
 
         q->type = type ? type->name : text;
         return true;

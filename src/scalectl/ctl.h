@@ -36,7 +36,7 @@ typedef enum OptionKind {
         OPTION_LIST,   /* OptionList */
 } OptionKind;
 
-#define OPTION_LIST_MAX 8U
+#define OPTION_LIST_MAX 128U
 
 typedef struct OptionList {
         const char *items[OPTION_LIST_MAX];
@@ -63,6 +63,11 @@ int verb_stats(Ctl *ctl, int argc, char **argv);
 int verb_deliveries(Ctl *ctl, int argc, char **argv);
 int verb_delivery(Ctl *ctl, int argc, char **argv);
 int verb_quarantine(Ctl *ctl, int argc, char **argv);
+int verb_submit(Ctl *ctl, int argc, char **argv);
+int verb_queue(Ctl *ctl, int argc, char **argv);
+int verb_cancel(Ctl *ctl, int argc, char **argv);
+int verb_reconcile(Ctl *ctl, int argc, char **argv);
+int verb_backfill(Ctl *ctl, int argc, char **argv);
 int verb_simulate(Ctl *ctl, int argc, char **argv);
 int verb_doctor(Ctl *ctl, int argc, char **argv);
 int verb_check_config(Ctl *ctl, int argc, char **argv);

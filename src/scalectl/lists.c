@@ -127,14 +127,14 @@ static int take_next(List *l, const char *text, size_t size)
         return l->next ? 0 : EX_OSERR;
 }
 
-int list_page(List *l, ApiUrl *url)
+int list_page_of(List *l, ApiSide side, ApiUrl *url)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
         uint64_t before = l->n;
         JsonItem docs;
         int r;
 
-        r = api_call(l->ctl, API_QUERY, "GET", url, &body);
+        r = api_call(l->ctl, side, "GET", url, &body);
         if (r != 0)
                 return r;
         if (json_text_member(buffer_text(&body), body.size, "docs", &docs) <= 0)
@@ -145,6 +145,11 @@ int list_page(List *l, ApiUrl *url)
         if (r == 0 && l->more && l->n == before) /* would go on for ever */
                 return api_complain_broken();
         return r;
+}
+
+int list_page(List *l, ApiUrl *url)
+{
+        return list_page_of(l, API_QUERY, url);
 }
 
 int list_end(List *l)
@@ -162,13 +167,13 @@ int list_end(List *l)
         return 0;
 }
 
-int show_object(Ctl *ctl, ApiUrl *url)
+int show_object_of(Ctl *ctl, ApiSide side, ApiUrl *url)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
         json_auto_t *object = NULL;
         int r;
 
-        r = api_call(ctl, API_QUERY, "GET", url, &body);
+        r = api_call(ctl, side, "GET", url, &body);
         if (r != 0)
                 return r;
         object = json_loadb(buffer_text(&body), body.size, JSON_ALLOW_NUL, NULL);
@@ -182,4 +187,9 @@ int show_object(Ctl *ctl, ApiUrl *url)
                 putchar('\n');
         }
         return 0;
+}
+
+int show_object(Ctl *ctl, ApiUrl *url)
+{
+        return show_object_of(ctl, API_QUERY, url);
 }

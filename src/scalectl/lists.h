@@ -27,12 +27,14 @@ uint64_t list_left(const List *l, uint64_t n);
 
 /* Fetches a page and takes its documents in; with --json they are printed at once. 0, or an exit status. */
 int list_page(List *l, ApiUrl *url);
+int list_page_of(List *l, ApiSide side, ApiUrl *url); /* of another socket than the query one */
 
 /* Prints the table. 0, or an exit status. */
 int list_end(List *l);
 
 /* One object: laid out for people, on one line with --json. 0, or an exit status. */
 int show_object(Ctl *ctl, ApiUrl *url);
+int show_object_of(Ctl *ctl, ApiSide side, ApiUrl *url);
 
 /* Deliveries stand in several lists. */
 extern const Column delivery_columns[];

@@ -1,4 +1,4 @@
-/* scalectl: the command line of scale-callbackd. Global options, then a verb with its own. */
+/* scalectl: the command line of both daemons. Global options, then a verb with its own. */
 
 #include <unistd.h>
 
@@ -21,10 +21,26 @@ const Verb verbs[] = {
         { "delivery", "N [--raw]", "show a delivery, or its body as it came", verb_delivery, false },
         { "quarantine", "[list | retry N... | discard N...]", "see to deliveries that were not valid",
                         verb_quarantine, false },
+        { "submit", "TYPE -d KEY=VALUE... | TYPE -f FILE | TYPE - | --from FILE [--batch NAME]",
+                        "put one task, or a file of them, into the outbox", verb_submit, false },
+        { "queue",
+                        "[list [--state S] [-n N] | show ID | retry ID... | drop ID... | hold [REASON] | "
+                        "resume | flush]",
+                        "see to what is in the outbox", verb_queue, false },
+        { "cancel", "ID...", "cancel tasks, or submissions that were not sent yet", verb_cancel, false },
+        { "reconcile", "", "ask the API about all pending tasks, now", verb_reconcile, false },
+        { "backfill", "[--since T] [--until T]", "bring in everything that the account has", verb_backfill,
+                        false },
         { "simulate", "TYPE [--to URL] [--key-file FILE]", "send a made-up callback that fits",
                         verb_simulate, false },
-        { "export", "[--format jsonl] [--type T] [--since T] [--until T] [-o FILE]",
-                        "write all tasks, a line each", verb_export, false },
+        { "export",
+                        "[--format jsonl|csv|coco|yolo|voc|srt|vtt|ctm|manifest] [--type T] [--status S] "
+                        "[--since T] [--until T] [--after SEQ] [--metadata K=V] [--task ID] "
+                        "[--classes FILE] [--sizes FILE] [--images DIR] [--audio DIR] [--spreadsheet] "
+                        "[--strict] [--verbose] [-o FILE|DIR]",
+                        "write tasks and their results for other programs, as "
+                        "--format coco --images photos -o boxes.json",
+                        verb_export, false },
         { "backup", "FILE", "copy the database, consistently, while it is in use", verb_backup, false },
         { "prune", "--older-than AGE", "delete old deliveries on which no task stands", verb_prune, false },
         { "doctor", "", "look for what is wrong with an installation", verb_doctor, true },

@@ -121,7 +121,7 @@ static int keep_account(Recording *x)
 {
         Query q = outbox_query(x->store, OW_ADD_ACCOUNT);
 
-        if (x->task.document != 0 || !x->delivery->has_document)
+        if (!x->task.described)
                 return 0;
         query_int(&q, x->submission.n);
         query_blob(&q, x->delivery->body, x->delivery->body_size);
@@ -140,7 +140,7 @@ static int accept_task(Recording *x)
                 x->task.status = status;
                 kind = choose_kind(status);
         }
-        if (x->task.document == 0)
+        if (x->task.document == 0 && x->task.submission == 0)
                 recording_take_document(x, 0);
 
         r = keep_account(x);

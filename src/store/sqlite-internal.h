@@ -325,6 +325,9 @@ typedef struct SubmissionRow {
 int store_find_submission(Store *s, const char *id, SubmissionRow *ret);
 int store_find_submission_of_number(Store *s, int64_t n, SubmissionRow *ret);
 
+/* What it has only as long as its task is pending. */
+int store_tidy_submission(Store *s, int64_t n);
+
 /* It has this task. `status`: of the answer that said so; 0: none did. */
 int store_settle_submission(Store *s, SubmissionRow *row, const TaskRow *task, unsigned status, int64_t now);
 

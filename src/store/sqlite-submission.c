@@ -51,6 +51,18 @@ int store_find_submission_of_number(Store *s, int64_t n, SubmissionRow *ret)
         return find(s, &q, ret);
 }
 
+int store_tidy_submission(Store *s, int64_t n)
+{
+        Query q = outbox_query(s, OW_END_CANCEL);
+        int r;
+
+        r = store_drop_attachments(s, n);
+        if (r < 0)
+                return r;
+        query_int(&q, n);
+        return query_run(&q, "Could not tidy up after a submission in");
+}
+
 int store_settle_submission(Store *s, SubmissionRow *row, const TaskRow *task, unsigned status, int64_t now)
 {
         Query q = outbox_query(s, OW_ACCEPT);
@@ -68,7 +80,10 @@ int store_settle_submission(Store *s, SubmissionRow *row, const TaskRow *task, u
         row->state = SUBMISSION_ACCEPTED;
         row->task = task->id;
 
-        /* What has come to its end drops them altogether: see store_save_task(). */
+        /* A task that another submission had first stays with that one, whatever becomes of it. */
+        if (task->submission != row->n)
+                return store_tidy_submission(s, row->n);
+        /* What has come to its end was tidied up already: see store_save_task(). */
         return task->status == TASK_PENDING ? store_open_attachments(s, row->n, row->failure == 0) : 0;
 }
 

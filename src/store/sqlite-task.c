@@ -345,13 +345,12 @@ static int add_task(Store *s, const TaskRow *task, const StoreDelivery *d)
         return r;
 }
 
-/* Deletes, or changes, what the outbox has of a submission. */
-static int run_for_submission(Store *s, OutboxWriterStatement statement, int64_t submission)
+static int drop_account(Store *s, int64_t submission)
 {
-        Query q = outbox_query(s, statement);
+        Query q = outbox_query(s, OW_DROP_ACCOUNT);
 
         query_int(&q, submission);
-        return query_run(&q, "Could not tidy up after a submission in");
+        return query_run(&q, "Could not forget what was said of a task in");
 }
 
 /* What its submission has only as long as the task is pending, or has no document of its own. */
@@ -362,13 +361,10 @@ static int tidy_submission(Store *s, const TaskRow *before, const TaskRow *task)
 
         if (task->submission == 0)
                 return 0;
-        if (task->status != TASK_PENDING && (is_news || before->status == TASK_PENDING)) {
-                r = store_drop_attachments(s, task->submission);
-                if (r >= 0)
-                        r = run_for_submission(s, OW_END_CANCEL, task->submission);
-        }
+        if (task->status != TASK_PENDING && (is_news || before->status == TASK_PENDING))
+                r = store_tidy_submission(s, task->submission);
         if (r >= 0 && task->document != 0 && (is_news || before->document == 0))
-                r = run_for_submission(s, OW_DROP_ACCOUNT, task->submission);
+                r = drop_account(s, task->submission);
         return r;
 }
 

@@ -64,6 +64,16 @@ static void count(Backfill *b, const Receipt *receipt)
                                 strna(receipt->task_id));
 }
 
+static void not_stored(Backfill *b, const char *task_id, int error)
+{
+        if (!intake_failed_alone(error)) {
+                backfill_fail(b, "a task could not be stored (%s)", strerror(-error));
+                return;
+        }
+        log_error_errno(error, "Task %s can't be stored, and is left out", strna(task_id));
+        b->report.counts.invalid++;
+}
+
 static void on_stored(const Receipt *receipt, void *userdata)
 {
         Handed *h = userdata;
@@ -72,7 +82,7 @@ static void on_stored(const Receipt *receipt, void *userdata)
         h->busy = false;
         b->n_handed--;
         if (receipt->status == 503)
-                backfill_fail(b, "a task could not be stored (%s)", strerror(-receipt->error));
+                not_stored(b, receipt->task_id, receipt->error);
         else
                 count(b, receipt);
         backfill_changed(b);
@@ -86,23 +96,26 @@ static Handed *find_room(Backfill *b)
         return NULL;
 }
 
-/* 0: it is on its way. */
+/* 0: it is on its way, or never will be. */
 static int hand_over(Backfill *b, Handed *h, uint64_t now)
 {
         const json_t *task = json_array_get(b->docs, b->next_doc);
         int r;
 
         r = intake_take(&b->options.intake, task, SOURCE_BACKFILL, NULL, on_stored, h);
-        if (r < 0) {
+        if (r == -EAGAIN && ++b->tries < STORE_MAX) {
                 b->at = now + STORE_PAUSE;
-                if (r != -EAGAIN || ++b->tries >= STORE_MAX)
-                        backfill_fail(b, "a task could not be stored (%s)", strerror(-r));
                 return r;
         }
-
+        if (r < 0) {
+                not_stored(b, outcome_task_id(task), r);
+                if (b->ending)
+                        return r;
+        } else {
+                h->busy = true;
+                b->n_handed++;
+        }
         b->tries = 0;
-        h->busy = true;
-        b->n_handed++;
         b->next_doc++;
         b->report.counts.seen++;
         b->report.counts.pending += streq_ptr(json_string_value(json_object_get(task, "status")), "pending");

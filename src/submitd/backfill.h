@@ -56,7 +56,7 @@ typedef struct BackfillCounts {
         uint64_t revised; /* other responses than the one that was known */
         uint64_t known;   /* nothing new */
         uint64_t pending; /* of those seen: without a response yet */
-        uint64_t invalid; /* break the rules: in the quarantine */
+        uint64_t invalid; /* break the rules: in the quarantine; or could never be stored, see the log */
         uint64_t retries; /* pages that had to be asked for again */
 } BackfillCounts;
 

@@ -82,6 +82,11 @@ int intake_take(const Intake *in, const json_t *task, Source source, const char 
         return 0;
 }
 
+bool intake_failed_alone(int error)
+{
+        return error == -EMSGSIZE || error == -ENOBUFS || error == -EUCLEAN;
+}
+
 json_t *intake_parse(const char *body, size_t size)
 {
         json_auto_t *value = json_loadb(body, size, JSON_ALLOW_NUL, NULL);

@@ -19,5 +19,10 @@ typedef struct Intake {
 int intake_take(const Intake *in, const json_t *task, Source source, const char *submission,
                 void (*done)(const Receipt *receipt, void *userdata), void *userdata);
 
+/* Whether a failure to store, returned or in a receipt, is about that one task: the next one may fare
+ * better.
+ */
+bool intake_failed_alone(int error) _const_;
+
 /* A whole answer that should be one JSON object. A new reference; NULL: it is none. */
 json_t *intake_parse(const char *body, size_t size);

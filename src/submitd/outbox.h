@@ -53,8 +53,8 @@ DEFINE_CLEANUP(Outbox *, outbox_free)
  * anything else. Nothing is sent until that is on disk. */
 void outbox_start(Outbox *o);
 
-/* Other limits for what is to come. */
-void outbox_set_options(Outbox *o, const OutboxOptions *options);
+/* Other limits for what is to come. 0; -ENOMEM: they stay as they were. */
+int outbox_set_options(Outbox *o, const OutboxOptions *options);
 
 /* Does what is due: starts requests, looks for unknown ones, cancels. Called when outbox_next() has come,
  * and after anything was added or changed. 0 or negative errno (of reading; it is tried again in a moment);

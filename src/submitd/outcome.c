@@ -114,9 +114,15 @@ const char *outcome_task_submission(const json_t *task)
 const char *outcome_task_id(const json_t *task)
 {
         const json_t *id = json_object_get(task, "task_id");
+        const char *s = json_string_value(id);
         size_t n = json_string_length(id);
 
-        return n > 0 && n <= CALLBACK_ID_MAX ? json_string_value(id) : NULL;
+        if (n == 0 || n > CALLBACK_ID_MAX)
+                return NULL;
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char)s[i] <= ' ' || s[i] == 0x7f || s[i] == '/')
+                        return NULL;
+        return s;
 }
 
 TaskClaim outcome_claim_task(const ApiAnswer *answer, const char *submission, json_t **ret_task)

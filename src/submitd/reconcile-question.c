@@ -116,17 +116,28 @@ static void count_brought_in(Question *q, const Receipt *receipt)
                                 q->pending.task_id);
 }
 
+static void not_stored(Question *q, int error)
+{
+        char text[RECONCILE_ERROR_SIZE];
+
+        if (intake_failed_alone(error)) {
+                log_warning_errno(error, "What the API says of task %s can't be stored", q->pending.task_id);
+                q->r->report.counts.failed++;
+                put_aside(q, "is a task of which the API says what can't be stored");
+                return;
+        }
+        snprintf(text, sizeof(text), "what the API says could not be stored (%s)", strerror(-error));
+        give_up(q, text);
+}
+
 static void on_stored(const Receipt *receipt, void *userdata)
 {
         Question *q = userdata;
         Reconcile *r = q->r;
-        char text[RECONCILE_ERROR_SIZE];
 
-        if (receipt->status == 503) {
-                snprintf(text, sizeof(text), "what the API says could not be stored (%s)",
-                                strerror(-receipt->error));
-                give_up(q, text);
-        } else if (receipt->outcome.verdict == VERDICT_INVALID) {
+        if (receipt->status == 503)
+                not_stored(q, receipt->error);
+        else if (receipt->outcome.verdict == VERDICT_INVALID) {
                 r->report.counts.invalid++;
                 put_aside(q, "is a task of which the API says what breaks the rules: see the quarantine");
         } else {
@@ -143,7 +154,6 @@ static void on_stored(const Receipt *receipt, void *userdata)
 static void hand_over(Question *q, uint64_t now)
 {
         const char *submission = *q->pending.submission ? q->pending.submission : NULL;
-        char text[RECONCILE_ERROR_SIZE];
         int r;
 
         r = intake_take(&q->r->options.intake, q->task, SOURCE_RECONCILE, submission, on_stored, q);
@@ -151,12 +161,10 @@ static void hand_over(Question *q, uint64_t now)
                 q->state = QUESTION_STORING;
                 return;
         }
-        if (r == -EAGAIN && ++q->tries < STORE_MAX) {
+        if (r == -EAGAIN && ++q->tries < STORE_MAX)
                 q->at = now + STORE_PAUSE;
-                return;
-        }
-        snprintf(text, sizeof(text), "what the API says could not be stored (%s)", strerror(-r));
-        give_up(q, text);
+        else
+                not_stored(q, r);
 }
 
 /* Answers. */

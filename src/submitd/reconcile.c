@@ -201,7 +201,10 @@ static void end_round(Reconcile *r)
         choose_place(r);
         plan_next(r, failed);
         tell_end(r);
-        if (!r->wanted)
+        /* Who wants everything asked about waits for that round, not for this one. */
+        if (r->wanted && !r->stopped)
+                begin_round(r, true);
+        else
                 end_waits(r, UINT64_MAX, true);
 }
 
@@ -296,8 +299,8 @@ void reconcile_run(Reconcile *r)
 {
         uint64_t now = reconcile_monotonic(r);
 
-        if (!is_running(r) && !r->stopped && (r->wanted || now >= r->next_at))
-                begin_round(r, r->wanted);
+        if (!is_running(r) && !r->stopped && now >= r->next_at)
+                begin_round(r, false);
         if (is_running(r) && !run_questions(r, now))
                 end_round(r);
         end_waits(r, now, false);
@@ -337,7 +340,7 @@ uint64_t reconcile_next(const Reconcile *r)
                 return MIN(next, next_of_round(r));
         if (r->stopped)
                 return next;
-        return r->wanted ? 0 : MIN(next, r->next_at);
+        return MIN(next, r->next_at);
 }
 
 /* The object. */
@@ -398,7 +401,10 @@ void reconcile_start(Reconcile *r)
 {
         if (r->stopped || r->wanted || (is_running(r) && r->report.all))
                 return;
-        r->wanted = true;
+        if (is_running(r))
+                r->wanted = true;
+        else
+                begin_round(r, true);
         changed(r);
 }
 

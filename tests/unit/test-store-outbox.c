@@ -1,0 +1,514 @@
+#include "test-store-outbox.h"
+
+/* Adding. */
+
+static void test_add_and_read_back(void **state)
+{
+        Fixture *f = *state;
+        StoreSubmission n = submission_of("s1");
+        char id[SUBMISSION_ID_SIZE];
+        Outgoing o = { 0 };
+
+        n.problems = "[{\"path\":\"x\"}]";
+        n.next_at = T0 + SECOND;
+        assert_int_equal(add(f, &n, id), STORE_ADDED);
+        o = get_submission(f, "s1");
+        assert_int_equal(o.last.n, 1);
+        assert_string_equal(o.last.type, "categorization");
+        assert_int_equal(o.last.state, SUBMISSION_QUEUED);
+        assert_false(o.last.is_test);
+        assert_false(o.last.cancel_wanted);
+        assert_int_equal(o.last.created_at, T0);
+        assert_int_equal(o.last.changed_at, T0);
+        assert_int_equal(o.last.expires_at, T0 + 5 * 24 * HOUR);
+        assert_int_equal(o.last.next_at, T0 + SECOND);
+        assert_int_equal(o.last.attempts, 0);
+        assert_int_equal(o.last.sent_at, TIME_NONE);
+        assert_int_equal(o.last.floor_at, TIME_NONE);
+        assert_null(o.last.idempotency_key);
+        assert_null(o.last.task_id);
+        assert_null(o.last.error);
+        assert_null(o.last.answer);
+        assert_string_equal(o.last.problems, "[{\"path\":\"x\"}]");
+        assert_string_equal(o.last.params, "{\"a\":1}");
+
+        o = (Outgoing){ 0 };
+        assert_int_equal(store_get_submission(f->reader, "s1", false, see_submission, &o), 1);
+        assert_null(o.last.params);
+        assert_int_equal(store_get_submission(f->reader, "s2", false, see_submission, &o), 0);
+        assert_int_equal(store_get_submission_of_task(f->reader, "a", false, see_submission, &o), 0);
+        check_consistency(f);
+}
+
+static void test_idempotency(void **state)
+{
+        Fixture *f = *state;
+        StoreSubmission n = submission_of("s1"), again = submission_of("s2"), other = submission_of("s3");
+        char id[SUBMISSION_ID_SIZE];
+
+        n.idempotency_key = again.idempotency_key = other.idempotency_key = "key";
+        other.digest[3] = 1;
+        assert_int_equal(add(f, &n, id), STORE_ADDED);
+        assert_int_equal(add(f, &again, id), STORE_KNOWN);
+        assert_string_equal(id, "s1");
+        assert_int_equal(add(f, &other, id), STORE_CONFLICT);
+        assert_string_equal(id, "s1");
+
+        /* Whatever became of it; and only the key counts. */
+        put(f, "s1", SUBMISSION_REJECTED);
+        assert_int_equal(add(f, &again, id), STORE_KNOWN);
+        again.idempotency_key = NULL;
+        assert_int_equal(add(f, &again, id), STORE_ADDED);
+        other.idempotency_key = "Key";
+        assert_int_equal(add(f, &other, id), STORE_ADDED);
+        assert_string_equal(id, "s3");
+        assert_int_equal(get_queue(f).by_state[SUBMISSION_QUEUED], 2);
+        assert_string_equal(get_submission(f, "s1").last.idempotency_key, "key");
+        check_consistency(f);
+}
+
+/* Within one group, too, and nothing stays of one that is undone. */
+static void test_rollback(void **state)
+{
+        Fixture *f = *state;
+        StoreSubmission n = submission_of("s1");
+        StoreDelivery account = account_of("a", DOCUMENT("a"), TASK_PENDING);
+        char id[SUBMISSION_ID_SIZE];
+        StoreAddition a;
+
+        n.idempotency_key = "key";
+        assert_int_equal(store_begin(f->store), 0);
+        assert_int_equal(store_add_submission(f->store, &n, &a, id), 0);
+        assert_int_equal(a, STORE_ADDED);
+        assert_int_equal(store_add_submission(f->store, &n, &a, id), 0);
+        assert_int_equal(a, STORE_KNOWN);
+        assert_int_equal(store_accept_submission(f->store, "s1", &account), 0);
+        assert_int_equal(store_hold_queue(f->store, QUEUE_HELD, "x", T0), 0);
+        store_rollback(f->store);
+
+        assert_int_equal(list_events(f, 0).n, 0);
+        assert_int_equal(get_queue(f).hold, QUEUE_RUNNING);
+        add_one(f, "s2");
+        assert_int_equal(get_submission(f, "s2").last.n, 1);
+        assert_int_equal(get_queue(f).by_state[SUBMISSION_QUEUED], 1);
+        assert_int_equal(get_queue(f).by_state[SUBMISSION_ACCEPTED], 0);
+        check_consistency(f);
+}
+
+/* Moving. */
+
+/* Every state, every step, asked for and not asked for. */
+static void test_moves(void **state)
+{
+        Fixture *f = *state;
+        char id[SUBMISSION_ID_SIZE];
+        unsigned n = 0, events = 0;
+
+        for (int from = 0; from < _SUBMISSION_STATE_MAX; from++)
+                for (int to = 0; to < _SUBMISSION_STATE_MAX; to++) {
+                        StoreMove m;
+                        Outgoing o;
+
+                        if (from == SUBMISSION_ACCEPTED || to == SUBMISSION_ACCEPTED)
+                                continue;
+                        snprintf(id, sizeof(id), "s%u", n++);
+                        add_one(f, id);
+                        put(f, id, (SubmissionState)from);
+                        events = (unsigned)store_last_event(f->store);
+
+                        m = move_of(~SUBMISSION_IN(from) & ~SUBMISSION_IN(SUBMISSION_ACCEPTED),
+                                        (SubmissionState)to);
+                        assert_int_equal(move(f, id, &m), STORE_MOVED_ON);
+                        assert_int_equal(state_of(f, id), from);
+                        assert_int_equal(store_last_event(f->store), events);
+
+                        m = move_of(SUBMISSION_IN(from), (SubmissionState)to);
+                        m.sent_at = T0 + 2;
+                        m.floor_at = T0 + 1;
+                        m.is_test = m.attempt = true;
+                        m.status = 418;
+                        m.error = "a teapot";
+                        m.answer = "short";
+                        m.expires_at = T0 + 9;
+                        assert_int_equal(move(f, id, &m), 0);
+                        o = get_submission(f, id);
+                        assert_int_equal(o.last.state, to);
+                        assert_int_equal(o.last.next_at, to == SUBMISSION_QUEUED || to == SUBMISSION_UNKNOWN
+                                                                         ? T0 + HOUR
+                                                                         : TIME_NONE);
+                        assert_int_equal(o.last.changed_at, T0 + SECOND);
+                        assert_int_equal(o.last.sent_at, T0 + 2);
+                        assert_int_equal(o.last.floor_at, T0 + 1);
+                        assert_true(o.last.is_test);
+                        assert_int_equal(o.last.attempts, 1);
+                        assert_int_equal(o.last.status, 418);
+                        assert_string_equal(o.last.error, "a teapot");
+                        assert_string_equal(o.last.answer, "short");
+                        assert_int_equal(o.last.expires_at, T0 + 9);
+                        assert_int_equal(store_last_event(f->store),
+                                        events + (to == SUBMISSION_REJECTED || to == SUBMISSION_EXPIRED));
+                }
+        check_consistency(f);
+}
+
+static void test_moves_of_what_is_not_there(void **state)
+{
+        Fixture *f = *state;
+        StoreMove m = move_of(SUBMISSION_IN(SUBMISSION_QUEUED), SUBMISSION_SENDING);
+        StoreDelivery account = account_of("a", DOCUMENT("a"), TASK_PENDING);
+
+        assert_int_equal(move(f, "s1", &m), STORE_UNKNOWN);
+        assert_int_equal(accept(f, "s1", &account), STORE_UNKNOWN);
+        assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s1", UINT32_MAX, T0)), STORE_UNKNOWN);
+        assert_int_equal(IN_GROUP(f, store_forget_cancel(f->store, "s1", T0)), STORE_UNKNOWN);
+        assert_int_equal(get_stats(f).tasks, 0);
+
+        /* Once accepted, nothing moves it. */
+        add_one(f, "s1");
+        assert_int_equal(accept(f, "s1", &account), 0);
+        m.from = ~SUBMISSION_IN(SUBMISSION_ACCEPTED);
+        assert_int_equal(move(f, "s1", &m), STORE_MOVED_ON);
+        assert_int_equal(state_of(f, "s1"), SUBMISSION_ACCEPTED);
+}
+
+static void test_events_of_ends(void **state)
+{
+        Fixture *f = *state;
+        Seen s;
+
+        add_one(f, "s1");
+        add_one(f, "s2");
+        put(f, "s1", SUBMISSION_REJECTED);
+        put(f, "s2", SUBMISSION_EXPIRED);
+        put(f, "s2", SUBMISSION_QUEUED);
+        put(f, "s2", SUBMISSION_CANCELED);
+        s = list_events(f, 0);
+        assert_int_equal(s.n, 2);
+        assert_int_equal(s.kinds[0], EVENT_SUBMISSION_REJECTED);
+        assert_int_equal(s.kinds[1], EVENT_SUBMISSION_EXPIRED);
+        for (int i = 0; i < 2; i++) {
+                assert_string_equal(s.submissions[i], i == 0 ? "s1" : "s2");
+                assert_string_equal(s.types[i], "categorization");
+                assert_string_equal(s.task_ids[i], "n/a");
+                assert_int_equal(s.statuses[i], _TASK_STATUS_INVALID);
+                assert_false(s.with_task[i]);
+        }
+}
+
+/* Unset members stay unset, and the time of expiry stays what it was. */
+static void test_move_without(void **state)
+{
+        Fixture *f = *state;
+        Outgoing o;
+
+        add_one(f, "s1");
+        put(f, "s1", SUBMISSION_SENDING);
+        put(f, "s1", SUBMISSION_QUEUED);
+        o = get_submission(f, "s1");
+        assert_int_equal(o.last.sent_at, TIME_NONE);
+        assert_int_equal(o.last.floor_at, TIME_NONE);
+        assert_int_equal(o.last.expires_at, T0 + 5 * 24 * HOUR);
+        assert_int_equal(o.last.attempts, 0);
+        assert_null(o.last.error);
+        assert_null(o.last.answer);
+}
+
+/* Lists. */
+
+static void test_lists(void **state)
+{
+        Fixture *f = *state;
+        char id[SUBMISSION_ID_SIZE];
+        Outgoing o = { 0 };
+
+        for (unsigned i = 0; i < 10; i++) {
+                snprintf(id, sizeof(id), "s%u", i);
+                add_one(f, id);
+                put(f, id, i % 2 == 0 ? SUBMISSION_UNKNOWN : SUBMISSION_QUEUED);
+        }
+        assert_int_equal(
+                        store_list_submissions(f->reader, _SUBMISSION_STATE_ERRNO, 3, 4, see_submission, &o),
+                        0);
+        assert_int_equal(o.n, 4);
+        assert_string_equal(o.ids[0], "s3");
+        assert_string_equal(o.ids[3], "s6");
+        assert_null(o.last.params);
+
+        o = (Outgoing){ 0 };
+        assert_int_equal(store_list_submissions(f->reader, SUBMISSION_UNKNOWN, 3, 3, see_submission, &o), 0);
+        assert_int_equal(o.n, 3);
+        assert_string_equal(o.ids[0], "s4");
+        assert_string_equal(o.ids[2], "s8");
+        o = (Outgoing){ 0 };
+        assert_int_equal(store_list_submissions(f->reader, SUBMISSION_EXPIRED, 0, 3, see_submission, &o), 0);
+        assert_int_equal(store_list_submissions(f->reader, _SUBMISSION_STATE_ERRNO, UINT64_MAX, 3,
+                                         see_submission, &o),
+                        0);
+        assert_int_equal(o.n, 0);
+}
+
+static void test_due(void **state)
+{
+        static const int64_t at[] = { 5, 3, 9, 3, 7 };
+        Fixture *f = *state;
+        char id[SUBMISSION_ID_SIZE];
+        Outgoing o = { 0 };
+        int64_t next = 0;
+        uint64_t n = 0;
+
+        assert_int_equal(store_get_next_due(f->reader, SUBMISSION_QUEUED, &next), 0);
+        assert_int_equal(next, TIME_NONE);
+        for (unsigned i = 0; i < ELEMENTSOF(at); i++) {
+                StoreSubmission s = submission_of(id);
+
+                snprintf(id, sizeof(id), "s%u", i);
+                s.next_at = T0 + at[i];
+                assert_int_equal(add(f, &s, id), STORE_ADDED);
+        }
+        add_one(f, "other");
+        put(f, "other", SUBMISSION_UNKNOWN);
+        add_one(f, "sent");
+        put(f, "sent", SUBMISSION_SENDING);
+
+        assert_int_equal(store_list_due(f->reader, SUBMISSION_QUEUED, T0 + 7, 3, see_submission, &o), 0);
+        assert_int_equal(o.n, 3);
+        assert_string_equal(o.ids[0], "s1"); /* the earliest, at a tie the first to come */
+        assert_string_equal(o.ids[1], "s3");
+        assert_string_equal(o.ids[2], "s0");
+        assert_string_equal(o.last.params, "{\"a\":1}");
+        o = (Outgoing){ 0 };
+        assert_int_equal(store_list_due(f->reader, SUBMISSION_QUEUED, T0 + 7, 10, see_submission, &o), 0);
+        assert_int_equal(o.n, 4);
+        assert_int_equal(store_get_next_due(f->reader, SUBMISSION_QUEUED, &next), 0);
+        assert_int_equal(next, T0 + 3);
+        assert_int_equal(store_get_next_due(f->reader, SUBMISSION_UNKNOWN, &next), 0);
+        assert_int_equal(next, T0 + HOUR);
+
+        assert_int_equal(IN_GROUP(f, store_flush_submissions(f->store, T0 + 1, &n)), 0);
+        assert_int_equal(n, 6);
+        o = (Outgoing){ 0 };
+        assert_int_equal(store_list_due(f->reader, SUBMISSION_QUEUED, T0 + 1, 10, see_submission, &o), 0);
+        assert_int_equal(o.n, 5);
+        assert_int_equal(store_get_next_due(f->reader, SUBMISSION_UNKNOWN, &next), 0);
+        assert_int_equal(next, T0 + 1);
+        assert_int_equal(get_submission(f, "sent").last.next_at, TIME_NONE);
+}
+
+static void test_recover(void **state)
+{
+        Fixture *f = *state;
+        Outgoing o;
+        uint64_t n = 9;
+
+        assert_int_equal(IN_GROUP(f, store_recover_submissions(f->store, T0, T0, &n)), 0);
+        assert_int_equal(n, 0);
+        for (int i = 0; i < _SUBMISSION_STATE_MAX; i++)
+                if (i != SUBMISSION_ACCEPTED) {
+                        char id[SUBMISSION_ID_SIZE];
+
+                        snprintf(id, sizeof(id), "s%d", i);
+                        add_one(f, id);
+                        put(f, id, (SubmissionState)i);
+                }
+        assert_int_equal(IN_GROUP(f, store_recover_submissions(f->store, T0 + 5, T0 + 6, &n)), 0);
+        assert_int_equal(n, 1);
+        o = get_submission(f, "s1");
+        assert_int_equal(o.last.state, SUBMISSION_UNKNOWN);
+        assert_int_equal(o.last.sent_at, T0); /* there may be a task */
+        assert_int_equal(o.last.next_at, T0 + 6);
+        assert_int_equal(o.last.changed_at, T0 + 5);
+        assert_int_equal(state_of(f, "s0"), SUBMISSION_QUEUED);
+        check_consistency(f);
+}
+
+/* The queue. */
+
+static void test_hold(void **state)
+{
+        Fixture *f = *state;
+        char long_reason[400];
+        StoreQueue q;
+        Seen s;
+
+        q = get_queue(f);
+        assert_int_equal(q.hold, QUEUE_RUNNING);
+        assert_int_equal(q.held_since, TIME_NONE);
+        assert_int_equal(q.oldest, TIME_NONE);
+        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_RUNNING, NULL, T0)), 0);
+        assert_int_equal(IN_GROUP(f, store_lift_account_hold(f->store, T0)), 0);
+        assert_int_equal(list_events(f, 0).n, 0);
+
+        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_HELD_ACCOUNT, "401", T0)), 0);
+        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_HELD_ACCOUNT, "402", T0 + 1)), 0);
+        q = get_queue(f);
+        assert_int_equal(q.hold, QUEUE_HELD_ACCOUNT);
+        assert_string_equal(q.reason, "402");
+        assert_int_equal(q.held_since, T0);
+        assert_int_equal(list_events(f, 0).n, 1);
+
+        /* An administrator's word counts for more, both ways. */
+        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_HELD, "lunch", T0 + 2)), 0);
+        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_HELD_ACCOUNT, "403", T0 + 3)), 0);
+        assert_int_equal(IN_GROUP(f, store_lift_account_hold(f->store, T0 + 3)), 0);
+        q = get_queue(f);
+        assert_int_equal(q.hold, QUEUE_HELD);
+        assert_string_equal(q.reason, "lunch");
+        assert_int_equal(q.held_since, T0 + 2);
+        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_RUNNING, NULL, T0 + 4)), 0);
+        q = get_queue(f);
+        assert_int_equal(q.hold, QUEUE_RUNNING);
+        assert_string_equal(q.reason, "");
+        assert_int_equal(q.held_since, TIME_NONE);
+
+        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_HELD_ACCOUNT, NULL, T0 + 5)), 0);
+        assert_int_equal(IN_GROUP(f, store_lift_account_hold(f->store, T0 + 6)), 0);
+        assert_int_equal(get_queue(f).hold, QUEUE_RUNNING);
+
+        s = list_events(f, 0);
+        assert_int_equal(s.n, 5);
+        for (size_t i = 0; i < s.n; i++) {
+                assert_int_equal(s.kinds[i], i == 2 || i == 4 ? EVENT_QUEUE_RESUMED : EVENT_QUEUE_HELD);
+                assert_string_equal(s.submissions[i], "n/a");
+                assert_string_equal(s.types[i], "n/a");
+        }
+
+        memset(long_reason, 'x', sizeof(long_reason) - 1);
+        long_reason[sizeof(long_reason) - 1] = '\0';
+        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_HELD, long_reason, T0 + 7)), 0);
+        assert_int_equal(strlen(get_queue(f).reason), QUEUE_REASON_MAX);
+}
+
+static void test_oldest(void **state)
+{
+        Fixture *f = *state;
+        StoreSubmission n;
+        char id[SUBMISSION_ID_SIZE];
+
+        for (int i = 0; i < 4; i++) {
+                snprintf(id, sizeof(id), "s%d", i);
+                n = submission_of(id);
+                n.created_at = T0 + i;
+                assert_int_equal(add(f, &n, id), STORE_ADDED);
+        }
+        assert_int_equal(get_queue(f).oldest, T0);
+        put(f, "s0", SUBMISSION_REJECTED);
+        put(f, "s1", SUBMISSION_UNKNOWN);
+        assert_int_equal(get_queue(f).oldest, T0 + 1);
+        put(f, "s1", SUBMISSION_CANCELED);
+        put(f, "s2", SUBMISSION_SENDING);
+        assert_int_equal(get_queue(f).oldest, T0 + 2);
+}
+
+static void test_live_days(void **state)
+{
+        Fixture *f = *state;
+
+        assert_int_equal(get_queue(f).live_sent, 0);
+        for (int i = 0; i < 3; i++)
+                assert_int_equal(IN_GROUP(f, store_count_live(f->store, 100, 1)), 0);
+        assert_int_equal(IN_GROUP(f, store_count_live(f->store, 100, -1)), 0);
+        assert_int_equal(get_queue(f).live_day, 100);
+        assert_int_equal(get_queue(f).live_sent, 2);
+
+        /* The day is over; what was sent before midnight can't be taken from the new day. */
+        assert_int_equal(IN_GROUP(f, store_count_live(f->store, 101, 1)), 0);
+        assert_int_equal(IN_GROUP(f, store_count_live(f->store, 100, -1)), 0);
+        assert_int_equal(get_queue(f).live_day, 101);
+        assert_int_equal(get_queue(f).live_sent, 1);
+        for (int i = 0; i < 3; i++)
+                assert_int_equal(IN_GROUP(f, store_count_live(f->store, 101, -1)), 0);
+        assert_int_equal(get_queue(f).live_sent, 0);
+        assert_int_equal(ask_file(f, "SELECT count(*) FROM live_day"), 1);
+}
+
+/* Canceling. */
+
+static Outgoing list_cancel_wanted(Fixture *f)
+{
+        Outgoing o = { 0 };
+
+        assert_int_equal(store_list_cancel_wanted(f->reader, 10, see_submission, &o), 0);
+        return o;
+}
+
+static void test_cancel(void **state)
+{
+        Fixture *f = *state;
+        unsigned any = UINT32_MAX,
+                 sent = SUBMISSION_IN(SUBMISSION_SENDING) | SUBMISSION_IN(SUBMISSION_UNKNOWN);
+        StoreDelivery account = account_of("a", DOCUMENT("a"), TASK_PENDING), over;
+
+        add_one(f, "s1");
+        assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s1", sent, T0)), STORE_MOVED_ON);
+        assert_false(get_submission(f, "s1").last.cancel_wanted);
+        put(f, "s1", SUBMISSION_SENDING);
+        assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s1", sent, T0 + 7)), 0);
+        assert_true(get_submission(f, "s1").last.cancel_wanted);
+        assert_int_equal(get_submission(f, "s1").last.changed_at, T0 + 7);
+        put(f, "s1", SUBMISSION_UNKNOWN);
+        assert_true(get_submission(f, "s1").last.cancel_wanted);
+        assert_int_equal(list_cancel_wanted(f).n, 0);
+
+        assert_int_equal(accept(f, "s1", &account), 0);
+        assert_int_equal(list_cancel_wanted(f).n, 1);
+        assert_string_equal(list_cancel_wanted(f).last.task_id, "a");
+        assert_int_equal(IN_GROUP(f, store_forget_cancel(f->store, "s1", T0)), 0);
+        assert_int_equal(list_cancel_wanted(f).n, 0);
+        assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s1", any, T0)), 0);
+        assert_int_equal(list_cancel_wanted(f).n, 1);
+
+        /* The end of the task is the end of that; and then it is too late. */
+        over = account_of("a", "canceled", TASK_CANCELED);
+        record(f->store, &over);
+        assert_int_equal(list_cancel_wanted(f).n, 0);
+        assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s1", any, T0)), STORE_MOVED_ON);
+        assert_int_equal(list_cancel_wanted(f).n, 0);
+
+        /* Whoever comes to an end without a task isn't waited for any more. */
+        add_one(f, "s2");
+        put(f, "s2", SUBMISSION_UNKNOWN);
+        assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s2", sent, T0)), 0);
+        put(f, "s2", SUBMISSION_QUEUED);
+        assert_true(get_submission(f, "s2").last.cancel_wanted);
+        put(f, "s2", SUBMISSION_CANCELED);
+        assert_false(get_submission(f, "s2").last.cancel_wanted);
+        check_consistency(f);
+}
+
+static void test_names(_unused_ void **state)
+{
+        for (int i = 0; i < _SUBMISSION_STATE_MAX; i++)
+                assert_int_equal(
+                                submission_state_from_string(submission_state_to_string((SubmissionState)i)),
+                                i);
+        for (int i = 0; i < _QUEUE_HOLD_MAX; i++)
+                assert_int_equal(queue_hold_from_string(queue_hold_to_string((QueueHold)i)), i);
+        assert_string_equal(submission_state_to_string(SUBMISSION_UNKNOWN), "unknown");
+        assert_string_equal(queue_hold_to_string(QUEUE_HELD_ACCOUNT), "held_account");
+        assert_int_equal(submission_state_from_string("lost"), _SUBMISSION_STATE_ERRNO);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(test_add_and_read_back),
+                TEST(test_idempotency),
+                TEST(test_rollback),
+                TEST(test_moves),
+                TEST(test_moves_of_what_is_not_there),
+                TEST(test_events_of_ends),
+                TEST(test_move_without),
+                TEST(test_lists),
+                TEST(test_due),
+                TEST(test_recover),
+                TEST(test_hold),
+                TEST(test_oldest),
+                TEST(test_live_days),
+                TEST(test_cancel),
+                cmocka_unit_test(test_names),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

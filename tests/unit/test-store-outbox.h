@@ -1,0 +1,264 @@
+#pragma once
+
+/* Submissions in few words, and what readers give of them. */
+
+#include <sqlite3.h>
+
+#include "store/outbox.h"
+#include "test-store-seen.h"
+
+#define WEEK         INT64_C(604800000000)
+#define DOCUMENT(id) "{\"task_id\":\"" id "\",\"task\":{}}"
+
+static inline StoreSubmission submission_of(const char *id)
+{
+        return (StoreSubmission){
+                .id = id,
+                .type = "categorization",
+                .created_at = T0,
+                .next_at = T0,
+                .expires_at = T0 + 5 * 24 * HOUR,
+                .params = "{\"a\":1}",
+                .params_size = 7,
+        };
+}
+
+static inline StoreMove move_of(unsigned from, SubmissionState to)
+{
+        return (StoreMove){
+                .from = from,
+                .to = to,
+                .now = T0 + SECOND,
+                .next_at = T0 + HOUR,
+                .sent_at = TIME_NONE,
+                .floor_at = TIME_NONE,
+                .expires_at = TIME_NONE,
+        };
+}
+
+/* What the API says of a task that has no response. */
+static inline StoreDelivery account_of(const char *task_id, const char *body, TaskStatus status)
+{
+        StoreDelivery d = response_of(task_id, body, 0);
+
+        d.source = SOURCE_RECONCILE;
+        d.key_label = d.remote = NULL;
+        d.type = "categorization";
+        d.task_status = status;
+        d.completed_at = TIME_NONE;
+        d.due_at = T0 + HOUR;
+        d.account = true;
+        return d;
+}
+
+#define IN_GROUP(f, call)                                                \
+        ({                                                               \
+                int _r, _c;                                              \
+                assert_int_equal(store_begin((f)->store), 0);            \
+                _r = (call);                                             \
+                if (_r < 0)                                              \
+                        fail_msg("%d: %s", _r, store_error((f)->store)); \
+                _c = store_commit((f)->store);                           \
+                if (_c < 0)                                              \
+                        fail_msg("%d: %s", _c, store_error((f)->store)); \
+                _r;                                                      \
+        })
+
+static inline StoreAddition add(Fixture *f, const StoreSubmission *n, char ret_id[static SUBMISSION_ID_SIZE])
+{
+        StoreAddition a = _STORE_ADDITION_MAX;
+
+        assert_int_equal(IN_GROUP(f, store_add_submission(f->store, n, &a, ret_id)), 0);
+        return a;
+}
+
+static inline void add_one(Fixture *f, const char *id)
+{
+        StoreSubmission n = submission_of(id);
+        char got[SUBMISSION_ID_SIZE];
+
+        assert_int_equal(add(f, &n, got), STORE_ADDED);
+        assert_string_equal(got, id);
+}
+
+static inline void add_with(Fixture *f, const char *id, const char *const *urls, size_t n_urls)
+{
+        StoreSubmission n = submission_of(id);
+        char got[SUBMISSION_ID_SIZE];
+
+        n.attachments = urls;
+        n.n_attachments = n_urls;
+        assert_int_equal(add(f, &n, got), STORE_ADDED);
+}
+
+static inline int move(Fixture *f, const char *id, const StoreMove *m)
+{
+        return IN_GROUP(f, store_move_submission(f->store, id, m));
+}
+
+/* To any state that is reached by a move, from wherever it is. */
+static inline void put(Fixture *f, const char *id, SubmissionState state)
+{
+        StoreMove m = move_of(~SUBMISSION_IN(SUBMISSION_ACCEPTED), state);
+
+        if (state == SUBMISSION_SENDING || state == SUBMISSION_UNKNOWN)
+                m.sent_at = T0;
+        assert_int_equal(move(f, id, &m), 0);
+}
+
+static inline int accept(Fixture *f, const char *id, const StoreDelivery *account)
+{
+        return IN_GROUP(f, store_accept_submission(f->store, id, account));
+}
+
+/* Submissions as read, copied. */
+typedef struct Outgoing {
+        size_t n;
+        char ids[64][SUBMISSION_ID_SIZE];
+        Submission last; /* its texts are in what follows */
+        char type[64], task_id[64], error[64], answer[64], problems[64], key[64], params[64];
+} Outgoing;
+
+static inline const char *keep(char *to, const char *from)
+{
+        snprintf(to, 64, "%s", from ?: "");
+        return from ? to : NULL;
+}
+
+static inline int see_submission(const Submission *s, void *userdata)
+{
+        Outgoing *o = userdata;
+
+        assert_true(o->n < 64);
+        snprintf(o->ids[o->n], SUBMISSION_ID_SIZE, "%s", s->id);
+        o->last = *s;
+        o->last.id = o->ids[o->n++];
+        o->last.type = keep(o->type, s->type);
+        o->last.task_id = keep(o->task_id, s->task_id);
+        o->last.error = keep(o->error, s->error);
+        o->last.answer = keep(o->answer, s->answer);
+        o->last.problems = keep(o->problems, s->problems);
+        o->last.idempotency_key = keep(o->key, s->idempotency_key);
+        if (s->params) {
+                copy(o->params, sizeof(o->params), s->params, s->params_size);
+                o->last.params = o->params;
+        }
+        return 0;
+}
+
+static inline Outgoing get_submission(Fixture *f, const char *id)
+{
+        Outgoing o = { 0 };
+
+        assert_int_equal(store_get_submission(f->reader, id, true, see_submission, &o), 1);
+        assert_int_equal(o.n, 1);
+        return o;
+}
+
+static inline SubmissionState state_of(Fixture *f, const char *id)
+{
+        return get_submission(f, id).last.state;
+}
+
+static inline StoreQueue get_queue(Fixture *f)
+{
+        StoreQueue q;
+
+        assert_int_equal(store_get_queue(f->reader, &q), 0);
+        return q;
+}
+
+typedef struct Pending {
+        size_t n;
+        char task_ids[64][32], submissions[64][SUBMISSION_ID_SIZE];
+        int64_t due_at;
+        uint64_t id; /* of the last one */
+} Pending;
+
+static inline int see_pending(const PendingTask *t, void *userdata)
+{
+        Pending *p = userdata;
+
+        assert_true(p->n < 64);
+        snprintf(p->task_ids[p->n], 32, "%s", t->task_id);
+        snprintf(p->submissions[p->n++], SUBMISSION_ID_SIZE, "%s", t->submission ?: "none");
+        p->due_at = t->due_at;
+        p->id = t->id;
+        return 0;
+}
+
+static inline Pending list_pending(Fixture *f, int64_t before)
+{
+        Pending p = { 0 };
+
+        assert_int_equal(store_list_pending_tasks(f->reader, before, TIME_NONE, 0, 64, see_pending, &p), 0);
+        return p;
+}
+
+/* One number, asked of the file itself. */
+static inline int64_t ask_file(Fixture *f, const char *sql)
+{
+        sqlite3_stmt *statement;
+        sqlite3 *db;
+        int64_t v;
+
+        assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+        if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
+                fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+        assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+        v = sqlite3_column_int64(statement, 0);
+        sqlite3_finalize(statement);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        return v;
+}
+
+/* Counters, references, and what hangs on a submission, against what there is. */
+static inline void check_consistency(Fixture *f)
+{
+        static const char *const zero[] = {
+                "SELECT count(*) FROM pragma_foreign_key_check",
+                "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
+                "SELECT coalesce((SELECT sum(count) FROM tally), 0) - (SELECT count(*) FROM task)",
+                ("SELECT count(*) FROM (SELECT type, status, is_test, count(*) AS n FROM task GROUP BY 1, "
+                 "2, 3) "
+                 "a LEFT JOIN tally b USING (type, status, is_test) WHERE b.count IS NOT a.n"),
+                ("SELECT count(*) FROM (SELECT created_at / 3600000000 AS hour, type, status, is_test, "
+                 "count(*) AS n FROM task GROUP BY 1, 2, 3, 4) a "
+                 "LEFT JOIN tally_by_hour b USING (hour, type, status, is_test) WHERE b.count IS NOT a.n"),
+                ("SELECT coalesce((SELECT sum(count) FROM tally_of_submissions), 0) - "
+                 "(SELECT count(*) FROM submission)"),
+                ("SELECT count(*) FROM (SELECT state, count(*) AS n FROM submission GROUP BY 1) a "
+                 "LEFT JOIN tally_of_submissions b USING (state) WHERE b.count IS NOT a.n"),
+                ("SELECT count(*) FROM (SELECT verdict, count(*) AS n FROM delivery GROUP BY 1) a "
+                 "LEFT JOIN tally_of_verdicts b USING (verdict) WHERE b.deliveries IS NOT a.n"),
+                "SELECT count(*) FROM task t WHERE revisions <> (SELECT count(*) FROM revision WHERE task = "
+                "t.id)",
+                "SELECT count(*) FROM submission WHERE (state = 3) <> (task IS NOT NULL)",
+                "SELECT count(*) FROM submission WHERE next_at IS NOT NULL AND state NOT IN (0, 2)",
+                "SELECT count(*) FROM submission s JOIN task t ON t.id = s.task WHERE t.submission IS NULL",
+                "SELECT count(*) FROM task t JOIN submission s ON s.n = t.submission WHERE s.task IS NOT "
+                "t.id",
+                "SELECT count(*) FROM task WHERE status = 0 AND due_at IS NULL",
+                /* Open exactly while there is, or may be, a pending task of which nothing failed yet. */
+                ("SELECT count(*) FROM attachment a JOIN submission s ON s.n = a.submission "
+                 "WHERE a.open <> (s.state IN (1, 2, 3) AND s.failure = 0)"),
+                ("SELECT count(*) FROM attachment a JOIN task t ON t.submission = a.submission "
+                 "WHERE t.status <> 0"),
+                ("SELECT count(*) FROM attachment a JOIN submission s ON s.n = a.submission "
+                 "JOIN task t ON t.id = s.task WHERE t.submission <> s.n"),
+                "SELECT count(*) FROM account a JOIN task t USING (submission) WHERE t.document IS NOT NULL",
+                ("SELECT count(*) FROM submission s JOIN task t ON t.id = s.task "
+                 "WHERE s.cancel_wanted = 1 AND t.status <> 0"),
+                "SELECT count(*) FROM submission WHERE n NOT IN (SELECT submission FROM parameters)",
+                "SELECT (SELECT max(seq) FROM event) - (SELECT count(*) FROM event)",
+                ("SELECT count(*) FROM task t WHERE last_event <> "
+                 "coalesce((SELECT max(seq) FROM event WHERE task = t.id), 0)"),
+        };
+
+        FOREACH_ARRAY(sql, zero, ELEMENTSOF(zero)) {
+                int64_t n = ask_file(f, *sql);
+
+                if (n != 0)
+                        fail_msg("%s: %ld", *sql, (long)n);
+        }
+}
