@@ -24,6 +24,7 @@
 #include "daemon/receipt.h"
 #include "daemon/sockets.h"
 #include "submitd/keep.h"
+#include "submitd/recovery.h"
 
 #define MODE_SUBMIT     0660
 #define CONNECTIONS_MAX 256U
@@ -35,7 +36,7 @@ typedef struct Service {
         Settings *settings; /* owned */
         Frame frame;
         SubmitContext context;
-        sd_event_source *timer; /* when the outbox wants to be run */
+        sd_event_source *timer; /* when one of the three that work wants to be run */
         uint64_t last_trouble;
 } Service;
 
@@ -49,12 +50,15 @@ static const HttpLimits limits = {
         .write_timeout = 30 * USEC_PER_SEC,
 };
 
-/* The outbox on the loop. */
+/* The outbox, reconciliation and backfill on the loop. */
 
 static void arm(Service *s)
 {
-        uint64_t next = outbox_next(s->context.outbox);
+        const SubmitContext *c = &s->context;
+        uint64_t next = outbox_next(c->outbox);
         int r;
+
+        next = MIN(next, recovery_next(c));
 
         if (next == UINT64_MAX) {
                 (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
@@ -64,10 +68,10 @@ static void arm(Service *s)
         if (r >= 0)
                 r = sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
         if (r < 0)
-                log_error_errno(r, "The outbox's timer can't be set");
+                log_error_errno(r, "The timer of the outbox can't be set");
 }
 
-static void run_outbox(Service *s)
+static void run_parts(Service *s)
 {
         uint64_t now = now_monotonic();
         int r;
@@ -78,18 +82,19 @@ static void run_outbox(Service *s)
                 log_error_errno(r, "The outbox could not be read (%s); it is tried again",
                                 store_reader_error(s->frame.reader));
         }
+        recovery_run(&s->context);
         arm(s);
 }
 
 static int on_work(_unused_ sd_event_source *source, void *userdata)
 {
-        run_outbox(userdata);
+        run_parts(userdata);
         return 0;
 }
 
 static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        run_outbox(userdata);
+        run_parts(userdata);
         return 0;
 }
 
@@ -131,6 +136,8 @@ static uint64_t clock_monotonic(_unused_ void *userdata)
         return now_monotonic();
 }
 
+static const OutboxClock service_clock = { .realtime = clock_realtime, .monotonic = clock_monotonic };
+
 static int submit_job(void *userdata, CommitJob *job)
 {
         Service *s = userdata;
@@ -143,7 +150,7 @@ static OutboxOptions outbox_options(Service *s, const Settings *settings)
         return (OutboxOptions){
                 .api = api_client_api(s->context.client),
                 .writer = { .submit = submit_job, .userdata = s },
-                .clock = { .realtime = clock_realtime, .monotonic = clock_monotonic },
+                .clock = service_clock,
                 .reader = s->frame.reader,
                 .callback_url = settings->submit.callback_url,
                 .max_in_flight = (unsigned)settings->api.max_in_flight,
@@ -165,14 +172,16 @@ static void quiesce(void *userdata)
 
         http_server_quiesce(s->context.server);
         outbox_stop(s->context.outbox);
+        recovery_stop(&s->context);
         submit_kick(&s->context);
 }
 
 static unsigned in_flight(void *userdata)
 {
-        Service *s = userdata;
+        const SubmitContext *c = &((Service *)userdata)->context;
+        bool idle = outbox_is_idle(c->outbox) && recovery_is_idle(c);
 
-        return http_server_connections(s->context.server) + (outbox_is_idle(s->context.outbox) ? 0 : 1);
+        return http_server_connections(c->server) + (idle ? 0 : 1);
 }
 
 static void cut(_unused_ unsigned n, void *userdata)
@@ -264,6 +273,7 @@ static int reload(Service *s)
         api_client_reload(s->context.client, next, &key);
         options = outbox_options(s, next);
         outbox_set_options(s->context.outbox, &options);
+        recovery_reload(&s->context, next);
         commit_set_min_free(s->frame.commit, next->store.min_free);
         s->context.settings = s->settings = TAKE_PTR(next);
         settings_free(old);
@@ -343,6 +353,8 @@ static int make_parts(Service *s, ApiKey *key)
         options = outbox_options(s, s->settings);
         r = outbox_new(&options, &c->outbox);
         if (r >= 0)
+                r = recovery_new(c, &service_clock, on_change, s);
+        if (r >= 0)
                 r = http_server_new(c->loop,
                                 &(HttpServerOptions){ .routes = submit_routes,
                                                 .userdata = c,
@@ -420,10 +432,12 @@ static Service *service_free(Service *s)
                 http_server_quiesce(c->server);
         if (c->outbox)
                 outbox_stop(c->outbox);
+        recovery_stop(c);
         if (c->client)
                 api_client_close(c->client); /* who waits for the API is told that there is no answer */
         frame_settle(&s->frame);             /* what is on its way to the disk is answered */
         outbox_free(c->outbox);
+        recovery_free(c);
         http_server_free(c->server);
         api_client_free(c->client);
         sd_event_source_disable_unref(s->timer);
