@@ -64,11 +64,6 @@ unsigned resolver_count(const Resolver *r)
         return r->n;
 }
 
-unsigned resolver_in_flight(const Resolver *r)
-{
-        return r->asking;
-}
-
 void resolver_hurry(Resolver *r)
 {
         r->failures = 0;
