@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "basic/key-file.h"
 #include "basic/log.h"
 #include "daemon/message.h"
 #include "daemon/program.h"
@@ -45,22 +46,6 @@ static int fail_reading(char **ret_error, int error, const char *path)
         return fail(ret_error, error, path, strerror(-error));
 }
 
-/* NULL, or what is wrong with it. */
-static const char *check(const char *key, size_t size)
-{
-        if (size == 0)
-                return "there is no API key in it; one line with the key is wanted";
-        if (size > API_KEY_MAX)
-                return "the API key is longer than 512 bytes";
-        for (size_t i = 0; i < size; i++)
-                if ((unsigned char)key[i] <= 0x20 || (unsigned char)key[i] >= 0x7f || key[i] == ':')
-                        return "an API key is one line of printable ASCII characters, without spaces and "
-                               "colons";
-        if (strncmp(key, "live", 4) != 0 && strncmp(key, "test", 4) != 0)
-                return "an API key begins with live or test; this one begins with neither";
-        return NULL;
-}
-
 int api_key_read(const char *path, ApiKey *ret, char **ret_error)
 {
         _cleanup_(secret_freep) Secret *file = NULL;
@@ -80,7 +65,7 @@ int api_key_read(const char *path, ApiKey *ret, char **ret_error)
                 size--;
         if (size > 0 && text[size - 1] == '\r')
                 size--;
-        why = check(text, size);
+        why = api_key_problem(text, size);
         if (why)
                 return fail(ret_error, -EINVAL, path, why);
 
