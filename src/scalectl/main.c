@@ -24,7 +24,9 @@ const Verb verbs[] = {
                         "[list [--type T] [--since T] [--until T] [--after N] [-n N] | "
                         "retry [--dry-run] N...|- | discard [--dry-run] N...|-]",
                         "see to deliveries that were not valid", verb_quarantine, false },
-        { "submit", "TYPE -d KEY=VALUE... | TYPE -f FILE | TYPE - | --from FILE [--batch NAME]",
+        { "submit",
+                        "TYPE -d KEY=VALUE... | TYPE -f FILE | TYPE - [--idempotency-key KEY] | --from FILE "
+                        "[--batch NAME]",
                         "put one task, or a file of them, into the outbox", verb_submit, false },
         { "queue",
                         "[list [--state S] [--type T] [--since T] [--until T] [-n N] | show ID | "

@@ -99,7 +99,7 @@ static int say_hold(const Ctl *ctl)
                 return EX_OSERR;
         if (*hold && !streq(hold, "running"))
                 complain("the queue is held since %s%s%s; `scalectl queue resume` lets it go on",
-                                format_json_time(json_object_get(queue, "held_since"), ctl->utc, since),
+                                format_json_time(json_object_get(queue, "since"), ctl->utc, since),
                                 *reason ? ": " : "", reason);
         return 0;
 }
@@ -148,11 +148,15 @@ static int act(const Ctl *ctl, const char *path, const char *id, const char *act
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
         ApiUrl url = api_url(path);
+        unsigned status;
         int r;
 
         api_url_segment(&url, id);
         api_url_segment(&url, action);
-        r = api_call(ctl, API_SUBMIT, "POST", &url, &body);
+        r = api_call_status(ctl, API_SUBMIT, "POST", &url, &body, &status);
+        /* The API's own, handed on: what it says of a completed task, a no like any other. */
+        if (status == 500 && streq(path, "/v1/task"))
+                r = EX_NO;
         if (r == EX_NO)
                 complain("%s: nothing was changed", id);
         return r != 0 ? r : show_state(ctl, id, &body);

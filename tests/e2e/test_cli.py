@@ -62,7 +62,7 @@ def test_usage_and_options_agree(verb):
     named = set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", usage))
     known = {w for w in words(verb) if w.startswith("-")}
     assert named <= known
-    assert known - named <= {"--json", "--utc", "--help", "--data", "--file", "--idempotency-key"}
+    assert known - named <= {"--json", "--utc", "--help", "--data", "--file"}
 
 
 def test_a_double_dash_ends_options():
@@ -258,3 +258,12 @@ def test_dry_runs_know_what_is_refused(submitter):
         assert dry.returncode == 0 and "pending, would be canceled" in dry.stdout
     assert ctl(submitter, "cancel", task).returncode == 0
     assert "canceled, nothing would change" in ctl(submitter, "cancel", "--dry-run", task).stdout
+
+
+def test_a_completed_task_is_a_no_like_any_other(submitter, api):
+    tasks = [submitter.reaches(submitter.add(), "accepted")["task_id"] for _ in range(2)]
+    api.plan = lambda method, path, body: (500, {"status_code": 500, "error": "The task was completed."}) \
+        if tasks[0] in path else None
+    done = ctl(submitter, "cancel", *tasks)
+    assert done.returncode == 1 and "The task was completed." in done.stderr
+    assert f"{tasks[1]}: canceled" in done.stdout and "1 canceled, 1 refused or failed, 0 not tried" in done.stderr
