@@ -20,6 +20,7 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "daemon/frame.h"
+#include "daemon/message.h"
 #include "daemon/program.h"
 #include "daemon/receipt.h"
 #include "daemon/sockets.h"
@@ -188,7 +189,9 @@ static void cut(_unused_ unsigned n, void *userdata)
 {
         Service *s = userdata;
 
-        log_warning("%u connections and %" PRIu64 " requests to the API did not finish in time and are cut.",
+        log_event(LOG_WARNING, MESSAGE_CONNECTIONS_CUT, NULL, 0,
+                        "%u connections and %" PRIu64
+                        " requests to the API did not finish in time and are cut.",
                         http_server_connections(s->context.server),
                         api_client_stats(s->context.client)->in_flight);
 }
@@ -196,9 +199,12 @@ static void cut(_unused_ unsigned n, void *userdata)
 static void warn_of_callback_url(const Settings *settings)
 {
         if (!settings->submit.callback_url)
-                log_warning("[submit] callback_url is not set: tasks keep the callback_url that they are "
-                            "submitted with, or get the account's, and a callback about a bad attachment "
-                            "can't tell which submission it is for.");
+                log_event(LOG_WARNING, MESSAGE_CALLBACK_URL_MISSING, NULL, 0,
+                                "[submit] callback_url is not set: tasks keep the callback_url that they "
+                                "are "
+                                "submitted with, or get the account's, and a callback about a bad "
+                                "attachment "
+                                "can't tell which submission it is for.");
 }
 
 /* A hold by an answer about the account is tried again with the key that there is now. */
@@ -238,12 +244,14 @@ static int load_key(Service *s, const Settings *next, ApiKey *ret)
         ApiKey key;
 
         if (api_key_load(next, &key) != 0) {
-                log_error("Not reloaded, the settings and the API key stay as they were.");
+                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                                "Not reloaded, the settings and the API key stay as they were.");
                 return -EINVAL;
         }
         if (key.is_test != api_client_is_test(s->context.client)) {
-                log_error("Not reloaded: the API key was a %s key and is a %s key now, which takes a "
-                          "restart.",
+                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                                "Not reloaded: the API key was a %s key and is a %s key now, which takes a "
+                                "restart.",
                                 key.is_test ? "live" : "test", key.is_test ? "test" : "live");
                 api_key_done(&key);
                 return -EINVAL;
@@ -280,7 +288,8 @@ static int reload(Service *s)
         lift_hold(s);
         outbox_hurry(s->context.outbox);
         submit_kick(&s->context);
-        log_notice("Reloaded, with a %s key.", api_client_is_test(s->context.client) ? "test" : "live");
+        log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded, with a %s key.",
+                        api_client_is_test(s->context.client) ? "test" : "live");
         return 0;
 }
 
