@@ -100,6 +100,12 @@ void submit_kick(SubmitContext *c)
                 (void)sd_event_source_set_enabled(c->work, SD_EVENT_ONESHOT);
 }
 
+void submit_hurry(SubmitContext *c)
+{
+        outbox_hurry(c->outbox);
+        submit_kick(c);
+}
+
 int submit_reply_unavailable(HttpRequest *request, int error)
 {
         return receipt_reply_unavailable(request, error);
@@ -194,32 +200,39 @@ static void warn_of_callback_url(const Settings *settings)
 }
 
 /* A hold by an answer about the account is tried again with the key that there is now. */
-static void on_lifted(CommitJob *job, int result)
-{
-        if (result < 0)
-                log_warning_errno(result, "The hold of the queue could not be looked at");
-        free(job);
-}
+typedef struct Lift {
+        CommitJob job;
+        SubmitContext *context;
+} Lift;
 
 static int run_lift(_unused_ CommitJob *job, Store *store)
 {
         return store_lift_account_hold(store, now_realtime());
 }
 
+static void on_lifted(CommitJob *job, int result)
+{
+        _cleanup_free_ Lift *lift = container_of(job, Lift, job);
+
+        if (result < 0)
+                log_warning_errno(result, "The queue stays held, if it was: that could not be changed");
+        submit_hurry(lift->context);
+}
+
 static void lift_hold(Service *s)
 {
-        CommitJob *job;
+        Lift *lift;
         int r;
 
-        job = calloc(1, sizeof(CommitJob));
-        if (!job) {
+        lift = malloc(sizeof(Lift));
+        if (!lift) {
                 log_oom();
                 return;
         }
-        *job = (CommitJob){ .run = run_lift, .done = on_lifted };
-        r = commit_submit(s->frame.port, job);
+        *lift = (Lift){ .job = { .run = run_lift, .done = on_lifted }, .context = &s->context };
+        r = commit_submit(s->frame.port, &lift->job);
         if (r < 0)
-                on_lifted(job, r);
+                on_lifted(&lift->job, r);
 }
 
 /* What this daemon takes out of the file that both read. */
@@ -269,8 +282,6 @@ static int reload(Service *s)
         s->context.settings = s->settings = TAKE_PTR(next);
         settings_free(old);
         lift_hold(s);
-        outbox_hurry(s->context.outbox);
-        submit_kick(&s->context);
         log_notice("Reloaded, with a %s key.", api_client_is_test(s->context.client) ? "test" : "live");
         return 0;
 }
