@@ -21,9 +21,8 @@
 #include "callbackd/receiver.h"
 #include "callbackd/retention.h"
 #include "daemon/frame.h"
+#include "daemon/message.h"
 #include "daemon/program.h"
-
-#define DESCRIPTORS_APART 512U /* local sockets, the database, the loops */
 
 struct Service {
         const char *config;
@@ -40,7 +39,7 @@ struct Service {
 /* Every connection is a descriptor, and the soft limit is kept low for programs that use select(). */
 static void raise_descriptor_limit(const Settings *settings)
 {
-        program_raise_descriptor_limit(settings->callback.max_connections + DESCRIPTORS_APART);
+        program_raise_descriptor_limit("[callback] max_connections", settings->callback.max_connections);
 }
 
 /* What the keys are, or why there are none, said in the log. 0, or a status. */
@@ -53,13 +52,16 @@ static int load_keys(const Settings *settings, Keys **ret)
         if (r < 0)
                 return log_oom(), EX_OSERR;
         if (!path) {
-                log_error("No callback auth key: neither the credential callback-auth-keys nor [callback] "
-                          "auth_keys_file names a file with a line `label key` for each key.");
+                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0,
+                                "No callback auth key: write a line `label key` for each into "
+                                "/etc/credstore/callback-auth-keys (mode 0600), which is the credential "
+                                "callback-auth-keys, or name such a file in [callback] auth_keys_file.");
                 return EX_CONFIG;
         }
         r = keys_load(path, ret, &error);
         if (r < 0) {
-                log_error("Can't read the callback auth keys: %s", error ?: strerror(-r));
+                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0, "Can't read the callback auth keys: %s",
+                                error ?: strerror(-r));
                 return EX_CONFIG;
         }
         return 0;
@@ -93,7 +95,8 @@ static unsigned in_flight(void *userdata)
 
 static void cut(unsigned n, _unused_ void *userdata)
 {
-        log_warning("%u connections did not finish in time and are cut.", n);
+        log_event(LOG_WARNING, MESSAGE_CONNECTIONS_CUT, NULL, 0,
+                        "%u connections did not finish in time and are cut.", n);
 }
 
 /* What this daemon takes out of the file that both read. */
@@ -112,7 +115,8 @@ static int reload(Service *s)
         if (!next)
                 return -EINVAL;
         if (load_keys(next, &keys) != 0) {
-                log_error("Not reloaded, settings and keys stay as they were.");
+                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                                "Not reloaded, settings and keys stay as they were.");
                 return -EINVAL;
         }
 
@@ -124,7 +128,7 @@ static int reload(Service *s)
         retention_set(s->retention, next->store.keep_deliveries);
         s->settings = TAKE_PTR(next);
         settings_free(old);
-        log_notice("Reloaded; %zu keys.", keys_count(keys));
+        log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded; %zu keys.", keys_count(keys));
         return 0;
 }
 

@@ -20,6 +20,7 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
+#include "daemon/message.h"
 #include "daemon/program.h"
 
 #define JOBS_MAX    8192U
@@ -61,7 +62,8 @@ static int on_term(_unused_ sd_event_source *source, const struct signalfd_sigin
                 return 0;
         f->stopping = true;
 
-        log_notice("Stopping: %s.", si->ssi_signo == SIGTERM ? "asked to" : "interrupted");
+        log_event(LOG_NOTICE, MESSAGE_STOPPING, NULL, 0, "Stopping: %s.",
+                        si->ssi_signo == SIGTERM ? "asked to" : "interrupted");
         (void)sd_notifyf(false, "STOPPING=1\nSTATUS=%s", f->calls->stopping);
         f->calls->quiesce(f->userdata);
 
@@ -189,7 +191,8 @@ int frame_open_store(Frame *f, const Settings *settings)
         if (r >= 0)
                 r = store_reader_open(options.path, READER_USEC, &f->reader, &error);
         if (r < 0) {
-                log_error("Can't open the database: %s", error ?: strerror(-r));
+                log_event(LOG_ERR, MESSAGE_DATABASE, LOG_FIELDS(LOG_TEXT("DATABASE", options.path)),
+                                "Can't open the database: %s", error ?: strerror(-r));
                 return program_status_of_store(r);
         }
 
@@ -204,7 +207,7 @@ int frame_run(Frame *f)
         int r;
 
         (void)sd_notifyf(false, "READY=1\nSTATUS=%s", f->calls->ready);
-        log_notice("Ready.");
+        log_event(LOG_NOTICE, MESSAGE_READY, NULL, 0, "Ready.");
         r = sd_event_loop(f->loop);
         if (r < 0) {
                 log_error_errno(r, "The event loop failed");

@@ -154,3 +154,32 @@ int params_read(HttpRequest *request, const Param *params, size_t n, void *value
         }
         return 0;
 }
+
+static int take_metadata(const char *name, const char *value, void *userdata)
+{
+        static const char prefix[] = "metadata.";
+        ParamMetadata *m = userdata;
+
+        if (strncmp(name, prefix, sizeof(prefix) - 1) != 0 || name[sizeof(prefix) - 1] == 0)
+                return 0;
+        if (m->n == PARAM_METADATA_MAX)
+                return -E2BIG;
+
+        m->items[m->n++] = (StoreMetadata){ name + sizeof(prefix) - 1, value };
+        return 0;
+}
+
+int params_read_metadata(HttpRequest *request, ParamMetadata *ret)
+{
+        ParamMetadata m = {};
+        int r;
+
+        r = http_request_each_query(request, take_metadata, &m);
+        if (r == -E2BIG) {
+                r = params_refuse(request, "metadata", "at most eight of metadata.KEY=VALUE");
+                return r < 0 ? r : 1;
+        }
+        if (r >= 0)
+                *ret = m;
+        return MIN(r, 0);
+}

@@ -213,6 +213,7 @@ int receive(CommitPort *port, StoreReader *reader, const ReceiveInput *in,
         x->receipt = (Receipt){
                 .outcome.verdict = x->delivery.proposed,
                 .task_id = x->callback->task_id,
+                .type = x->callback->type,
                 .problems = &x->callback->problems,
                 .userdata = userdata,
         };

@@ -143,6 +143,8 @@ static bool probe(Outbox *o)
                 return false;
         if (o->probe_at > outbox_monotonic(o))
                 outbox_wake_at(o, o->probe_at);
+        else if (!outbox_may_ask(o))
+                return false;
         else if (outbox_ask(o, &request, on_probed, o) >= 0)
                 o->probing = true;
         else

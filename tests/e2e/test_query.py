@@ -77,6 +77,7 @@ def test_filters(daemon, query, fits):
     ("/v1/deliveries?verdict=good", "verdict"), ("/v1/deliveries?after=-1", "after"), ("/v1/deliveries?limit=1000", "limit"),
     ("/v1/events?after=x", "after"), ("/v1/events?wait=301", "wait"), ("/v1/events?follow=perhaps", "follow"),
     ("/v1/events?include=everything", "include"), ("/v1/events?limit=0", "limit"), ("/v1/export?format=xml", "format"),
+    ("/v1/export?after_seq=x", "after_seq"), ("/v1/export?" + "&".join(f"metadata.a{i}=1" for i in range(9)), "metadata"),
     ("/v1/task/x/revisions?limit=0", "limit"),
 ])
 def test_a_bad_parameter_is_named(daemon, target, name):
