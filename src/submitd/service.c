@@ -5,8 +5,8 @@
  * flight ends or is cut after a while. A request that was cut may have made a task: that is written down,
  * and found out at the next start.
  *
- * A reload that finds a mistake keeps everything as it was. So does one that brings a live key where a test
- * key was, or the other way round: what is under way was counted as the one, and would be sent as the other.
+ * A reload that finds a mistake keeps everything as it was. One may bring a live key where a test key was:
+ * the outbox keeps apart what was sent with which.
  */
 
 #include "submitd/service.h"
@@ -206,11 +206,9 @@ static void warn_of_callback_url(const Settings *settings)
 {
         if (!settings->submit.callback_url)
                 log_event(LOG_WARNING, MESSAGE_CALLBACK_URL_MISSING, NULL, 0,
-                                "[submit] callback_url is not set: tasks keep the callback_url that they "
-                                "are "
-                                "submitted with, or get the account's, and a callback about a bad "
-                                "attachment "
-                                "can't tell which submission it is for.");
+                                "[submit] callback_url is not set: tasks keep their own callback_url, or "
+                                "get the account's, and a callback about a bad attachment can't tell which "
+                                "submission it is for.");
 }
 
 /* A hold by an answer about the account is tried again with the key that there is now. */
@@ -252,42 +250,22 @@ static void lift_hold(Service *s)
 /* What this daemon takes out of the file that both read. */
 static const char *const own_sections[] = { "submit", "api", "reconcile", "store", NULL };
 
-static int load_key(Service *s, const Settings *next, ApiKey *ret)
-{
-        ApiKey key;
-
-        if (api_key_load(next, &key) != 0) {
-                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
-                                "Not reloaded, the settings and the API key stay as they were.");
-                return -EINVAL;
-        }
-        if (key.is_test != api_client_is_test(s->context.client)) {
-                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
-                                "Not reloaded: the API key was a %s key and is a %s key now, which takes a "
-                                "restart.",
-                                key.is_test ? "live" : "test", key.is_test ? "test" : "live");
-                api_key_done(&key);
-                return -EINVAL;
-        }
-        *ret = key;
-        return 0;
-}
-
 static int reload(Service *s)
 {
         _cleanup_(settings_freep) Settings *next = NULL;
         OutboxOptions options;
         Settings *old = s->settings;
         ApiKey key;
-        int r;
 
         next = program_load_settings(
                         s->config, s->overrides, "Not reloaded, the settings stay as they were: ");
         if (!next)
                 return -EINVAL;
-        r = load_key(s, next, &key);
-        if (r < 0)
-                return r;
+        if (api_key_load(next, &key) != 0) {
+                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                                "Not reloaded, the settings and the API key stay as they were.");
+                return -EINVAL;
+        }
 
         frame_warn_of_restart(old, next, own_sections);
         warn_of_callback_url(next);

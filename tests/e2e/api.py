@@ -54,7 +54,7 @@ class Api:
 
     def __init__(self, keys=(TEST_KEY,)):
         self.keys, self.tasks, self.requests, self.plan = list(keys), [], [], lambda method, path, body: None
-        self.lock, self.numbers, self.offset = threading.Lock(), itertools.count(1), 0
+        self.lock, self.numbers, self.offset = threading.RLock(), itertools.count(1), 0
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.api = self
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"

@@ -114,7 +114,7 @@ def test_retry_after_pauses_everything(submitter, api):
     told = time.monotonic()
     second = submitter.add(attachment="bus")
     for id in (first, second):
-        submitter.reaches(id, "accepted")
+        submitter.reaches(id, "accepted", hurry=True)  # which what the API asked for stands above
     assert time.monotonic() - told >= 1.9
     assert sorted(api.submissions()) == sorted([first, second])
 
@@ -130,7 +130,7 @@ def test_an_answer_that_says_nothing(make_submitter, api, plan):
         id = submitter.add(attachment=str(done))
         if done and plan != "drop":
             eventually(lambda: api.creates() >= 1, "the request")
-        submitter.reaches_soon(id, "accepted")
+        submitter.reaches(id, "accepted", hurry=True)
         assert api.submissions().count(id) == 1
     metrics = submitter.submit.get("/metrics").body.decode()
     assert "scale_submitd_unknown_total 2\n" in metrics, metrics
@@ -248,8 +248,6 @@ def test_cancel_when_the_api_says_nothing(submitter, api, plan):
     answer = submitter.submit.post("/v1/task/576ba74eec471ff9b01557cc/cancel", 503)
     assert int(answer.headers["Retry-After"]) > 0 and "576ba74eec471ff9b01557cc" in answer.json["error"]
     api.plan = lambda *_: None
-    submitter.submit.post("/v1/queue/resume")
-    submitter.submit.post("/v1/queue/flush")
     submitter.stop()
     submitter.start()
     eventually(lambda: api.tasks[0]["status"] == "canceled", "the cancel")
@@ -309,6 +307,25 @@ def test_a_failed_attachment_finds_its_submission(make_daemon, make_submitter, a
                     "attachments": [{"statusCode": 500, "url": "http://www.example.com/x.png"}]})
     events = daemon.query.lines("/v1/events")
     assert [(e["kind"], e.get("submission")) for e in events][-1] == ("attachment.failed", id)
+
+
+def test_a_key_of_the_other_kind(make_submitter, api):
+    """What was sent with a test key, and is unknown, is not looked for with a live one, which sees other tasks."""
+    api.keys.append(LIVE_KEY)
+    submitter = make_submitter().start()
+    api.plan = lambda method, path, body: "drop" if method == "POST" else error(500)
+    id = submitter.add()
+    eventually(lambda: api.tasks, "the task")
+    submitter.reaches(id, "unknown")
+    submitter.write_api_key(LIVE_KEY)
+    submitter.reload()
+    api.plan = lambda *_: None
+    other = submitter.reaches(submitter.add(attachment="bus"), "accepted", hurry=True)
+    assert not other["is_test"] and submitter.state(id) == "unknown"
+    submitter.write_api_key(TEST_KEY)
+    submitter.reload()
+    assert submitter.reaches(id, "accepted", hurry=True)["is_test"]
+    assert len(api.tasks) == 2
 
 
 def test_many_at_once(make_submitter, api):
