@@ -198,6 +198,12 @@ static int64_t choose_due(const Callback *c, int64_t now)
         return created + (int64_t)task_urgency_usec(urgency);
 }
 
+/* Which submission the task says that it was made by. */
+static const char *find_submission(const Callback *c)
+{
+        return json_string_value(json_object_get(json_object_get(c->task, "metadata"), TASK_SUBMISSION_KEY));
+}
+
 static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
 {
         const Callback *c = x->callback;
@@ -226,6 +232,7 @@ static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
                 .completed_at = c->completed_at,
                 .metadata = x->metadata,
                 .n_metadata = x->n_metadata,
+                .submission = find_submission(c),
                 .account = finding == 0 && c->kind == CALLBACK_ACCOUNT,
                 .due_at = choose_due(c, now),
                 .attachments = x->attachments,

@@ -13,6 +13,7 @@ static StoreDelivery with_submission(StoreDelivery d, StoreMetadata *metadata, c
         metadata[1] = (StoreMetadata){ TASK_SUBMISSION_KEY, id };
         d.metadata = metadata;
         d.n_metadata = 2;
+        d.submission = id;
         return d;
 }
 
