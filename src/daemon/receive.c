@@ -249,10 +249,25 @@ static int run(CommitJob *job, Store *store)
         return x->keep ? store_record_delivery(store, &x->delivery, &x->receipt.outcome) : 0;
 }
 
+/* The one thing that must never be: said where it is found, once for each task. */
+static void report_second_task(const Reception *x)
+{
+        const StoreOutcome *o = &x->receipt.outcome;
+
+        if (o->second_task && !o->repeated && o->delivery > 0)
+                log_error("Two tasks were made of one submission (%s), which has another task than %s: "
+                          "cancel "
+                          "one of them, and look at both with scalectl.",
+                                x->delivery.ref ?: strna(x->delivery.submission),
+                                strna(x->delivery.task_id));
+}
+
 static void finish(CommitJob *job, int result)
 {
         _cleanup_(reception_freep) Reception *x = container_of(job, Reception, job);
 
+        if (result >= 0)
+                report_second_task(x);
         x->receipt.status = result < 0 ? 503 : x->delivery.status;
         x->receipt.error = result;
         x->done(&x->receipt, x->userdata);

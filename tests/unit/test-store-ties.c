@@ -54,7 +54,7 @@ static void test_accept(void **state)
 
         o = get_submission(f, "s1");
         assert_int_equal(o.last.state, SUBMISSION_ACCEPTED);
-        assert_string_equal(o.last.task_id, "a");
+        assert_string_equal(o.task_id, "a");
         assert_int_equal(o.last.status, 200);
         assert_int_equal(o.last.sent_at, T0);
         assert_int_equal(o.last.next_at, TIME_NONE);
@@ -210,7 +210,7 @@ static void test_callback_before_the_answer(void **state)
         assert_false(o.second_task);
 
         assert_int_equal(state_of(f, "s1"), SUBMISSION_ACCEPTED);
-        assert_string_equal(get_submission(f, "s1").last.task_id, "a");
+        assert_string_equal(get_submission(f, "s1").task_id, "a");
         assert_int_equal(get_submission(f, "s1").last.status, 0);
         s = list_events(f, 0);
         assert_int_equal(s.n, 2);
@@ -244,13 +244,13 @@ static void test_ties_in_many_ways(void **state)
         put((add_one(f, "s3"), f), "s3", SUBMISSION_UNKNOWN);
         put((add_one(f, "s4"), f), "s4", SUBMISSION_UNKNOWN);
         record(f->store, &d);
-        assert_string_equal(get_submission(f, "s1").last.task_id, "a");
+        assert_string_equal(get_submission(f, "s1").task_id, "a");
 
         record(f->store, &b);
         assert_no_task(f, "s2");
         b.ref = "s2";
         assert_outcome(record(f->store, &b), VERDICT_DUPLICATE, 2, 1, true);
-        assert_string_equal(get_submission(f, "s2").last.task_id, "b");
+        assert_string_equal(get_submission(f, "s2").task_id, "b");
         s = list_events(f, 3);
         assert_int_equal(s.n, 1);
         assert_int_equal(s.kinds[0], EVENT_TASK_SUBMITTED);
@@ -260,7 +260,7 @@ static void test_ties_in_many_ways(void **state)
 
         fail = attachment_of("c", "s3", "failed c");
         record(f->store, &fail);
-        assert_string_equal(get_submission(f, "s3").last.task_id, "c");
+        assert_string_equal(get_submission(f, "s3").task_id, "c");
         s = list_events(f, 4);
         assert_int_equal(s.n, 2);
         assert_int_equal(s.kinds[0], EVENT_TASK_SUBMITTED);
@@ -288,7 +288,7 @@ static void test_second_task(void **state)
         o = record(f->store, &b);
         assert_true(o.second_task);
         assert_outcome(o, VERDICT_STORED, 2, 1, false);
-        assert_string_equal(get_submission(f, "s1").last.task_id, "a");
+        assert_string_equal(get_submission(f, "s1").task_id, "a");
         assert_true(record(f->store, &b).second_task);
         assert_false(record(f->store, &a).second_task);
         s = list_events(f, 2);
@@ -375,7 +375,7 @@ static void test_accounts_of_known_tasks(void **state)
                 FOREACH_ARRAY(after, all, ELEMENTSOF(all)) {
                         bool changes = *before == TASK_PENDING && *after != TASK_PENDING;
                         StoreDelivery d, e;
-                        char id[8];
+                        char id[16];
 
                         snprintf(id, sizeof(id), "t%u", n++);
                         d = account_of(id, "before", *before);
@@ -389,7 +389,7 @@ static void test_accounts_of_known_tasks(void **state)
 
         /* A response counts for more than any account, before and after. */
         for (int status = TASK_PENDING; status <= TASK_ERROR; status++) {
-                char id[8], body[8];
+                char id[16], body[16];
                 StoreDelivery d, e;
 
                 if (status == TASK_COMPLETED)
@@ -480,7 +480,7 @@ static void test_pending(void **state)
         Fixture *f = *state;
         StoreDelivery d;
         Pending p = { 0 };
-        char id[8];
+        char id[16];
 
         for (int i = 0; i < 6; i++) {
                 snprintf(id, sizeof(id), "t%d", i);
