@@ -51,6 +51,17 @@ static inline StoreDelivery account_of(const char *task_id, const char *body, Ta
         return d;
 }
 
+/* Its task says which submission it was made by. */
+static inline StoreDelivery with_submission(StoreDelivery d, StoreMetadata *metadata, const char *id)
+{
+        metadata[0] = (StoreMetadata){ "color", "blue" };
+        metadata[1] = (StoreMetadata){ TASK_SUBMISSION_KEY, id };
+        d.metadata = metadata;
+        d.n_metadata = 2;
+        d.submission = id;
+        return d;
+}
+
 #define IN_GROUP(f, call)                                                \
         ({                                                               \
                 int _r, _c;                                              \
