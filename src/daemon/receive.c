@@ -132,6 +132,12 @@ static int64_t choose_due(const Callback *c, int64_t now)
         return created + (int64_t)task_urgency_usec(urgency);
 }
 
+/* Which submission the task says that it was made by. */
+static const char *find_submission(const Callback *c)
+{
+        return json_string_value(json_object_get(json_object_get(c->task, "metadata"), TASK_SUBMISSION_KEY));
+}
+
 static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
 {
         const Callback *c = x->callback;
@@ -160,6 +166,7 @@ static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
                 .completed_at = c->completed_at,
                 .metadata = x->metadata.values,
                 .n_metadata = x->metadata.n,
+                .submission = find_submission(c),
                 .account = finding == 0 && c->kind == CALLBACK_ACCOUNT,
                 .due_at = choose_due(c, now),
                 .attachments = x->attachments,
@@ -176,10 +183,25 @@ static int run(CommitJob *job, Store *store)
         return x->keep ? store_record_delivery(store, &x->delivery, &x->receipt.outcome) : 0;
 }
 
+/* The one thing that must never be: said where it is found, once for each task. */
+static void report_second_task(const Reception *x)
+{
+        const StoreOutcome *o = &x->receipt.outcome;
+
+        if (o->second_task && !o->repeated && o->delivery > 0)
+                log_error("Two tasks were made of one submission (%s), which has another task than %s: "
+                          "cancel "
+                          "one of them, and look at both with scalectl.",
+                                x->delivery.ref ?: strna(x->delivery.submission),
+                                strna(x->delivery.task_id));
+}
+
 static void finish(CommitJob *job, int result)
 {
         _cleanup_(reception_freep) Reception *x = container_of(job, Reception, job);
 
+        if (result >= 0)
+                report_second_task(x);
         x->receipt.status = result < 0 ? 503 : x->delivery.status;
         x->receipt.error = result;
         x->done(&x->receipt, x->userdata);
