@@ -10,13 +10,15 @@
 
 #include "submitd/outbox-internal.h"
 
+#include <stdio.h>
+
 #include "basic/log.h"
 
 void save_init(Save *s, Outbox *o, const char *id, void (*finished)(Save *s, int result, void *userdata),
                 void *userdata)
 {
         *s = (Save){ .outbox = o, .finished = finished, .userdata = userdata };
-        strncpy(s->id, id, sizeof(s->id) - 1);
+        snprintf(s->id, sizeof(s->id), "%s", id);
 }
 
 void save_done(Save *s)
