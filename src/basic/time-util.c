@@ -171,12 +171,11 @@ int time_parse(const char *s, int64_t *ret)
 /* What a damaged or older database holds must not bring anybody down. */
 #define TIME_FIRST INT64_C(-30610224000000000) /* the year 1000: before, years have fewer digits */
 
-const char *time_format(int64_t t, char buf[static TIME_STAMP_SIZE])
+/* Takes a time apart; the microseconds are returned. */
+static int64_t split_time(int64_t t, struct tm *ret)
 {
         int64_t usec;
         time_t seconds;
-        struct tm tm;
-        size_t n;
 
         t = MIN(MAX(t, TIME_FIRST), TIME_LAST);
         usec = t % (int64_t)USEC_PER_SEC;
@@ -186,7 +185,17 @@ const char *time_format(int64_t t, char buf[static TIME_STAMP_SIZE])
                 seconds--;
         }
 
-        assert(gmtime_r(&seconds, &tm));
+        assert(gmtime_r(&seconds, ret));
+        return usec;
+}
+
+const char *time_format(int64_t t, char buf[static TIME_STAMP_SIZE])
+{
+        struct tm tm;
+        int64_t usec;
+        size_t n;
+
+        usec = split_time(t, &tm);
         n = strftime(buf, TIME_STAMP_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
         assert(n == sizeof("2016-06-23T09:10:02") - 1);
 
@@ -195,5 +204,76 @@ const char *time_format(int64_t t, char buf[static TIME_STAMP_SIZE])
         else
                 (void)snprintf(buf + n, TIME_STAMP_SIZE - n, ".%06uZ", (unsigned)usec % 1000000U);
 
+        return buf;
+}
+
+/* strftime() and strptime() would ask the locale. */
+static const char weekdays[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
+        "Nov", "Dec" };
+
+static int take_name(const char **p, const char names[][4], size_t n, int *ret)
+{
+        for (size_t i = 0; i < n; i++)
+                if (strncmp(*p, names[i], 3) == 0) {
+                        *p += 3;
+                        *ret = (int)i;
+                        return 0;
+                }
+
+        return -EINVAL;
+}
+
+static bool take_text(const char **p, const char *text)
+{
+        size_t n = strlen(text);
+
+        if (strncmp(*p, text, n) != 0)
+                return false;
+
+        *p += n;
+        return true;
+}
+
+int time_parse_http_date(const char *s, int64_t *ret)
+{
+        int weekday, year, clock;
+        struct tm tm = {};
+        const char *p = s;
+        int64_t t;
+
+        if (take_name(&p, weekdays, ELEMENTSOF(weekdays), &weekday) < 0 || !take_text(&p, ", ") ||
+                        take_number(&p, 2, 2, &tm.tm_mday) < 0 || !take_char(&p, ' ') ||
+                        take_name(&p, months, ELEMENTSOF(months), &tm.tm_mon) < 0 || !take_char(&p, ' ') ||
+                        take_number(&p, 4, 4, &year) < 0 || !take_char(&p, ' '))
+                return -EINVAL;
+        if (take_number(&p, 2, 2, &tm.tm_hour) < 0 || !take_char(&p, ':') ||
+                        take_number(&p, 2, 2, &tm.tm_min) < 0 || !take_char(&p, ':') ||
+                        take_number(&p, 2, 2, &tm.tm_sec) < 0 || !take_text(&p, " GMT") || *p)
+                return -EINVAL;
+        if (year < 1970 || tm.tm_mday < 1 || tm.tm_mday > days_in_month(year, tm.tm_mon + 1) ||
+                        tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+                return -EINVAL;
+
+        tm.tm_year = year - 1900;
+        clock = tm.tm_hour * 3600 + tm.tm_min * 60 + tm.tm_sec;
+        tm.tm_hour = tm.tm_min = tm.tm_sec = 0; /* a leap second would lead into the next weekday */
+        t = ((int64_t)timegm(&tm) + clock) * (int64_t)USEC_PER_SEC;
+        if (tm.tm_wday != weekday || t > TIME_LAST)
+                return -EINVAL;
+
+        *ret = t;
+        return 0;
+}
+
+const char *time_format_http_date(int64_t t, char buf[static TIME_HTTP_SIZE])
+{
+        struct tm tm;
+
+        (void)split_time(t, &tm);
+        (void)snprintf(buf, TIME_HTTP_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT",
+                        weekdays[(unsigned)tm.tm_wday % 7U], (unsigned)tm.tm_mday % 100U,
+                        months[(unsigned)tm.tm_mon % 12U], ((unsigned)tm.tm_year + 1900U) % 10000U,
+                        (unsigned)tm.tm_hour % 100U, (unsigned)tm.tm_min % 100U, (unsigned)tm.tm_sec % 100U);
         return buf;
 }

@@ -9,25 +9,18 @@
 
 #include "daemon/receive.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "basic/log.h"
 #include "basic/time-util.h"
+#include "daemon/metadata.h"
 #include "store/outbox.h"
 #include "task/params.h"
-
-#define METADATA_VALUE_MAX \
-        256U /* longer values can't be searched for; they are kept in the body all the same */
 
 typedef struct Reception {
         CommitJob job;
         Callback *callback;
         json_t *stored; /* the task as stored, where the body had none */
         char *problems; /* as JSON */
-        StoreMetadata metadata[STORE_METADATA_MAX];
-        char *numbers[STORE_METADATA_MAX]; /* values that are no texts, put into words */
-        size_t n_metadata;
+        Metadata metadata;
         const char *attachments[SUBMISSION_ATTACHMENTS_MAX];
         size_t n_attachments;
         StoreDelivery delivery;
@@ -45,70 +38,11 @@ static Reception *reception_free(Reception *x)
         callback_free(x->callback);
         json_decref(x->stored);
         free(x->problems);
-        FOREACH_ARRAY(i, x->numbers, x->n_metadata)
-                free(*i);
+        metadata_done(&x->metadata);
         free(x);
         return NULL;
 }
 DEFINE_CLEANUP(Reception *, reception_free)
-
-/* A scalar as a text that a query can name; NULL in *ret: not to be searched for. */
-static int metadata_text(const json_t *value, char **ret_owned, const char **ret)
-{
-        _cleanup_free_ char *text = NULL;
-        int n = 0;
-
-        *ret = NULL;
-        switch (json_typeof(value)) {
-        case JSON_STRING:
-                if (json_string_length(value) <= METADATA_VALUE_MAX)
-                        *ret = json_string_value(value);
-                return 0;
-        case JSON_INTEGER:
-                n = asprintf(&text, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-                break;
-        case JSON_REAL:
-                n = asprintf(&text, "%.17g", json_real_value(value));
-                break;
-        case JSON_TRUE:
-        case JSON_FALSE:
-                *ret = json_is_true(value) ? "true" : "false";
-                return 0;
-        case JSON_OBJECT:
-        case JSON_ARRAY:
-        case JSON_NULL:
-        default:
-                return 0;
-        }
-        if (n < 0) {
-                text = NULL;
-                return -ENOMEM;
-        }
-        *ret = *ret_owned = TAKE_PTR(text);
-        return 0;
-}
-
-static int collect_metadata(Reception *x)
-{
-        json_t *metadata = json_object_get(x->callback->task, "metadata"), *value;
-        const char *key;
-        int r;
-
-        json_object_foreach(metadata, key, value) {
-                const char *text;
-
-                if (x->n_metadata == STORE_METADATA_MAX)
-                        break;
-                if (strlen(key) > METADATA_VALUE_MAX)
-                        continue;
-                r = metadata_text(value, &x->numbers[x->n_metadata], &text);
-                if (r < 0)
-                        return r;
-                if (text)
-                        x->metadata[x->n_metadata++] = (StoreMetadata){ key, text };
-        }
-        return 0;
-}
 
 static void collect_attachments(Reception *x)
 {
@@ -230,8 +164,8 @@ static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
                 .has_document = finding == 0 && c->task && !x->stored,
                 .created_at = c->created_at,
                 .completed_at = c->completed_at,
-                .metadata = x->metadata,
-                .n_metadata = x->n_metadata,
+                .metadata = x->metadata.values,
+                .n_metadata = x->metadata.n,
                 .submission = find_submission(c),
                 .account = finding == 0 && c->kind == CALLBACK_ACCOUNT,
                 .due_at = choose_due(c, now),
@@ -290,7 +224,7 @@ int receive(CommitPort *port, StoreReader *reader, const ReceiveInput *in,
         if (r < 0)
                 return r;
         if (finding == 0) {
-                r = collect_metadata(x);
+                r = metadata_collect(x->callback->task, &x->metadata);
                 if (r < 0)
                         return r;
                 collect_attachments(x);
@@ -301,6 +235,7 @@ int receive(CommitPort *port, StoreReader *reader, const ReceiveInput *in,
         x->receipt = (Receipt){
                 .outcome.verdict = x->delivery.proposed,
                 .task_id = x->callback->task_id,
+                .type = x->callback->type,
                 .problems = &x->callback->problems,
                 .userdata = userdata,
         };

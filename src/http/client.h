@@ -35,6 +35,7 @@ typedef struct HttpClientResult {
 void http_client_result_done(HttpClientResult *r);
 
 /* 0: there is an answer, whatever its status. -ECONNREFUSED, -ENOENT, -EACCES, -ETIMEDOUT, -EPROTO (cut
- * short or not HTTP), -ECANCELED (on_data stopped), -ENOMEM, -EHOSTUNREACH; `error` says it for people.
+ * short or not HTTP), -ECANCELED (on_data stopped), -ENOMEM, -EHOSTUNREACH, -EINVAL or -E2BIG (a URL, method
+ * or header that can't be sent); `error` says it for people.
  * Follows no redirects, verifies TLS, takes http and https alone. *ret is always set. */
 int http_client_perform(const HttpClientRequest *request, HttpClientResult *ret);

@@ -87,8 +87,6 @@ void handler_on_completed(_unused_ void *cls, struct MHD_Connection *mhd, void *
                 return;
         c->request = NULL;
         connection_set_phase(c, PHASE_IDLE);
-        if (c->server->quiescing)
-                connection_cut(c);
 }
 
 /* The checks. */
@@ -268,6 +266,8 @@ static int run_handler(HttpRequest *r)
 /* Queues the reply if there is one, else waits for it. `k` is what the step before returned. */
 static enum MHD_Result go_on(HttpRequest *r, int k)
 {
+        if (r->dropped)
+                return MHD_NO;
         if (k < 0 && r->stage != STAGE_REPLIED) {
                 log_debug_errno(k, "%s %s failed on the %s server", r->method, r->path,
                                 r->connection->server->options.what);
@@ -321,6 +321,8 @@ enum MHD_Result handler_on_call(_unused_ void *cls, struct MHD_Connection *mhd, 
         if (r->stage == STAGE_QUEUED)
                 return MHD_YES;
         if (r->stage == STAGE_HANDLING) { /* woken without a reply */
+                if (r->dropped)
+                        return MHD_NO;
                 connection_suspend(r->connection);
                 return MHD_YES;
         }

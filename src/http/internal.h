@@ -97,7 +97,7 @@ struct HttpRequest {
         size_t reply_size;
         HttpStream stream;
         void *stream_userdata;
-        bool has_stream, stream_waits, close;
+        bool has_stream, stream_waits, close, dropped;
         sd_event_source *hangup; /* the reader of a stream that waits has gone */
 };
 

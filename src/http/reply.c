@@ -134,6 +134,14 @@ int http_reply_error(HttpRequest *r, unsigned status, json_t *problems, const ch
         return http_reply_json(r, status, error);
 }
 
+void http_request_drop(HttpRequest *r)
+{
+        assert(r->stage == STAGE_HANDLING);
+        r->dropped = true;
+        if (r->connection->suspended)
+                connection_resume(r->connection);
+}
+
 /* Streams. */
 
 /* A reader that has gone while its stream waits for something to say. */

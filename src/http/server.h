@@ -124,6 +124,9 @@ int http_reply_json(HttpRequest *r, unsigned status, json_t *value); /* takes th
 int http_reply_error(HttpRequest *r, unsigned status, json_t *problems, const char *format, ...)
                 _printf_(4, 5);
 
+/* Instead of a reply: the connection is closed without a word. From the handler or later. */
+void http_request_drop(HttpRequest *r);
+
 /* A reply whose bytes come as they are taken. produce() fills at most `size` bytes: > 0 so many; 0 none now:
  * it is asked again after http_request_wake(); -ENODATA the end; other negative values cut the connection,
  * so that the reader knows it is not whole. done() is called once, when the reply ended in whatever way. */

@@ -1,5 +1,6 @@
 """Objects for the tests: a daemon, raw connections to it, its local sockets, and made-up callbacks."""
 
+import base64
 import http.client
 import itertools
 import json
@@ -11,9 +12,13 @@ import socket
 import subprocess
 import time
 
+from api import TEST_KEY
+
 BUILD = pathlib.Path(os.environ.get("SCALE_BUILD", ".quickstart/build")).resolve()
 CALLBACKD = BUILD / "src/callbackd/scale-callbackd"
+SUBMITD = BUILD / "src/submitd/scale-submitd"
 SCALECTL = BUILD / "src/scalectl/scalectl"
+SANDBOX = BUILD / "src/sandbox/scale-sandbox"
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 KEY = "made-up-key-0123456789"
 WAIT = 60  # seconds: only ever waited for in full when something is wrong
@@ -51,7 +56,10 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def ask(connection, method, target, body=None, headers=None):
-    connection.request(method, target, body=body, headers=headers or {})
+    try:
+        connection.request(method, target, body=body, headers=headers or {})
+    except BrokenPipeError:  # refused before it was whole: the answer is there all the same
+        pass
     response = connection.getresponse()
     return Answer(response.status, response.headers, response.read())
 
@@ -62,10 +70,10 @@ class Local:
     def __init__(self, path):
         self.path = path
 
-    def ask(self, method, target, headers=None):
+    def ask(self, method, target, headers=None, body=None):
         connection = UnixConnection(self.path)
         try:
-            return ask(connection, method, target, headers=headers)
+            return ask(connection, method, target, body, headers)
         finally:
             connection.close()
 
@@ -200,6 +208,61 @@ class Daemon:
         return self.post(body, status=200, **more).json
 
 
+class Submitter(Daemon):
+    """A submitter. With `database` it shares a receiver's."""
+
+    def __init__(self, folder, api_url, *settings, key=TEST_KEY, database=None, **more):
+        super().__init__(folder, *settings, **more)
+        self.api_url, self.database = api_url, pathlib.Path(database or self.database)
+        self.submit = Local(self.dir / "s.sock")
+        self.write_api_key(key)
+
+    def write_api_key(self, text, mode=0o600):
+        path = self.dir / "api-key"
+        path.write_text(f"{text}\n")
+        path.chmod(mode)
+
+    def command(self, *more):
+        options = [f"submit.socket={self.submit.path}", f"api.url={self.api_url}", f"api.key_file={self.dir}/api-key",
+                   f"store.path={self.database}", "store.min_free=0", "api.settle=0", "reconcile.interval=0",
+                   *self.settings]
+        config = [f"--config={self.config}"] if self.config else []
+        return [str(SUBMITD), *config, *(x for o in options for x in ("-o", o)), *more]
+
+    def post(self, kind, body, status=202, headers=None):
+        """A task; a dict goes as JSON, a text as a form."""
+        form = isinstance(body, (str, bytes))
+        headers = {"Content-Type": "application/x-www-form-urlencoded" if form else "application/json", **(headers or {})}
+        answer = self.submit.ask("POST", f"/v1/task/{kind}", headers, body if form else json.dumps(body))
+        assert answer.status == status, (answer.status, answer.body)
+        return answer
+
+    def add(self, **params):
+        """A categorization task. The submission's id."""
+        return self.post("categorization", {"instruction": "Big or small?", **PARAMS, **params}).json["submission_id"]
+
+    def submission(self, id):
+        return self.submit.get(f"/v1/submission/{id}").json
+
+    def state(self, id):
+        return self.submission(id)["state"]
+
+    def reaches(self, id, state, hurry=False):
+        """Waits until it is so, and gives the submission. With `hurry` nothing waits for the time of its next try."""
+        def question():
+            if hurry:
+                self.submit.post("/v1/queue/flush")
+            return self.state(id) == state
+
+        eventually(question, f"{id} is {state}")
+        return self.submission(id)
+
+    def finish(self):
+        super().finish()
+        log = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        assert TEST_KEY not in log
+
+
 class Raw:
     """A connection on which any bytes can be said."""
 
@@ -263,3 +326,85 @@ def scalectl(daemon, *arguments, stdin=None):
                f"callback.listen=127.0.0.1:{daemon.port}"]
     return subprocess.run([str(SCALECTL), *(x for o in options for x in ("-o", o)), *map(str, arguments)],
                           capture_output=True, text=True, input=stdin, timeout=WAIT, env={**os.environ, "TZ": "UTC"})
+
+
+class Sandbox:
+    """The stand-in for the API. `options` are those of its command line."""
+
+    def __init__(self, folder, *options, keys=("test_made_up", "live_made_up"), auth=KEY):
+        self.dir = pathlib.Path(folder)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.options, self.keys, self.auth = list(map(str, options)), keys, auth
+        self.log_path = self.dir / "sandbox.log"
+        self.process, self.port = None, None
+
+    def start(self):
+        keys = [f"--api-key={key}" for key in self.keys]
+        auth = [f"--callback-auth-key={self.auth}"] if self.auth else []
+        self.log_file = open(self.log_path, "wb")
+        self.process = subprocess.Popen([str(SANDBOX), "--listen=127.0.0.1:0", *keys, *auth, *self.options],
+                                        stdout=self.log_file, stderr=self.log_file)
+        eventually(lambda: "Ready." in self.log() or self.process.poll() is not None, "readiness of the sandbox")
+        assert self.process.poll() is None, self.log()
+        self.port = int(re.search(r"Listening on 127\.0\.0\.1:(\d+)", self.log())[1])
+        return self
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def ask(self, method, target, body=None, key="live_made_up", headers=None, status=None):
+        """A dict is sent as JSON, anything else as it is."""
+        headers = dict(headers or {})
+        if isinstance(body, dict):
+            body = json.dumps(body)
+            headers.setdefault("Content-Type", "application/json")
+        if key is not None:
+            headers["Authorization"] = "Basic " + base64.b64encode(f"{key}:".encode()).decode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
+        try:
+            answer = ask(connection, method, target, body, headers)
+        finally:
+            connection.close()
+        if status:
+            assert answer.status == status, (answer.status, answer.body)
+        return answer
+
+    def get(self, target, **more):
+        return self.ask("GET", target, status=200, **more).json
+
+    def create(self, type="categorization", key="live_made_up", **params):
+        """A task; what is not given is made up."""
+        params = {"callback_url": "http://127.0.0.1:9/callback", "instruction": "Big or small?",
+                  "attachment_type": "website", "attachment": "http://www.example.com/", "categories": ["big", "small"],
+                  **params}
+        return self.ask("POST", f"/v1/task/{type}", params, key=key, status=200).json
+
+    def complete(self, id, response=None):
+        body = {"response": response} if response else {}
+        return self.ask("POST", f"/sandbox/task/{id}/complete", body, status=200).json
+
+    def task(self, id):
+        return self.get(f"/v1/task/{id}")
+
+    def stats(self):
+        return self.get("/sandbox/stats", key=None)
+
+    def callbacks(self, id=None):
+        docs = self.get("/sandbox/callbacks", key=None)["docs"]
+        return [doc for doc in docs if id in (None, doc["task_id"])]
+
+    def set_faults(self, **faults):
+        return self.ask("POST", "/sandbox/faults", faults, key=None, status=200).json
+
+    def finish(self):
+        if self.process:
+            self.process.send_signal(signal.SIGTERM)
+            assert self.process.wait(WAIT) == 0, self.log()[-3000:]
+            self.process = None
+            self.log_file.close()
+        for word in ("Sanitizer", "runtime error", "Assertion"):
+            assert word not in self.log(), self.log()[-6000:]

@@ -87,6 +87,21 @@ static int on_broken(_unused_ HttpRequest *r, _unused_ void *userdata)
         return -EIO;
 }
 
+/* Dropped at once, or when "/cut" is asked for. */
+static int on_drop(HttpRequest *r, _unused_ void *userdata)
+{
+        http_request_drop(r);
+        return 0;
+}
+
+static int on_cut(HttpRequest *r, _unused_ void *userdata)
+{
+        for (unsigned i = 0; i < n_waiting; i++)
+                http_request_drop(waiting[i]);
+        n_waiting = 0;
+        return http_reply(r, 200, NULL, "cut", 3);
+}
+
 static int on_large(HttpRequest *r, _unused_ void *userdata)
 {
         static char large[3000000];
@@ -161,6 +176,8 @@ static const HttpRoute routes[] = {
         { "GET", "/later", on_later, NULL },
         { "GET", "/release", on_release, NULL },
         { "GET", "/broken", on_broken, NULL },
+        { "POST", "/drop", on_drop, NULL },
+        { "GET", "/cut", on_cut, NULL },
         { "GET", "/large", on_large, NULL },
         { "GET", "/stream", on_stream, NULL },
         { "GET", "/wake", on_wake, NULL },
@@ -423,6 +440,26 @@ static void test_later_replies(_unused_ void **state)
         assert_int_equal(n_destroyed, 2);
 }
 
+/* Neither a byte of an answer nor a connection that stays. */
+static void test_dropped(_unused_ void **state)
+{
+        int a = dial(), b = dial(), c = dial();
+
+        say(a, "POST /drop HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc");
+        assert_string_equal(hear_until(a, NULL), "");
+        say(b, "GET /later HTTP/1.1\r\n" H "\r\n");
+        usleep(100000);
+        say(c, "GET /cut HTTP/1.1\r\n" H "\r\n");
+        assert_non_null(strstr(hear_until(c, "cut"), "cut"));
+        assert_string_equal(hear_until(b, NULL), "");
+        close(a);
+        close(b);
+        close(c);
+        while (http_server_connections(server) > 0)
+                usleep(1000);
+        assert_int_equal(n_destroyed, 1);
+}
+
 static void test_budget(_unused_ void **state)
 {
         int fds[3], fd;
@@ -663,6 +700,7 @@ int main(void)
                 T(test_chunked_body_over_the_limit),
                 T(test_keep_alive_and_pipelining),
                 T(test_later_replies),
+                T(test_dropped),
                 T(test_budget),
                 T(test_dripping_headers),
                 T(test_dripping_body),

@@ -114,6 +114,75 @@ static void test_there_and_back(_unused_ void **state)
         }
 }
 
+static void test_http_date(_unused_ void **state)
+{
+        static const struct {
+                const char *text;
+                int64_t seconds;
+        } cases[] = {
+                { "Sun, 06 Nov 1994 08:49:37 GMT", 784111777 },
+                { "Thu, 01 Jan 1970 00:00:00 GMT", 0 },
+                { "Thu, 29 Feb 2024 23:59:59 GMT", 1709251199 },
+                { "Fri, 31 Dec 9999 23:59:59 GMT", INT64_C(253402300799) },
+        };
+        char buf[TIME_HTTP_SIZE];
+        int64_t t;
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                t = 1;
+                if (time_parse_http_date(c->text, &t) != 0 || t != c->seconds * 1000000)
+                        fail_msg("%s: %lld", c->text, (long long)t);
+                assert_string_equal(time_format_http_date(t, buf), c->text);
+                assert_string_equal(time_format_http_date(t + 999999, buf), c->text);
+        }
+
+        /* A leap second is of the day that it ends. */
+        assert_int_equal(time_parse_http_date("Sat, 31 Dec 2016 23:59:60 GMT", &t), 0);
+        assert_string_equal(time_format_http_date(t, buf), "Sun, 01 Jan 2017 00:00:00 GMT");
+
+        assert_string_equal(time_format_http_date(INT64_MAX, buf), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_string_equal(time_format_http_date(TIME_NONE, buf), "Wed, 01 Jan 1000 00:00:00 GMT");
+        assert_string_equal(time_format_http_date(-1, buf), "Wed, 31 Dec 1969 23:59:59 GMT");
+}
+
+static void test_http_date_refuses(_unused_ void **state)
+{
+        static const char *const cases[] = {
+                "",
+                "Sun",
+                "0",
+                "Sunday, 06-Nov-94 08:49:37 GMT",
+                "Sun Nov  6 08:49:37 1994",
+                "Mon, 06 Nov 1994 08:49:37 GMT",
+                "sun, 06 nov 1994 08:49:37 gmt",
+                "Sun, 6 Nov 1994 08:49:37 GMT",
+                "Sun, 06 Nov 94 08:49:37 GMT",
+                "Sun, 06 Nov 1994 8:49:37 GMT",
+                "Sun, 06 Nov 1994 08:49 GMT",
+                "Sun, 06 Nov 1994 08:49:37",
+                "Sun, 06 Nov 1994 08:49:37 UTC",
+                "Sun, 06 Nov 1994 08:49:37 +0000",
+                "Sun, 06 Nov 1994 08:49:37 GMT ",
+                " Sun, 06 Nov 1994 08:49:37 GMT",
+                "Sun,  06 Nov 1994 08:49:37 GMT",
+                "Sun, 06 Nov 1994 24:00:00 GMT",
+                "Sun, 06 Nov 1994 08:60:00 GMT",
+                "Sun, 06 Nov 1994 08:49:61 GMT",
+                "Sun, 00 Nov 1994 08:49:37 GMT",
+                "Thu, 31 Nov 1994 08:49:37 GMT",
+                "Wed, 29 Feb 2023 08:49:37 GMT",
+                "Wed, 31 Dec 1969 23:59:59 GMT",
+                "Fri, 31 Dec 9999 23:59:60 GMT",
+        };
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                int64_t t = 1;
+
+                if (time_parse_http_date(*c, &t) != -EINVAL || t != 1)
+                        fail_msg("%s", *c);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -122,6 +191,8 @@ int main(void)
                 cmocka_unit_test(test_format),
                 cmocka_unit_test(test_the_ends_can_be_written),
                 cmocka_unit_test(test_there_and_back),
+                cmocka_unit_test(test_http_date),
+                cmocka_unit_test(test_http_date_refuses),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,337 @@
+/*
+ * The outbox's worker. It has no loop, no socket and no clock: it is told to run, asks what it has to ask,
+ * and says when it wants to run again. The rules that keep a task from being made twice or forgotten are in
+ * outbox-send.c (what is sent), resolve.c (what became of it when nobody answers) and outcome.c (what an
+ * answer means); here is what they share: what is known of the API, what is paused, what is held.
+ *
+ * Before anything is sent, an answer of the API has to be there: it shows the API's clock, and that the key
+ * is good. As long as there is none the worker asks for a list of one task.
+ *
+ * Only answers in JSON tell the API's time: an error page may be somebody else's.
+ */
+
+#include "submitd/outbox.h"
+
+#include "basic/log.h"
+#include "submitd/outbox-internal.h"
+#include "submitd/resolve.h"
+
+/* Further in the future than anything is ever put off: the clock went back. */
+#define CLOCK_WENT_BACK (2 * (int64_t)DAY_USEC)
+
+uint64_t outbox_monotonic(const Outbox *o)
+{
+        return o->options.clock.monotonic(o->options.clock.userdata);
+}
+
+int64_t outbox_realtime(const Outbox *o)
+{
+        return o->options.clock.realtime(o->options.clock.userdata);
+}
+
+void outbox_wake_at(Outbox *o, uint64_t monotonic)
+{
+        o->wake = MIN(o->wake, monotonic);
+}
+
+void outbox_changed(Outbox *o)
+{
+        o->wake = 0;
+        if (o->options.on_change)
+                o->options.on_change(o->options.userdata);
+}
+
+/* Asking. */
+
+bool outbox_may_ask(const Outbox *o)
+{
+        return o->recovered && !o->stopping && !o->fatal &&
+               o->in_flight + sending_count_starting(o) < o->options.max_in_flight &&
+               o->paused_until <= outbox_monotonic(o);
+}
+
+int outbox_ask(Outbox *o, const ApiRequest *request, ApiDoneFn done, void *userdata)
+{
+        int r;
+
+        r = o->options.api.request(o->options.api.userdata, request, done, userdata);
+        if (r >= 0)
+                o->in_flight++;
+        return r;
+}
+
+/* Somebody wants to be asked later: whatever it is that is asked. */
+static void pause_for(Outbox *o, const ApiAnswer *answer, Outcome outcome)
+{
+        uint64_t delay = 0;
+
+        if (outcome == OUTCOME_DONE)
+                o->busy = 0;
+        else if (answer->retry_after != UINT64_MAX)
+                delay = MIN(answer->retry_after, PAUSE_MAX);
+        else if (outcome == OUTCOME_BUSY)
+                delay = backoff_step(o->busy = MIN(o->busy + 1, 3U));
+        o->paused_until = MAX(o->paused_until, outbox_monotonic(o) + delay);
+}
+
+Outcome outbox_note_answer(Outbox *o, const ApiAnswer *answer)
+{
+        Outcome outcome = outcome_of_answer(answer);
+
+        assert(o->in_flight > 0);
+        o->in_flight--;
+        if (answer->error == 0 && answer->is_json && answer->date != TIME_NONE)
+                o->api_date = answer->date;
+        pause_for(o, answer, outcome);
+        outbox_changed(o);
+        return outcome;
+}
+
+static void on_held(Save *s, _unused_ int result, _unused_ void *userdata)
+{
+        s->outbox->hold_busy = false;
+}
+
+void outbox_hold(Outbox *o, const char *reason)
+{
+        if (o->hold_busy)
+                return; /* another answer said so just before */
+        o->hold_busy = true;
+        save_init(&o->hold, o, "", on_held, NULL);
+        o->hold.kind = SAVE_HOLD;
+        o->hold.hold = true;
+        o->hold.move.now = outbox_realtime(o);
+        strncpy(o->hold.error, reason, sizeof(o->hold.error) - 1);
+        save_submit(&o->hold);
+}
+
+void outbox_tell_task(Outbox *o, const Account *account)
+{
+        if (o->options.on_task)
+                o->options.on_task(account->body.data, account->body.size, o->options.userdata);
+}
+
+/* The first question. */
+
+static void on_probed(const ApiAnswer *answer, void *userdata)
+{
+        Outbox *o = userdata;
+        Outcome outcome = outbox_note_answer(o, answer);
+        char text[OUTCOME_TEXT_SIZE];
+
+        o->probing = false;
+        outcome_describe(answer, text);
+        if (outcome == OUTCOME_DONE && answer->is_json) {
+                o->probed = true;
+                o->probe_failures = 0;
+                return;
+        }
+        if (outcome == OUTCOME_ACCOUNT || outcome == OUTCOME_REJECTED)
+                outbox_hold(o, text);
+        o->probe_at = outbox_monotonic(o) + backoff_delay(++o->probe_failures, &o->chance);
+        log_full(o->probe_failures == 1 ? LOG_WARNING : LOG_DEBUG, "Nothing can be sent: %s", text);
+}
+
+/* Whether there was an answer; else sees that there will be. */
+static bool probe(Outbox *o)
+{
+        const ApiRequest request = { .method = "GET", .path = "/tasks?limit=1" };
+
+        if (o->probed || o->api_date != TIME_NONE)
+                return true;
+        if (o->probing)
+                return false;
+        if (o->probe_at > outbox_monotonic(o))
+                outbox_wake_at(o, o->probe_at);
+        else if (!outbox_may_ask(o))
+                return false;
+        else if (outbox_ask(o, &request, on_probed, o) >= 0)
+                o->probing = true;
+        else
+                outbox_wake_at(o, outbox_monotonic(o) + backoff_local(0));
+        return false;
+}
+
+/* Running. */
+
+static void on_flushed(Save *s, _unused_ int result, _unused_ void *userdata)
+{
+        s->outbox->flush_busy = false;
+}
+
+/* What waits for a day that is too far away waits for a clock that was wrong. */
+static int check_clock(Outbox *o)
+{
+        int64_t next;
+        int r;
+
+        r = store_get_next_due(o->options.reader, SUBMISSION_QUEUED, &next);
+        if (r < 0 || next == TIME_NONE || next - outbox_realtime(o) <= CLOCK_WENT_BACK || o->flush_busy)
+                return r;
+        log_warning("The clock went back: the queue is looked at anew");
+        o->flush_busy = true;
+        save_init(&o->flush, o, "", on_flushed, NULL);
+        o->flush.kind = SAVE_FLUSH;
+        o->flush.move.now = outbox_realtime(o);
+        save_submit(&o->flush);
+        return 0;
+}
+
+static bool may_create(Outbox *o, const StoreQueue *queue, uint64_t now)
+{
+        const uint64_t until[] = { o->create_at, o->disk_at };
+
+        if (queue->hold != QUEUE_RUNNING || o->hold_busy || queue->by_state[SUBMISSION_QUEUED] == 0)
+                return false;
+        FOREACH_ARRAY(u, until, ELEMENTSOF(until))
+                if (*u > now) {
+                        outbox_wake_at(o, *u);
+                        return false;
+                }
+        return probe(o);
+}
+
+static int run(Outbox *o)
+{
+        uint64_t now = outbox_monotonic(o);
+        StoreQueue queue;
+        int r;
+
+        r = store_get_queue(o->options.reader, &queue);
+        if (r >= 0)
+                r = resolver_run(o->resolver, &queue);
+        if (r >= 0 && queue.hold != QUEUE_HELD_ACCOUNT && !o->hold_busy)
+                r = cancel_run(o);
+        if (r >= 0)
+                r = check_clock(o);
+        if (r < 0)
+                return r;
+
+        if (o->paused_until > now)
+                outbox_wake_at(o, o->paused_until);
+        else if (may_create(o, &queue, now))
+                r = sending_run(o, &queue);
+        return r;
+}
+
+int outbox_run(Outbox *o)
+{
+        int r = 0;
+
+        o->wake = UINT64_MAX;
+        save_run_waiting(o);
+        if (o->fatal)
+                return -ENOTRECOVERABLE;
+        if (o->recovered && !o->stopping)
+                r = run(o);
+        if (r < 0)
+                outbox_wake_at(o, outbox_monotonic(o) + USEC_PER_SEC);
+        return r;
+}
+
+uint64_t outbox_next(const Outbox *o)
+{
+        return o->wake;
+}
+
+/* From the beginning to the end. */
+
+static void on_recovered(Save *s, int result, _unused_ void *userdata)
+{
+        s->outbox->recovered = result == 0;
+}
+
+void outbox_start(Outbox *o)
+{
+        assert(!o->started);
+        o->started = true;
+        save_init(&o->recover, o, "", on_recovered, NULL);
+        o->recover.kind = SAVE_RECOVER;
+        o->recover.move.now = outbox_realtime(o);
+        o->recover.move.next_at = o->recover.move.now + (int64_t)o->options.settle;
+        save_submit(&o->recover);
+}
+
+static int set_options(Outbox *o, const OutboxOptions *options)
+{
+        char *url = NULL;
+
+        if (options->callback_url) {
+                url = strdup(options->callback_url);
+                if (!url)
+                        return -ENOMEM;
+        }
+        free(o->callback_url);
+        o->callback_url = url;
+        o->options = *options;
+        o->options.callback_url = url;
+        return 0;
+}
+
+int outbox_new(const OutboxOptions *options, Outbox **ret)
+{
+        _cleanup_(outbox_freep) Outbox *o = calloc(1, sizeof(Outbox));
+        int r;
+
+        if (!o)
+                return -ENOMEM;
+        r = set_options(o, options);
+        if (r < 0)
+                return r;
+        r = resolver_new(o, &o->resolver);
+        if (r < 0)
+                return r;
+        o->api_date = TIME_NONE;
+        o->chance = options->seed;
+        o->wake = UINT64_MAX;
+        *ret = TAKE_PTR(o);
+        return 0;
+}
+
+int outbox_set_options(Outbox *o, const OutboxOptions *options)
+{
+        int r;
+
+        r = set_options(o, options);
+        if (r >= 0)
+                outbox_changed(o);
+        return r;
+}
+
+Outbox *outbox_free(Outbox *o)
+{
+        if (!o)
+                return NULL;
+
+        sending_free_all(o);
+        cancel_free_all(o);
+        resolver_free(o->resolver);
+        free(o->callback_url);
+        free(o);
+        return NULL;
+}
+
+void outbox_hurry(Outbox *o)
+{
+        resolver_hurry(o->resolver);
+        o->create_at = o->probe_at = o->disk_at = 0;
+        o->trouble = o->probe_failures = 0;
+        outbox_changed(o);
+}
+
+void outbox_stop(Outbox *o)
+{
+        o->stopping = true;
+        outbox_changed(o);
+}
+
+bool outbox_is_idle(const Outbox *o)
+{
+        return o->in_flight == 0 && o->n_saves == 0;
+}
+
+void outbox_get_stats(const Outbox *o, OutboxStats *ret)
+{
+        *ret = o->stats;
+        ret->in_flight = o->in_flight;
+}

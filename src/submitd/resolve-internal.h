@@ -1,0 +1,48 @@
+#pragma once
+
+/* What resolve.c and resolve-list.c share. Nobody else includes this. */
+
+#include "submitd/resolve.h"
+
+typedef struct Unknown Unknown;
+struct Unknown {
+        Resolver *resolver;
+        Unknown *next;
+        Save save;
+        bool saving;
+        bool covered; /* by the listing under way: if that doesn't show it, there is no task */
+        bool is_test;
+        char id[SUBMISSION_ID_SIZE];
+        unsigned attempts, status;
+        int64_t sent_at, floor_at, expires_at, live_day;
+        uint64_t settled_at; /* monotonic */
+};
+
+struct Resolver {
+        Outbox *outbox;
+        Unknown *unknown;
+        unsigned n;
+
+        bool listing;
+        bool is_test;  /* of the key that lists */
+        int64_t start; /* TIME_NONE: from the first task on */
+        uint64_t offset;
+        unsigned pages;
+
+        unsigned failures;
+        uint64_t list_at; /* not before */
+        uint64_t scan_at;
+};
+
+/* resolve.c */
+Unknown *unknown_find(const Resolver *r, const char *id);
+/* There is a task for it. 0, or negative: it stays unknown. */
+int unknown_accept(Unknown *u, const json_t *task);
+/* There is none: as sure as can be. */
+void unknown_conclude_absent(Unknown *u);
+/* Nobody will ever know. */
+void unknown_expire(Unknown *u, const char *why);
+
+/* resolve-list.c */
+/* Begins a listing, if there is anybody whom it would tell about. False: there isn't. */
+bool listing_begin(Resolver *r, uint64_t now);

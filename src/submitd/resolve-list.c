@@ -1,0 +1,167 @@
+/*
+ * A listing: all pages of the API's tasks since before the oldest request that nobody answered, the newest
+ * first. What a page shows is taken at once. What none of them shows has no task, but only if every page
+ * came, was the one that was asked for, and together they were as many as they said.
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "basic/log.h"
+#include "submitd/resolve-internal.h"
+
+#define PAGE_SIZE 100U
+#define PAGES_MAX 50000U /* of one listing */
+
+static void end_listing(Resolver *r)
+{
+        r->listing = false;
+        for (Unknown *u = r->unknown; u; u = u->next)
+                u->covered = false;
+}
+
+/* It proves nothing. Whose time is over isn't waited for any longer, now that it was tried. */
+static void fail_listing(Resolver *r, const ApiAnswer *answer, const char *why)
+{
+        Outbox *o = r->outbox;
+        uint64_t delay = backoff_delay(++r->failures, &o->chance);
+
+        if (answer->retry_after != UINT64_MAX)
+                delay = MAX(delay, MIN(answer->retry_after, PAUSE_MAX));
+        r->list_at = outbox_monotonic(o) + delay;
+        log_full(r->failures == 1 ? LOG_WARNING : LOG_DEBUG,
+                        "The API's tasks can't be listed, %u submissions stay unknown: %s", r->n, why);
+        for (Unknown *u = r->unknown; u; u = u->next)
+                if (u->covered && !u->saving && u->expires_at <= outbox_realtime(o))
+                        unknown_expire(u, "nobody answered, and the API's tasks could not be listed since");
+        end_listing(r);
+}
+
+static void complete_listing(Resolver *r)
+{
+        Unknown *next;
+
+        r->failures = 0;
+        r->list_at = 0;
+        for (Unknown *u = r->unknown; u; u = next) {
+                next = u->next;
+                if (u->covered && !u->saving)
+                        unknown_conclude_absent(u);
+        }
+        end_listing(r);
+}
+
+/* Takes what one page shows. NULL, or why it can't be used. *ret_more: there are more pages. */
+static const char *take_page(Resolver *r, const json_t *page, bool *ret_more)
+{
+        const json_t *docs = json_object_get(page, "docs"), *more = json_object_get(page, "has_more"),
+                     *total = json_object_get(page, "total"), *offset = json_object_get(page, "offset"),
+                     *task;
+        size_t i;
+
+        if (!json_is_array(docs) || !json_is_boolean(more) || !json_is_integer(total))
+                return "a page without docs, total or has_more";
+        if (!json_is_integer(offset) || (uint64_t)json_integer_value(offset) != r->offset)
+                return "a page that is not the one that was asked for";
+        json_array_foreach(docs, i, task) {
+                const char *id = outcome_task_submission(task);
+                Unknown *u = id ? unknown_find(r, id) : NULL;
+
+                if (!u || u->saving)
+                        continue;
+                if (!outcome_task_id(task))
+                        return "a task without an id that can be used";
+                if (unknown_accept(u, task) < 0)
+                        return "a task that can't be kept";
+        }
+
+        r->offset += json_array_size(docs);
+        *ret_more = json_is_true(more);
+        if (*ret_more ? json_array_size(docs) == 0 : r->offset < (uint64_t)json_integer_value(total))
+                return "a page that shows less than it says";
+        return NULL;
+}
+
+static void ask_page(Resolver *r);
+
+static void on_page(const ApiAnswer *answer, void *userdata)
+{
+        json_auto_t *page = NULL;
+        Resolver *r = userdata;
+        Outbox *o = r->outbox;
+        char text[OUTCOME_TEXT_SIZE];
+        const char *why;
+        bool more;
+        Outcome outcome = outbox_note_answer(o, answer);
+
+        if (outcome == OUTCOME_ACCOUNT)
+                outbox_hold(o, outcome_describe(answer, text));
+        if (outcome == OUTCOME_DONE && answer->body_size > 0)
+                page = json_loadb(answer->body, answer->body_size, 0, NULL);
+        if (!page) {
+                fail_listing(r, answer, outcome_describe(answer, text));
+                return;
+        }
+        why = take_page(r, page, &more);
+        if (!why && o->options.api.is_test(o->options.api.userdata) != r->is_test)
+                why = "another key was read meanwhile";
+        if (!why && more && r->pages >= PAGES_MAX)
+                why = "there are too many pages";
+        if (why)
+                fail_listing(r, answer, why);
+        else if (more)
+                ask_page(r);
+        else
+                complete_listing(r);
+}
+
+static void ask_page(Resolver *r)
+{
+        char path[128], start[TIME_STAMP_SIZE];
+        const ApiRequest request = { .method = "GET", .path = path };
+        ApiAnswer failure = { .date = TIME_NONE, .retry_after = UINT64_MAX };
+        Outbox *o = r->outbox;
+
+        if (r->start == TIME_NONE)
+                snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64, PAGE_SIZE, r->offset);
+        else
+                snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64 "&start_time=%s", PAGE_SIZE,
+                                r->offset, time_format(r->start, start));
+        failure.error = o->stopping || o->fatal ? -ECANCELED : outbox_ask(o, &request, on_page, r);
+        if (failure.error < 0) {
+                fail_listing(r, &failure, strerror(-failure.error));
+                return;
+        }
+        r->pages++;
+        o->stats.lists++;
+}
+
+/* Whom a listing that begins now will tell about. False: nobody. */
+static bool cover(Resolver *r, uint64_t now)
+{
+        bool any = false;
+
+        r->is_test = r->outbox->options.api.is_test(r->outbox->options.api.userdata);
+        r->start = INT64_MAX;
+        for (Unknown *u = r->unknown; u; u = u->next) {
+                u->covered = !u->saving && u->settled_at <= now && u->is_test == r->is_test;
+                if (!u->covered)
+                        continue;
+                any = true;
+                if (u->floor_at == TIME_NONE || u->floor_at < API_STEP_USEC)
+                        r->start = TIME_NONE;
+                else if (r->start != TIME_NONE)
+                        r->start = MIN(r->start, u->floor_at - API_STEP_USEC);
+        }
+        return any;
+}
+
+bool listing_begin(Resolver *r, uint64_t now)
+{
+        if (!cover(r, now))
+                return false;
+        r->listing = true;
+        r->offset = r->pages = 0;
+        ask_page(r);
+        return true;
+}
