@@ -184,7 +184,8 @@ int api_complain(unsigned status, const Buffer *body)
         return status >= 500 ? EX_UNAVAILABLE : EX_DATAERR;
 }
 
-int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret)
+int api_call_status(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret,
+                unsigned *ret_status)
 {
         const HttpClientRequest request = {
                 .socket = socket_of(ctl, side),
@@ -203,11 +204,19 @@ int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buff
                 status = api_complain(result.status, &result.body);
         api_url_done(url);
 
+        *ret_status = r < 0 ? 0 : result.status;
         if (status == 0)
                 *ret = result.body;
         else
                 http_client_result_done(&result);
         return status;
+}
+
+int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret)
+{
+        unsigned status;
+
+        return api_call_status(ctl, side, method, url, ret, &status);
 }
 
 /* Whether it may go well the next time. */

@@ -36,6 +36,10 @@ void api_url_done(ApiUrl *u);
  * let go. */
 int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret);
 
+/* Likewise, and *ret_status is the status of the answer, also of one that was complained of; 0: none. */
+int api_call_status(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret,
+                unsigned *ret_status);
+
 /* One call whose body goes to on_data() as it comes. 0, or an exit status; what was wrong was said, except
  * with `ret_passing`: then what may pass by itself (nobody listens, cut short, a 503) is not complained of
  * but told there. */

@@ -1,5 +1,7 @@
 /* queue, cancel: what is in the outbox, and a mail queue's verbs for it. */
 
+#include "basic/time-util.h"
+#include "scalectl/bulk.h"
 #include "scalectl/format.h"
 #include "scalectl/json-text.h"
 #include "scalectl/lists.h"
@@ -8,12 +10,18 @@
 
 typedef struct QueueOptions {
         const char *state;
+        ListFilter filter;
         uint64_t n;
+        bool dry_run;
 } QueueOptions;
 
 static const Option queue_options[] = {
         { "--state", OPTION_TEXT, offsetof(QueueOptions, state) },
+        { "--type", OPTION_TEXT, offsetof(QueueOptions, filter.type) },
+        { "--since", OPTION_TIME, offsetof(QueueOptions, filter.since) },
+        { "--until", OPTION_TIME, offsetof(QueueOptions, filter.until) },
         { "-n", OPTION_NUMBER, offsetof(QueueOptions, n) },
+        { "--dry-run", OPTION_FLAG, offsetof(QueueOptions, dry_run) },
 };
 
 static const Column columns[] = {
@@ -48,12 +56,12 @@ static int list_state(List *l, const char *state, uint64_t n)
 
         l->more = true;
         free(TAKE_PTR(l->next));
-        for (uint64_t left = list_left(l, n); r == 0 && left > 0; left = list_left(l, n)) {
+        while (r == 0 && list_left(l, n) > 0) {
                 ApiUrl url = api_url("/v1/submissions");
 
                 api_url_add(&url, "state", state);
                 api_url_add(&url, "after", l->next);
-                api_url_add_number(&url, "limit", MIN(left, (uint64_t)PAGE));
+                api_url_add_number(&url, "limit", list_limit(l, n, PAGE));
                 r = list_page_of(l, API_SUBMIT, &url);
         }
         return r;
@@ -91,7 +99,7 @@ static int say_hold(const Ctl *ctl)
                 return EX_OSERR;
         if (*hold && !streq(hold, "running"))
                 complain("the queue is held since %s%s%s; `scalectl queue resume` lets it go on",
-                                format_json_time(json_object_get(queue, "held_since"), ctl->utc, since),
+                                format_json_time(json_object_get(queue, "since"), ctl->utc, since),
                                 *reason ? ": " : "", reason);
         return 0;
 }
@@ -103,6 +111,7 @@ static int list_queue(Ctl *ctl, const QueueOptions *o)
         List l = list_start(ctl, columns, ELEMENTSOF(columns), add_submission);
         int r;
 
+        list_choose(&l, &o->filter, o->n);
         r = say_hold(ctl);
         if (o->state)
                 r = r != 0 ? r : list_state(&l, o->state, o->n);
@@ -139,27 +148,103 @@ static int act(const Ctl *ctl, const char *path, const char *id, const char *act
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
         ApiUrl url = api_url(path);
+        unsigned status;
         int r;
 
         api_url_segment(&url, id);
         api_url_segment(&url, action);
-        r = api_call(ctl, API_SUBMIT, "POST", &url, &body);
+        r = api_call_status(ctl, API_SUBMIT, "POST", &url, &body, &status);
+        /* The API's own, handed on: what it says of a completed task, a no like any other. */
+        if (status == 500 && streq(path, "/v1/task"))
+                r = EX_NO;
         if (r == EX_NO)
                 complain("%s: nothing was changed", id);
         return r != 0 ? r : show_state(ctl, id, &body);
 }
 
-/* A no to one is no reason to leave out the next, anything else is. */
-static int act_on_all(const Ctl *ctl, const char *path, char **ids, unsigned n, const char *action)
+static int act_on_submission(const Ctl *ctl, const BulkVerb *verb, const char *id)
 {
-        int worst = 0, r;
-
-        for (unsigned i = 0; i < n && (worst == 0 || worst == EX_NO); i++) {
-                r = act(ctl, path, ids[i], action);
-                worst = MAX(worst, r);
-        }
-        return worst;
+        return act(ctl, "/v1/submission", id, verb->name);
 }
+
+static int act_on_task(const Ctl *ctl, const BulkVerb *verb, const char *id)
+{
+        return act(ctl, "/v1/task", id, verb->name);
+}
+
+static int look_at(const Ctl *ctl, const char *path, const char *id, const char *member, char **ret)
+{
+        ApiUrl url = api_url(path);
+
+        api_url_segment(&url, id);
+        return bulk_get(ctl, API_SUBMIT, &url, member, ret);
+}
+
+static int look_at_submission(const Ctl *ctl, const char *id, char **ret_state)
+{
+        return look_at(ctl, "/v1/submission", id, "state", ret_state);
+}
+
+/* The id of a submission has 32 digits, that of a task 24. One that was accepted is its task. */
+static int look_at_either(const Ctl *ctl, const char *id, char **ret)
+{
+        _cleanup_free_ char *state = NULL, *task = NULL;
+        int r;
+
+        if (strlen(id) != 32)
+                return look_at(ctl, "/v1/task", id, "status", ret);
+        r = look_at(ctl, "/v1/submission", id, "state", &state);
+        if (r != 0)
+                return r;
+        if (!streq(state, "accepted")) {
+                *ret = TAKE_PTR(state);
+                return 0;
+        }
+        r = look_at(ctl, "/v1/submission", id, "task_id", &task);
+        return r != 0 ? r : look_at(ctl, "/v1/task", task, "status", ret);
+}
+
+static const char *const submission_members[] = { "submission_id", "submission", NULL };
+static const char *const either_members[] = { "submission_id", "task_id", NULL };
+
+static const BulkRule retry_rules[] = {
+        { "sending", BULK_REFUSED, "it is under way right now" },
+        { "accepted", BULK_REFUSED, "the API has its task, and will not get another" },
+        {},
+};
+
+static const BulkRule drop_rules[] = {
+        { "sending", BULK_REFUSED, "it is under way right now; cancel it" },
+        { "unknown", BULK_REFUSED, "the API may have a task for it; cancel it" },
+        { "accepted", BULK_REFUSED, "the API has its task; cancel that" },
+        { "canceled", BULK_NOTHING, NULL },
+        {},
+};
+
+static const BulkRule cancel_rules[] = {
+        { "completed", BULK_REFUSED, "what is completed can't be canceled" },
+        { "error", BULK_REFUSED, "it has come to its end" },
+        { "canceled", BULK_NOTHING, NULL },
+        {},
+};
+
+static const BulkVerb queue_verbs[] = {
+        { "retry", "retried", submission_members, "the id of a submission", NULL, act_on_submission,
+                        look_at_submission, retry_rules },
+        { "drop", "dropped", submission_members, "the id of a submission", NULL, act_on_submission,
+                        look_at_submission, drop_rules },
+};
+
+static const BulkVerb cancel_verb = {
+        "cancel",
+        "canceled",
+        either_members,
+        "the id of a task or a submission",
+        NULL,
+        act_on_task,
+        look_at_either,
+        cancel_rules,
+};
 
 /* hold, resume, flush: the queue as a whole. */
 static int act_on_queue(const Ctl *ctl, const char *action, const char *reason)
@@ -191,41 +276,68 @@ static int act_on_queue(const Ctl *ctl, const char *action, const char *reason)
         return 0;
 }
 
+static int show_submission(Ctl *ctl, const char *id)
+{
+        ApiUrl url = api_url("/v1/submission");
+
+        api_url_segment(&url, id);
+        return show_object_of(ctl, API_SUBMIT, &url);
+}
+
+/* Whether only the list can take what was given. */
+static bool is_chosen(const QueueOptions *o)
+{
+        return o->state || list_filter_chooses(&o->filter) || o->n != UINT64_MAX;
+}
+
+/* All but the list; `n` words are there. */
+static int run_action(Ctl *ctl, const Verb *verb, char **words, unsigned n, bool dry_run)
+{
+        const char *action = words[0];
+
+        FOREACH_ARRAY(v, queue_verbs, ELEMENTSOF(queue_verbs))
+                if (streq(action, v->name) && n >= 2)
+                        return bulk_run(ctl, v, dry_run, words + 1, n - 1);
+        if (dry_run)
+                return verb_complain_usage(verb);
+        if (streq(action, "show") && n == 2)
+                return show_submission(ctl, words[1]);
+        if ((streq(action, "hold") && n <= 2) ||
+                        ((streq(action, "resume") || streq(action, "flush")) && n == 1))
+                return act_on_queue(ctl, action, n == 2 ? words[1] : NULL);
+        return verb_complain_usage(verb);
+}
+
 int verb_queue(Ctl *ctl, int argc, char **argv)
 {
+        QueueOptions o = { .filter = { "created_at", NULL, TIME_NONE, TIME_NONE }, .n = UINT64_MAX };
         const Verb *verb = verb_find("queue");
-        QueueOptions o = { .n = UINT64_MAX };
-        const char *action;
-        ApiUrl url;
         unsigned n;
         int r;
 
         r = options_read(ctl, verb, queue_options, ELEMENTSOF(queue_options), &o, argc, argv, 0, 10000, &n);
         if (r != 0)
                 return r;
-        action = n > 0 ? argv[1] : "list";
-        if (streq(action, "list") && n <= 1)
-                return list_queue(ctl, &o);
-        if (streq(action, "show") && n == 2) {
-                url = api_url("/v1/submission");
-                api_url_segment(&url, argv[2]);
-                return show_object_of(ctl, API_SUBMIT, &url);
-        }
-        if ((streq(action, "retry") || streq(action, "drop")) && n >= 2)
-                return act_on_all(ctl, "/v1/submission", argv + 2, n - 1, action);
-        if ((streq(action, "hold") && n <= 2) ||
-                        ((streq(action, "resume") || streq(action, "flush")) && n == 1))
-                return act_on_queue(ctl, action, n == 2 ? argv[2] : NULL);
-
-        complain("usage: scalectl queue %s", verb->arguments);
-        return EX_USAGE;
+        if (n == 0 || streq(argv[1], "list"))
+                return n <= 1 && !o.dry_run ? list_queue(ctl, &o) : verb_complain_usage(verb);
+        return is_chosen(&o) ? verb_complain_usage(verb) : run_action(ctl, verb, argv + 1, n, o.dry_run);
 }
+
+typedef struct CancelOptions {
+        bool dry_run;
+} CancelOptions;
+
+static const Option cancel_options[] = {
+        { "--dry-run", OPTION_FLAG, offsetof(CancelOptions, dry_run) },
+};
 
 int verb_cancel(Ctl *ctl, int argc, char **argv)
 {
+        CancelOptions o = {};
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("cancel"), NULL, 0, NULL, argc, argv, 1, 10000, &n);
-        return r != 0 ? r : act_on_all(ctl, "/v1/task", argv + 1, n, "cancel");
+        r = options_read(ctl, verb_find("cancel"), cancel_options, ELEMENTSOF(cancel_options), &o, argc,
+                        argv, 1, 10000, &n);
+        return r != 0 ? r : bulk_run(ctl, &cancel_verb, o.dry_run, argv + 1, n);
 }

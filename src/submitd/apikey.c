@@ -11,6 +11,7 @@
 
 #include "basic/key-file.h"
 #include "basic/log.h"
+#include "daemon/message.h"
 #include "daemon/program.h"
 
 #define FILE_SIZE_MAX (API_KEY_MAX + 2) /* with the end of its line */
@@ -86,13 +87,15 @@ int api_key_load(const Settings *settings, ApiKey *ret)
         if (r < 0)
                 return log_oom(), EX_OSERR;
         if (!path) {
-                log_error("No API key: neither the credential api-key nor [api] key_file names a file with "
-                          "the key in it.");
+                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0,
+                                "No API key: write it into /etc/credstore/api-key (mode 0600), which is the "
+                                "credential api-key, or name such a file in [api] key_file.");
                 return EX_CONFIG;
         }
         r = api_key_read(path, ret, &error);
         if (r < 0) {
-                log_error("Can't read the API key: %s", error ?: strerror(-r));
+                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0, "Can't read the API key: %s",
+                                error ?: strerror(-r));
                 return EX_CONFIG;
         }
         return 0;

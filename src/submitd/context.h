@@ -37,6 +37,9 @@ extern const HttpRoute submit_routes[];
 /* There may be something to do for the outbox or its neighbours: it is looked at soon, from the loop. */
 void submit_kick(SubmitContext *c);
 
+/* Likewise, and because somebody asked for it: failures of lately are forgotten. */
+void submit_hurry(SubmitContext *c);
+
 /* 503 with Retry-After: it could not be stored, nothing was changed. */
 int submit_reply_unavailable(HttpRequest *request, int error);
 

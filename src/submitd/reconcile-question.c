@@ -16,6 +16,7 @@
 
 #include "basic/log.h"
 #include "basic/parse.h"
+#include "daemon/message.h"
 #include "submitd/answer.h"
 #include "submitd/outcome.h"
 
@@ -107,12 +108,18 @@ static void count_brought_in(Question *q, const Receipt *receipt)
         else
                 r->report.counts.recovered++;
         if (reconcile_may_tell(r))
-                log_warning("Task %s was %s at the API, but no callback said so: recovered as delivery "
-                            "%" PRIu64 ".",
+                log_event(LOG_WARNING, MESSAGE_RECOVERED,
+                                LOG_FIELDS(LOG_TEXT("TASK_ID", q->pending.task_id),
+                                                LOG_NUMBER("DELIVERY", receipt->outcome.delivery)),
+                                "Task %s was %s at the API, but no callback said so: recovered as delivery "
+                                "%" PRIu64 ".",
                                 q->pending.task_id, canceled ? "canceled" : "finished",
                                 receipt->outcome.delivery);
         if (receipt->outcome.second_task)
-                log_error("Task %s belongs to a submission that has another task already.",
+                log_event(LOG_ERR, MESSAGE_SECOND_TASK,
+                                LOG_FIELDS(LOG_TEXT("TASK_ID", q->pending.task_id),
+                                                LOG_TEXT("SUBMISSION", q->pending.submission)),
+                                "Task %s belongs to a submission that has another task already.",
                                 q->pending.task_id);
 }
 

@@ -21,6 +21,7 @@
 
 #include "basic/log.h"
 #include "basic/parse.h"
+#include "daemon/message.h"
 #include "submitd/answer.h"
 
 #define IN_FLIGHT_USUAL 4U
@@ -177,11 +178,15 @@ static void tell_end(const Reconcile *r)
         const ReconcileCounts *c = &r->report.counts;
 
         if (c->recovered + c->canceled > 0)
-                log_warning("Reconciliation recovered %" PRIu64 " results and %" PRIu64
-                            " cancellations that no callback had brought: is the receiver reachable?",
+                log_event(LOG_WARNING, MESSAGE_RECOVERED,
+                                LOG_FIELDS(LOG_NUMBER("RECOVERED", c->recovered),
+                                                LOG_NUMBER("CANCELED", c->canceled)),
+                                "Reconciliation recovered %" PRIu64 " results and %" PRIu64
+                                " cancellations that no callback had brought: is the receiver reachable?",
                                 c->recovered, c->canceled);
         if (r->report.state == RECOVERY_FAILED)
-                log_warning("Reconciliation ended early, after asking about %" PRIu64 " tasks: %s.%s",
+                log_event(LOG_WARNING, MESSAGE_RECONCILE_FAILED, LOG_FIELDS(LOG_NUMBER("ASKED", c->asked)),
+                                "Reconciliation ended early, after asking about %" PRIu64 " tasks: %s.%s",
                                 c->asked, r->report.error,
                                 r->next_at < UINT64_MAX ? " It is tried again." : "");
         else

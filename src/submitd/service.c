@@ -20,6 +20,7 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "daemon/frame.h"
+#include "daemon/message.h"
 #include "daemon/program.h"
 #include "daemon/receipt.h"
 #include "daemon/sockets.h"
@@ -102,6 +103,12 @@ void submit_kick(SubmitContext *c)
 {
         if (c->work)
                 (void)sd_event_source_set_enabled(c->work, SD_EVENT_ONESHOT);
+}
+
+void submit_hurry(SubmitContext *c)
+{
+        outbox_hurry(c->outbox);
+        submit_kick(c);
 }
 
 int submit_reply_unavailable(HttpRequest *request, int error)
@@ -188,7 +195,9 @@ static void cut(_unused_ unsigned n, void *userdata)
 {
         Service *s = userdata;
 
-        log_warning("%u connections and %" PRIu64 " requests to the API did not finish in time and are cut.",
+        log_event(LOG_WARNING, MESSAGE_CONNECTIONS_CUT, NULL, 0,
+                        "%u connections and %" PRIu64
+                        " requests to the API did not finish in time and are cut.",
                         http_server_connections(s->context.server),
                         api_client_stats(s->context.client)->in_flight);
 }
@@ -196,38 +205,48 @@ static void cut(_unused_ unsigned n, void *userdata)
 static void warn_of_callback_url(const Settings *settings)
 {
         if (!settings->submit.callback_url)
-                log_warning("[submit] callback_url is not set: tasks keep the callback_url that they are "
-                            "submitted with, or get the account's, and a callback about a bad attachment "
-                            "can't tell which submission it is for.");
+                log_event(LOG_WARNING, MESSAGE_CALLBACK_URL_MISSING, NULL, 0,
+                                "[submit] callback_url is not set: tasks keep the callback_url that they "
+                                "are "
+                                "submitted with, or get the account's, and a callback about a bad "
+                                "attachment "
+                                "can't tell which submission it is for.");
 }
 
 /* A hold by an answer about the account is tried again with the key that there is now. */
-static void on_lifted(CommitJob *job, int result)
-{
-        if (result < 0)
-                log_warning_errno(result, "The hold of the queue could not be looked at");
-        free(job);
-}
+typedef struct Lift {
+        CommitJob job;
+        SubmitContext *context;
+} Lift;
 
 static int run_lift(_unused_ CommitJob *job, Store *store)
 {
         return store_lift_account_hold(store, now_realtime());
 }
 
+static void on_lifted(CommitJob *job, int result)
+{
+        _cleanup_free_ Lift *lift = container_of(job, Lift, job);
+
+        if (result < 0)
+                log_warning_errno(result, "The queue stays held, if it was: that could not be changed");
+        submit_hurry(lift->context);
+}
+
 static void lift_hold(Service *s)
 {
-        CommitJob *job;
+        Lift *lift;
         int r;
 
-        job = calloc(1, sizeof(CommitJob));
-        if (!job) {
+        lift = malloc(sizeof(Lift));
+        if (!lift) {
                 log_oom();
                 return;
         }
-        *job = (CommitJob){ .run = run_lift, .done = on_lifted };
-        r = commit_submit(s->frame.port, job);
+        *lift = (Lift){ .job = { .run = run_lift, .done = on_lifted }, .context = &s->context };
+        r = commit_submit(s->frame.port, &lift->job);
         if (r < 0)
-                on_lifted(job, r);
+                on_lifted(&lift->job, r);
 }
 
 /* What this daemon takes out of the file that both read. */
@@ -238,12 +257,14 @@ static int load_key(Service *s, const Settings *next, ApiKey *ret)
         ApiKey key;
 
         if (api_key_load(next, &key) != 0) {
-                log_error("Not reloaded, the settings and the API key stay as they were.");
+                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                                "Not reloaded, the settings and the API key stay as they were.");
                 return -EINVAL;
         }
         if (key.is_test != api_client_is_test(s->context.client)) {
-                log_error("Not reloaded: the API key was a %s key and is a %s key now, which takes a "
-                          "restart.",
+                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                                "Not reloaded: the API key was a %s key and is a %s key now, which takes a "
+                                "restart.",
                                 key.is_test ? "live" : "test", key.is_test ? "test" : "live");
                 api_key_done(&key);
                 return -EINVAL;
@@ -278,9 +299,8 @@ static int reload(Service *s)
         s->context.settings = s->settings = TAKE_PTR(next);
         settings_free(old);
         lift_hold(s);
-        outbox_hurry(s->context.outbox);
-        submit_kick(&s->context);
-        log_notice("Reloaded, with a %s key.", api_client_is_test(s->context.client) ? "test" : "live");
+        log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded, with a %s key.",
+                        api_client_is_test(s->context.client) ? "test" : "live");
         return 0;
 }
 

@@ -342,6 +342,7 @@ static void test_pages_that_are_too_large_are_halved(void **state)
         f->script = script_too_large;
         assert_int_equal(run(f)->state, RECOVERY_DONE);
         assert_int_equal(limit_of(f->last_path), 12);
+        assert_int_equal(backfill_report(f->backfill)->counts.retries, 3);
         assert_all_known(f, ids, ELEMENTSOF(ids));
 }
 

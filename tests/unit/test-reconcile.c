@@ -256,6 +256,29 @@ static void test_an_api_out_of_order_is_left_alone(void **state)
         assert_int_equal(report_of(f)->state, RECOVERY_FAILED);
         assert_in_range(f->n_requests, 4, 16);
         assert_int_equal(figures_of(f).put_aside, 0); /* it is nobody's fault */
+
+        /* It goes on where it came to nothing, not behind it. */
+        f->script = NULL;
+        FOREACH_ARRAY(id, ids, ELEMENTSOF(ids))
+                complete(f, *id);
+        live(f, 31 * USEC_PER_SEC);
+        assert_int_equal(figures_of(f).rounds, 2);
+        assert_int_equal(report_of(f)->counts.recovered, ELEMENTSOF(ids));
+}
+
+/* Whatever place a round of the interval's had come to. */
+static void test_all_of_it_is_all(void **state)
+{
+        char ids[20][25];
+        Fixture *f = *state;
+
+        for (unsigned i = 0; i < ELEMENTSOF(ids); i++)
+                make_pending(f, i < 10 ? "immediate" : "week", ids[i]);
+        make_with(f, (ReconcileOptions){ .interval = 15 * MINUTE, .per_round = 7 });
+        pass(f, DAY);
+        settle(f);
+        assert_int_equal(report_of(f)->counts.asked, 7);
+        assert_int_equal(run_all(f)->counts.asked, ELEMENTSOF(ids));
 }
 
 static bool script_one_is_poison(Fixture *f, const char *path, Scripted *ret)
@@ -314,9 +337,11 @@ static void test_retry_after_is_kept(void **state)
         assert_int_equal(report_of(f)->state, RECOVERY_FAILED);
         assert_true(f->n_requests <= 4);
         f->n_requests = 0;
+        live(f, 4 * MINUTE);
+        assert_int_equal(report_of(f)->state, RECOVERY_FAILED); /* no round that could only wait */
 
         reconcile_start(f->reconcile); /* also who asks by hand has to wait */
-        live(f, 9 * MINUTE);
+        live(f, 5 * MINUTE);
         assert_int_equal(f->n_requests, 0);
         assert_int_equal(report_of(f)->state, RECOVERY_RUNNING);
         live(f, 2 * MINUTE);
@@ -702,6 +727,7 @@ int main(void)
                 TEST(test_faults_only_take_time),
                 TEST(test_a_key_that_is_none_ends_the_round),
                 TEST(test_an_api_out_of_order_is_left_alone),
+                TEST(test_all_of_it_is_all),
                 TEST(test_one_that_the_api_fails_at_keeps_nobody),
                 TEST(test_retry_after_is_kept),
                 TEST(test_no_way_to_ask),
