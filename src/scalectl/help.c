@@ -104,7 +104,7 @@ static const VerbHelp verb_helps[] = {
         { "stats", NULL, NULL, NULL, "scalectl --json stats" },
         { "deliveries", NULL, NULL, "Oldest first, all of them unless -n says otherwise.",
                         "scalectl deliveries --verdict revised --since 2d" },
-        { "delivery", "@deliveries", NULL, NULL, "scalectl delivery 17 --raw" },
+        { "delivery", "@quarantine", NULL, NULL, "scalectl delivery 17 --raw" },
         { "quarantine", "list retry discard", "@quarantine",
                         "`retry` validates again, now that the rules or the task have changed; `discard` "
                         "takes out. " MANY,
@@ -120,7 +120,7 @@ static const VerbHelp verb_helps[] = {
         { "queue", "list show retry drop hold resume flush", "@submissions",
                         "`list` shows what is not accepted yet, or all of a state. " MANY,
                         "scalectl --json queue list --state rejected | scalectl queue drop -" },
-        { "cancel", "@tasks", "@tasks", MANY,
+        { "cancel", "@pending", "@pending", MANY,
                         "scalectl --json tasks --status pending --metadata batch=7 -n 1000 | scalectl "
                         "cancel -" },
         { "reconcile", NULL, NULL, "Goes on in the daemon when this is ended before it.",
