@@ -28,6 +28,9 @@ struct Resolver {
         int64_t start; /* TIME_NONE: from the first task on */
         uint64_t offset;
         unsigned pages;
+        bool page_waits; /* for page_at, to be asked for once more */
+        unsigned page_failures;
+        uint64_t page_at;
 
         unsigned failures;
         uint64_t list_at; /* not before */
@@ -46,3 +49,5 @@ void unknown_expire(Unknown *u, const char *why);
 /* resolve-list.c */
 /* Begins a listing, if there is anybody whom it would tell about. False: there isn't. */
 bool listing_begin(Resolver *r, uint64_t now);
+/* The one under way: asks again for a page that failed, when it is time. */
+void listing_go_on(Resolver *r, uint64_t now);

@@ -2,6 +2,9 @@
  * A listing: all pages of the API's tasks since before the oldest request that nobody answered, the newest
  * first. What a page shows is taken at once. What none of them shows has no task, but only if every page
  * came, was the one that was asked for, and together they were as many as they said.
+ *
+ * A page that nobody answered is asked for a few times more before the listing is void: of an account with
+ * many tasks some page always fails. That proves no less, new tasks only push others to later pages.
  */
 
 #include <inttypes.h>
@@ -12,10 +15,11 @@
 
 #define PAGE_SIZE 100U
 #define PAGES_MAX 50000U /* of one listing */
+#define TRIES_MAX 6U     /* of one page: for some seconds */
 
 static void end_listing(Resolver *r)
 {
-        r->listing = false;
+        r->listing = r->page_waits = false;
         for (Unknown *u = r->unknown; u; u = u->next)
                 u->covered = false;
 }
@@ -82,6 +86,22 @@ static const char *take_page(Resolver *r, const json_t *page, bool *ret_more)
         return NULL;
 }
 
+/* Nobody answered, or with something that is no list: the page is asked for again, in a moment. Where the
+ * first one fails, nothing is lost with the listing. */
+static void fail_page(Resolver *r, const ApiAnswer *answer, Outcome outcome, const char *why)
+{
+        Outbox *o = r->outbox;
+
+        if (r->offset == 0 || outcome == OUTCOME_ACCOUNT || outcome == OUTCOME_REJECTED || o->stopping ||
+                        ++r->page_failures >= TRIES_MAX) {
+                fail_listing(r, answer, why);
+                return;
+        }
+        log_debug("A page of the API's tasks is asked for again: %s", why);
+        r->page_waits = true;
+        r->page_at = outbox_monotonic(o) + backoff_local(r->page_failures);
+}
+
 static void ask_page(Resolver *r);
 
 static void on_page(const ApiAnswer *answer, void *userdata)
@@ -99,9 +119,10 @@ static void on_page(const ApiAnswer *answer, void *userdata)
         if (outcome == OUTCOME_DONE && answer->body_size > 0)
                 page = json_loadb(answer->body, answer->body_size, 0, NULL);
         if (!page) {
-                fail_listing(r, answer, outcome_describe(answer, text));
+                fail_page(r, answer, outcome, outcome_describe(answer, text));
                 return;
         }
+        r->page_failures = 0;
         why = take_page(r, page, &more);
         if (!why && o->options.api.is_test(o->options.api.userdata) != r->is_test)
                 why = "another key was read meanwhile";
@@ -161,7 +182,19 @@ bool listing_begin(Resolver *r, uint64_t now)
         if (!cover(r, now))
                 return false;
         r->listing = true;
-        r->offset = r->pages = 0;
+        r->offset = r->pages = r->page_failures = 0;
         ask_page(r);
         return true;
+}
+
+void listing_go_on(Resolver *r, uint64_t now)
+{
+        if (!r->page_waits)
+                return;
+        if (r->page_at > now)
+                outbox_wake_at(r->outbox, r->page_at);
+        else if (outbox_may_ask(r->outbox)) {
+                r->page_waits = false;
+                ask_page(r);
+        }
 }

@@ -327,6 +327,8 @@ int resolver_run(Resolver *r, const StoreQueue *queue)
         int q;
 
         q = scan(r, queue);
+        if (q >= 0 && r->listing)
+                listing_go_on(r, now);
         if (q < 0 || r->listing)
                 return q;
 

@@ -405,21 +405,25 @@ static void test_all_pages_are_turned(void **state)
         assert_state(b, ID(1), SUBMISSION_ACCEPTED);
 }
 
-/* A page that failed, or that isn't whole, makes the listing void: it is begun anew, later. */
+#define PAGE_TRIES 6
+
+/* A page that failed again and again, or that isn't whole, makes the listing void: it is begun anew, later.
+ */
 static void test_a_failed_page_proves_nothing(void **state)
 {
         static const struct {
                 unsigned status;
                 const char *body;
+                bool again; /* it is asked for a few times more */
         } pages[] = {
-                { 500, "{}" },
+                { 500, "{}", true },
                 { 404, "{}" },
                 { 400, "{}" },
-                { 200, "" },
-                { 200, "<html>" },
+                { 200, "", true },
+                { 200, "<html>", true },
                 { 200, "{}" },
                 { 200, "[]" },
-                { 200, "{\"docs\":[]" },
+                { 200, "{\"docs\":[]", true },
                 { 200, "{\"docs\":[],\"offset\":1,\"total\":1}" },
                 { 200, PAGE("", "1", "1", "\"no\"") },
                 { 200, PAGE("", "1", "\"1\"", "false") },
@@ -434,9 +438,13 @@ static void test_a_failed_page_proves_nothing(void **state)
         make_unknown(b);
         FOREACH_ARRAY(page, pages, ELEMENTSOF(pages)) {
                 bench_answer(b, "GET", "/tasks?limit=100&offset=0", 200, PAGE(TASK(2), "0", "2", "true"));
-                bench_answer(b, "GET", "/tasks?limit=100&offset=1", page->status, page->body);
-                assert_state(b, ID(1), SUBMISSION_UNKNOWN);
-                assert_int_equal(b->n_asked, 0);
+                for (unsigned i = 0; i < (page->again ? PAGE_TRIES : 1); i++) {
+                        if (i > 0)
+                                bench_pass(b, 10 * SECOND);
+                        bench_answer(b, "GET", "/tasks?limit=100&offset=1", page->status, page->body);
+                        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+                        assert_int_equal(b->n_asked, 0);
+                }
                 outbox_hurry(b->outbox);
                 bench_run(b);
         }
@@ -448,6 +456,20 @@ static void test_a_failed_page_proves_nothing(void **state)
         assert_state(b, ID(1), SUBMISSION_UNKNOWN);
         bench_pass(b, 36 * SECOND);
         bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
+        assert_state(b, ID(1), SUBMISSION_QUEUED);
+}
+
+/* A listing goes on where it was when a page comes at last. */
+static void test_a_page_is_asked_for_again(void **state)
+{
+        Bench *b = *state;
+
+        make_unknown(b);
+        bench_answer(b, "GET", "/tasks?limit=100&offset=0", 200, PAGE(TASK(2), "0", "2", "true"));
+        bench_answer(b, "GET", "/tasks?limit=100&offset=1", 502, "<html>");
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 10 * SECOND);
+        bench_answer(b, "GET", "/tasks?limit=100&offset=1", 200, PAGE(TASK(3), "1", "2", "false"));
         assert_state(b, ID(1), SUBMISSION_QUEUED);
 }
 
@@ -658,6 +680,7 @@ int main(void)
                 T(test_a_listing_finds_also_what_had_not_settled),
                 T(test_all_pages_are_turned),
                 T(test_a_failed_page_proves_nothing),
+                T(test_a_page_is_asked_for_again),
                 T(test_a_list_with_a_bad_key_holds_the_queue),
                 T(test_the_other_kind_of_key_proves_nothing),
                 T(test_a_process_that_died_left_it_unknown),
