@@ -11,6 +11,7 @@
 
 #include "basic/log.h"
 #include "basic/time-util.h"
+#include "daemon/message.h"
 #include "daemon/metadata.h"
 #include "store/outbox.h"
 #include "task/params.h"
@@ -183,17 +184,20 @@ static int run(CommitJob *job, Store *store)
         return x->keep ? store_record_delivery(store, &x->delivery, &x->receipt.outcome) : 0;
 }
 
-/* The one thing that must never be: said where it is found, once for each task. */
+/* The one thing that must never be: said once for each task. Who asked for it says so itself. */
 static void report_second_task(const Reception *x)
 {
+        const StoreDelivery *d = &x->delivery;
         const StoreOutcome *o = &x->receipt.outcome;
+        bool is_asked = d->source == SOURCE_RECONCILE || d->source == SOURCE_BACKFILL;
 
-        if (o->second_task && !o->repeated && o->delivery > 0)
-                log_error("Two tasks were made of one submission (%s), which has another task than %s: "
-                          "cancel "
-                          "one of them, and look at both with scalectl.",
-                                x->delivery.ref ?: strna(x->delivery.submission),
-                                strna(x->delivery.task_id));
+        if (!o->second_task || o->repeated || is_asked)
+                return;
+        log_event(LOG_ERR, MESSAGE_SECOND_TASK,
+                        LOG_FIELDS(LOG_TEXT("TASK_ID", d->task_id),
+                                        LOG_TEXT("SUBMISSION", d->ref ?: d->submission)),
+                        "Task %s belongs to a submission that has another task already (%s): two were made.",
+                        strna(d->task_id), d->ref ?: strna(d->submission));
 }
 
 static void finish(CommitJob *job, int result)

@@ -102,3 +102,31 @@ def test_one_is_killed_under_load(pair):
         here.query.get(f"/v1/task/{task_id}")
     with sqlite3.connect(here.database) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_submission_from_its_acceptance_to_its_callback(make_daemon, make_submitter, api):
+    """Told by two processes, read at one feed; and a second task of it is said to be one."""
+    receiver = make_daemon().start()
+    submitter = make_submitter(database=receiver.database).start()
+    connection = UnixConnection(receiver.query.path)
+    connection.request("GET", "/v1/events?follow=1&include=task")
+    response = connection.getresponse()
+
+    id = submitter.add()
+    event = json.loads(response.readline())
+    task = api.tasks[0]
+    assert [event[k] for k in ("kind", "submission", "task_id", "status")] == [
+        "task.submitted", id, task["task_id"], "pending"]
+    assert event["task"]["task_id"] == task["task_id"]
+
+    receiver.deliver(callback(id=task["task_id"]))  # without a reference: the task tells
+    event = json.loads(response.readline())
+    assert [event[k] for k in ("kind", "submission", "status")] == ["task.completed", id, "completed"]
+    connection.close()
+
+    assert "another task" not in receiver.log()
+    other = callback()
+    receiver.deliver(other, path=f"/callback/{id}")
+    eventually(lambda: f"Task {other['task_id']} belongs to a submission that has another task" in receiver.log(),
+               "the second task is said to be one")
+    assert submitter.submission(id)["task_id"] == task["task_id"]
