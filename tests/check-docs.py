@@ -94,6 +94,12 @@ def check(root, callbackd, submitd, scalectl):
     yield from compare("verb", verbs, set(re.findall(r"^\.It Cm ([a-z-]+)", page["scalectl.1"], re.M)))
 
 
+def check_options(program, path):
+    """`check-docs.py --options PROGRAM PAGE`, for a program that has neither settings nor metrics."""
+    yield from compare(f"option of {os.path.basename(program)}", options_of_help(run(program, "--help")),
+                       options_of_page(read(path)))
+
+
 # A small tree in which everything fits, its programs being scripts.
 FITTING = {
     "man/scale-callbackd.8": ".It Fl Fl config Ns = Ns Ar FILE\n.It Fl h , Fl Fl help\n"
@@ -154,7 +160,21 @@ def expect(what, found, wanted):
         sys.exit(f"{what}: found {found}, wanted is {wanted}")
 
 
+def self_test_options():
+    with tempfile.TemporaryDirectory() as root:
+        page, program = os.path.join(root, "page"), os.path.join(root, "program")
+        with open(page, "w", encoding="utf-8") as file:
+            file.write(FITTING["man/scalectl.1"].replace(".It Cm delivery Ar N Op Fl -raw\n", ""))
+        for text, wanted in (("--json", []), ("--json --new", ["option of program --new is not in its manual page"]),
+                             ("", ["option of program --json is in the manual page and nowhere else"])):
+            with open(program, "w", encoding="utf-8") as file:
+                file.write(f"#!/bin/sh\necho '      {text}'\n")
+            os.chmod(program, 0o755)
+            expect(f"a program with {text!r}", list(check_options(program, page)), wanted)
+
+
 def self_test():
+    self_test_options()
     expect("what fits", check_tree(FITTING), [])
     for name, old, new, wanted in MISTAKES:
         assert old in FITTING[name], old
@@ -175,6 +195,8 @@ def self_test():
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--options"]:
+        sys.exit("\n".join(check_options(*sys.argv[2:4])) or 0)
     if sys.argv[1:] == ["--self-test"]:
         self_test()
     else:

@@ -29,16 +29,17 @@ int log_full_errno(int level, int error, const char *format, ...) _printf_(3, 4)
 #define log_warning_errno(e, ...) log_full_errno(LOG_WARNING, e, __VA_ARGS__)
 #define log_error_errno(e, ...)   log_full_errno(LOG_ERR, e, __VA_ARGS__)
 
-/* A field of the journal's own beside the text; a NULL text is left out. */
+/* A field of the journal's own beside the text; a text that is NULL is left out. */
 typedef struct LogField {
-        const char *name; /* "TASK_ID"; NULL: nothing */
-        const char *text; /* NULL: `number` */
+        const char *name; /* "TASK_ID" */
+        bool is_text;     /* else `number` */
+        const char *text;
         uint64_t number;
 } LogField;
 
-#define LOG_TEXT(n, t)                                \
-        {                                             \
-                .name = (t) ? (n) : NULL, .text = (t) \
+#define LOG_TEXT(n, t)                                    \
+        {                                                 \
+                .name = (n), .is_text = true, .text = (t) \
         }
 #define LOG_NUMBER(n, v)                             \
         {                                            \

@@ -64,7 +64,7 @@ static bool send_to_journal(int level, const char *id, const LogField *fields, s
         if (id)
                 add(&e, "MESSAGE_ID", id, 0);
         FOREACH_ARRAY(f, fields, MIN(n, FIELDS_MAX))
-                if (f->name)
+                if (!f->is_text || f->text)
                         add(&e, f->name, f->text, f->number);
         return sd_journal_sendv(e.parts, e.n) >= 0;
 }

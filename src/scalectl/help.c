@@ -29,6 +29,7 @@ static const OptionHelp option_helps[] = {
         { NULL, "--classes", "FILE", "the numbers of classes: their names, one a line", "@files", false },
         { NULL, "--data", "KEY=VALUE", "the same as -d", NULL, false },
         { NULL, "-d", "KEY=VALUE", "a parameter; @FILE stands for what is in it; repeatable", NULL, false },
+        { NULL, "--deliver", NULL, "deliver a made-up callback to [submit] callback_url", NULL, false },
         { NULL, "--deliveries", NULL, "every delivery that named it", NULL, false },
         { NULL, "--dry-run", NULL, "look each up and say what would be done; do nothing", NULL, false },
         { NULL, "--file", "FILE", "the same as -f", "@files", false },
@@ -57,6 +58,7 @@ static const OptionHelp option_helps[] = {
         { NULL, "--status", "S", "only those with this status", "@statuses", true },
         { NULL, "--strict", NULL, "it is an error if anything is left out", NULL, false },
         { NULL, "--task", "ID", "this one alone", "@tasks", false },
+        { NULL, "--through", "URL", "deliver a made-up callback to it", NULL, false },
         { NULL, "--to", "URL", "send it there instead of to the first listener", NULL, false },
         { NULL, "--type", "T", "only those of this type", "@types", false },
         { NULL, "--until", "TIME", "only those of before then: a time, today, 2h, 7d",
@@ -136,7 +138,7 @@ static const VerbHelp verb_helps[] = {
         { "prune", NULL, NULL, NULL, "scalectl prune --older-than 90d" },
         { "doctor", NULL, NULL,
                         "Each finding says what would help; the exit status is 1 if there is a failure.",
-                        "scalectl doctor" },
+                        "scalectl doctor --through https://hooks.example.com/callback" },
         { "check-config", NULL, NULL, NULL, "scalectl -o callback.strict=yes check-config" },
 };
 

@@ -49,7 +49,9 @@ void list_add_delivery(Table *t, const json_t *doc, bool utc)
         table_add_text(t, json_string_value(json_object_get(doc, "verdict")));
         table_add(t, format_value(json_object_get(doc, "status_code")));
         table_add_text(t, json_string_value(json_object_get(doc, "key")));
-        table_add_text(t, json_string_value(json_object_get(doc, "remote")));
+        /* What did not come from a client was brought in by ourselves. */
+        table_add_text(t, json_string_value(json_object_get(doc, "remote"))
+                                          ?: json_string_value(json_object_get(doc, "source")));
         table_add_text(t, json_string_value(json_object_get(doc, "task_id")));
         table_add(t, first_problem(json_object_get(doc, "problems")));
 }

@@ -50,7 +50,8 @@ const Verb verbs[] = {
                         verb_export, false },
         { "backup", "FILE", "copy the database, consistently, while it is in use", verb_backup, false },
         { "prune", "--older-than AGE", "delete old deliveries on which no task stands", verb_prune, false },
-        { "doctor", "", "look for what is wrong with an installation", verb_doctor, true },
+        { "doctor", "[--through URL | --deliver] [--key-file FILE]",
+                        "look for what is wrong with an installation", verb_doctor, true },
         { "check-config", "", "check the configuration", verb_check_config, true },
         {},
 };

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "basic/key-file.h"
 #include "basic/log.h"
+#include "daemon/message.h"
 #include "daemon/program.h"
 
 #define FILE_SIZE_MAX (API_KEY_MAX + 2) /* with the end of its line */
@@ -44,22 +46,6 @@ static int fail_reading(char **ret_error, int error, const char *path)
         return fail(ret_error, error, path, strerror(-error));
 }
 
-/* NULL, or what is wrong with it. */
-static const char *check(const char *key, size_t size)
-{
-        if (size == 0)
-                return "there is no API key in it; one line with the key is wanted";
-        if (size > API_KEY_MAX)
-                return "the API key is longer than 512 bytes";
-        for (size_t i = 0; i < size; i++)
-                if ((unsigned char)key[i] <= 0x20 || (unsigned char)key[i] >= 0x7f || key[i] == ':')
-                        return "an API key is one line of printable ASCII characters, without spaces and "
-                               "colons";
-        if (strncmp(key, "live", 4) != 0 && strncmp(key, "test", 4) != 0)
-                return "an API key begins with live or test; this one begins with neither";
-        return NULL;
-}
-
 int api_key_read(const char *path, ApiKey *ret, char **ret_error)
 {
         _cleanup_(secret_freep) Secret *file = NULL;
@@ -79,7 +65,7 @@ int api_key_read(const char *path, ApiKey *ret, char **ret_error)
                 size--;
         if (size > 0 && text[size - 1] == '\r')
                 size--;
-        why = check(text, size);
+        why = api_key_problem(text, size);
         if (why)
                 return fail(ret_error, -EINVAL, path, why);
 
@@ -101,13 +87,15 @@ int api_key_load(const Settings *settings, ApiKey *ret)
         if (r < 0)
                 return log_oom(), EX_OSERR;
         if (!path) {
-                log_error("No API key: neither the credential api-key nor [api] key_file names a file with "
-                          "the key in it.");
+                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0,
+                                "No API key: write it into /etc/credstore/api-key (mode 0600), which is the "
+                                "credential api-key, or name such a file in [api] key_file.");
                 return EX_CONFIG;
         }
         r = api_key_read(path, ret, &error);
         if (r < 0) {
-                log_error("Can't read the API key: %s", error ?: strerror(-r));
+                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0, "Can't read the API key: %s",
+                                error ?: strerror(-r));
                 return EX_CONFIG;
         }
         return 0;

@@ -2,10 +2,11 @@
 
 /* The API key: the one secret that the submitter has. */
 
+#include "basic/key-file.h"
 #include "basic/secret.h"
 #include "config/settings.h"
 
-#define API_KEY_MAX 512U /* bytes */
+#define API_KEY_MAX KEY_BYTES_MAX
 
 typedef struct ApiKey {
         Secret *secret; /* owned */

@@ -8,8 +8,10 @@
 #include "daemon/local.h"
 #include "http/server.h"
 #include "submitd/api-client.h"
+#include "submitd/backfill.h"
 #include "submitd/metrics.h"
 #include "submitd/outbox.h"
+#include "submitd/reconcile.h"
 
 /* How long it is tried to send a submission. */
 #define SUBMISSION_LIFE_USEC (INT64_C(5) * 24 * 3600 * 1000000)
@@ -22,16 +24,21 @@ typedef struct SubmitContext {
         const Settings *settings; /* those in force */
         ApiClient *client;
         Outbox *outbox;
+        Reconcile *reconcile;
+        Backfill *backfill;
         HttpServer *server;
         Metrics metrics;
-        sd_event_source *work; /* runs the outbox, see submit_kick() */
+        sd_event_source *work; /* runs these three, see submit_kick() */
 } SubmitContext;
 
 /* The routes, up to a row without method. */
 extern const HttpRoute submit_routes[];
 
-/* There may be something to do for the outbox: it is looked at soon, from the loop. */
+/* There may be something to do for the outbox or its neighbours: it is looked at soon, from the loop. */
 void submit_kick(SubmitContext *c);
+
+/* Likewise, and because somebody asked for it: failures of lately are forgotten. */
+void submit_hurry(SubmitContext *c);
 
 /* 503 with Retry-After: it could not be stored, nothing was changed. */
 int submit_reply_unavailable(HttpRequest *request, int error);
@@ -45,6 +52,10 @@ int queue_on_get(HttpRequest *request, void *userdata);
 int queue_on_hold(HttpRequest *request, void *userdata);
 int queue_on_resume(HttpRequest *request, void *userdata);
 int queue_on_flush(HttpRequest *request, void *userdata);
+int reconcile_on_post(HttpRequest *request, void *userdata);
+int reconcile_on_get(HttpRequest *request, void *userdata);
+int backfill_on_post(HttpRequest *request, void *userdata);
+int backfill_on_get(HttpRequest *request, void *userdata);
 int figures_on_stats(HttpRequest *request, void *userdata);
 int figures_on_metrics(HttpRequest *request, void *userdata);
 int figures_on_healthz(HttpRequest *request, void *userdata);

@@ -29,6 +29,8 @@ int figures_on_metrics(HttpRequest *request, void *userdata)
         if (r < 0)
                 return local_reply_failure(c->base.reader, request, r);
         outbox_get_stats(c->outbox, &in.outbox);
+        reconcile_get_stats(c->reconcile, &in.reconcile);
+        backfill_get_stats(c->backfill, &in.backfill);
         http_server_get_stats(c->server, &in.server);
 
         r = metrics_render(&in, &text);

@@ -6,7 +6,9 @@
 #include "daemon/figures.h"
 #include "http/server.h"
 #include "submitd/api-client.h"
+#include "submitd/backfill.h"
 #include "submitd/outbox.h"
+#include "submitd/reconcile.h"
 #include "task/type.h"
 
 #define METRICS_TYPES_MAX 16U /* task types that are counted apart */
@@ -28,6 +30,8 @@ typedef struct MetricsInputs {
         const Metrics *metrics;
         const ApiClientStats *api;
         OutboxStats outbox;
+        ReconcileStats reconcile;
+        BackfillStats backfill;
         HttpServerStats server;
         StoreFigures figures;
 } MetricsInputs;

@@ -152,15 +152,6 @@ static int take_wish(const Submission *s, void *userdata)
         return 0;
 }
 
-unsigned cancel_in_flight(const Outbox *o)
-{
-        unsigned n = 0;
-
-        for (const Cancel *c = o->cancels; c; c = c->next)
-                n += c->step != CANCEL_WAITS;
-        return n;
-}
-
 int cancel_run(Outbox *o)
 {
         uint64_t now = outbox_monotonic(o);

@@ -97,7 +97,6 @@ unsigned sending_count_starting(const Outbox *o);
 /* resolve.h is what becomes of unknown ones, this what becomes of wishes to cancel. */
 typedef struct Cancel Cancel;
 int cancel_run(Outbox *o);
-unsigned cancel_in_flight(const Outbox *o);
 void cancel_free_all(Outbox *o);
 
 typedef struct Resolver Resolver;

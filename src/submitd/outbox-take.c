@@ -190,13 +190,14 @@ static uint64_t count_live(const Outbox *o, const StoreQueue *queue, int64_t *re
         return cap - MIN(n, cap);
 }
 
-static void wake_for_queue(Outbox *o, int64_t realtime, uint64_t now)
+/* What is due already is in hand: its end wakes. */
+static void wake_for_queue(Outbox *o, const Room *room)
 {
         int64_t next;
 
-        if (store_get_next_due(o->options.reader, SUBMISSION_QUEUED, &next) < 0 || next == TIME_NONE)
-                return;
-        outbox_wake_at(o, now + MIN((uint64_t)MAX(next - realtime, (int64_t)0), LOOK_USEC));
+        if (store_get_next_due(o->options.reader, SUBMISSION_QUEUED, &next) >= 0 && next != TIME_NONE &&
+                        next > room->realtime)
+                outbox_wake_at(o, room->now + MIN((uint64_t)(next - room->realtime), LOOK_USEC));
 }
 
 int sending_run(Outbox *o, const StoreQueue *queue)
@@ -206,12 +207,12 @@ int sending_run(Outbox *o, const StoreQueue *queue)
                 .now = outbox_monotonic(o),
                 .realtime = outbox_realtime(o),
         };
-        unsigned n_starting = 0,
-                 busy = o->n_sendings + resolver_in_flight(o->resolver) + cancel_in_flight(o);
+        unsigned n_starting = 0, busy;
         int r;
 
         for (const Sending *x = o->sendings; x; x = x->next)
                 n_starting += x->step != SENDING_ASKS;
+        busy = o->in_flight + n_starting;
         if (busy >= o->options.max_in_flight ||
                         resolver_count(o->resolver) + o->n_sendings + o->options.max_in_flight > UNKNOWN_MAX)
                 return 0;
@@ -222,7 +223,7 @@ int sending_run(Outbox *o, const StoreQueue *queue)
         if (r < 0)
                 return r;
         if (room.n > 0)
-                wake_for_queue(o, room.realtime, room.now);
+                wake_for_queue(o, &room);
         else if (room.live == 0)
                 outbox_wake_at(o, room.now + LOOK_USEC);
         return 0;

@@ -70,7 +70,7 @@ static void pause_for(Outbox *o, const ApiAnswer *answer, Outcome outcome)
         else if (answer->retry_after != UINT64_MAX)
                 delay = MIN(answer->retry_after, PAUSE_MAX);
         else if (outcome == OUTCOME_BUSY)
-                delay = backoff_step(MIN(++o->busy, 3U));
+                delay = backoff_step(o->busy = MIN(o->busy + 1, 3U));
         o->paused_until = MAX(o->paused_until, outbox_monotonic(o) + delay);
 }
 
@@ -143,6 +143,8 @@ static bool probe(Outbox *o)
                 return false;
         if (o->probe_at > outbox_monotonic(o))
                 outbox_wake_at(o, o->probe_at);
+        else if (!outbox_may_ask(o))
+                return false;
         else if (outbox_ask(o, &request, on_probed, o) >= 0)
                 o->probing = true;
         else

@@ -120,8 +120,8 @@ const char *outcome_task_id(const json_t *task)
         if (n == 0 || n > CALLBACK_ID_MAX)
                 return NULL;
         for (size_t i = 0; i < n; i++)
-                if ((unsigned char)s[i] <= ' ' || s[i] == 0x7f || s[i] == '/')
-                        return NULL;
+                if ((unsigned char)s[i] <= ' ' || s[i] == 0x7f || strchr("/?#%", s[i]))
+                        return NULL; /* it goes into a path */
         return s;
 }
 

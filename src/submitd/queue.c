@@ -90,7 +90,7 @@ static void on_changed(CommitJob *job, int result)
                 r = reply_queue(c, x->request, x->flushed);
         if (r < 0)
                 log_debug_errno(r, "An answer could not be given");
-        submit_kick(c);
+        submit_hurry(c);
 }
 
 static int change(SubmitContext *c, HttpRequest *request, const char *reason,

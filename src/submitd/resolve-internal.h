@@ -23,9 +23,9 @@ struct Resolver {
         Unknown *unknown;
         unsigned n;
 
-        bool listing, asking; /* asking: a page is under way */
-        bool is_test;         /* of the key that lists */
-        int64_t start;        /* TIME_NONE: from the first task on */
+        bool listing;
+        bool is_test;  /* of the key that lists */
+        int64_t start; /* TIME_NONE: from the first task on */
         uint64_t offset;
         unsigned pages;
 

@@ -94,7 +94,6 @@ static void on_page(const ApiAnswer *answer, void *userdata)
         bool more;
         Outcome outcome = outbox_note_answer(o, answer);
 
-        r->asking = false;
         if (outcome == OUTCOME_ACCOUNT)
                 outbox_hold(o, outcome_describe(answer, text));
         if (outcome == OUTCOME_DONE && answer->body_size > 0)
@@ -133,7 +132,6 @@ static void ask_page(Resolver *r)
                 fail_listing(r, &failure, strerror(-failure.error));
                 return;
         }
-        r->asking = true;
         r->pages++;
         o->stats.lists++;
 }

@@ -18,6 +18,5 @@ int resolver_run(Resolver *r, const StoreQueue *queue);
 /* Forgets that listings failed lately. */
 void resolver_hurry(Resolver *r);
 
-/* How many are in memory, and how many requests are under way. */
+/* How many are in memory. */
 unsigned resolver_count(const Resolver *r);
-unsigned resolver_in_flight(const Resolver *r);

@@ -20,10 +20,12 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "daemon/frame.h"
+#include "daemon/message.h"
 #include "daemon/program.h"
 #include "daemon/receipt.h"
 #include "daemon/sockets.h"
 #include "submitd/keep.h"
+#include "submitd/recovery.h"
 
 #define MODE_SUBMIT     0660
 #define CONNECTIONS_MAX 256U
@@ -35,7 +37,7 @@ typedef struct Service {
         Settings *settings; /* owned */
         Frame frame;
         SubmitContext context;
-        sd_event_source *timer; /* when the outbox wants to be run */
+        sd_event_source *timer; /* when one of the three that work wants to be run */
         uint64_t last_trouble;
 } Service;
 
@@ -49,12 +51,15 @@ static const HttpLimits limits = {
         .write_timeout = 30 * USEC_PER_SEC,
 };
 
-/* The outbox on the loop. */
+/* The outbox, reconciliation and backfill on the loop. */
 
 static void arm(Service *s)
 {
-        uint64_t next = outbox_next(s->context.outbox);
+        const SubmitContext *c = &s->context;
+        uint64_t next = outbox_next(c->outbox);
         int r;
+
+        next = MIN(next, recovery_next(c));
 
         if (next == UINT64_MAX) {
                 (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
@@ -64,10 +69,10 @@ static void arm(Service *s)
         if (r >= 0)
                 r = sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
         if (r < 0)
-                log_error_errno(r, "The outbox's timer can't be set");
+                log_error_errno(r, "The timer of the outbox can't be set");
 }
 
-static void run_outbox(Service *s)
+static void run_parts(Service *s)
 {
         uint64_t now = now_monotonic();
         int r;
@@ -78,18 +83,19 @@ static void run_outbox(Service *s)
                 log_error_errno(r, "The outbox could not be read (%s); it is tried again",
                                 store_reader_error(s->frame.reader));
         }
+        recovery_run(&s->context);
         arm(s);
 }
 
 static int on_work(_unused_ sd_event_source *source, void *userdata)
 {
-        run_outbox(userdata);
+        run_parts(userdata);
         return 0;
 }
 
 static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        run_outbox(userdata);
+        run_parts(userdata);
         return 0;
 }
 
@@ -97,6 +103,12 @@ void submit_kick(SubmitContext *c)
 {
         if (c->work)
                 (void)sd_event_source_set_enabled(c->work, SD_EVENT_ONESHOT);
+}
+
+void submit_hurry(SubmitContext *c)
+{
+        outbox_hurry(c->outbox);
+        submit_kick(c);
 }
 
 int submit_reply_unavailable(HttpRequest *request, int error)
@@ -131,6 +143,8 @@ static uint64_t clock_monotonic(_unused_ void *userdata)
         return now_monotonic();
 }
 
+static const OutboxClock service_clock = { .realtime = clock_realtime, .monotonic = clock_monotonic };
+
 static int submit_job(void *userdata, CommitJob *job)
 {
         Service *s = userdata;
@@ -143,7 +157,7 @@ static OutboxOptions outbox_options(Service *s, const Settings *settings)
         return (OutboxOptions){
                 .api = api_client_api(s->context.client),
                 .writer = { .submit = submit_job, .userdata = s },
-                .clock = { .realtime = clock_realtime, .monotonic = clock_monotonic },
+                .clock = service_clock,
                 .reader = s->frame.reader,
                 .callback_url = settings->submit.callback_url,
                 .max_in_flight = (unsigned)settings->api.max_in_flight,
@@ -165,21 +179,25 @@ static void quiesce(void *userdata)
 
         http_server_quiesce(s->context.server);
         outbox_stop(s->context.outbox);
+        recovery_stop(&s->context);
         submit_kick(&s->context);
 }
 
 static unsigned in_flight(void *userdata)
 {
-        Service *s = userdata;
+        const SubmitContext *c = &((Service *)userdata)->context;
+        bool idle = outbox_is_idle(c->outbox) && recovery_is_idle(c);
 
-        return http_server_connections(s->context.server) + (outbox_is_idle(s->context.outbox) ? 0 : 1);
+        return http_server_connections(c->server) + (idle ? 0 : 1);
 }
 
 static void cut(_unused_ unsigned n, void *userdata)
 {
         Service *s = userdata;
 
-        log_warning("%u connections and %" PRIu64 " requests to the API did not finish in time and are cut.",
+        log_event(LOG_WARNING, MESSAGE_CONNECTIONS_CUT, NULL, 0,
+                        "%u connections and %" PRIu64
+                        " requests to the API did not finish in time and are cut.",
                         http_server_connections(s->context.server),
                         api_client_stats(s->context.client)->in_flight);
 }
@@ -187,38 +205,48 @@ static void cut(_unused_ unsigned n, void *userdata)
 static void warn_of_callback_url(const Settings *settings)
 {
         if (!settings->submit.callback_url)
-                log_warning("[submit] callback_url is not set: tasks keep the callback_url that they are "
-                            "submitted with, or get the account's, and a callback about a bad attachment "
-                            "can't tell which submission it is for.");
+                log_event(LOG_WARNING, MESSAGE_CALLBACK_URL_MISSING, NULL, 0,
+                                "[submit] callback_url is not set: tasks keep the callback_url that they "
+                                "are "
+                                "submitted with, or get the account's, and a callback about a bad "
+                                "attachment "
+                                "can't tell which submission it is for.");
 }
 
 /* A hold by an answer about the account is tried again with the key that there is now. */
-static void on_lifted(CommitJob *job, int result)
-{
-        if (result < 0)
-                log_warning_errno(result, "The hold of the queue could not be looked at");
-        free(job);
-}
+typedef struct Lift {
+        CommitJob job;
+        SubmitContext *context;
+} Lift;
 
 static int run_lift(_unused_ CommitJob *job, Store *store)
 {
         return store_lift_account_hold(store, now_realtime());
 }
 
+static void on_lifted(CommitJob *job, int result)
+{
+        _cleanup_free_ Lift *lift = container_of(job, Lift, job);
+
+        if (result < 0)
+                log_warning_errno(result, "The queue stays held, if it was: that could not be changed");
+        submit_hurry(lift->context);
+}
+
 static void lift_hold(Service *s)
 {
-        CommitJob *job;
+        Lift *lift;
         int r;
 
-        job = calloc(1, sizeof(CommitJob));
-        if (!job) {
+        lift = malloc(sizeof(Lift));
+        if (!lift) {
                 log_oom();
                 return;
         }
-        *job = (CommitJob){ .run = run_lift, .done = on_lifted };
-        r = commit_submit(s->frame.port, job);
+        *lift = (Lift){ .job = { .run = run_lift, .done = on_lifted }, .context = &s->context };
+        r = commit_submit(s->frame.port, &lift->job);
         if (r < 0)
-                on_lifted(job, r);
+                on_lifted(&lift->job, r);
 }
 
 /* What this daemon takes out of the file that both read. */
@@ -229,12 +257,14 @@ static int load_key(Service *s, const Settings *next, ApiKey *ret)
         ApiKey key;
 
         if (api_key_load(next, &key) != 0) {
-                log_error("Not reloaded, the settings and the API key stay as they were.");
+                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                                "Not reloaded, the settings and the API key stay as they were.");
                 return -EINVAL;
         }
         if (key.is_test != api_client_is_test(s->context.client)) {
-                log_error("Not reloaded: the API key was a %s key and is a %s key now, which takes a "
-                          "restart.",
+                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                                "Not reloaded: the API key was a %s key and is a %s key now, which takes a "
+                                "restart.",
                                 key.is_test ? "live" : "test", key.is_test ? "test" : "live");
                 api_key_done(&key);
                 return -EINVAL;
@@ -264,13 +294,13 @@ static int reload(Service *s)
         api_client_reload(s->context.client, next, &key);
         options = outbox_options(s, next);
         outbox_set_options(s->context.outbox, &options);
+        recovery_reload(&s->context, next);
         commit_set_min_free(s->frame.commit, next->store.min_free);
         s->context.settings = s->settings = TAKE_PTR(next);
         settings_free(old);
         lift_hold(s);
-        outbox_hurry(s->context.outbox);
-        submit_kick(&s->context);
-        log_notice("Reloaded, with a %s key.", api_client_is_test(s->context.client) ? "test" : "live");
+        log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded, with a %s key.",
+                        api_client_is_test(s->context.client) ? "test" : "live");
         return 0;
 }
 
@@ -342,6 +372,8 @@ static int make_parts(Service *s, ApiKey *key)
                 return r;
         options = outbox_options(s, s->settings);
         r = outbox_new(&options, &c->outbox);
+        if (r >= 0)
+                r = recovery_new(c, &service_clock, on_change, s);
         if (r >= 0)
                 r = http_server_new(c->loop,
                                 &(HttpServerOptions){ .routes = submit_routes,
@@ -420,10 +452,12 @@ static Service *service_free(Service *s)
                 http_server_quiesce(c->server);
         if (c->outbox)
                 outbox_stop(c->outbox);
+        recovery_stop(c);
         if (c->client)
                 api_client_close(c->client); /* who waits for the API is told that there is no answer */
         frame_settle(&s->frame);             /* what is on its way to the disk is answered */
         outbox_free(c->outbox);
+        recovery_free(c);
         http_server_free(c->server);
         api_client_free(c->client);
         sd_event_source_disable_unref(s->timer);

@@ -117,7 +117,7 @@ static void on_moved(CommitJob *job, int result)
         r = finish(x, result);
         if (r < 0)
                 log_debug_errno(r, "An answer could not be given");
-        submit_kick(c);
+        submit_hurry(c);
 }
 
 /* Fills in what becomes of it. */

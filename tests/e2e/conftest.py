@@ -48,7 +48,7 @@ def make_submitter(tmp_path, api):
     submitters = []
 
     def make(*settings, url=None, **more):
-        submitter = Submitter(tmp_path / f"s{len(submitters)}", url or api.url, *settings, **more)
+        submitter = Submitter(tmp_path / f"submit{len(submitters)}", url or api.url, *settings, **more)
         submitters.append(submitter)
         return submitter
 

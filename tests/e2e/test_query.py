@@ -87,7 +87,7 @@ def test_a_bad_parameter_is_named(daemon, target, name):
 
 def test_404(daemon):
     for target in ("/v1/task/nope", "/v1/task/nope/revisions", "/v1/task/nope/deliveries", "/v1/delivery/1", "/v1/delivery/x",
-                   "/v1/delivery/0", "/v1/delivery/1/body", "/v1/submissions", "/"):
+                   "/v1/delivery/0", "/v1/delivery/1/body", "/v1/submission/x", "/"):
         assert daemon.query.get(target, status=404).json["status_code"] == 404
     assert daemon.query.get("/v1/task/nope", status=404).json["error"] == "Task not found"
 

@@ -130,7 +130,7 @@ def test_an_answer_that_says_nothing(make_submitter, api, plan):
         id = submitter.add(attachment=str(done))
         if done and plan != "drop":
             eventually(lambda: api.creates() >= 1, "the request")
-        submitter.reaches(id, "accepted")
+        submitter.reaches_soon(id, "accepted")
         assert api.submissions().count(id) == 1
     metrics = submitter.submit.get("/metrics").body.decode()
     assert "scale_submitd_unknown_total 2\n" in metrics, metrics

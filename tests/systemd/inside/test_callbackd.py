@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from conftest import KEY, KEYS, Receiver, callback, eventually, run
+from conftest import KEY, KEYS, callback, eventually, run
 
 
 def test_starts_is_ready_and_stores(receiver):

@@ -1,0 +1,440 @@
+/* The outbox and time: five days in a moment, Retry-After, days of UTC, rates, clocks that jump. */
+
+#include "test-outbox-common.h"
+
+/* Lets time pass until something is to be done, as a loop with a timer does. */
+static void sleep_on(Bench *b)
+{
+        bench_pass(b, MAX((int64_t)(MIN(outbox_next(b->outbox), b->monotonic + (uint64_t)HOUR) -
+                                          b->monotonic),
+                                      1));
+}
+
+/* Fails until it expires, and says when each try was. */
+static unsigned fail_for_days(Bench *b, int64_t *tries, unsigned max)
+{
+        int64_t begin = b->realtime, until = begin + 6 * DAY;
+        unsigned n = 0;
+
+        while (b->realtime < until) {
+                if (b->n_asked == 0) {
+                        sleep_on(b);
+                        continue;
+                }
+                assert_true(n < max);
+                tries[n++] = b->realtime - begin;
+                bench_answer_with(b, "POST", "/task", bench_failure(-ECONNREFUSED, false));
+        }
+        return n;
+}
+
+static void test_five_days_of_trying(void **state)
+{
+        static const int64_t steps[] = { 30, 120, 600, 1800, 3600, 7200, 14400 };
+        Bench *b = *state;
+        int64_t tries[64];
+        unsigned n;
+        Row row;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_probe(b);
+        n = fail_for_days(b, tries, ELEMENTSOF(tries));
+
+        assert_int_equal(tries[0], 0);
+        for (unsigned i = 1; i < n; i++) {
+                int64_t step = steps[MIN(i - 1, ELEMENTSOF(steps) - 1)] * SECOND,
+                        took = tries[i] - tries[i - 1];
+
+                /* The last is tried no later than at the end. */
+                if (took < step * 8 / 10 || took > step * 12 / 10 + 2 * SECOND)
+                        fail_msg("try %u after %lld s", i, (long long)(took / SECOND));
+        }
+        assert_in_range(n, 7 + 20, 7 + 40);
+        assert_true(tries[n - 1] < 5 * DAY);
+        row = bench_row(b, ID(1));
+        assert_int_equal(row.state, SUBMISSION_EXPIRED);
+        assert_int_equal(row.sent_at, TIME_NONE);
+        assert_string_equal(row.error, "the API can't be reached: it broke");
+        assert_int_equal(bench_stats(b).expired, 1);
+}
+
+/* The list fails for five days: it expires, but what left stays in mind. */
+static void test_unknown_expires_and_keeps_that_it_was_sent(void **state)
+{
+        Bench *b = *state;
+        unsigned lists = 0;
+        int64_t until;
+        Row row;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_probe(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        for (until = b->realtime + 6 * DAY; b->realtime < until;) {
+                if (b->n_asked == 0) {
+                        sleep_on(b);
+                        continue;
+                }
+                if (b->realtime < T0 + 5 * DAY)
+                        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+                lists++;
+                bench_answer_with(b, "GET", "/tasks", bench_failure(-ETIMEDOUT, true));
+        }
+        assert_in_range(lists, 7 + 20, 7 + 40);
+        row = bench_row(b, ID(1));
+        assert_int_equal(row.state, SUBMISSION_EXPIRED);
+        assert_true(row.sent_at != TIME_NONE && row.floor_at != TIME_NONE);
+}
+
+/* Down for six days: it is looked for once more before it is given up. */
+static void test_unknown_is_looked_for_before_it_expires(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_probe(b);
+        bench_crash(b);
+        b->realtime += 6 * DAY;
+        bench_start(b);
+        bench_pass(b, SETTLE);
+        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+        bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1), "1"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
+/* Not known again after five days, and then tried again: it is looked for before it is sent. */
+static void test_what_was_expired_settles_again(void **state)
+{
+        Bench *b = *state;
+        StoreMove retry = {
+                .from = SUBMISSION_IN(SUBMISSION_EXPIRED),
+                .to = SUBMISSION_UNKNOWN,
+                .is_test = true,
+        };
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_probe(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        b->realtime += 6 * DAY; /* our clock went wrong */
+        b->monotonic += SETTLE;
+        bench_run(b);
+        bench_answer_with(b, "GET", "/tasks", bench_failure(-ETIMEDOUT, true));
+        assert_state(b, ID(1), SUBMISSION_EXPIRED);
+
+        retry.now = retry.next_at = b->realtime;
+        retry.expires_at = b->realtime + 5 * DAY;
+        retry.sent_at = bench_row(b, ID(1)).sent_at;
+        retry.floor_at = bench_row(b, ID(1)).floor_at;
+        assert_int_equal(store_begin(b->fixture->store), 0);
+        assert_int_equal(store_move_submission(b->fixture->store, ID(1), &retry), 0);
+        assert_int_equal(store_commit(b->fixture->store), 0);
+        outbox_hurry(b->outbox);
+        bench_run(b);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, SETTLE);
+        bench_answer(b, "GET", "/tasks?limit=100", 200, LIST(TASK(1), "1"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
+static void test_retry_after_has_a_maximum(void **state)
+{
+        Bench *b = *state;
+        ApiAnswer busy = bench_json(b, 429, "{}");
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_probe(b);
+        busy.retry_after = UINT64_MAX - 1;
+        bench_answer_with(b, "POST", "/task", busy);
+        bench_pass(b, DAY - 1);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 1);
+        assert_int_equal(b->n_asked, 1);
+}
+
+/* Of a list, and of a 503, which may have made a task all the same. */
+static void test_retry_after_holds_for_every_request(void **state)
+{
+        Bench *b = *state;
+        ApiAnswer busy = bench_json(b, 503, "{}");
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_probe(b);
+        busy.retry_after = (uint64_t)HOUR;
+        bench_answer_with(b, "POST", "/task", busy);
+        bench_add(b, ID(2));
+        outbox_hurry(b->outbox);
+        bench_pass(b, HOUR - 1);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 1);
+        assert_int_equal(b->n_asked, 2);
+        busy.status = 429;
+        bench_answer_with(b, "GET", "/tasks", busy);
+        bench_answer(b, "POST", "/task", 200, TASK(2));
+        bench_add(b, ID(3));
+        bench_pass(b, HOUR - 1);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 1);
+        assert_int_equal(b->n_asked, 2);
+}
+
+static void test_429_without_a_time_pauses_as_well(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_probe(b);
+        bench_answer(b, "POST", "/task", 429, "{}");
+        bench_add(b, ID(2));
+        bench_pass(b, 29 * SECOND);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 8 * SECOND);
+        assert_int_equal(b->n_asked, 2);
+}
+
+/* Live tasks cost money. */
+
+static void answer_all(Bench *b, unsigned status)
+{
+        while (b->n_asked > 0) {
+                char body[200], id[SUBMISSION_ID_SIZE];
+                const char *at = strstr(b->asked[0].body, TASK_SUBMISSION_KEY);
+
+                snprintf(id, sizeof(id), "%.32s", at + strlen(TASK_SUBMISSION_KEY "\":\""));
+                snprintf(body, sizeof(body),
+                                "{\"task_id\":\"t%s\",\"type\":\"x\",\"metadata\":{\"" TASK_SUBMISSION_KEY
+                                "\":\"%s\"}}",
+                                id, id);
+                bench_answer(b, "POST", "/task", status, body);
+        }
+}
+
+static void add_many(Bench *b, unsigned n)
+{
+        static unsigned number = 1000;
+        char id[SUBMISSION_ID_SIZE];
+
+        while (n-- > 0) {
+                snprintf(id, sizeof(id), "%032u", number++);
+                bench_add(b, id);
+        }
+}
+
+static uint64_t count(Bench *b, SubmissionState state)
+{
+        return bench_queue(b).by_state[state];
+}
+
+static void test_the_cap_holds_until_midnight(void **state)
+{
+        int64_t midnight = (T0 / DAY + 1) * DAY;
+        Bench *b = *state;
+
+        b->is_test = false;
+        b->options.live_per_day = 5;
+        b->realtime = midnight - HOUR;
+        add_many(b, 12);
+        bench_start(b);
+        bench_probe(b);
+        assert_int_equal(b->n_asked, 5);
+        answer_all(b, 200);
+        assert_int_equal(bench_queue(b).live_sent, 5);
+        bench_pass(b, HOUR - 1);
+        assert_int_equal(b->n_asked, 0);
+        bench_crash(b); /* what was sent today stays counted */
+        bench_start(b);
+        bench_probe(b);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 1);
+        bench_pass(b, MINUTE);
+        assert_int_equal(b->n_asked, 5);
+        answer_all(b, 200);
+        bench_pass(b, DAY);
+        answer_all(b, 200);
+        assert_int_equal(count(b, SUBMISSION_ACCEPTED), 12);
+}
+
+static void test_what_made_no_task_is_not_counted(void **state)
+{
+        Bench *b = *state;
+
+        b->is_test = false;
+        b->options.live_per_day = 2;
+        add_many(b, 4);
+        bench_start(b);
+        bench_probe(b);
+        assert_int_equal(b->n_asked, 2);
+        assert_int_equal(bench_queue(b).live_sent, 2);
+        bench_answer(b, "POST", "/task", 400, "{}");
+        assert_int_equal(b->n_asked, 2); /* the next may */
+        bench_answer(b, "POST", "/task", 500, "{}");
+        assert_int_equal(bench_queue(b).live_sent, 2); /* it may have made one */
+        assert_int_equal(b->n_asked, 1);
+        answer_all(b, 200);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, SETTLE);
+        bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
+        assert_int_equal(b->n_asked, 1);
+        assert_int_equal(bench_queue(b).live_sent, 2);
+}
+
+static void test_test_tasks_are_not_counted(void **state)
+{
+        Bench *b = *state;
+
+        b->options.live_per_day = 1;
+        add_many(b, 4);
+        bench_start(b);
+        bench_probe(b);
+        assert_int_equal(b->n_asked, 4);
+        assert_int_equal(bench_queue(b).live_sent, 0);
+}
+
+/* A clock that goes back doesn't give the day anew. */
+static void test_the_cap_holds_when_the_clock_goes_back(void **state)
+{
+        Bench *b = *state;
+
+        b->is_test = false;
+        b->options.live_per_day = 3;
+        add_many(b, 6);
+        bench_start(b);
+        bench_probe(b);
+        answer_all(b, 200);
+        b->realtime -= DAY;
+        bench_pass(b, MINUTE);
+        add_many(b, 1);
+        bench_pass(b, HOUR);
+        assert_int_equal(b->n_asked, 0);
+        assert_int_equal(count(b, SUBMISSION_ACCEPTED), 3);
+}
+
+static void test_in_flight_is_capped(void **state)
+{
+        Bench *b = *state;
+
+        b->options.max_in_flight = 3;
+        add_many(b, 20);
+        bench_start(b);
+        bench_probe(b);
+        for (unsigned i = 0; i < 17; i++) {
+                assert_int_equal(b->n_asked, 3);
+                bench_answer(b, "POST", "/task", 400, "{}");
+        }
+        answer_all(b, 200);
+        assert_int_equal(count(b, SUBMISSION_ACCEPTED), 3);
+}
+
+static void test_the_rate_is_capped(void **state)
+{
+        Bench *b = *state;
+        int64_t began = b->realtime;
+
+        b->options.rate = 2;
+        add_many(b, 21);
+        bench_start(b);
+        bench_probe(b);
+        while (count(b, SUBMISSION_ACCEPTED) < 21) {
+                assert_true(b->n_asked <= 1);
+                answer_all(b, 200);
+                bench_pass(b, 10000);
+        }
+        assert_in_range(b->realtime - began, 10 * SECOND, 10 * SECOND + 300000);
+}
+
+/* An API that answers nobody isn't flooded with what waits. */
+static void test_trouble_slows_down(void **state)
+{
+        Bench *b = *state;
+        unsigned n = 0;
+
+        add_many(b, 500);
+        bench_start(b);
+        bench_probe(b);
+        for (unsigned i = 0; i < 600; i++) {
+                while (b->n_asked > 0) {
+                        n++;
+                        bench_answer_with(b, "POST", "/task", bench_failure(-ECONNREFUSED, false));
+                }
+                bench_pass(b, SECOND);
+        }
+        assert_in_range(n, 50, 250);
+        for (unsigned i = 0; i < 3600 && count(b, SUBMISSION_ACCEPTED) < 500; i++) {
+                answer_all(b, 200);
+                bench_pass(b, 10 * SECOND);
+        }
+        assert_int_equal(count(b, SUBMISSION_ACCEPTED), 500);
+}
+
+/* So many unknown ones, and no more. */
+static void test_unknown_ones_are_bounded(void **state)
+{
+        Bench *b = *state;
+
+        b->options.max_in_flight = 32;
+        add_many(b, 1500);
+        bench_start(b);
+        bench_probe(b);
+        for (unsigned i = 0; i < 2000 && count(b, SUBMISSION_UNKNOWN) < 1500; i++) {
+                while (b->n_asked > 0)
+                        bench_answer(b, b->asked[0].body ? "POST" : "GET", "/task", 500, "{}");
+                bench_pass(b, 20 * SECOND);
+        }
+        assert_in_range(count(b, SUBMISSION_UNKNOWN), 900, 1024);
+        bench_crash(b);
+        bench_start(b);
+        bench_pass(b, SETTLE);
+        while (count(b, SUBMISSION_UNKNOWN) > 0) {
+                if (b->n_asked == 0)
+                        bench_pass(b, SECOND);
+                else if (b->asked[0].body)
+                        bench_answer_with(b, "POST", "/task", bench_failure(-ECONNREFUSED, false));
+                else
+                        bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
+        }
+        assert_int_equal(count(b, SUBMISSION_QUEUED) + count(b, SUBMISSION_SENDING), 1500);
+}
+
+/* What waits for hours by a clock that was wrong for years doesn't wait for years. */
+static void test_a_clock_that_went_back_for_years(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        b->realtime -= 1000 * DAY;
+        bench_start(b);
+        bench_probe(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                T(test_five_days_of_trying),
+                T(test_unknown_expires_and_keeps_that_it_was_sent),
+                T(test_unknown_is_looked_for_before_it_expires),
+                T(test_what_was_expired_settles_again),
+                T(test_retry_after_has_a_maximum),
+                T(test_retry_after_holds_for_every_request),
+                T(test_429_without_a_time_pauses_as_well),
+                T(test_the_cap_holds_until_midnight),
+                T(test_what_made_no_task_is_not_counted),
+                T(test_test_tasks_are_not_counted),
+                T(test_the_cap_holds_when_the_clock_goes_back),
+                T(test_in_flight_is_capped),
+                T(test_the_rate_is_capped),
+                T(test_trouble_slows_down),
+                T(test_unknown_ones_are_bounded),
+                T(test_a_clock_that_went_back_for_years),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,675 @@
+/* The outbox: one test for each line of what must hold, with an API that answers as it is told. */
+
+#include "test-outbox-common.h"
+
+/* Sends the first one: its request is under way. */
+static void send_first(Bench *b)
+{
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_probe(b);
+        assert_int_equal(b->n_asked, 1);
+}
+
+static void test_nothing_is_sent_before_the_api_showed_its_clock(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        assert_int_equal(b->n_asked, 1);
+        assert_string_equal(b->asked[0].path, "/tasks?limit=1");
+        assert_state(b, ID(1), SUBMISSION_QUEUED);
+        bench_answer_with(b, "GET", "/tasks", bench_failure(-ECONNREFUSED, false));
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 36 * SECOND);
+        bench_probe(b);
+        bench_answer(b, "POST", "/task/categorization", 200, TASK(1));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
+static void test_sending_is_on_disk_before_the_request_leaves(void **state)
+{
+        Bench *b = *state;
+        int64_t date;
+        Row row;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        date = b->date;
+        bench_probe(b);
+        assert_int_equal(b->n_asked, 1);
+        row = bench_row(b, ID(1));
+        assert_int_equal(row.state, SUBMISSION_SENDING);
+        assert_int_equal(row.sent_at, b->realtime);
+        assert_int_equal(row.floor_at, date);
+        assert_int_equal(row.attempts, 1);
+        assert_true(row.is_test);
+}
+
+static void test_a_full_disk_keeps_requests_back(void **state)
+{
+        Bench *b = *state;
+
+        bench_start(b);
+        bench_add(b, ID(1));
+        b->disk = -ENOSPC;
+        bench_run(b);
+        bench_probe(b);
+        bench_pass(b, HOUR);
+        assert_int_equal(b->n_asked, 0);
+        assert_state(b, ID(1), SUBMISSION_QUEUED);
+        b->disk = 0;
+        bench_pass(b, MINUTE);
+        assert_int_equal(b->n_asked, 1);
+}
+
+static void test_what_is_sent_carries_the_submission(void **state)
+{
+        Bench *b = *state;
+
+        b->options.callback_url = "https://example.com/callback";
+        send_first(b);
+        assert_string_equal(b->asked[0].method, "POST");
+        assert_string_equal(b->asked[0].path, "/task/categorization");
+        assert_non_null(strstr(b->asked[0].body, "\"scale_submission_id\":\"" ID(1) "\""));
+        assert_non_null(strstr(b->asked[0].body, "\"mine\":\"1\""));
+        assert_non_null(strstr(b->asked[0].body, "\"callback_url\":\"https://example.com/callback/" ID(1)));
+}
+
+static void test_without_a_callback_url_the_task_keeps_its_own(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        assert_null(strstr(b->asked[0].body, "callback_url"));
+}
+
+static void test_200_with_our_task_is_accepted(void **state)
+{
+        Bench *b = *state;
+        Row row;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        row = bench_row(b, ID(1));
+        assert_int_equal(row.state, SUBMISSION_ACCEPTED);
+        assert_string_equal(row.task_id, "task1");
+        assert_int_equal(bench_stats(b).created, 1);
+        assert_int_equal(b->n_tasks, 0);
+}
+
+static void test_a_response_in_the_answer_goes_through_the_door(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK_WITH(1, ",\"response\":{\"category\":\"a\"}"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+        assert_int_equal(b->n_tasks, 1);
+        assert_non_null(strstr(b->task, "\"response\":{\"category\":\"a\"}"));
+}
+
+static void test_not_sent_goes_back_and_backs_off(void **state)
+{
+        Bench *b = *state;
+        Row row;
+
+        send_first(b);
+        bench_answer_with(b, "POST", "/task", bench_failure(-ECONNREFUSED, false));
+        row = bench_row(b, ID(1));
+        assert_int_equal(row.state, SUBMISSION_QUEUED);
+        assert_int_equal(row.sent_at, TIME_NONE);
+        assert_in_range(row.next_at - b->realtime, 24 * SECOND, 36 * SECOND);
+        assert_string_equal(row.error, "the API can't be reached: it broke");
+        bench_pass(b, 23 * SECOND);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 13 * SECOND);
+        assert_int_equal(b->n_asked, 1);
+}
+
+static void test_429_pauses_the_whole_queue(void **state)
+{
+        Bench *b = *state;
+        ApiAnswer busy = bench_json(b, 429, "{\"error\":\"slowly\"}");
+
+        send_first(b);
+        busy.retry_after = (uint64_t)(10 * MINUTE);
+        bench_answer_with(b, "POST", "/task", busy);
+        assert_state(b, ID(1), SUBMISSION_QUEUED);
+        assert_int_equal(bench_row(b, ID(1)).next_at, b->realtime + 10 * MINUTE);
+        bench_add(b, ID(2));
+        bench_pass(b, 10 * MINUTE - 1);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 1);
+        assert_int_equal(b->n_asked, 2);
+}
+
+static void test_rejections_keep_the_answer(void **state)
+{
+        static const unsigned statuses[] = { 400, 404, 405, 413, 422, 451 };
+        Bench *b = *state;
+        Row row;
+
+        bench_start(b);
+        FOREACH_ARRAY(status, statuses, ELEMENTSOF(statuses)) {
+                char id[SUBMISSION_ID_SIZE];
+
+                snprintf(id, sizeof(id), "%032u", *status);
+                bench_add(b, id);
+                bench_run(b);
+                if (status == statuses)
+                        bench_probe(b);
+                bench_answer(b, "POST", "/task", *status, "{\"status_code\":400,\"error\":\"No.\"}");
+                row = bench_row(b, id);
+                assert_int_equal(row.state, SUBMISSION_REJECTED);
+                assert_int_equal(row.status, *status);
+                assert_int_equal(row.sent_at, TIME_NONE);
+                assert_string_equal(row.answer, "{\"status_code\":400,\"error\":\"No.\"}");
+                assert_non_null(strstr(row.error, "No."));
+        }
+}
+
+static void test_account_answers_hold_the_queue(void **state)
+{
+        static const unsigned statuses[] = { 401, 402, 403, 301, 302, 307 };
+        Bench *b = *state;
+
+        FOREACH_ARRAY(status, statuses, ELEMENTSOF(statuses)) {
+                if (status == statuses)
+                        send_first(b);
+                bench_answer(b, "POST", "/task", *status, "{\"error\":\"Pay.\"}");
+                assert_state(b, ID(1), SUBMISSION_QUEUED);
+                assert_int_equal(bench_queue(b).hold, QUEUE_HELD_ACCOUNT);
+                assert_non_null(strstr(bench_queue(b).reason, *status < 400 ? "redirect" : "Pay."));
+                bench_pass(b, 2 * HOUR);
+                assert_int_equal(b->n_asked, 0);
+
+                bench_crash(b); /* a restart tries again at once */
+                bench_start(b);
+                assert_int_equal(bench_queue(b).hold, QUEUE_RUNNING);
+                bench_probe(b);
+                assert_int_equal(b->n_asked, 1);
+        }
+}
+
+static void test_a_bad_key_is_found_by_the_first_question(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_answer(b, "GET", "/tasks", 401, "{\"error\":\"Who?\"}");
+        assert_int_equal(bench_queue(b).hold, QUEUE_HELD_ACCOUNT);
+        assert_int_equal(bench_row(b, ID(1)).attempts, 0);
+        bench_pass(b, HOUR);
+        assert_int_equal(b->n_asked, 0);
+}
+
+static void test_an_administrators_hold_survives(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        assert_int_equal(store_begin(b->fixture->store), 0);
+        assert_int_equal(store_hold_queue(b->fixture->store, QUEUE_HELD, "stop", T0), 0);
+        assert_int_equal(store_commit(b->fixture->store), 0);
+        bench_start(b);
+        bench_pass(b, HOUR);
+        assert_int_equal(b->n_asked, 0);
+        bench_crash(b);
+        bench_start(b);
+        assert_int_equal(bench_queue(b).hold, QUEUE_HELD);
+        assert_int_equal(b->n_asked, 0);
+}
+
+static void expect_unknown(Bench *b)
+{
+        Row row = bench_row(b, ID(1));
+
+        assert_int_equal(row.state, SUBMISSION_UNKNOWN);
+        assert_true(row.sent_at != TIME_NONE);
+        assert_true(row.floor_at != TIME_NONE);
+        assert_int_equal(b->n_asked, 0);
+}
+
+/* Nobody answered, or nobody can say what the answer means: it is looked for, and not sent again. */
+static void test_what_is_not_certain_is_unknown(void **state)
+{
+        static const struct {
+                unsigned status;
+                const char *body;
+                int error;
+        } cases[] = {
+                { 500, "{\"error\":\"Oops\"}", 0 },
+                { 502, "<html>", 0 },
+                { 503, "", 0 },
+                { 504, "", 0 },
+                { 599, "", 0 },
+                { 408, "{}", 0 },
+                { 409, "{}", 0 },
+                { 425, "{}", 0 },
+                { 201, TASK(1), 0 },
+                { 204, "", 0 },
+                { 200, "", 0 },
+                { 200, "{\"task_id\":\"ta", 0 },
+                { 200, "[]", 0 },
+                { 200, "{}", 0 },
+                { 200, "{\"task_id\":7}", 0 },
+                { 200, "<html>", 0 },
+                { 0, NULL, -ETIMEDOUT },
+                { 0, NULL, -ECONNRESET },
+        };
+        Bench *b = *state;
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                if (c == cases)
+                        send_first(b);
+                bench_answer_with(b, "POST", "/task",
+                                c->error < 0 ? bench_failure(c->error, true)
+                                             : bench_json(b, c->status, c->body));
+                expect_unknown(b);
+                assert_int_equal(bench_queue(b).hold, QUEUE_RUNNING);
+
+                bench_pass(b, SETTLE - 1);
+                assert_int_equal(b->n_asked, 0);
+                bench_pass(b, 1);
+                bench_answer(b, "GET", "/tasks?limit=100&offset=0&start_time=", 200, NO_TASKS);
+                assert_state(b, ID(1), SUBMISSION_QUEUED);
+                assert_int_equal(bench_row(b, ID(1)).sent_at, TIME_NONE);
+                bench_pass(b, 5 * HOUR);
+        }
+        assert_int_equal(bench_stats(b).resolved_absent, ELEMENTSOF(cases));
+}
+
+static void test_somebody_elses_task_is_unknown_and_holds_the_queue(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK(2));
+        expect_unknown(b);
+        assert_int_equal(bench_queue(b).hold, QUEUE_HELD_ACCOUNT);
+}
+
+static void test_unknown_is_found_in_the_list(void **state)
+{
+        char start[64], stamp[TIME_STAMP_SIZE];
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        /* The floor is the API's clock as it was before, less ten minutes. */
+        snprintf(start, sizeof(start), "start_time=%s",
+                        time_format(bench_row(b, ID(1)).floor_at - 10 * MINUTE, stamp));
+        bench_pass(b, SETTLE);
+        assert_non_null(strstr(b->asked[0].path, start));
+        bench_answer(b, "GET", "/tasks", 200, LIST(TASK(2) "," TASK(1), "2"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+        assert_string_equal(bench_row(b, ID(1)).task_id, "task1");
+        assert_int_equal(bench_stats(b).resolved_found, 1);
+        bench_pass(b, DAY);
+        assert_int_equal(b->n_asked, 0);
+}
+
+static void test_an_api_without_dates_is_listed_from_the_start(void **state)
+{
+        Bench *b = *state;
+
+        b->date = TIME_NONE;
+        send_first(b);
+        assert_int_equal(bench_row(b, ID(1)).floor_at, TIME_NONE);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        b->realtime += SETTLE;
+        b->monotonic += SETTLE;
+        bench_run(b);
+        assert_null(strstr(b->asked[0].path, "start_time"));
+}
+
+static void test_an_error_page_tells_no_time(void **state)
+{
+        Bench *b = *state;
+        ApiAnswer page = bench_json(b, 502, "<html>");
+        int64_t floor;
+
+        send_first(b);
+        floor = bench_row(b, ID(1)).floor_at;
+        page.is_json = false;
+        page.date = b->date + DAY;
+        bench_answer_with(b, "POST", "/task", page);
+        bench_add(b, ID(2));
+        bench_run(b);
+        assert_int_equal(bench_row(b, ID(2)).floor_at, floor);
+}
+
+/* Only a listing that begins after all that may come has come says that there is nothing. */
+static void test_a_listing_speaks_only_of_what_had_settled(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        bench_add(b, ID(2));
+        bench_start(b);
+        bench_probe(b);
+        assert_int_equal(b->n_asked, 2);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        bench_pass(b, SETTLE - 1);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        bench_pass(b, 1);
+        bench_pass(b, SETTLE); /* while the list is under way */
+        bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
+        assert_int_equal(bench_queue(b).by_state[SUBMISSION_QUEUED], 1);
+        assert_int_equal(bench_queue(b).by_state[SUBMISSION_UNKNOWN], 1);
+        bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
+        assert_int_equal(bench_queue(b).by_state[SUBMISSION_UNKNOWN], 0);
+}
+
+/* But what a list does show is taken from whatever list. */
+static void test_a_listing_finds_also_what_had_not_settled(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        bench_add(b, ID(2));
+        bench_start(b);
+        bench_probe(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        bench_pass(b, SETTLE - 1);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        bench_pass(b, 1);
+        bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1) "," TASK(2), "2"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+        assert_state(b, ID(2), SUBMISSION_ACCEPTED);
+}
+
+static void make_unknown(Bench *b)
+{
+        send_first(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        bench_pass(b, SETTLE);
+}
+
+#define PAGE(docs, offset, total, more) \
+        "{\"docs\":[" docs "],\"total\":" total ",\"limit\":100,\"offset\":" offset ",\"has_more\":" more "}"
+
+static void test_all_pages_are_turned(void **state)
+{
+        Bench *b = *state;
+
+        make_unknown(b);
+        bench_answer(b, "GET", "/tasks?limit=100&offset=0", 200,
+                        PAGE(TASK(2) "," TASK(3), "0", "4", "true"));
+        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+        bench_answer(b, "GET", "/tasks?limit=100&offset=2", 200,
+                        PAGE(TASK(4) "," TASK(1), "2", "4", "false"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
+/* A page that failed, or that isn't whole, makes the listing void: it is begun anew, later. */
+static void test_a_failed_page_proves_nothing(void **state)
+{
+        static const struct {
+                unsigned status;
+                const char *body;
+        } pages[] = {
+                { 500, "{}" },
+                { 404, "{}" },
+                { 400, "{}" },
+                { 200, "" },
+                { 200, "<html>" },
+                { 200, "{}" },
+                { 200, "[]" },
+                { 200, "{\"docs\":[]" },
+                { 200, "{\"docs\":[],\"offset\":1,\"total\":1}" },
+                { 200, PAGE("", "1", "1", "\"no\"") },
+                { 200, PAGE("", "1", "\"1\"", "false") },
+                { 200, PAGE("", "0", "1", "false") }, /* not the page that was asked for */
+                { 200, PAGE("", "1", "2", "true") },  /* it would never end */
+                { 200, PAGE("", "1", "2", "false") }, /* less than it says */
+                { 200, PAGE("{\"task_id\":\"\",\"metadata\":{\"scale_submission_id\":\"" ID(1) "\"}}", "1",
+                                       "2", "false") },
+        };
+        Bench *b = *state;
+
+        make_unknown(b);
+        FOREACH_ARRAY(page, pages, ELEMENTSOF(pages)) {
+                bench_answer(b, "GET", "/tasks?limit=100&offset=0", 200, PAGE(TASK(2), "0", "2", "true"));
+                bench_answer(b, "GET", "/tasks?limit=100&offset=1", page->status, page->body);
+                assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+                assert_int_equal(b->n_asked, 0);
+                outbox_hurry(b->outbox);
+                bench_run(b);
+        }
+        bench_answer_with(b, "GET", "/tasks", bench_failure(-ETIMEDOUT, true));
+        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+        outbox_hurry(b->outbox);
+        bench_run(b);
+        bench_answer_with(b, "GET", "/tasks", bench_failure(-ECONNREFUSED, false));
+        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+        bench_pass(b, 36 * SECOND);
+        bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
+        assert_state(b, ID(1), SUBMISSION_QUEUED);
+}
+
+static void test_a_list_with_a_bad_key_holds_the_queue(void **state)
+{
+        Bench *b = *state;
+
+        make_unknown(b);
+        bench_answer(b, "GET", "/tasks", 401, "{\"error\":\"Who?\"}");
+        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+        assert_int_equal(bench_queue(b).hold, QUEUE_HELD_ACCOUNT);
+}
+
+/* Lists may show test tasks to test keys alone. */
+static void test_the_other_kind_of_key_proves_nothing(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        b->is_test = false;
+        bench_pass(b, 2 * SETTLE);
+        assert_int_equal(b->n_asked, 0);
+        b->is_test = true;
+        bench_pass(b, MINUTE);
+        assert_int_equal(b->n_asked, 1);
+        b->is_test = false;
+        bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
+        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+}
+
+static void test_a_process_that_died_left_it_unknown(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_crash(b);
+        bench_start(b);
+        expect_unknown(b);
+        bench_pass(b, SETTLE - 1);
+        assert_int_equal(b->n_asked, 0);
+        b->realtime += 12 * HOUR; /* the clock jumps: that settles nothing */
+        bench_run(b);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 1);
+        bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1), "1"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
+/* Before the request, after its answer: whatever was not on disk. */
+static void test_a_process_may_die_anywhere(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
+        b->disk = -ENOSPC; /* the answer comes, and never gets to the disk */
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        assert_state(b, ID(1), SUBMISSION_SENDING);
+        b->disk = 0;
+        bench_crash(b);
+        bench_start(b);
+        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+        bench_pass(b, SETTLE);
+        bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1), "1"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+        assert_int_equal(b->n_asked, 0);
+}
+
+static void test_what_was_decided_is_stored_in_the_end(void **state)
+{
+        static const int errors[] = { -ENOSPC, -EROFS, -EIO, -EBUSY, -ENOMEM };
+        Bench *b = *state;
+
+        send_first(b);
+        b->disk = errors[0];
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        FOREACH_ARRAY(error, errors, ELEMENTSOF(errors)) {
+                b->disk = *error;
+                bench_pass(b, HOUR);
+                assert_state(b, ID(1), SUBMISSION_SENDING);
+        }
+        b->disk = 0;
+        b->full = -EAGAIN;
+        bench_pass(b, HOUR);
+        b->full = 0;
+        bench_pass(b, MINUTE);
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+        assert_int_equal(b->n_asked, 0);
+}
+
+static void test_a_failed_sync_stops_everything(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_add(b, ID(2));
+        b->disk = -ENOTRECOVERABLE;
+        bench_answer(b, "POST", "/task", 500, "{}");
+        b->disk = 0;
+        bench_pass(b, HOUR);
+        assert_int_equal(b->n_asked, 0);
+        assert_int_equal(outbox_run(b->outbox), -ENOTRECOVERABLE);
+        assert_true(outbox_is_idle(b->outbox));
+        assert_state(b, ID(1), SUBMISSION_SENDING);
+}
+
+static void test_stopping_waits_for_what_is_under_way(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_add(b, ID(2));
+        outbox_stop(b->outbox);
+        bench_run(b);
+        assert_int_equal(b->n_asked, 1);
+        assert_false(outbox_is_idle(b->outbox));
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        assert_true(outbox_is_idle(b->outbox));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+        assert_state(b, ID(2), SUBMISSION_QUEUED);
+}
+
+static void test_what_could_not_leave_is_put_back(void **state)
+{
+        Bench *b = *state;
+
+        bench_start(b);
+        bench_add(b, ID(1));
+        bench_run(b);
+        b->refuse = 0;
+        bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
+        assert_int_equal(b->n_asked, 1);
+        bench_answer_with(b, "POST", "/task", bench_failure(-ECONNREFUSED, false));
+        b->refuse = -ENOMEM;
+        bench_pass(b, MINUTE);
+        assert_state(b, ID(1), SUBMISSION_QUEUED);
+        assert_int_equal(bench_row(b, ID(1)).sent_at, TIME_NONE);
+}
+
+static void test_a_callback_accepts_what_is_unknown(void **state)
+{
+        Bench *b = *state;
+        StoreDelivery d = response_of("task1", "{\"task_id\":\"task1\",\"task\":{}}", 1);
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        d.ref = ID(1);
+        record(b->fixture->store, &d);
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+        bench_pass(b, SETTLE);
+        assert_int_equal(b->n_asked, 0);
+}
+
+static void test_a_callback_before_the_answer(void **state)
+{
+        Bench *b = *state;
+        StoreDelivery d = response_of("task1", "{\"task_id\":\"task1\",\"task\":{}}", 1);
+
+        send_first(b);
+        d.ref = ID(1);
+        record(b->fixture->store, &d);
+        bench_answer_with(b, "POST", "/task", bench_failure(-ETIMEDOUT, true));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+        bench_pass(b, DAY);
+        assert_int_equal(b->n_asked, 0);
+        assert_int_equal(bench_stats(b).duplicates, 0);
+}
+
+static void test_a_second_task_is_said(void **state)
+{
+        Bench *b = *state;
+        StoreDelivery d = response_of("another", "{\"task_id\":\"another\",\"task\":{}}", 1);
+
+        send_first(b);
+        d.ref = ID(1);
+        record(b->fixture->store, &d);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        assert_int_equal(bench_stats(b).duplicates, 1);
+        assert_string_equal(bench_row(b, ID(1)).task_id, "another");
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                T(test_nothing_is_sent_before_the_api_showed_its_clock),
+                T(test_sending_is_on_disk_before_the_request_leaves),
+                T(test_a_full_disk_keeps_requests_back),
+                T(test_what_is_sent_carries_the_submission),
+                T(test_without_a_callback_url_the_task_keeps_its_own),
+                T(test_200_with_our_task_is_accepted),
+                T(test_a_response_in_the_answer_goes_through_the_door),
+                T(test_not_sent_goes_back_and_backs_off),
+                T(test_429_pauses_the_whole_queue),
+                T(test_rejections_keep_the_answer),
+                T(test_account_answers_hold_the_queue),
+                T(test_a_bad_key_is_found_by_the_first_question),
+                T(test_an_administrators_hold_survives),
+                T(test_what_is_not_certain_is_unknown),
+                T(test_somebody_elses_task_is_unknown_and_holds_the_queue),
+                T(test_unknown_is_found_in_the_list),
+                T(test_an_api_without_dates_is_listed_from_the_start),
+                T(test_an_error_page_tells_no_time),
+                T(test_a_listing_speaks_only_of_what_had_settled),
+                T(test_a_listing_finds_also_what_had_not_settled),
+                T(test_all_pages_are_turned),
+                T(test_a_failed_page_proves_nothing),
+                T(test_a_list_with_a_bad_key_holds_the_queue),
+                T(test_the_other_kind_of_key_proves_nothing),
+                T(test_a_process_that_died_left_it_unknown),
+                T(test_a_process_may_die_anywhere),
+                T(test_what_was_decided_is_stored_in_the_end),
+                T(test_a_failed_sync_stops_everything),
+                T(test_stopping_waits_for_what_is_under_way),
+                T(test_what_could_not_leave_is_put_back),
+                T(test_a_callback_accepts_what_is_unknown),
+                T(test_a_callback_before_the_answer),
+                T(test_a_second_task_is_said),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
