@@ -58,7 +58,7 @@ def test_every_command_of_the_tutorial(machine):
     said = follow(PAGE)
     assert len(said) > 30
 
-    assert "failure" not in output(said, "scalectl doctor")[0]
+    assert "ok       callback-keys" in output(said, "scalectl doctor")[0]
     assert "stored" in output(said, "scalectl simulate")[0]
     watched = output(said, "timeout")[0]
     assert "task.submitted" in watched and "task.completed" in watched
