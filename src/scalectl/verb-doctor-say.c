@@ -25,12 +25,13 @@ static const char *const finding_names[_FINDING_KIND_MAX] = { "ok", "warning", "
 
 static void print_json(Doctor *d, FindingKind kind, const char *message, const char *advice)
 {
+        _cleanup_free_ char *clean = format_clean(message); /* a path may be anything, JSON is UTF-8 */
         json_auto_t *line = json_object();
         int r = 0;
 
         r |= json_object_set_new(line, "check", json_string(d->check));
         r |= json_object_set_new(line, "result", json_string(finding_names[kind]));
-        r |= json_object_set_new(line, "message", json_string(message));
+        r |= json_object_set_new(line, "message", json_string(clean ?: "out of memory"));
         r |= json_object_set_new(line, "advice", advice ? json_string(advice) : json_null());
         if (r < 0 || json_dumpf(line, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) < 0)
                 complain("%s: the finding can't be printed", d->check);
