@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds the manual pages against the programs, both ways: every option, setting, verb and metric is in its page,
 settings with their defaults, and nothing is in a page that isn't there. `check-docs.py SOURCE_ROOT CALLBACKD
-SCALECTL`; with --self-test it shows that it finds what is wrong."""
+SUBMITD SCALECTL`; with --self-test it shows that it finds what is wrong."""
 
 import os
 import re
@@ -62,7 +62,7 @@ def settings_of_page(page):
 
 
 def metrics_of_page(page):
-    return {m for line in tagged(page, "Sy") for m in re.findall(r"(scale_callbackd_\w+)", line)}
+    return {m for line in tagged(page, "Sy") for m in re.findall(r"(scale_(?:callbackd|submitd)_\w+)", line)}
 
 
 def compare(what, there, documented):
@@ -79,30 +79,40 @@ def compare_defaults(conf, page):
             yield f"setting {name} is {conf[name]!r} by default, its manual page says {page[name]!r}"
 
 
-def check(root, callbackd, scalectl):
-    page = {n: read(os.path.join(root, "man", n)) for n in ("scale-callbackd.8", "scalectl.1", "scale.conf.5")}
-    yield from compare("option of scale-callbackd", options_of_help(run(callbackd, "--help")),
-                       options_of_page(page["scale-callbackd.8"]))
+def check(root, callbackd, submitd, scalectl):
+    names = ("scale-callbackd.8", "scale-submitd.8", "scalectl.1", "scale.conf.5")
+    page = {n: read(os.path.join(root, "man", n)) for n in names}
+    for program, name in ((callbackd, "scale-callbackd"), (submitd, "scale-submitd")):
+        yield from compare(f"option of {name}", options_of_help(run(program, "--help")), options_of_page(page[f"{name}.8"]))
+        metrics = {line.split("\t")[0] for line in run(program, "--list-metrics").splitlines()}
+        yield from compare("metric", metrics, metrics_of_page(page[f"{name}.8"]))
     yield from compare("option of scalectl", options_of_help(run(scalectl, "--help")),
                        options_of_page(page["scalectl.1"]))
     yield from compare_defaults(settings_of_conf(read(os.path.join(root, "conf/scale.conf"))),
                                 settings_of_page(page["scale.conf.5"]))
-    metrics = {line.split("\t")[0] for line in run(callbackd, "--list-metrics").splitlines()}
-    yield from compare("metric", metrics, metrics_of_page(page["scale-callbackd.8"]))
     verbs = set(re.findall(r"^  ([a-z][a-z-]+)", run(scalectl, "--help"), re.M))
     yield from compare("verb", verbs, set(re.findall(r"^\.It Cm ([a-z-]+)", page["scalectl.1"], re.M)))
+
+
+def check_options(program, path):
+    """`check-docs.py --options PROGRAM PAGE`, for a program that has neither settings nor metrics."""
+    yield from compare(f"option of {os.path.basename(program)}", options_of_help(run(program, "--help")),
+                       options_of_page(read(path)))
 
 
 # A small tree in which everything fits, its programs being scripts.
 FITTING = {
     "man/scale-callbackd.8": ".It Fl Fl config Ns = Ns Ar FILE\n.It Fl h , Fl Fl help\n"
                              ".It Sy scale_callbackd_x_total\n",
+    "man/scale-submitd.8": ".It Fl h , Fl Fl help\n.It Sy scale_submitd_y_total\n",
     "man/scalectl.1": ".It Fl Fl json\n.It Cm stats\n.It Cm delivery Ar N Op Fl -raw\n",
     "man/scale.conf.5": ".Ss [a]\n.It Sy x\nDefault:\n.Ql 8M .\nText.\n.It Sy y\nDefault: not set.\n",
     "conf/scale.conf": "# Text = no setting.\n[a]\n# The x.\n#x = 8M\n\n#y =\n",
     "callbackd": "#!/bin/sh\ncase $1 in\n"
                  "--help) echo '      --config=FILE  x'; echo '  -h, --help  y' ;;\n"
                  "--list-metrics) printf 'scale_callbackd_x_total\\tcounter\\ttext\\n' ;;\n*) exit 64 ;;\nesac\n",
+    "submitd": "#!/bin/sh\ncase $1 in\n--help) echo '  -h, --help  y' ;;\n"
+               "--list-metrics) printf 'scale_submitd_y_total\\tcounter\\ttext\\n' ;;\n*) exit 64 ;;\nesac\n",
     "scalectl": "#!/bin/sh\necho '  stats   x'; echo '  delivery N [--raw]   y'; echo '      --json   z'\n",
 }
 
@@ -116,6 +126,11 @@ MISTAKES = [
     ("callbackd", "_x_total", "_y_total",
      ["metric scale_callbackd_y_total is not in its manual page",
       "metric scale_callbackd_x_total is in the manual page and nowhere else"]),
+    ("submitd", "_y_total", "_z_total",
+     ["metric scale_submitd_z_total is not in its manual page",
+      "metric scale_submitd_y_total is in the manual page and nowhere else"]),
+    ("submitd", "--help  y", "--help --new",
+     ["option of scale-submitd --new is not in its manual page"]),
     ("scalectl", "echo '  stats", "echo '  status",
      ["verb status is not in its manual page", "verb stats is in the manual page and nowhere else"]),
     ("man/scalectl.1", " Op Fl -raw", "", ["option of scalectl --raw is not in its manual page"]),
@@ -137,7 +152,7 @@ def check_tree(files):
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
             os.chmod(path, 0o755)
-        return list(check(root, os.path.join(root, "callbackd"), os.path.join(root, "scalectl")))
+        return list(check(root, *(os.path.join(root, n) for n in ("callbackd", "submitd", "scalectl"))))
 
 
 def expect(what, found, wanted):
@@ -145,7 +160,21 @@ def expect(what, found, wanted):
         sys.exit(f"{what}: found {found}, wanted is {wanted}")
 
 
+def self_test_options():
+    with tempfile.TemporaryDirectory() as root:
+        page, program = os.path.join(root, "page"), os.path.join(root, "program")
+        with open(page, "w", encoding="utf-8") as file:
+            file.write(FITTING["man/scalectl.1"].replace(".It Cm delivery Ar N Op Fl -raw\n", ""))
+        for text, wanted in (("--json", []), ("--json --new", ["option of program --new is not in its manual page"]),
+                             ("", ["option of program --json is in the manual page and nowhere else"])):
+            with open(program, "w", encoding="utf-8") as file:
+                file.write(f"#!/bin/sh\necho '      {text}'\n")
+            os.chmod(program, 0o755)
+            expect(f"a program with {text!r}", list(check_options(program, page)), wanted)
+
+
 def self_test():
+    self_test_options()
     expect("what fits", check_tree(FITTING), [])
     for name, old, new, wanted in MISTAKES:
         assert old in FITTING[name], old
@@ -166,9 +195,11 @@ def self_test():
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--options"]:
+        sys.exit("\n".join(check_options(*sys.argv[2:4])) or 0)
     if sys.argv[1:] == ["--self-test"]:
         self_test()
     else:
-        found = list(check(*sys.argv[1:4]))
+        found = list(check(*sys.argv[1:5]))
         print("\n".join(found))
         sys.exit(1 if found else 0)

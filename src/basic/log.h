@@ -29,5 +29,33 @@ int log_full_errno(int level, int error, const char *format, ...) _printf_(3, 4)
 #define log_warning_errno(e, ...) log_full_errno(LOG_WARNING, e, __VA_ARGS__)
 #define log_error_errno(e, ...)   log_full_errno(LOG_ERR, e, __VA_ARGS__)
 
+/* A field of the journal's own beside the text; a text that is NULL is left out. */
+typedef struct LogField {
+        const char *name; /* "TASK_ID" */
+        bool is_text;     /* else `number` */
+        const char *text;
+        uint64_t number;
+} LogField;
+
+#define LOG_TEXT(n, t)                                    \
+        {                                                 \
+                .name = (n), .is_text = true, .text = (t) \
+        }
+#define LOG_NUMBER(n, v)                             \
+        {                                            \
+                .name = (n), .number = (uint64_t)(v) \
+        }
+#define LOG_FIELDS(...) (const LogField[]){ __VA_ARGS__ }, ELEMENTSOF(((const LogField[]){ __VA_ARGS__ }))
+
+/* Something that has a name: `id` is a message id of the journal's catalog, 32 hex digits. Without a sink
+ * only the text is written. */
+void log_event(int level, const char *id, const LogField *fields, size_t n, const char *format, ...)
+                _printf_(5, 6);
+
+/* Where lines go instead of standard error, with their fields; false from it: to standard error after all.
+ * `id` may be NULL. Set once, before there are threads. */
+typedef bool (*LogSink)(int level, const char *id, const LogField *fields, size_t n, const char *text);
+void log_set_sink(LogSink sink);
+
 /* Out of memory, as one line: returns -ENOMEM. */
 int log_oom(void);

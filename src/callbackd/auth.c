@@ -10,6 +10,7 @@
 
 #include "basic/log.h"
 #include "basic/parse.h"
+#include "daemon/message.h"
 
 #define QUIET_USEC (60 * USEC_PER_SEC)
 
@@ -41,7 +42,9 @@ void auth_log_refusal(AuthLog *l, uint64_t now, const char *remote)
                 return;
         }
         auth_log_flush(l, now);
-        log_warning("Refused a callback without a valid key, from %s.", remote);
+        log_event(LOG_WARNING, MESSAGE_UNAUTHORIZED,
+                        LOG_FIELDS(LOG_TEXT("REMOTE_ADDRESS", remote), LOG_NUMBER("REQUESTS", 1)),
+                        "Refused a callback without a valid key, from %s.", remote);
         l->last = now;
 }
 
@@ -50,7 +53,8 @@ void auth_log_flush(AuthLog *l, uint64_t now)
         if (l->silent == 0 || now - l->last < QUIET_USEC)
                 return;
 
-        log_warning("Refused %" PRIu64 " more callbacks without a valid key.", l->silent);
+        log_event(LOG_WARNING, MESSAGE_UNAUTHORIZED, LOG_FIELDS(LOG_NUMBER("REQUESTS", l->silent)),
+                        "Refused %" PRIu64 " more callbacks without a valid key.", l->silent);
         l->silent = 0;
         l->last = now;
 }

@@ -11,6 +11,7 @@
 
 #define TEXT_MAX    ((size_t)256 * 1024 * 1024)
 #define BATCH_MAX   64U
+#define BATCH_FEED  256U /* along the feed each batch looks at all that is new: fewer of them */
 #define BATCH_SMALL ((size_t)256 * 1024)  /* of text: the next batch may be larger */
 #define BATCH_LARGE ((size_t)1024 * 1024) /* of text: the next batch is a single task */
 
@@ -19,12 +20,15 @@ typedef struct ExportQuery {
         int64_t start_time, end_time;
         TaskStatus status;
         int is_test;
+        uint64_t after_seq;
+        ParamMetadata metadata;
 } ExportQuery;
 
 typedef struct Export {
         LocalContext *context;
         TaskFilter filter;
         char type[CALLBACK_TYPE_MAX + 1];
+        StoreMetadata metadata[PARAM_METADATA_MAX]; /* owned */
         Buffer text;
         size_t taken;
         bool ended;
@@ -37,6 +41,7 @@ static const Param export_params[] = {
         { "end_time", PARAM_TIME, offsetof(ExportQuery, end_time), 0, 0 },
         { "status", PARAM_STATUS, offsetof(ExportQuery, status), 0, 0 },
         { "is_test", PARAM_BOOLEAN, offsetof(ExportQuery, is_test), 0, 0 },
+        { "after_seq", PARAM_NUMBER, offsetof(ExportQuery, after_seq), 0, INT64_MAX },
 };
 
 static int take_task(const TaskDocument *task, void *userdata)
@@ -53,10 +58,12 @@ static int take_task(const TaskDocument *task, void *userdata)
 
 static void adapt_batch(Export *x)
 {
+        unsigned max = x->filter.after_seq > 0 ? BATCH_FEED : BATCH_MAX;
+
         if (x->text.size > BATCH_LARGE)
                 x->filter.limit = 1;
         else if (x->text.size < BATCH_SMALL)
-                x->filter.limit = MIN(x->filter.limit * 2, BATCH_MAX);
+                x->filter.limit = MIN(x->filter.limit * 2, max);
 }
 
 static int export_fill(Export *x)
@@ -107,8 +114,37 @@ static void done(void *userdata)
 {
         Export *x = userdata;
 
+        FOREACH_ARRAY(m, x->metadata, ELEMENTSOF(x->metadata)) {
+                free((char *)(uintptr_t)m->key);
+                free((char *)(uintptr_t)m->value);
+        }
         buffer_done(&x->text);
         free(x);
+}
+
+/* The filter outlives the request, so it has texts of its own. 0, -ENOMEM. */
+static int copy_query(const ExportQuery *q, Export *x)
+{
+        if (q->type)
+                strncpy(x->type, q->type, CALLBACK_TYPE_MAX);
+        for (size_t i = 0; i < q->metadata.n; i++) {
+                x->metadata[i] = (StoreMetadata){ strdup(q->metadata.items[i].key),
+                        strdup(q->metadata.items[i].value) };
+                if (!x->metadata[i].key || !x->metadata[i].value)
+                        return -ENOMEM;
+        }
+        x->filter = (TaskFilter){
+                .start_time = q->start_time,
+                .end_time = q->end_time,
+                .status = q->status,
+                .type = q->type ? x->type : NULL,
+                .is_test = q->is_test,
+                .metadata = x->metadata,
+                .n_metadata = q->metadata.n,
+                .after_seq = q->after_seq,
+                .limit = 8,
+        };
+        return 0;
 }
 
 int export_on_get(HttpRequest *request, void *userdata)
@@ -125,6 +161,8 @@ int export_on_get(HttpRequest *request, void *userdata)
         int r;
 
         r = params_read(request, export_params, ELEMENTSOF(export_params), &q);
+        if (r == 0)
+                r = params_read_metadata(request, &q.metadata);
         if (r != 0)
                 return MIN(r, 0);
         if (!streq(q.format, "jsonl"))
@@ -135,15 +173,10 @@ int export_on_get(HttpRequest *request, void *userdata)
                 return -ENOMEM;
         x->context = userdata;
         x->text = BUFFER_INIT(TEXT_MAX);
-        if (q.type)
-                strncpy(x->type, q.type, CALLBACK_TYPE_MAX);
-        x->filter = (TaskFilter){
-                .start_time = q.start_time,
-                .end_time = q.end_time,
-                .status = q.status,
-                .type = q.type ? x->type : NULL,
-                .is_test = q.is_test,
-                .limit = 8,
-        };
+        r = copy_query(&q, x);
+        if (r < 0) {
+                done(x);
+                return r;
+        }
         return http_reply_stream(request, 200, "application/x-ndjson", &stream, x);
 }

@@ -12,9 +12,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "basic/key-file.h"
 #include "basic/secret.h"
-
-#define FILE_SIZE_MAX 65536U
 
 typedef struct KeyHash {
         uint8_t bytes[crypto_generichash_BYTES];
@@ -65,100 +64,37 @@ const char *keys_match(const Keys *k, const char *value)
         return i < k->n ? k->labels[i] : NULL;
 }
 
-/* A piece of the file. */
-typedef struct Word {
-        const char *p;
-        size_t size;
-} Word;
-
-static bool is_space(char c)
-{
-        return c == ' ' || c == '\t' || c == '\r';
-}
-
-static Word next_word(Word *rest)
-{
-        Word w;
-
-        while (rest->size > 0 && is_space(*rest->p)) {
-                rest->p++;
-                rest->size--;
-        }
-        w = (Word){ .p = rest->p };
-        while (rest->size > 0 && !is_space(*rest->p)) {
-                rest->p++;
-                rest->size--;
-                w.size++;
-        }
-        return w;
-}
-
-static Word next_line(Word *rest)
-{
-        const char *end = memchr(rest->p, '\n', rest->size);
-        Word line = { .p = rest->p, .size = end ? (size_t)(end - rest->p) : rest->size };
-        size_t taken = line.size + (end ? 1 : 0);
-
-        rest->p += taken;
-        rest->size -= taken;
-        return line;
-}
-
-static bool label_is_valid(Word w)
-{
-        static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-
-        if (w.size == 0 || w.size > STORE_LABEL_MAX)
-                return false;
-        for (size_t i = 0; i < w.size; i++)
-                if (!memchr(allowed, w.p[i], sizeof(allowed) - 1))
-                        return false;
-        return true;
-}
-
-static bool key_is_valid(Word w)
-{
-        if (w.size == 0 || w.size > KEY_SIZE_MAX)
-                return false;
-        for (size_t i = 0; i < w.size; i++)
-                if ((unsigned char)w.p[i] <= 0x20 || (unsigned char)w.p[i] >= 0x7f)
-                        return false;
-        return true;
-}
-
-static bool label_is_taken(const Keys *k, Word label)
+static bool label_is_taken(const Keys *k, const KeyLine *line)
 {
         for (size_t i = 0; i < k->n; i++)
-                if (strlen(k->labels[i]) == label.size && memcmp(k->labels[i], label.p, label.size) == 0)
+                if (strlen(k->labels[i]) == line->label_size &&
+                                memcmp(k->labels[i], line->label, line->label_size) == 0)
                         return true;
         return false;
 }
 
 /* Takes one line in. NULL, or what is wrong with it. */
-static const char *add_line(Keys *k, Word line)
+static const char *add_line(Keys *k, const char *text, size_t size)
 {
-        Word label = next_word(&line), key = next_word(&line);
+        const char *why = NULL;
+        KeyLine line;
         KeyHash hash;
 
-        if (label.size == 0 || *label.p == '#')
-                return NULL;
-        if (key.size == 0 || next_word(&line).size > 0)
-                return "a label and a key are wanted, separated by a space, as in `live 0123abcd`";
-        if (!label_is_valid(label))
-                return "a label is up to 32 letters, digits, dots, underscores and dashes";
-        if (!key_is_valid(key))
-                return "a key is up to 512 printable ASCII characters without spaces";
+        static_assert(KEY_LABEL_MAX == STORE_LABEL_MAX, "a label has to fit into the store");
+
+        if (key_line_parse(text, size, &line, &why) <= 0)
+                return why;
         if (k->n == KEYS_MAX)
                 return "there can be 16 keys at most";
-        if (label_is_taken(k, label))
+        if (label_is_taken(k, &line))
                 return "this label stands for another key already";
 
-        hash_key(k->vault, key.p, key.size, &hash);
+        hash_key(k->vault, line.key, line.key_size, &hash);
         if (find_hash(k, &hash) < k->n)
                 return "this key stands here already, with another label";
 
         k->vault->hashes[k->n] = hash;
-        memcpy(k->labels[k->n], label.p, label.size);
+        memcpy(k->labels[k->n], line.label, line.label_size);
         k->n++;
         return NULL;
 }
@@ -214,23 +150,25 @@ int keys_load(const char *path, Keys **ret, char **ret_error)
 {
         _cleanup_(secret_freep) Secret *file = NULL;
         _cleanup_(keys_freep) Keys *k = NULL;
+        const char *p, *end;
         unsigned n = 0;
-        Word rest;
         int r;
 
         *ret_error = NULL;
-        r = secret_read_file(path, FILE_SIZE_MAX, &file);
+        r = secret_read_file(path, KEY_FILE_MAX, &file);
         if (r < 0)
                 return fail_reading(ret_error, r, path);
         r = keys_new(&k);
         if (r < 0)
                 return r;
 
-        rest = (Word){ .p = secret_data(file), .size = secret_size(file) };
-        while (rest.size > 0) {
-                const char *why = add_line(k, next_line(&rest));
+        end = secret_data(file) + secret_size(file);
+        for (p = secret_data(file); p < end; p++) { /* over the end of the line */
+                const char *line = p, *why;
 
+                p = memchr(line, '\n', (size_t)(end - line)) ?: end;
                 n++;
+                why = add_line(k, line, (size_t)(p - line));
                 if (why)
                         return fail(ret_error, -EINVAL, path, n, why);
         }

@@ -2,11 +2,11 @@
 
 /* The keys that callbacks are signed with: several, each with a label, so that they can be rotated. */
 
-#include "basic/macros.h"
+#include "basic/key-file.h"
 #include "store/types.h"
 
-#define KEYS_MAX     16U
-#define KEY_SIZE_MAX 512U
+#define KEYS_MAX     KEY_LINES_MAX
+#define KEY_SIZE_MAX KEY_BYTES_MAX
 
 typedef struct Keys Keys;
 

@@ -1,7 +1,6 @@
 /*
- * Metrics: one table from which the text for Prometheus, the list for the manual page and the order of both
- * follow. Names and labels are bounded: labels are enumerations, the labels of keys, and at most
- * STORE_STATS_TYPES_MAX task types; no ids. Base units: seconds, bytes.
+ * The receiver's metrics. Labels are enumerations, the labels of keys, and at most STORE_STATS_TYPES_MAX
+ * task types.
  */
 
 #include "callbackd/metrics.h"
@@ -11,6 +10,8 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
+#include "daemon/figures.h"
+#include "daemon/metric.h"
 
 #define PREFIX "scale_callbackd_"
 
@@ -29,23 +30,16 @@ static const double buckets[METRICS_BUCKETS_MAX] = {
         10,
 };
 
-typedef struct Metric Metric;
-
-typedef struct Rendering {
+/* What the rows look into. */
+typedef struct Figures {
         const Metrics *metrics;
         const MetricsInputs *in;
-        Buffer *out;
-} Rendering;
+} Figures;
 
-/* How the values of a metric are written. */
-typedef int (*MetricFn)(const Metric *m, const Rendering *x);
-
-struct Metric {
-        const char *name, *type, *help;
-        MetricFn write;
-        size_t offset;  /* of the value in the structure that `write` looks into */
-        double divisor; /* 0: as it is */
-};
+static const Figures *figures_of(const MetricText *x)
+{
+        return x->figures;
+}
 
 void metrics_init(Metrics *m)
 {
@@ -84,167 +78,153 @@ void metrics_count_duration(Metrics *m, uint64_t usec)
         atomic_fetch_add(&m->duration_usec, usec);
 }
 
-/* A value as a number: whole ones without a point. */
-static int put_value(const Rendering *x, uint64_t v, double divisor)
+static int write_own(const Metric *m, const MetricText *x)
 {
-        if (divisor > 0)
-                return buffer_append_f(x->out, "%.9g\n", (double)v / divisor);
-        return buffer_append_f(x->out, "%" PRIu64 "\n", v);
+        return metric_put(m, x, NULL, NULL, metric_atomic_at(figures_of(x)->metrics, m->offset));
 }
 
-/* A line with at most one label. */
-static int put(const Metric *m, const Rendering *x, const char *label, const char *value, uint64_t v)
+static int write_start(const Metric *m, const MetricText *x)
 {
-        int r;
-
-        if (label)
-                r = buffer_append_f(x->out, PREFIX "%s{%s=\"%s\"} ", m->name, label, value);
-        else
-                r = buffer_append_f(x->out, PREFIX "%s ", m->name);
-        return r < 0 ? r : put_value(x, v, m->divisor);
+        return metric_put(m, x, NULL, NULL, (uint64_t)figures_of(x)->metrics->started_at);
 }
 
-static uint64_t u64_at(const void *structure, size_t offset)
+static int write_commit(const Metric *m, const MetricText *x)
 {
-        uint64_t v;
-
-        memcpy(&v, (const char *)structure + offset, sizeof(v));
-        return v;
+        return metric_put(m, x, NULL, NULL, metric_number_at(&figures_of(x)->in->commit, m->offset));
 }
 
-static uint64_t atomic_at(const void *structure, size_t offset)
+static int write_writable(const Metric *m, const MetricText *x)
 {
-        return atomic_load((const atomic_uint_fast64_t *)(const void *)((const char *)structure + offset));
+        return metric_put(m, x, NULL, NULL, figures_of(x)->in->commit.writable);
 }
 
-static int write_own(const Metric *m, const Rendering *x)
+static int write_store(const Metric *m, const MetricText *x)
 {
-        return put(m, x, NULL, NULL, atomic_at(x->metrics, m->offset));
+        return metric_put(m, x, NULL, NULL, metric_number_at(&figures_of(x)->in->store, m->offset));
 }
 
-static int write_start(const Metric *m, const Rendering *x)
+static int write_states(const Metric *m, const MetricText *x)
 {
-        return put(m, x, NULL, NULL, (uint64_t)x->metrics->started_at);
+        return metric_put_states(m, x, &figures_of(x)->in->queue);
 }
 
-static int write_commit(const Metric *m, const Rendering *x)
+static int write_hold(const Metric *m, const MetricText *x)
 {
-        return put(m, x, NULL, NULL, u64_at(&x->in->commit, m->offset));
+        return metric_put_hold(m, x, &figures_of(x)->in->queue);
 }
 
-static int write_writable(const Metric *m, const Rendering *x)
+static int write_live(const Metric *m, const MetricText *x)
 {
-        return put(m, x, NULL, NULL, x->in->commit.writable);
+        return metric_put(m, x, NULL, NULL, figures_live_today(&figures_of(x)->in->queue));
 }
 
-static int write_store(const Metric *m, const Rendering *x)
-{
-        return put(m, x, NULL, NULL, u64_at(&x->in->store, m->offset));
-}
-
-static int write_servers(const Metric *m, const Rendering *x)
+static int write_servers(const Metric *m, const MetricText *x)
 {
         const struct {
                 const char *name;
                 const HttpServerStats *stats;
         } servers[] = {
-                { "callback", &x->in->callback },
-                { "query", &x->in->query },
-                { "control", &x->in->control },
+                { "callback", &figures_of(x)->in->callback },
+                { "query", &figures_of(x)->in->query },
+                { "control", &figures_of(x)->in->control },
         };
         int r;
 
         FOREACH_ARRAY(s, servers, ELEMENTSOF(servers)) {
-                r = put(m, x, "server", s->name, u64_at(s->stats, m->offset));
+                r = metric_put(m, x, "server", s->name, metric_number_at(s->stats, m->offset));
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int write_verdicts(const Metric *m, const Rendering *x)
+static int write_verdicts(const Metric *m, const MetricText *x)
 {
         int r;
 
         for (int v = 0; v < (int)_VERDICT_MAX; v++) {
-                r = put(m, x, "verdict", verdict_to_string((Verdict)v),
-                                atomic_load(&x->metrics->verdicts[v]));
+                r = metric_put(m, x, "verdict", verdict_to_string((Verdict)v),
+                                atomic_load(&figures_of(x)->metrics->verdicts[v]));
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int write_stored_verdicts(const Metric *m, const Rendering *x)
+static int write_stored_verdicts(const Metric *m, const MetricText *x)
 {
         int r;
 
         for (int v = 0; v < (int)_VERDICT_MAX; v++) {
-                r = put(m, x, "verdict", verdict_to_string((Verdict)v), x->in->store.by_verdict[v]);
+                r = metric_put(m, x, "verdict", verdict_to_string((Verdict)v),
+                                figures_of(x)->in->store.by_verdict[v]);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int write_responses(const Metric *m, const Rendering *x)
+static int write_responses(const Metric *m, const MetricText *x)
 {
         char status[16];
         int r;
 
-        for (unsigned i = 0; i < ELEMENTSOF(x->metrics->responses); i++) {
-                uint64_t n = atomic_load(&x->metrics->responses[i]);
+        for (unsigned i = 0; i < ELEMENTSOF(figures_of(x)->metrics->responses); i++) {
+                uint64_t n = atomic_load(&figures_of(x)->metrics->responses[i]);
 
                 if (n == 0)
                         continue;
                 snprintf(status, sizeof(status), "%u", i);
-                r = put(m, x, "status_code", status, n);
+                r = metric_put(m, x, "status_code", status, n);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int write_keys(const Metric *m, const Rendering *x)
+static int write_keys(const Metric *m, const MetricText *x)
 {
         int r;
 
-        FOREACH_ARRAY(k, x->metrics->keys, METRICS_KEYS_MAX) {
+        FOREACH_ARRAY(k, figures_of(x)->metrics->keys, METRICS_KEYS_MAX) {
                 if (!atomic_load(&k->used))
                         break;
-                r = put(m, x, "key", k->label, atomic_load(&k->n));
+                r = metric_put(m, x, "key", k->label, atomic_load(&k->n));
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int write_reloads(const Metric *m, const Rendering *x)
+static int write_reloads(const Metric *m, const MetricText *x)
 {
         int r;
 
-        r = put(m, x, "result", "done", atomic_load(&x->metrics->reloads));
-        return r < 0 ? r : put(m, x, "result", "failed", atomic_load(&x->metrics->reloads_failed));
+        r = metric_put(m, x, "result", "done", atomic_load(&figures_of(x)->metrics->reloads));
+        return r < 0 ? r
+                     : metric_put(m, x, "result", "failed",
+                                       atomic_load(&figures_of(x)->metrics->reloads_failed));
 }
 
-static int write_duration(const Metric *m, const Rendering *x)
+static int write_duration(const Metric *m, const MetricText *x)
 {
         uint64_t n = 0;
         int r;
 
         for (size_t i = 0; i < METRICS_BUCKETS_MAX; i++) {
-                n += atomic_load(&x->metrics->duration[i]);
+                n += atomic_load(&figures_of(x)->metrics->duration[i]);
                 r = buffer_append_f(
                                 x->out, PREFIX "%s_bucket{le=\"%g\"} %" PRIu64 "\n", m->name, buckets[i], n);
                 if (r < 0)
                         return r;
         }
-        n += atomic_load(&x->metrics->duration[METRICS_BUCKETS_MAX]);
+        n += atomic_load(&figures_of(x)->metrics->duration[METRICS_BUCKETS_MAX]);
         return buffer_append_f(x->out,
                         PREFIX "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n" PREFIX "%s_sum %.9g\n" PREFIX
                                "%s_count %" PRIu64 "\n",
                         m->name, n, m->name,
-                        (double)atomic_load(&x->metrics->duration_usec) / (double)USEC_PER_SEC, m->name, n);
+                        (double)atomic_load(&figures_of(x)->metrics->duration_usec) / (double)USEC_PER_SEC,
+                        m->name, n);
 }
 
 /* A type's name comes from outside: only plain ones become labels as they are. */
@@ -260,9 +240,9 @@ static int put_type(Buffer *out, const char *type)
         return r;
 }
 
-static int write_tasks(const Metric *m, const Rendering *x)
+static int write_tasks(const Metric *m, const MetricText *x)
 {
-        const StoreStats *s = &x->in->store;
+        const StoreStats *s = &figures_of(x)->in->store;
         int r;
 
         FOREACH_ARRAY(t, s->by_type, s->n_by_type) {
@@ -325,6 +305,9 @@ static const Metric metrics[] = {
                         SERVER(malformed) },
         { "tasks", "gauge", "Tasks in the store, by type, status and whether they are tests.", write_tasks },
         { "stored_deliveries", "gauge", "Deliveries in the store, by verdict.", write_stored_verdicts },
+        { "submissions", "gauge", "Submissions in the outbox, by state.", write_states },
+        { "queue_held", "gauge", "1 while the outbox is held, by who holds it, else 0.", write_hold },
+        { "live_tasks_today", "gauge", "Tasks sent with a live key today (UTC).", write_live },
         { "last_delivery", "gauge", "The number of the newest delivery.", STORE(deliveries) },
         { "last_event", "gauge", "The number of the newest event.", STORE(events) },
         { "database_bytes", "gauge", "Size of the database file.", STORE(database_bytes) },
@@ -333,27 +316,14 @@ static const Metric metrics[] = {
 
 int metrics_render(const Metrics *m, const MetricsInputs *in, Buffer *out)
 {
-        const Rendering x = { .metrics = m, .in = in, .out = out };
-        int r;
+        const Figures figures = { .metrics = m, .in = in };
+        const MetricText text = { .prefix = PREFIX, .figures = &figures, .out = out };
 
-        FOREACH_ARRAY(i, metrics, ELEMENTSOF(metrics)) {
-                r = buffer_append_f(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", i->name,
-                                i->help, i->name, i->type);
-                if (r >= 0)
-                        r = i->write(i, &x);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        return metrics_render_table(metrics, ELEMENTSOF(metrics), &text);
 }
 
 void metrics_describe(void (*fn)(const char *name, const char *type, const char *help, void *userdata),
                 void *userdata)
 {
-        char name[128];
-
-        FOREACH_ARRAY(i, metrics, ELEMENTSOF(metrics)) {
-                snprintf(name, sizeof(name), PREFIX "%s", i->name);
-                fn(name, i->type, i->help, userdata);
-        }
+        metrics_describe_table(metrics, ELEMENTSOF(metrics), PREFIX, fn, userdata);
 }

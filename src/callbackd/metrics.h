@@ -7,6 +7,7 @@
 #include "basic/buffer.h"
 #include "daemon/commit.h"
 #include "http/server.h"
+#include "store/outbox.h"
 #include "store/store.h"
 
 #define METRICS_KEYS_MAX    16U /* key labels that are counted apart */
@@ -42,6 +43,7 @@ typedef struct MetricsInputs {
         CommitStats commit;
         HttpServerStats callback, query, control;
         StoreStats store;
+        StoreQueue queue;
 } MetricsInputs;
 
 /* Appends the whole text (format 0.0.4). 0, -ENOMEM, -ENOBUFS. */

@@ -10,6 +10,8 @@ const HttpRoute query_routes[] = {
         { "GET", "/v1/deliveries", deliveries_on_list, NULL },
         { "GET", "/v1/delivery/{n}", deliveries_on_get, NULL },
         { "GET", "/v1/delivery/{n}/body", deliveries_on_body, NULL },
+        { "GET", "/v1/submissions", submissions_on_list, NULL },
+        { "GET", "/v1/submission/{id}", submissions_on_get, NULL },
         { "GET", "/v1/events", feed_on_events, NULL },
         { "GET", "/v1/export", export_on_get, NULL },
         { "GET", "/v1/stats", stats_on_get, NULL },

@@ -14,6 +14,7 @@
 #include "basic/log.h"
 #include "basic/time-util.h"
 #include "callbackd/remote.h"
+#include "daemon/message.h"
 #include "daemon/receipt.h"
 #include "daemon/receive.h"
 
@@ -128,19 +129,41 @@ static int gate(HttpRequest *request, void *userdata)
 /* The answer. */
 
 /* How loud a verdict is: what somebody should look at, and what is the daily bread. */
-static const int verdict_levels[_VERDICT_MAX] = {
-        [VERDICT_STORED] = LOG_DEBUG,
-        [VERDICT_DUPLICATE] = LOG_DEBUG,
-        [VERDICT_REVISED] = LOG_NOTICE,
-        [VERDICT_INVALID] = LOG_WARNING,
-        [VERDICT_ATTACHMENT_FAILURE] = LOG_WARNING,
-        [VERDICT_DISCARDED] = LOG_DEBUG,
+static const struct {
+        int level;
+        const char *message;
+} verdict_events[_VERDICT_MAX] = {
+        [VERDICT_STORED] = { LOG_DEBUG, MESSAGE_DELIVERY },
+        [VERDICT_DUPLICATE] = { LOG_DEBUG, MESSAGE_DELIVERY },
+        [VERDICT_REVISED] = { LOG_NOTICE, MESSAGE_DELIVERY_REVISED },
+        [VERDICT_INVALID] = { LOG_WARNING, MESSAGE_DELIVERY_INVALID },
+        [VERDICT_ATTACHMENT_FAILURE] = { LOG_WARNING, MESSAGE_ATTACHMENT_FAILED },
+        [VERDICT_DISCARDED] = { LOG_DEBUG, MESSAGE_DELIVERY },
 };
+
+static void log_delivery(const Exchange *x, const Receipt *receipt, uint64_t duration)
+{
+        const StoreOutcome *o = &receipt->outcome;
+
+        log_event(verdict_events[o->verdict].level, verdict_events[o->verdict].message,
+                        LOG_FIELDS(LOG_NUMBER("DELIVERY", o->delivery),
+                                        LOG_TEXT("TASK_ID", receipt->task_id),
+                                        LOG_TEXT("TASK_TYPE", receipt->type),
+                                        LOG_TEXT("VERDICT", verdict_to_string(o->verdict)),
+                                        LOG_NUMBER("STATUS_CODE", receipt->status),
+                                        LOG_TEXT("REMOTE_ADDRESS", x->remote),
+                                        LOG_TEXT("KEY_LABEL", x->key_label),
+                                        LOG_NUMBER("DURATION_USEC", duration)),
+                        "Delivery %" PRIu64 ": %s, task %s, from %s with key %s.", o->delivery,
+                        verdict_to_string(o->verdict), receipt->task_id ?: "unknown", x->remote,
+                        x->key_label);
+}
 
 static void account(const Exchange *x, const Receipt *receipt)
 {
         Metrics *m = x->receiver->metrics;
         const StoreOutcome *o = &receipt->outcome;
+        uint64_t duration = now_monotonic() - http_request_started(x->request);
 
         if (receipt->status == 503)
                 return;
@@ -148,13 +171,9 @@ static void account(const Exchange *x, const Receipt *receipt)
         atomic_fetch_add(&m->verdicts[o->verdict], 1);
         if (o->repeated)
                 atomic_fetch_add(&m->repeated, 1);
-        metrics_count_duration(m, now_monotonic() - http_request_started(x->request));
-
+        metrics_count_duration(m, duration);
         if (!o->repeated)
-                log_full(verdict_levels[o->verdict],
-                                "Delivery %" PRIu64 ": %s, task %s, from %s with key %s.", o->delivery,
-                                verdict_to_string(o->verdict), receipt->task_id ?: "unknown", x->remote,
-                                x->key_label);
+                log_delivery(x, receipt, duration);
 }
 
 static void on_receipt(const Receipt *receipt, void *userdata)

@@ -10,30 +10,19 @@
 #include "callbackd/service.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sysexits.h>
-#include <systemd/sd-daemon.h>
-#include <systemd/sd-event.h>
-#include <unistd.h>
 
 #include "basic/fd.h"
 #include "basic/log.h"
-#include "basic/parse.h"
-#include "basic/time-util.h"
 #include "callbackd/listeners.h"
 #include "callbackd/local.h"
 #include "callbackd/receiver.h"
 #include "callbackd/retention.h"
-#include "daemon/commit.h"
+#include "daemon/frame.h"
+#include "daemon/message.h"
 #include "daemon/program.h"
-
-#define JOBS_MAX          8192U
-#define DESCRIPTORS_APART 512U /* local sockets, the database, the loops */
-#define TICK_USEC         (5 * USEC_PER_SEC)
-#define DRAIN_USEC        (20 * USEC_PER_SEC) /* how long requests in flight may take after SIGTERM */
-#define READER_USEC       (2 * USEC_PER_SEC)  /* looking up one task on the main loop */
 
 struct Service {
         const char *config;
@@ -41,22 +30,16 @@ struct Service {
         Settings *settings; /* owned */
         Metrics metrics;
 
-        sd_event *loop;
-        Commit *commit;
-        CommitPort *port;
-        StoreReader *reader;
+        Frame frame;
         Receiver *receiver;
         _Atomic(Local *) local; /* the commit thread looks at it */
         Retention *retention;
-        sd_event_source *tick, *drain, *watchdog, *poll;
-        uint64_t watchdog_usec;
-        bool stopping;
 };
 
 /* Every connection is a descriptor, and the soft limit is kept low for programs that use select(). */
 static void raise_descriptor_limit(const Settings *settings)
 {
-        program_raise_descriptor_limit(settings->callback.max_connections + DESCRIPTORS_APART);
+        program_raise_descriptor_limit("[callback] max_connections", settings->callback.max_connections);
 }
 
 /* What the keys are, or why there are none, said in the log. 0, or a status. */
@@ -69,20 +52,22 @@ static int load_keys(const Settings *settings, Keys **ret)
         if (r < 0)
                 return log_oom(), EX_OSERR;
         if (!path) {
-                log_error("No callback auth key: neither the credential callback-auth-keys nor [callback] "
-                          "auth_keys_file names a file with a line `label key` for each key.");
+                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0,
+                                "No callback auth key: write a line `label key` for each into "
+                                "/etc/credstore/callback-auth-keys (mode 0600), which is the credential "
+                                "callback-auth-keys, or name such a file in [callback] auth_keys_file.");
                 return EX_CONFIG;
         }
         r = keys_load(path, ret, &error);
         if (r < 0) {
-                log_error("Can't read the callback auth keys: %s", error ?: strerror(-r));
+                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0, "Can't read the callback auth keys: %s",
+                                error ?: strerror(-r));
                 return EX_CONFIG;
         }
         return 0;
 }
 
-/* Callbacks of the commit thread. */
-
+/* From the commit thread. */
 static void on_events(uint64_t last_event, void *userdata)
 {
         Service *s = userdata;
@@ -92,61 +77,26 @@ static void on_events(uint64_t last_event, void *userdata)
                 local_notify_events(l, last_event);
 }
 
-/* From the commit thread: sends the loop a signal, which is the one thing that may be done from there. */
-static void on_fatal(_unused_ int error, _unused_ void *userdata)
-{
-        (void)kill(getpid(), SIGUSR1);
-}
-
 /* Ending. */
 
-static int on_drained(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+static void quiesce(void *userdata)
 {
         Service *s = userdata;
 
-        if (http_server_connections(receiver_server(s->receiver)) == 0)
-                return sd_event_exit(s->loop, 0);
-
-        (void)sd_event_source_set_time_relative(source, 20 * USEC_PER_MSEC);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-static int on_drain_timeout(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
-{
-        Service *s = userdata;
-
-        log_warning("%u connections did not finish in time and are cut.",
-                        http_server_connections(receiver_server(s->receiver)));
-        return sd_event_exit(s->loop, 0);
-}
-
-static int on_term(_unused_ sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
-{
-        Service *s = userdata;
-        int r;
-
-        if (s->stopping)
-                return 0;
-        s->stopping = true;
-
-        log_notice("Stopping: %s.", si->ssi_signo == SIGTERM ? "asked to" : "interrupted");
-        (void)sd_notify(false, "STOPPING=1\nSTATUS=Answering what is in flight.");
         http_server_quiesce(receiver_server(s->receiver));
-
-        r = sd_event_add_time_relative(s->loop, &s->poll, CLOCK_MONOTONIC, 0, 1, on_drained, s);
-        if (r >= 0)
-                r = sd_event_add_time_relative(s->loop, &s->drain, CLOCK_MONOTONIC, DRAIN_USEC,
-                                USEC_PER_MSEC, on_drain_timeout, s);
-        return r < 0 ? sd_event_exit(s->loop, EX_OSERR) : 0;
 }
 
-static int on_broken(
-                _unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
+static unsigned in_flight(void *userdata)
 {
         Service *s = userdata;
 
-        (void)sd_notify(false, "STOPPING=1\nSTATUS=The disk failed.");
-        return sd_event_exit(s->loop, EX_IOERR);
+        return http_server_connections(receiver_server(s->receiver));
+}
+
+static void cut(unsigned n, _unused_ void *userdata)
+{
+        log_event(LOG_WARNING, MESSAGE_CONNECTIONS_CUT, NULL, 0,
+                        "%u connections did not finish in time and are cut.", n);
 }
 
 /* What this daemon takes out of the file that both read. */
@@ -157,7 +107,6 @@ static const char *const own_sections[] = { "callback", "query", "control", "sto
 static int reload(Service *s)
 {
         _cleanup_(settings_freep) Settings *next = NULL;
-        _cleanup_free_ char *restart = NULL;
         Settings *old = s->settings;
         Keys *keys;
 
@@ -166,117 +115,56 @@ static int reload(Service *s)
         if (!next)
                 return -EINVAL;
         if (load_keys(next, &keys) != 0) {
-                log_error("Not reloaded, settings and keys stay as they were.");
+                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
+                                "Not reloaded, settings and keys stay as they were.");
                 return -EINVAL;
         }
 
-        if (settings_needs_restart(old, next, own_sections, &restart) >= 0 && restart)
-                log_warning("These settings change at the next start only: %s", restart);
-
+        frame_warn_of_restart(old, next, own_sections);
         receiver_reload(s->receiver, next, keys);
         raise_descriptor_limit(next);
-        commit_set_min_free(s->commit, next->store.min_free);
+        commit_set_min_free(s->frame.commit, next->store.min_free);
         local_set_strict(s->local, next->callback.strict);
         retention_set(s->retention, next->store.keep_deliveries);
         s->settings = TAKE_PTR(next);
         settings_free(old);
-        log_notice("Reloaded; %zu keys.", keys_count(keys));
+        log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded; %zu keys.", keys_count(keys));
         return 0;
 }
 
-static int on_hup(
-                _unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
+static int on_reload(void *userdata)
 {
         Service *s = userdata;
         int r;
 
-        if (s->stopping)
-                return 0;
-
-        (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_monotonic());
         r = reload(s);
         atomic_fetch_add(r < 0 ? &s->metrics.reloads_failed : &s->metrics.reloads, 1);
-        (void)sd_notify(false, "READY=1");
-        return 0;
-}
-
-/* While running. */
-
-static int on_tick(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
-{
-        Service *s = userdata;
-        CommitStats stats;
-
-        receiver_tick(s->receiver);
-        commit_get_stats(s->commit, &stats);
-        if (!s->stopping)
-                (void)sd_notifyf(false,
-                                "STATUS=%s; %" PRIu64 " stored since the start, %" PRIu64
-                                " waiting, %u connections.",
-                                stats.writable ? "Storing callbacks" : "Callbacks can't be stored",
-                                stats.jobs, stats.queued,
-                                http_server_connections(receiver_server(s->receiver)));
-
-        (void)sd_event_source_set_time_relative(source, TICK_USEC);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-/* Fed only while the writer goes round: a loop that runs above a writer that hangs is not alive. */
-static int on_watchdog(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
-{
-        Service *s = userdata;
-        CommitStats stats;
-
-        commit_get_stats(s->commit, &stats);
-        if (now_monotonic() - stats.last_progress < s->watchdog_usec)
-                (void)sd_notify(false, "WATCHDOG=1");
-
-        (void)sd_event_source_set_time_relative(source, s->watchdog_usec / 4);
-        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-}
-
-/* Putting together. */
-
-static int add_sources(Service *s)
-{
-        int r;
-
-        r = sd_event_add_signal(s->loop, NULL, SIGTERM, on_term, s);
-        if (r >= 0)
-                r = sd_event_add_signal(s->loop, NULL, SIGINT, on_term, s);
-        if (r >= 0)
-                r = sd_event_add_signal(s->loop, NULL, SIGHUP, on_hup, s);
-        if (r >= 0)
-                r = sd_event_add_signal(s->loop, NULL, SIGUSR1, on_broken, s);
-        if (r >= 0)
-                r = sd_event_add_time_relative(s->loop, &s->tick, CLOCK_MONOTONIC, TICK_USEC, 0, on_tick, s);
-        if (r >= 0 && sd_watchdog_enabled(false, &s->watchdog_usec) > 0)
-                r = sd_event_add_time_relative(s->loop, &s->watchdog, CLOCK_MONOTONIC, 0, 0, on_watchdog, s);
         return r;
 }
 
-static int open_store(Service *s)
+static void on_tick(const CommitStats *stats, char *status, size_t size, void *userdata)
 {
-        const CommitOptions options = {
-                .path = s->settings->store.path,
-                .max_jobs = JOBS_MAX,
-                .min_free = s->settings->store.min_free,
-                .on_events = on_events,
-                .on_fatal = on_fatal,
-                .userdata = s,
-        };
-        _cleanup_free_ char *error = NULL;
-        int r;
+        Service *s = userdata;
 
-        r = commit_new(&options, &s->commit, &error);
-        if (r >= 0)
-                r = store_reader_open(options.path, READER_USEC, &s->reader, &error);
-        if (r < 0) {
-                log_error("Can't open the database: %s", error ?: strerror(-r));
-                return program_status_of_store(r);
-        }
-        return 0;
+        receiver_tick(s->receiver);
+        snprintf(status, size,
+                        "%s; %" PRIu64 " stored since the start, %" PRIu64 " waiting, %u connections.",
+                        stats->writable ? "Storing callbacks" : "Callbacks can't be stored", stats->jobs,
+                        stats->queued, in_flight(s));
 }
+
+static const FrameCalls calls = {
+        .ready = "Storing callbacks.",
+        .stopping = "Answering what is in flight.",
+        .quiesce = quiesce,
+        .in_flight = in_flight,
+        .cut = cut,
+        .reload = on_reload,
+        .tick = on_tick,
+        .on_events = on_events,
+};
+
+/* Putting together. */
 
 static int start_local(Service *s, Listeners *listeners)
 {
@@ -289,7 +177,7 @@ static int start_local(Service *s, Listeners *listeners)
                                         .database = s->settings->store.path,
                                         .query_fd = take_fd(&listeners->query),
                                         .control_fd = take_fd(&listeners->control),
-                                        .commit = s->commit,
+                                        .commit = s->frame.commit,
                                         .metrics = &s->metrics,
                                         .callback = receiver_server(s->receiver),
                                         .strict = s->settings->callback.strict,
@@ -312,32 +200,25 @@ static int start(Service *s)
         r = load_keys(s->settings, &keys);
         if (r != 0)
                 return r;
-        r = open_store(s);
+        r = frame_open_store(&s->frame, s->settings);
         if (r != 0) {
                 keys_free(keys);
                 return r;
         }
 
-        r = commit_port_new(s->commit, s->loop, &s->port);
-        if (r < 0) {
-                keys_free(keys);
-                log_error_errno(r, "Can't start");
-                return EX_OSERR;
-        }
-        r = receiver_new(s->loop,
+        r = receiver_new(s->frame.loop,
                         &(ReceiverOptions){
                                         .settings = s->settings,
                                         .keys = keys,
-                                        .commit = s->commit,
-                                        .port = s->port,
-                                        .reader = s->reader,
+                                        .commit = s->frame.commit,
+                                        .port = s->frame.port,
+                                        .reader = s->frame.reader,
                                         .metrics = &s->metrics,
                         },
                         &s->receiver);
         if (r >= 0)
-                r = retention_new(s->loop, s->port, s->settings->store.keep_deliveries, &s->retention);
-        if (r >= 0)
-                r = add_sources(s);
+                r = retention_new(s->frame.loop, s->frame.port, s->settings->store.keep_deliveries,
+                                &s->retention);
         if (r < 0) {
                 log_error_errno(r, "Can't start");
                 return EX_OSERR;
@@ -362,17 +243,10 @@ static Service *service_free(Service *s)
         if (s->receiver)
                 http_server_quiesce(receiver_server(s->receiver));
         retention_free(s->retention);
-        commit_port_free(s->port); /* what is on its way to the disk is answered */
+        frame_settle(&s->frame); /* what is on its way to the disk is answered */
         local_free(atomic_exchange(&s->local, NULL));
         receiver_free(s->receiver);
-        store_reader_close(s->reader);
-        commit_free(s->commit);
-
-        sd_event_source_disable_unref(s->tick);
-        sd_event_source_disable_unref(s->poll);
-        sd_event_source_disable_unref(s->drain);
-        sd_event_source_disable_unref(s->watchdog);
-        sd_event_unref(s->loop);
+        frame_done(&s->frame);
         settings_free(s->settings);
         free(s);
         return NULL;
@@ -394,25 +268,11 @@ int service_run(const char *config, const SettingsOverrides *overrides, Settings
         s->settings = settings;
         metrics_init(&s->metrics);
 
-        r = program_block_signals();
-        if (r >= 0)
-                r = sd_event_default(&s->loop);
-        if (r < 0) {
-                log_error_errno(r, "Can't start");
-                return EX_OSERR;
-        }
-
-        raise_descriptor_limit(settings);
-        r = start(s);
+        r = frame_init(&s->frame, &calls, s);
         if (r != 0)
                 return r;
 
-        (void)sd_notify(false, "READY=1\nSTATUS=Storing callbacks.");
-        log_notice("Ready.");
-        r = sd_event_loop(s->loop);
-        if (r < 0) {
-                log_error_errno(r, "The event loop failed");
-                return EX_SOFTWARE;
-        }
-        return r;
+        raise_descriptor_limit(settings);
+        r = start(s);
+        return r != 0 ? r : frame_run(&s->frame);
 }

@@ -29,6 +29,7 @@
 #include "basic/time-util.h"
 #include "daemon/commit-group.h"
 #include "daemon/commit-port.h"
+#include "daemon/message.h"
 
 #define CHECKPOINT_MARK  (UINT64_C(16) * 1024 * 1024) /* bytes of WAL */
 #define ROUND_USEC       USEC_PER_SEC /* free space is looked at, and progress shown, this often */
@@ -78,9 +79,11 @@ static void set_writable(Commit *c, bool writable, const char *why)
         pthread_mutex_unlock(&c->lock);
 
         if (was && !writable)
-                log_error("Callbacks can't be stored, they are answered 503: %s", why);
+                log_event(LOG_ERR, MESSAGE_NOT_WRITABLE, LOG_FIELDS(LOG_TEXT("DATABASE", c->path)),
+                                "Nothing can be stored, requests are answered 503: %s", why);
         else if (!was && writable)
-                log_notice("Callbacks can be stored again.");
+                log_event(LOG_NOTICE, MESSAGE_WRITABLE, LOG_FIELDS(LOG_TEXT("DATABASE", c->path)),
+                                "The database takes what comes again.");
 }
 
 /* Looks at the free space, at most once a round. */
@@ -116,7 +119,8 @@ static void go_fatal(Commit *c, int error, const char *why)
         c->stats.writable = false;
         pthread_mutex_unlock(&c->lock);
 
-        log_error("Giving up: %s", why);
+        log_event(LOG_CRIT, MESSAGE_DISK_FAILED, LOG_FIELDS(LOG_TEXT("DATABASE", c->path)), "Giving up: %s",
+                        why);
         c->on_fatal(error, c->userdata);
 }
 

@@ -4,6 +4,7 @@
 
 #include "basic/buffer.h"
 #include "http/server.h"
+#include "store/outbox.h"
 #include "store/store.h"
 
 #define LOCAL_QUERY_TIME_LIMIT_SEC 10U
@@ -32,3 +33,11 @@ uint64_t local_path_number(const HttpRequest *request, unsigned i);
 int tasks_on_list(HttpRequest *request, void *userdata);
 int tasks_on_get(HttpRequest *request, void *userdata);
 int tasks_on_revisions(HttpRequest *request, void *userdata);
+int submissions_on_list(HttpRequest *request, void *userdata);
+int submissions_on_get(HttpRequest *request, void *userdata);
+
+/* Answers with one submission and its parameters, 404 where there is none of that id. */
+int submission_reply(LocalBase *base, HttpRequest *request, unsigned status, const char *id);
+
+/* Appends a submission as JSON; a StoreSubmissionFn whose userdata is the Buffer. */
+int submission_append(const Submission *s, void *userdata);

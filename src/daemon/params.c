@@ -11,7 +11,7 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "store/types.h"
+#include "store/outbox.h"
 
 const char *param_cursor_format(int64_t created_at, uint64_t id, char buf[static PARAM_CURSOR_SIZE])
 {
@@ -90,6 +90,16 @@ static const char *parse_verdict(_unused_ const Param *p, const char *value, voi
         return NULL;
 }
 
+static const char *parse_state(_unused_ const Param *p, const char *value, void *ret)
+{
+        SubmissionState state = submission_state_from_string(value);
+
+        if ((int)state < 0)
+                return "queued, sending, unknown, accepted, rejected, canceled or expired";
+        *(SubmissionState *)ret = state;
+        return NULL;
+}
+
 static const char *parse_after(_unused_ const Param *p, const char *value, void *ret)
 {
         return parse_cursor(value, ret) ? NULL : "the `next` of an earlier page";
@@ -102,6 +112,7 @@ static const char *(*const parsers[_PARAM_KIND_MAX])(const Param *p, const char 
         [PARAM_BOOLEAN] = parse_bool,
         [PARAM_STATUS] = parse_status,
         [PARAM_VERDICT] = parse_verdict,
+        [PARAM_STATE] = parse_state,
         [PARAM_CURSOR] = parse_after,
 };
 
@@ -142,4 +153,33 @@ int params_read(HttpRequest *request, const Param *params, size_t n, void *value
                 return r < 0 ? r : 1;
         }
         return 0;
+}
+
+static int take_metadata(const char *name, const char *value, void *userdata)
+{
+        static const char prefix[] = "metadata.";
+        ParamMetadata *m = userdata;
+
+        if (strncmp(name, prefix, sizeof(prefix) - 1) != 0 || name[sizeof(prefix) - 1] == 0)
+                return 0;
+        if (m->n == PARAM_METADATA_MAX)
+                return -E2BIG;
+
+        m->items[m->n++] = (StoreMetadata){ name + sizeof(prefix) - 1, value };
+        return 0;
+}
+
+int params_read_metadata(HttpRequest *request, ParamMetadata *ret)
+{
+        ParamMetadata m = {};
+        int r;
+
+        r = http_request_each_query(request, take_metadata, &m);
+        if (r == -E2BIG) {
+                r = params_refuse(request, "metadata", "at most eight of metadata.KEY=VALUE");
+                return r < 0 ? r : 1;
+        }
+        if (r >= 0)
+                *ret = m;
+        return MIN(r, 0);
 }

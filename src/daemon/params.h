@@ -3,6 +3,7 @@
 /* Query parameters, from tables: one row a parameter. */
 
 #include "http/server.h"
+#include "store/types.h"
 
 typedef enum ParamKind {
         PARAM_NUMBER,  /* uint64_t, between min and max */
@@ -11,6 +12,7 @@ typedef enum ParamKind {
         PARAM_BOOLEAN, /* int: 0 or 1 */
         PARAM_STATUS,  /* TaskStatus */
         PARAM_VERDICT, /* Verdict */
+        PARAM_STATE,   /* SubmissionState */
         PARAM_CURSOR,  /* ParamCursor: what an earlier page gave as `next` */
         _PARAM_KIND_MAX,
 } ParamKind;
@@ -35,6 +37,16 @@ int params_read(HttpRequest *request, const Param *params, size_t n, void *value
 
 /* One value. NULL, or what would be right. */
 const char *param_parse(const Param *param, const char *value, void *ret);
+
+#define PARAM_METADATA_MAX 8U
+
+typedef struct ParamMetadata {
+        StoreMetadata items[PARAM_METADATA_MAX]; /* borrowed from the request */
+        size_t n;
+} ParamMetadata;
+
+/* All of metadata.KEY=VALUE. 0; 1: there are too many and the request was answered 400; negative errno. */
+int params_read_metadata(HttpRequest *request, ParamMetadata *ret);
 
 /* Answers 400 about one parameter: `wanted` is what would be right. */
 int params_refuse(HttpRequest *request, const char *name, const char *wanted);

@@ -17,8 +17,11 @@
 
 #include "basic/log.h"
 #include "basic/secret.h"
+#include "daemon/journal.h"
+#include "daemon/message.h"
 
-#define OVERRIDES_MAX 128U
+#define OVERRIDES_MAX     128U
+#define DESCRIPTORS_APART 512U /* local sockets, the database, the loops */
 
 typedef enum Action {
         ACTION_RUN,
@@ -185,7 +188,8 @@ Settings *program_load_settings(
         }
         r = settings_load(config, overrides, s, &error);
         if (r < 0) {
-                log_error("%s%s", otherwise ?: "", error ?: strerror(-r));
+                log_event(LOG_ERR, otherwise ? MESSAGE_NOT_RELOADED : NULL, NULL, 0, "%s%s", otherwise ?: "",
+                                error ?: strerror(-r));
                 return NULL;
         }
         return TAKE_PTR(s);
@@ -235,6 +239,7 @@ int program_main(const Program *p, int argc, char **argv)
                 break;
         }
 
+        journal_init(p->name);
         r = secrets_init();
         if (r < 0) {
                 log_error_errno(r, "Secrets can't be protected");
@@ -260,16 +265,17 @@ int program_block_signals(void)
         return 0;
 }
 
-void program_raise_descriptor_limit(uint64_t wanted)
+void program_raise_descriptor_limit(const char *setting, uint64_t n)
 {
+        uint64_t wanted = n + DESCRIPTORS_APART;
         struct rlimit limit;
 
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
                 return;
         if (limit.rlim_max < wanted)
-                log_warning("The settings ask for connections that need %" PRIu64
-                            " descriptors, the limit is %" PRIu64 ": connections beyond it wait.",
-                                wanted, (uint64_t)limit.rlim_max);
+                log_warning("%s = %" PRIu64 " needs %" PRIu64 " descriptors, the limit is %" PRIu64
+                            ": connections beyond it wait.",
+                                setting, n, wanted, (uint64_t)limit.rlim_max);
         limit.rlim_cur = MIN(limit.rlim_max, (rlim_t)wanted);
         if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
                 log_warning_errno(errno, "The limit of descriptors can't be raised");
@@ -294,25 +300,33 @@ int program_status_of_store(int error)
         return EX_IOERR;
 }
 
-int program_locate_secret(const char *credential, const char *configured, char **ret)
+/* 1: the file is there, and its path in *ret; 0: it isn't. */
+static int find_in(const char *folder, const char *name, char **ret)
 {
-        const char *credentials = getenv("CREDENTIALS_DIRECTORY");
         _cleanup_free_ char *path = NULL;
 
-        if (credentials) {
-                if (asprintf(&path, "%s/%s", credentials, credential) < 0) {
-                        path = NULL;
-                        return -ENOMEM;
-                }
-                if (access(path, F_OK) >= 0) {
-                        *ret = TAKE_PTR(path);
-                        return 0;
-                }
+        if (!folder)
+                return 0;
+        if (asprintf(&path, "%s/%s", folder, name) < 0) {
+                path = NULL;
+                return -ENOMEM;
         }
-        if (configured) {
-                *ret = strdup(configured);
-                return *ret ? 0 : -ENOMEM;
-        }
-        *ret = NULL;
-        return 0;
+        if (access(path, F_OK) < 0)
+                return 0;
+        *ret = TAKE_PTR(path);
+        return 1;
+}
+
+int program_locate_secret(const char *credential, const char *configured, char **ret)
+{
+        int r;
+
+        r = find_in(getenv("RUNTIME_DIRECTORY"), credential, ret);
+        if (r == 0)
+                r = find_in(getenv("CREDENTIALS_DIRECTORY"), credential, ret);
+        if (r != 0)
+                return MIN(r, 0);
+
+        *ret = configured ? strdup(configured) : NULL;
+        return configured && !*ret ? -ENOMEM : 0;
 }

@@ -32,12 +32,14 @@ DEFINE_CLEANUP(Settings *, settings_free)
  * loop. 0 or negative errno. */
 int program_block_signals(void);
 
-/* Raises the soft limit of descriptors to `wanted`, as far as it goes; says so where it doesn't. */
-void program_raise_descriptor_limit(uint64_t wanted);
+/* Raises the soft limit of descriptors to what `n` connections need, as far as it goes; says so where it
+ * doesn't, with the name of the setting that asks for them. */
+void program_raise_descriptor_limit(const char *setting, uint64_t n);
 
 /* The status that a database which can't be opened ends with. */
 int program_status_of_store(int error);
 
-/* Where a secret comes from: the credential of that name if the service manager passed one, else
- * `configured`, else NULL. Owned by the caller; -ENOMEM. */
+/* Where a secret comes from: a file of that name in the runtime directory (credentials are passed once, at
+ * the start; a reload puts newer ones there, see systemd/), else the credential that the service manager
+ * passed, else `configured`, else NULL. Owned by the caller; -ENOMEM. */
 int program_locate_secret(const char *credential, const char *configured, char **ret);

@@ -17,9 +17,9 @@ int receipt_reply_unavailable(HttpRequest *request, int error)
                 const char *text;
         } reasons[] = {
                 { ENOSPC, "There is no room on the disk: nothing was kept, please send it again." },
-                { EAGAIN, "Too many callbacks are waiting for the disk: please send it again." },
+                { EAGAIN, "Too much is waiting for the disk: please send it again." },
         };
-        const char *text = "The callback can't be stored now: nothing was kept, please send it again.";
+        const char *text = "It can't be stored now: nothing was kept, please send it again.";
         int r;
 
         for (size_t i = 0; i < ELEMENTSOF(reasons); i++)

@@ -11,8 +11,7 @@
 #include "daemon/params.h"
 #include "task/encode.h"
 
-#define METADATA_FILTERS_MAX 8U
-#define TEXT_MAX             ((size_t)256 * 1024 * 1024)
+#define TEXT_MAX ((size_t)256 * 1024 * 1024)
 
 static int append_task(const TaskDocument *task, Buffer *out)
 {
@@ -37,8 +36,7 @@ typedef struct TaskQuery {
         int is_test;
         ParamCursor after;
         uint64_t limit, offset;
-        StoreMetadata metadata[METADATA_FILTERS_MAX];
-        size_t n_metadata;
+        ParamMetadata metadata;
 } TaskQuery;
 
 static const Param task_params[] = {
@@ -52,20 +50,6 @@ static const Param task_params[] = {
         { "offset", PARAM_NUMBER, offsetof(TaskQuery, offset), 0, INT64_MAX },
 };
 
-static int take_metadata(const char *name, const char *value, void *userdata)
-{
-        static const char prefix[] = "metadata.";
-        TaskQuery *q = userdata;
-
-        if (strncmp(name, prefix, sizeof(prefix) - 1) != 0 || name[sizeof(prefix) - 1] == 0)
-                return 0;
-        if (q->n_metadata == METADATA_FILTERS_MAX)
-                return -E2BIG;
-
-        q->metadata[q->n_metadata++] = (StoreMetadata){ name + sizeof(prefix) - 1, value };
-        return 0;
-}
-
 /* 0; 1: answered 400; negative errno. */
 static int read_query(HttpRequest *request, TaskQuery *q)
 {
@@ -75,11 +59,7 @@ static int read_query(HttpRequest *request, TaskQuery *q)
         if (r != 0)
                 return r;
 
-        r = http_request_each_query(request, take_metadata, q);
-        if (r != -E2BIG)
-                return r;
-        r = params_refuse(request, "metadata", "at most eight of metadata.KEY=VALUE");
-        return r < 0 ? r : 1;
+        return params_read_metadata(request, &q->metadata);
 }
 
 static TaskFilter filter_of(const TaskQuery *q)
@@ -90,8 +70,8 @@ static TaskFilter filter_of(const TaskQuery *q)
                 .status = q->status,
                 .type = q->type,
                 .is_test = q->is_test,
-                .metadata = q->metadata,
-                .n_metadata = q->n_metadata,
+                .metadata = q->metadata.items,
+                .n_metadata = q->metadata.n,
                 .has_cursor = q->after.set,
                 .cursor = { q->after.created_at, q->after.id },
                 .offset = q->offset,

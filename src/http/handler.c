@@ -87,8 +87,6 @@ void handler_on_completed(_unused_ void *cls, struct MHD_Connection *mhd, void *
                 return;
         c->request = NULL;
         connection_set_phase(c, PHASE_IDLE);
-        if (c->server->quiescing)
-                connection_cut(c);
 }
 
 /* The checks. */

@@ -33,6 +33,7 @@ struct HttpTransfer {
         size_t head_size;    /* of the answer's headers so far */
         bool head_is_whole, head_too_large, body_too_large, out_of_memory;
         int watch_error; /* its descriptor could not be watched */
+        bool is_idle;    /* connects, and has no descriptor any more */
         Buffer answer;
         char error[CURL_ERROR_SIZE];
         char message[CURL_ERROR_SIZE + 320];
@@ -52,6 +53,7 @@ struct HttpPool {
         TransferList stages[_TRANSFER_STAGE_MAX];
         unsigned max_in_flight, max_waiting, n_in_flight, n_transfers;
         PoolSocket *sockets;
+        bool has_idle; /* perhaps: one of those under way */
         bool freeing;
 };
 
@@ -67,6 +69,9 @@ void transfer_set_result(HttpTransfer *t, CURLcode code, int error);
 int pool_watch(HttpPool *p);
 void pool_unwatch(HttpPool *p);
 curl_socket_t pool_open_socket(void *userdata, curlsocktype purpose, struct curl_sockaddr *address);
+
+/* Has curl look at all it has, where one connects and waits for nothing. */
+CURLMcode pool_rouse(HttpPool *p);
 
 /* pool.c: curl has something to do, or to tell */
 void pool_drive(HttpPool *p, curl_socket_t fd, int events);

@@ -1,10 +1,12 @@
 /*
  * curl's descriptors and its timer on the loop.
  *
- * A descriptor is watched from when curl says so until it says so. There is one hole: of several addresses
- * that it tries, curl closes the socket of one that failed without a word, and when the next gets the same
- * number and wants the same, nothing is said about that either; but the kernel forgot the number with the
- * socket. So sockets are made here, and one whose number is watched already is watched anew.
+ * A descriptor is watched from when curl says so until it says so. There are two holes, both where a name
+ * has several addresses and curl gives one up that is silent. It closes that socket without a word, and
+ * should the next get the same number and want the same, nothing is said about that either, while the kernel
+ * forgot the number with the socket: so sockets are made here, and one whose number is watched already is
+ * watched anew. And it makes the next socket only when it is called the next time, for which there is no
+ * reason until the time for connecting is over: so it is called.
  */
 
 #include "basic/parse.h"
@@ -106,6 +108,11 @@ static int on_change(CURL *curl, curl_socket_t fd, int what, void *userdata, _un
         HttpPool *p = userdata;
         int r;
 
+        (void)curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&t);
+        if (t) {
+                t->is_idle = what == CURL_POLL_REMOVE && t->n_requests == 0;
+                p->has_idle |= t->is_idle;
+        }
         if (what == CURL_POLL_REMOVE) {
                 PoolSocket *s = find_socket(p, fd);
 
@@ -117,7 +124,6 @@ static int on_change(CURL *curl, curl_socket_t fd, int what, void *userdata, _un
         assert(what >= 0 && (size_t)what < ELEMENTSOF(events));
         r = change(p, fd, events[what]);
         /* An error from here would end all of curl; it is one transfer's alone. */
-        (void)curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&t);
         if (r < 0 && t)
                 t->watch_error = r;
         return 0;
@@ -154,6 +160,26 @@ curl_socket_t pool_open_socket(void *userdata, _unused_ curlsocktype purpose, st
                 return CURL_SOCKET_BAD;
         }
         return fd;
+}
+
+CURLMcode pool_rouse(HttpPool *p)
+{
+        bool any = false;
+        int running;
+
+        if (!p->has_idle)
+                return CURLM_OK;
+        p->has_idle = false;
+        for (HttpTransfer *t = p->stages[TRANSFER_UNDER_WAY].head; t; t = t->next)
+                any |= t->is_idle;
+        if (!any)
+                return CURLM_OK;
+
+/* There is nothing else that looks at one with no descriptor that is ready and no time that is over. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+        return curl_multi_socket_all(p->multi, &running);
+#pragma GCC diagnostic pop
 }
 
 #define SET(option, value) (curl_multi_setopt(p->multi, (option), (value)) == CURLM_OK)

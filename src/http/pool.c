@@ -143,6 +143,10 @@ void pool_drive(HttpPool *p, curl_socket_t fd, int events)
 
         code = curl_multi_socket_action(p->multi, fd, events, &running);
         collect(p);
+        if (code == CURLM_OK) {
+                code = pool_rouse(p);
+                collect(p);
+        }
         /* Then curl is out of memory or at odds with itself, and would not go on with the others. */
         if (code != CURLM_OK)
                 finish_all(p, TRANSFER_UNDER_WAY, code == CURLM_OUT_OF_MEMORY ? -ENOMEM : -EIO);

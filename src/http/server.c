@@ -23,7 +23,7 @@
 
 #define MEMORY_PER_CONNECTION ((size_t)32 * 1024) /* headers and the buffers of libmicrohttpd */
 #define ACCEPT_BATCH          64U
-#define QUIESCE_HEADER_USEC   (1 * USEC_PER_SEC)
+#define QUIESCE_USEC          (1 * USEC_PER_SEC)
 #define PAUSE_USEC            (100 * USEC_PER_MSEC)
 
 /* Deadlines. */
@@ -51,7 +51,7 @@ static uint64_t phase_timeout(const HttpServer *s, Phase phase)
         case PHASE_BODY:
                 return s->limits.body_timeout;
         case PHASE_IDLE:
-                return s->limits.idle_timeout;
+                return s->quiescing ? MIN(QUIESCE_USEC, s->limits.idle_timeout) : s->limits.idle_timeout;
         case PHASE_WRITE:
                 return s->limits.write_timeout;
         case PHASE_HANDLING:
@@ -297,12 +297,12 @@ void http_server_quiesce(HttpServer *s)
                 sd_event_source_disable_unref(s->listeners[i]);
         s->n_listeners = 0;
 
-        /* Those between two requests have nothing to wait for; those that have yet to say something get a
-         * moment. */
-        for (Connection *c = s->phases[PHASE_IDLE].head; c; c = c->next)
-                connection_cut(c);
-        for (Connection *c = s->phases[PHASE_HEADER].head; c; c = c->next)
-                c->deadline = MIN(c->deadline, now_monotonic() + QUIESCE_HEADER_USEC);
+        /* Whoever is silent gets a moment: a request may be on its way, and cutting the connection would
+         * reset it. It is answered, and told to close. */
+        for (Phase p = PHASE_HEADER; p < _PHASE_MAX; p++)
+                for (Connection *c = s->phases[p].head; c && (p == PHASE_HEADER || p == PHASE_IDLE);
+                                c = c->next)
+                        c->deadline = MIN(c->deadline, now_monotonic() + QUIESCE_USEC);
         server_run(s);
 }
 

@@ -6,7 +6,6 @@
 #include "scalectl/api.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
@@ -67,6 +66,25 @@ void api_url_add_time(ApiUrl *u, const char *name, int64_t t)
                 api_url_add(u, name, time_format(t, text));
 }
 
+int api_url_add_metadata(ApiUrl *u, const OptionList *list)
+{
+        for (size_t i = 0; i < list->n; i++) {
+                const char *equals = strchr(list->items[i], '=');
+                _cleanup_free_ char *name = NULL;
+
+                if (!equals || equals == list->items[i]) {
+                        complain("--metadata %s: wanted is KEY=VALUE", list->items[i]);
+                        return EX_USAGE;
+                }
+                if (asprintf(&name, "metadata.%.*s", (int)(equals - list->items[i]), list->items[i]) < 0) {
+                        name = NULL;
+                        return EX_OSERR;
+                }
+                api_url_add(u, name, equals + 1);
+        }
+        return 0;
+}
+
 void api_url_done(ApiUrl *u)
 {
         buffer_done(&u->text);
@@ -74,15 +92,25 @@ void api_url_done(ApiUrl *u)
 
 static const char *socket_of(const Ctl *ctl, ApiSide side)
 {
-        return side == API_QUERY ? ctl->settings.query.socket : ctl->settings.control.socket;
+        switch (side) {
+        case API_CONTROL:
+                return ctl->settings.control.socket;
+        case API_SUBMIT:
+                return ctl->settings.submit.socket;
+        case API_QUERY:
+        case _API_SIDE_MAX:
+        default:
+                return ctl->settings.query.socket;
+        }
 }
 
-int api_complain_unreachable(const char *where, int error, const char *says)
+int api_complain_unreachable(ApiSide side, const char *where, int error, const char *says)
 {
         switch (error) {
         case -ENOENT:
         case -ECONNREFUSED:
-                complain("nobody listens on %s: is scale-callbackd running, and is this its socket?", where);
+                complain("nobody listens on %s: is %s running, and is this its socket?", where,
+                                side == API_SUBMIT ? "scale-submitd" : "scale-callbackd");
                 return EX_UNAVAILABLE;
         case -EACCES:
         case -EPERM:
@@ -114,7 +142,7 @@ int api_complain_broken(void)
         return EX_PROTOCOL;
 }
 
-static void complain_of_problems(const json_t *problems)
+void api_complain_of_problems(const json_t *problems)
 {
         const json_t *p;
         size_t i;
@@ -149,20 +177,21 @@ int api_complain(unsigned status, const Buffer *body)
                 complain("the answer was the status %u, and not from the daemon: is something else in front "
                          "of it?",
                                 status);
-        complain_of_problems(json_object_get(answer, "problems"));
+        api_complain_of_problems(json_object_get(answer, "problems"));
         FOREACH_ARRAY(e, exits, ELEMENTSOF(exits))
                 if (e->status == status)
                         return e->exit;
         return status >= 500 ? EX_UNAVAILABLE : EX_DATAERR;
 }
 
-int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret)
+int api_call_status(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret,
+                unsigned *ret_status)
 {
         const HttpClientRequest request = {
                 .socket = socket_of(ctl, side),
                 .method = method,
                 .url = buffer_text(&url->text),
-                .timeout = side == API_QUERY ? QUERY_USEC : CONTROL_USEC,
+                .timeout = side == API_CONTROL ? CONTROL_USEC : QUERY_USEC,
                 .max_body = API_BODY_MAX,
         };
         HttpClientResult result = {};
@@ -170,16 +199,24 @@ int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buff
 
         r = url->failed ? -ENOMEM : http_client_perform(&request, &result);
         if (r < 0)
-                status = api_complain_unreachable(request.socket, r, result.error);
-        else if (result.status != 200)
+                status = api_complain_unreachable(side, request.socket, r, result.error);
+        else if (result.status < 200 || result.status > 299)
                 status = api_complain(result.status, &result.body);
         api_url_done(url);
 
+        *ret_status = r < 0 ? 0 : result.status;
         if (status == 0)
                 *ret = result.body;
         else
                 http_client_result_done(&result);
         return status;
+}
+
+int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret)
+{
+        unsigned status;
+
+        return api_call_status(ctl, side, method, url, ret, &status);
 }
 
 /* Whether it may go well the next time. */
@@ -213,7 +250,7 @@ int api_stream(const Ctl *ctl, ApiSide side, ApiUrl *url,
         if (ret_passing && *ret_passing)
                 status = EX_TEMPFAIL;
         else if (r < 0)
-                status = api_complain_unreachable(request.socket, r, result.error);
+                status = api_complain_unreachable(side, request.socket, r, result.error);
         else if (result.status != 200)
                 status = api_complain(result.status, &result.body);
         api_url_done(url);

@@ -10,11 +10,19 @@
 
 #define EX_NO 1 /* a negative answer: not found, not valid, something is wrong */
 
+/* Whether a verb is to do something, or options_read() to say what it does. */
+typedef enum Help {
+        HELP_NONE,
+        HELP_PEOPLE, /* help_print() */
+        HELP_WORDS,  /* help_print_words() */
+} Help;
+
 typedef struct Ctl {
         const char *config; /* NULL: the default place */
         SettingsOverrides overrides;
         Settings settings;
         bool json, utc;
+        Help help;
         Term term; /* of standard output; its width says whether that is a terminal */
 } Ctl;
 
@@ -36,7 +44,7 @@ typedef enum OptionKind {
         OPTION_LIST,   /* OptionList */
 } OptionKind;
 
-#define OPTION_LIST_MAX 8U
+#define OPTION_LIST_MAX 128U
 
 typedef struct OptionList {
         const char *items[OPTION_LIST_MAX];
@@ -49,8 +57,11 @@ typedef struct Option {
         size_t offset;
 } Option;
 
+#define OPTIONS_HELPED (-1)
+
 /* Reads options and arguments in any order. The arguments that are left stand in argv from 1 on, their
- * number in *ret_n; between `least` and `most` are wanted. 0, or EX_USAGE (said). */
+ * number in *ret_n; between `least` and `most` are wanted. 0; EX_USAGE (said); OPTIONS_HELPED: help was
+ * wanted and given, and the verb is to return this as it is. */
 int options_read(Ctl *ctl, const Verb *verb, const Option *options, size_t n, void *values, int argc,
                 char **argv, unsigned least, unsigned most, unsigned *ret_n);
 
@@ -63,12 +74,20 @@ int verb_stats(Ctl *ctl, int argc, char **argv);
 int verb_deliveries(Ctl *ctl, int argc, char **argv);
 int verb_delivery(Ctl *ctl, int argc, char **argv);
 int verb_quarantine(Ctl *ctl, int argc, char **argv);
+int verb_submit(Ctl *ctl, int argc, char **argv);
+int verb_queue(Ctl *ctl, int argc, char **argv);
+int verb_cancel(Ctl *ctl, int argc, char **argv);
+int verb_reconcile(Ctl *ctl, int argc, char **argv);
+int verb_backfill(Ctl *ctl, int argc, char **argv);
 int verb_simulate(Ctl *ctl, int argc, char **argv);
 int verb_doctor(Ctl *ctl, int argc, char **argv);
 int verb_check_config(Ctl *ctl, int argc, char **argv);
 int verb_backup(Ctl *ctl, int argc, char **argv);
 int verb_export(Ctl *ctl, int argc, char **argv);
 int verb_prune(Ctl *ctl, int argc, char **argv);
+
+/* Says how a verb is used. EX_USAGE. */
+int verb_complain_usage(const Verb *verb);
 
 /* The verb of this name; it exists. */
 const Verb *verb_find(const char *name);

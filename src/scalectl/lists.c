@@ -5,6 +5,7 @@
 
 #include "scalectl/lists.h"
 
+#include "basic/time-util.h"
 #include "scalectl/format.h"
 #include "scalectl/json-text.h"
 
@@ -48,7 +49,9 @@ void list_add_delivery(Table *t, const json_t *doc, bool utc)
         table_add_text(t, json_string_value(json_object_get(doc, "verdict")));
         table_add(t, format_value(json_object_get(doc, "status_code")));
         table_add_text(t, json_string_value(json_object_get(doc, "key")));
-        table_add_text(t, json_string_value(json_object_get(doc, "remote")));
+        /* What did not come from a client was brought in by ourselves. */
+        table_add_text(t, json_string_value(json_object_get(doc, "remote"))
+                                          ?: json_string_value(json_object_get(doc, "source")));
         table_add_text(t, json_string_value(json_object_get(doc, "task_id")));
         table_add(t, first_problem(json_object_get(doc, "problems")));
 }
@@ -66,8 +69,41 @@ List list_start(Ctl *ctl, const Column *columns, size_t n_columns, ListAddFn add
                 .ctl = ctl,
                 .table = { .columns = columns, .n_columns = n_columns },
                 .add = add,
+                .max = UINT64_MAX,
                 .more = true,
         };
+}
+
+bool list_filter_chooses(const ListFilter *f)
+{
+        return f->type || f->since != TIME_NONE || f->until != TIME_NONE;
+}
+
+void list_choose(List *l, const ListFilter *filter, uint64_t n)
+{
+        l->filter = list_filter_chooses(filter) ? filter : NULL;
+        l->max = n;
+}
+
+uint64_t list_limit(const List *l, uint64_t n, uint64_t page)
+{
+        return l->filter ? page : MIN(list_left(l, n), page);
+}
+
+/* As the daemon chooses tasks: from `since` on, before `until`. */
+static bool fits(const ListFilter *f, const json_t *doc)
+{
+        const char *type = json_string_value(json_object_get(doc, "type"));
+        const char *time = json_string_value(json_object_get(doc, f->time));
+        int64_t t = TIME_NONE;
+
+        if (f->type && !streq_ptr(type, f->type))
+                return false;
+        if (f->since == TIME_NONE && f->until == TIME_NONE)
+                return true;
+        if (!time || time_parse(time, &t) < 0)
+                return false;
+        return (f->since == TIME_NONE || t >= f->since) && (f->until == TIME_NONE || t < f->until);
 }
 
 void list_done(List *l)
@@ -82,6 +118,8 @@ static int add_doc(List *l, const JsonItem *item)
 
         if (!doc)
                 return api_complain_broken();
+        if (l->n >= l->max || (l->filter && !fits(l->filter, doc)))
+                return 0;
 
         l->n++;
         if (l->ctl->json)
@@ -91,19 +129,22 @@ static int add_doc(List *l, const JsonItem *item)
         return 0;
 }
 
-static int add_docs(List *l, const JsonItem *docs)
+static int add_docs(List *l, const JsonItem *docs, bool *ret_any)
 {
         JsonCursor c;
         JsonItem item;
+        bool any = false;
         int r;
 
         if (json_cursor_init(&c, docs->text, docs->size) < 0)
                 return api_complain_broken();
         while ((r = json_cursor_next(&c, &item)) > 0) {
+                any = true;
                 r = add_doc(l, &item);
                 if (r != 0)
                         return r;
         }
+        *ret_any = any;
         return r < 0 ? api_complain_broken() : 0;
 }
 
@@ -127,24 +168,29 @@ static int take_next(List *l, const char *text, size_t size)
         return l->next ? 0 : EX_OSERR;
 }
 
-int list_page(List *l, ApiUrl *url)
+int list_page_of(List *l, ApiSide side, ApiUrl *url)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
-        uint64_t before = l->n;
+        bool any = false;
         JsonItem docs;
         int r;
 
-        r = api_call(l->ctl, API_QUERY, "GET", url, &body);
+        r = api_call(l->ctl, side, "GET", url, &body);
         if (r != 0)
                 return r;
         if (json_text_member(buffer_text(&body), body.size, "docs", &docs) <= 0)
                 return api_complain_broken();
-        r = add_docs(l, &docs);
+        r = add_docs(l, &docs, &any);
         if (r == 0)
                 r = take_next(l, buffer_text(&body), body.size);
-        if (r == 0 && l->more && l->n == before) /* would go on for ever */
+        if (r == 0 && l->more && !any) /* would go on for ever */
                 return api_complain_broken();
         return r;
+}
+
+int list_page(List *l, ApiUrl *url)
+{
+        return list_page_of(l, API_QUERY, url);
 }
 
 int list_end(List *l)
@@ -162,13 +208,13 @@ int list_end(List *l)
         return 0;
 }
 
-int show_object(Ctl *ctl, ApiUrl *url)
+int show_object_of(Ctl *ctl, ApiSide side, ApiUrl *url)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
         json_auto_t *object = NULL;
         int r;
 
-        r = api_call(ctl, API_QUERY, "GET", url, &body);
+        r = api_call(ctl, side, "GET", url, &body);
         if (r != 0)
                 return r;
         object = json_loadb(buffer_text(&body), body.size, JSON_ALLOW_NUL, NULL);
@@ -182,4 +228,9 @@ int show_object(Ctl *ctl, ApiUrl *url)
                 putchar('\n');
         }
         return 0;
+}
+
+int show_object(Ctl *ctl, ApiUrl *url)
+{
+        return show_object_of(ctl, API_QUERY, url);
 }

@@ -1,4 +1,4 @@
-/* scalectl: the command line of scale-callbackd. Global options, then a verb with its own. */
+/* scalectl: the command line of both daemons. Global options, then a verb with its own. */
 
 #include <unistd.h>
 
@@ -17,17 +17,41 @@ const Verb verbs[] = {
                         verb_task, false },
         { "watch", "[--after SEQ] [--type T]", "follow the event feed", verb_watch, false },
         { "stats", "", "show counts and figures", verb_stats, false },
-        { "deliveries", "[--verdict V] [--after N] [-n N]", "list deliveries", verb_deliveries, false },
+        { "deliveries", "[--verdict V] [--type T] [--since T] [--until T] [--after N] [-n N]",
+                        "list deliveries", verb_deliveries, false },
         { "delivery", "N [--raw]", "show a delivery, or its body as it came", verb_delivery, false },
-        { "quarantine", "[list | retry N... | discard N...]", "see to deliveries that were not valid",
-                        verb_quarantine, false },
+        { "quarantine",
+                        "[list [--type T] [--since T] [--until T] [--after N] [-n N] | "
+                        "retry [--dry-run] N...|- | discard [--dry-run] N...|-]",
+                        "see to deliveries that were not valid", verb_quarantine, false },
+        { "submit",
+                        "TYPE -d KEY=VALUE... | TYPE -f FILE | TYPE - [--idempotency-key KEY] | --from FILE "
+                        "[--batch NAME]",
+                        "put one task, or a file of them, into the outbox", verb_submit, false },
+        { "queue",
+                        "[list [--state S] [--type T] [--since T] [--until T] [-n N] | show ID | "
+                        "retry [--dry-run] ID...|- | drop [--dry-run] ID...|- | hold [REASON] | resume | "
+                        "flush]",
+                        "see to what is in the outbox", verb_queue, false },
+        { "cancel", "[--dry-run] ID...|-", "cancel tasks, or submissions that were not sent yet",
+                        verb_cancel, false },
+        { "reconcile", "", "ask the API about all pending tasks, now", verb_reconcile, false },
+        { "backfill", "[--since T] [--until T]", "bring in everything that the account has", verb_backfill,
+                        false },
         { "simulate", "TYPE [--to URL] [--key-file FILE]", "send a made-up callback that fits",
                         verb_simulate, false },
-        { "export", "[--format jsonl] [--type T] [--since T] [--until T] [-o FILE]",
-                        "write all tasks, a line each", verb_export, false },
+        { "export",
+                        "[--format jsonl|csv|coco|yolo|voc|srt|vtt|ctm|manifest] [--type T] [--status S] "
+                        "[--since T] [--until T] [--after SEQ] [--metadata K=V] [--task ID] "
+                        "[--classes FILE] [--sizes FILE] [--images DIR] [--audio DIR] [--spreadsheet] "
+                        "[--strict] [--verbose] [-o FILE|DIR]",
+                        "write tasks and their results for other programs, as "
+                        "--format coco --images photos -o boxes.json",
+                        verb_export, false },
         { "backup", "FILE", "copy the database, consistently, while it is in use", verb_backup, false },
         { "prune", "--older-than AGE", "delete old deliveries on which no task stands", verb_prune, false },
-        { "doctor", "", "look for what is wrong with an installation", verb_doctor, true },
+        { "doctor", "[--through URL | --deliver] [--key-file FILE]",
+                        "look for what is wrong with an installation", verb_doctor, true },
         { "check-config", "", "check the configuration", verb_check_config, true },
         {},
 };
@@ -129,21 +153,43 @@ static int take_global(Ctl *ctl, Global *g, char **argv, int *i)
         return r > 0 ? 0 : EX_USAGE;
 }
 
+static bool wants_help(int argc, char **argv)
+{
+        for (int i = 1; i < argc && !streq(argv[i], "--"); i++)
+                if (streq(argv[i], "--help") || streq(argv[i], "-h"))
+                        return true;
+        return false;
+}
+
+/* `words [VERB]`, for the completion of words in shells; no verb of its own, nobody types it. */
+static const Verb *find_words(Ctl *ctl, int *argc, char ***argv)
+{
+        if (!streq((*argv)[0], "words") || *argc > 2)
+                return NULL;
+        if (*argc == 1)
+                for (const Verb *v = verbs; v->name; v++)
+                        printf("%s\t%s\n", v->name, v->help);
+        ctl->help = HELP_WORDS;
+        *argc -= 1;
+        *argv += 1;
+        return *argc > 0 ? verb_find((*argv)[0]) : NULL;
+}
+
 static int run_verb(Ctl *ctl, int argc, char **argv)
 {
-        const Verb *verb = verb_find(argv[0]);
+        const Verb *verb = verb_find(argv[0]) ?: find_words(ctl, &argc, &argv);
         _cleanup_free_ char *error = NULL;
         int r;
 
+        if (!verb && ctl->help == HELP_WORDS)
+                return argc == 0 ? 0 : EX_USAGE;
         if (!verb) {
-                complain("there is no verb %s, see --help", argv[0]);
+                complain("there is no verb %s, `scalectl --help` lists them", argv[0]);
                 return EX_USAGE;
         }
-        if (argc > 1 && (streq(argv[1], "--help") || streq(argv[1], "-h"))) {
-                print_verb(verb);
-                return fflush(stdout) != 0 ? EX_IOERR : 0;
-        }
-        if (!verb->without_settings) {
+        if (wants_help(argc, argv))
+                ctl->help = HELP_PEOPLE;
+        if (!verb->without_settings && ctl->help == HELP_NONE) {
                 r = settings_load(ctl->config, &ctl->overrides, &ctl->settings, &error);
                 if (r < 0) {
                         complain("%s", error ?: strerror(-r));
@@ -151,6 +197,8 @@ static int run_verb(Ctl *ctl, int argc, char **argv)
                 }
         }
         r = verb->run(ctl, argc, argv);
+        if (r == OPTIONS_HELPED)
+                r = 0;
         settings_done(&ctl->settings);
         if (fflush(stdout) != 0 && r == 0) {
                 complain("the output can't be written: %s", strerror(errno));

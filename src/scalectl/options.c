@@ -1,13 +1,16 @@
 /* Options of verbs, read from tables, anywhere among the arguments; "--" ends them. */
 
+#include "basic/buffer.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "scalectl/ctl.h"
+#include "scalectl/help.h"
 #include "scalectl/when.h"
 
-static int usage(const Verb *verb)
+int verb_complain_usage(const Verb *verb)
 {
-        complain("usage: scalectl %s%s%s", verb->name, *verb->arguments ? " " : "", verb->arguments);
+        complain("usage: scalectl %s%s%s; `scalectl %s --help` says more", verb->name,
+                        *verb->arguments ? " " : "", verb->arguments, verb->name);
         return EX_USAGE;
 }
 
@@ -19,15 +22,26 @@ static const Option *find_option(const Option *options, size_t n, const char *na
         return NULL;
 }
 
-static int set_value(const Ctl *ctl, const Option *o, const char *value, void *values)
+static int set_text(const Verb *verb, const Option *o, const char *value, const char **ret)
+{
+        _cleanup_free_ char *wanted = help_check_word(verb, o, value);
+
+        if (wanted) {
+                complain("%s %s: there are %s", o->name, value, wanted);
+                return EX_USAGE;
+        }
+        *ret = value;
+        return 0;
+}
+
+static int set_value(const Ctl *ctl, const Verb *verb, const Option *o, const char *value, void *values)
 {
         void *target = (char *)values + o->offset;
         OptionList *list = target;
 
         switch (o->kind) {
         case OPTION_TEXT:
-                *(const char **)target = value;
-                return 0;
+                return set_text(verb, o, value, target);
         case OPTION_NUMBER:
                 if (parse_u64(value, 0, INT64_MAX, target) >= 0)
                         return 0;
@@ -61,6 +75,19 @@ static const char *value_within(const char *arg)
         return arg[1] && arg[2] ? arg + 2 : NULL;
 }
 
+/* Names the options that there are. */
+static int refuse_option(const Verb *verb, const Option *options, size_t n, const char *name, size_t size)
+{
+        _cleanup_buffer_ Buffer there = BUFFER_INIT(1024);
+
+        FOREACH_ARRAY(o, options, n)
+                if (buffer_append_f(&there, "%s, ", o->name) < 0)
+                        break;
+        complain("%s: there is no option %.*s; there are %s--json, --utc and --help", verb->name, (int)size,
+                        name, buffer_text(&there));
+        return EX_USAGE;
+}
+
 /* One option at argv[*i], with its value behind it or within it. */
 static int read_one(const Ctl *ctl, const Verb *verb, const Option *options, size_t n, void *values,
                 int argc, char **argv, int *i)
@@ -69,10 +96,8 @@ static int read_one(const Ctl *ctl, const Verb *verb, const Option *options, siz
         size_t size = value ? (size_t)(value - arg) - (arg[1] == '-') : strlen(arg);
         const Option *o = find_option(options, n, arg, size);
 
-        if (!o) {
-                complain("%s: there is no option %.*s", verb->name, (int)size, arg);
-                return usage(verb);
-        }
+        if (!o)
+                return refuse_option(verb, options, n, arg, size);
         if (o->kind == OPTION_FLAG && !value) {
                 *(bool *)((char *)values + o->offset) = true;
                 return 0;
@@ -81,7 +106,7 @@ static int read_one(const Ctl *ctl, const Verb *verb, const Option *options, siz
                 complain("%s %s value", o->name, o->kind == OPTION_FLAG ? "takes no" : "needs a");
                 return EX_USAGE;
         }
-        return set_value(ctl, o, value ?: argv[++*i], values);
+        return set_value(ctl, verb, o, value ?: argv[++*i], values);
 }
 
 /* --json and --utc may also stand behind the verb. They are looked for first, because --utc says how times
@@ -97,6 +122,15 @@ static bool take_everywhere(Ctl *ctl, const char *arg)
         return true;
 }
 
+static int give_help(const Ctl *ctl, const Verb *verb, const Option *options, size_t n)
+{
+        if (ctl->help == HELP_WORDS)
+                help_print_words(verb, options, n);
+        else
+                help_print(verb, options, n);
+        return OPTIONS_HELPED;
+}
+
 int options_read(Ctl *ctl, const Verb *verb, const Option *options, size_t n, void *values, int argc,
                 char **argv, unsigned least, unsigned most, unsigned *ret_n)
 {
@@ -104,6 +138,8 @@ int options_read(Ctl *ctl, const Verb *verb, const Option *options, size_t n, vo
         bool ended = false;
         int r;
 
+        if (ctl->help != HELP_NONE)
+                return give_help(ctl, verb, options, n);
         for (int i = 1; i < argc && !streq(argv[i], "--"); i++)
                 (void)take_everywhere(ctl, argv[i]);
 
@@ -123,7 +159,7 @@ int options_read(Ctl *ctl, const Verb *verb, const Option *options, size_t n, vo
                         return r;
         }
         if (n_arguments < least || n_arguments > most)
-                return usage(verb);
+                return verb_complain_usage(verb);
         *ret_n = n_arguments;
         return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "scalectl/term.h"
 
+#include <inttypes.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <stdarg.h>
@@ -113,6 +114,23 @@ int term_filter_end(TermFilter *t, FILE *f)
                 (void)fputs(REPLACEMENT_UTF8, f);
         *t = (TermFilter){};
         return fflush(f) != 0 || ferror(f) ? -EIO : 0;
+}
+
+#define BAR_WIDTH 30
+
+void progress_bar(FILE *f, double part, uint64_t n, const char *what)
+{
+        char bar[BAR_WIDTH + 1];
+        int full = (int)(MIN(part, 1) * BAR_WIDTH);
+
+        if (part >= 0) {
+                memset(bar, ' ', BAR_WIDTH);
+                memset(bar, '#', (size_t)full);
+                bar[BAR_WIDTH] = 0;
+                (void)fprintf(f, "\r[%s] %3d %%  %" PRIu64 " %s ", bar, (int)(MIN(part, 1) * 100), n, what);
+        } else
+                (void)fprintf(f, "\r%" PRIu64 " %s ", n, what);
+        (void)fflush(f);
 }
 
 Progress progress_start(const char *what)

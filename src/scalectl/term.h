@@ -53,6 +53,9 @@ typedef struct Progress {
         bool enabled;
 } Progress;
 
+/* A bar, or what is known of it: `part` from 0 to 1, or negative; so many are `what`. On one line. */
+void progress_bar(FILE *f, double part, uint64_t n, const char *what);
+
 Progress progress_start(const char *what);
 void progress_add(Progress *p, uint64_t bytes);
 void progress_done(Progress *p);

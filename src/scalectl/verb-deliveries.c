@@ -3,6 +3,8 @@
 #include <jansson.h>
 
 #include "basic/parse.h"
+#include "basic/time-util.h"
+#include "scalectl/bulk.h"
 #include "scalectl/format.h"
 #include "scalectl/json-text.h"
 #include "scalectl/lists.h"
@@ -12,11 +14,19 @@
 
 typedef struct DeliveriesOptions {
         const char *verdict;
+        ListFilter filter;
         uint64_t after, n;
+        bool dry_run;
 } DeliveriesOptions;
+
+#define DELIVERIES_OPTIONS_INIT \
+        ((DeliveriesOptions){ .filter = { "received_at", NULL, TIME_NONE, TIME_NONE }, .n = UINT64_MAX })
 
 static const Option deliveries_options[] = {
         { "--verdict", OPTION_TEXT, offsetof(DeliveriesOptions, verdict) },
+        { "--type", OPTION_TEXT, offsetof(DeliveriesOptions, filter.type) },
+        { "--since", OPTION_TIME, offsetof(DeliveriesOptions, filter.since) },
+        { "--until", OPTION_TIME, offsetof(DeliveriesOptions, filter.until) },
         { "--after", OPTION_NUMBER, offsetof(DeliveriesOptions, after) },
         { "-n", OPTION_NUMBER, offsetof(DeliveriesOptions, n) },
 };
@@ -25,14 +35,14 @@ static int list_deliveries(Ctl *ctl, const DeliveriesOptions *o)
 {
         _cleanup_(list_done) List list =
                         list_start(ctl, delivery_columns, delivery_columns_size, list_add_delivery);
-        uint64_t left;
         int r = 0;
 
-        while (r == 0 && (left = list_left(&list, o->n)) > 0) {
+        list_choose(&list, &o->filter, o->n);
+        while (r == 0 && list_left(&list, o->n) > 0) {
                 ApiUrl url = api_url("/v1/deliveries");
 
                 api_url_add(&url, "verdict", o->verdict);
-                api_url_add_number(&url, "limit", MIN(left, PAGE));
+                api_url_add_number(&url, "limit", list_limit(&list, o->n, PAGE));
                 if (list.next)
                         api_url_add(&url, "after", list.next);
                 else
@@ -44,7 +54,7 @@ static int list_deliveries(Ctl *ctl, const DeliveriesOptions *o)
 
 int verb_deliveries(Ctl *ctl, int argc, char **argv)
 {
-        DeliveriesOptions o = { .n = UINT64_MAX };
+        DeliveriesOptions o = DELIVERIES_OPTIONS_INIT;
         unsigned n;
         int r;
 
@@ -137,46 +147,77 @@ static int show_outcome(const Ctl *ctl, const char *number, const Buffer *body)
 }
 
 /* One call on the control socket for one delivery, its answer on one line. */
-static int act(const Ctl *ctl, const char *number, const char *action)
+static int act(const Ctl *ctl, const BulkVerb *verb, const char *number)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
         ApiUrl url = api_url("/v1/delivery");
         int r;
 
         api_url_segment(&url, number);
-        api_url_segment(&url, action);
+        api_url_segment(&url, verb->name);
         r = api_call(ctl, API_CONTROL, "POST", &url, &body);
         if (r == EX_NO)
                 complain("delivery %s: nothing was changed", number);
         return r != 0 ? r : show_outcome(ctl, number, &body);
 }
 
+static int look(const Ctl *ctl, const char *number, char **ret_verdict)
+{
+        ApiUrl url = api_url("/v1/delivery");
+
+        api_url_segment(&url, number);
+        return bulk_get(ctl, API_QUERY, &url, "verdict", ret_verdict);
+}
+
+static bool is_number(const char *text)
+{
+        uint64_t number;
+
+        return parse_u64(text, 1, INT64_MAX, &number) >= 0;
+}
+
+static const char *const members[] = { "delivery", NULL };
+
+static const BulkRule rules[] = {
+        { "invalid", BULK_DONE, NULL },
+        { NULL, BULK_REFUSED, "it is not in the quarantine" },
+};
+
+static const BulkVerb quarantine_verbs[] = {
+        { "retry", "retried", members, "the number of a delivery", is_number, act, look, rules },
+        { "discard", "discarded", members, "the number of a delivery", is_number, act, look, rules },
+};
+
+static const Option quarantine_options[] = {
+        { "--type", OPTION_TEXT, offsetof(DeliveriesOptions, filter.type) },
+        { "--since", OPTION_TIME, offsetof(DeliveriesOptions, filter.since) },
+        { "--until", OPTION_TIME, offsetof(DeliveriesOptions, filter.until) },
+        { "--after", OPTION_NUMBER, offsetof(DeliveriesOptions, after) },
+        { "-n", OPTION_NUMBER, offsetof(DeliveriesOptions, n) },
+        { "--dry-run", OPTION_FLAG, offsetof(DeliveriesOptions, dry_run) },
+};
+
+static bool is_chosen(const DeliveriesOptions *o)
+{
+        return list_filter_chooses(&o->filter) || o->after > 0 || o->n != UINT64_MAX;
+}
+
 int verb_quarantine(Ctl *ctl, int argc, char **argv)
 {
-        const DeliveriesOptions all = { .verdict = "invalid", .n = UINT64_MAX };
+        DeliveriesOptions o = DELIVERIES_OPTIONS_INIT;
         const Verb *verb = verb_find("quarantine");
-        uint64_t number;
-        int r, worst = 0;
         unsigned n;
+        int r;
 
-        r = options_read(ctl, verb, NULL, 0, NULL, argc, argv, 0, 10000, &n);
+        o.verdict = "invalid";
+        r = options_read(ctl, verb, quarantine_options, ELEMENTSOF(quarantine_options), &o, argc, argv, 0,
+                        10000, &n);
         if (r != 0)
                 return r;
-        if (n == 0 || (n == 1 && streq(argv[1], "list")))
-                return list_deliveries(ctl, &all);
-        if (n == 1 || (!streq(argv[1], "retry") && !streq(argv[1], "discard"))) {
-                complain("usage: scalectl quarantine %s", verb->arguments);
-                return EX_USAGE;
-        }
-        for (unsigned i = 2; i <= n; i++) {
-                r = read_number(argv[i], &number);
-                if (r != 0)
-                        return r;
-        }
-        /* A no to one is no reason to leave out the next, anything else is. */
-        for (unsigned i = 2; i <= n && (worst == 0 || worst == EX_NO); i++) {
-                r = act(ctl, argv[i], argv[1]);
-                worst = MAX(worst, r);
-        }
-        return worst;
+        if (!o.dry_run && (n == 0 || (n == 1 && streq(argv[1], "list"))))
+                return list_deliveries(ctl, &o);
+        FOREACH_ARRAY(v, quarantine_verbs, ELEMENTSOF(quarantine_verbs))
+                if (n >= 2 && streq(argv[1], v->name) && !is_chosen(&o))
+                        return bulk_run(ctl, v, o.dry_run, argv + 2, n - 1);
+        return verb_complain_usage(verb);
 }

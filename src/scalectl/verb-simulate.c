@@ -142,7 +142,7 @@ int verb_simulate(Ctl *ctl, int argc, char **argv)
         request.body = body.data;
         request.body_size = body.size;
         r = http_client_perform(&request, &result);
-        r = r < 0 ? api_complain_unreachable(request.socket ?: url, r, result.error)
+        r = r < 0 ? api_complain_unreachable(API_QUERY, request.socket ?: url, r, result.error)
                   : show_answer(ctl, &result);
         http_client_result_done(&result);
         return r;

@@ -45,26 +45,6 @@ static void add_task(Table *t, const json_t *doc, bool utc)
         table_add(t, format_response(json_object_get(doc, "response")));
 }
 
-/* metadata.KEY=VALUE for each K=V. */
-static int add_metadata(ApiUrl *u, const OptionList *list)
-{
-        for (size_t i = 0; i < list->n; i++) {
-                const char *equals = strchr(list->items[i], '=');
-                _cleanup_free_ char *name = NULL;
-
-                if (!equals || equals == list->items[i]) {
-                        complain("--metadata %s: wanted is KEY=VALUE", list->items[i]);
-                        return EX_USAGE;
-                }
-                if (asprintf(&name, "metadata.%.*s", (int)(equals - list->items[i]), list->items[i]) < 0) {
-                        name = NULL;
-                        return EX_OSERR;
-                }
-                api_url_add(u, name, equals + 1);
-        }
-        return 0;
-}
-
 static int tasks_url(const TasksOptions *o, uint64_t limit, const char *next, ApiUrl *ret)
 {
         ApiUrl u = api_url("/v1/tasks");
@@ -76,7 +56,7 @@ static int tasks_url(const TasksOptions *o, uint64_t limit, const char *next, Ap
         api_url_add_time(&u, "end_time", o->until);
         api_url_add_number(&u, "limit", limit);
         api_url_add(&u, "after", next);
-        r = add_metadata(&u, &o->metadata);
+        r = api_url_add_metadata(&u, &o->metadata);
         if (r != 0) {
                 api_url_done(&u);
                 return r;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "basic/log.h"
+#include "daemon/message.h"
 
 void save_init(Save *s, Outbox *o, const char *id, void (*finished)(Save *s, int result, void *userdata),
                 void *userdata)
@@ -76,13 +77,49 @@ static int run(CommitJob *job, Store *store)
         return MIN(r, 0);
 }
 
+/* What an administrator should hear of a change, once it is stored. */
+static void tell(const Save *s)
+{
+        static const struct {
+                SubmissionState to;
+                int level;
+                const char *id, *what;
+        } moves[] = {
+                { SUBMISSION_REJECTED, LOG_WARNING, MESSAGE_SUBMISSION_REJECTED, "was refused by the API" },
+                { SUBMISSION_EXPIRED, LOG_ERR, MESSAGE_SUBMISSION_EXPIRED, "was given up" },
+                { SUBMISSION_UNKNOWN, LOG_NOTICE, MESSAGE_SUBMISSION_UNKNOWN,
+                                "may have a task or not, which is looked for" },
+        };
+
+        if (s->hold)
+                log_event(LOG_ERR, MESSAGE_QUEUE_HELD, LOG_FIELDS(LOG_TEXT("REASON", s->error)),
+                                "The queue is held until `scalectl queue resume` or a reload: %s", s->error);
+        if (s->kind == SAVE_ACCEPT && s->outcome == STORE_MOVED_ON)
+                log_event(LOG_ERR, MESSAGE_SECOND_TASK,
+                                LOG_FIELDS(LOG_TEXT("SUBMISSION", s->id),
+                                                LOG_TEXT("TASK_ID", s->account->delivery.task_id)),
+                                "Submission %s has two tasks, one of them is %s: see that it is canceled.",
+                                s->id, s->account->delivery.task_id);
+        if (s->kind != SAVE_MOVE || s->outcome != 0)
+                return;
+        FOREACH_ARRAY(m, moves, ELEMENTSOF(moves))
+                if (m->to == s->move.to)
+                        log_event(m->level, m->id,
+                                        LOG_FIELDS(LOG_TEXT("SUBMISSION", s->id),
+                                                        LOG_NUMBER("STATUS_CODE", s->move.status)),
+                                        "Submission %s %s%s%s", s->id, m->what, *s->error ? ": " : ".",
+                                        s->error);
+}
+
 static void finish(Save *s, int result)
 {
         Outbox *o = s->outbox;
 
         o->n_saves--;
-        if (result == 0)
+        if (result == 0) {
                 o->disk_failures = 0;
+                tell(s);
+        }
         s->finished(s, result, s->userdata);
         outbox_changed(o);
 }

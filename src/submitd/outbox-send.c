@@ -70,11 +70,9 @@ static void on_ended(Save *s, int result, void *userdata)
         Sending *x = userdata;
         Outbox *o = x->outbox;
 
-        if (result == 0 && s->kind == SAVE_ACCEPT && s->outcome == STORE_MOVED_ON) {
+        if (result == 0 && s->kind == SAVE_ACCEPT && s->outcome == STORE_MOVED_ON)
                 o->stats.duplicates++;
-                log_error("Submission %s has two tasks, one of them is %s: see that it is canceled.", x->id,
-                                s->account->delivery.task_id);
-        } else if (result == 0 && s->kind == SAVE_ACCEPT) {
+        else if (result == 0 && s->kind == SAVE_ACCEPT) {
                 o->stats.created++;
                 if (s->account->news)
                         outbox_tell_task(o, s->account);

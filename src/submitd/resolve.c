@@ -153,11 +153,9 @@ static void on_saved(Save *s, int result, void *userdata)
         Outbox *o = s->outbox;
         bool accepts = s->kind == SAVE_ACCEPT;
 
-        if (result == 0 && accepts && s->outcome == STORE_MOVED_ON) {
+        if (result == 0 && accepts && s->outcome == STORE_MOVED_ON)
                 o->stats.duplicates++;
-                log_error("Submission %s has two tasks, one of them is %s: see that it is canceled.", u->id,
-                                s->account->delivery.task_id);
-        } else if (result == 0 && s->outcome == 0) {
+        else if (result == 0 && s->outcome == 0) {
                 o->stats.resolved_found += accepts;
                 o->stats.resolved_absent += !accepts && s->move.to != SUBMISSION_EXPIRED;
                 o->stats.canceled += !accepts && s->move.to == SUBMISSION_CANCELED;

@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness import Daemon, Sandbox
+from api import Api
+from harness import Daemon, Sandbox, Submitter
 
 
 def pytest_addoption(parser):
@@ -10,6 +11,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a minute")
     config.addinivalue_line("markers", "load: puts load on the receiver from several threads")
 
 
@@ -31,6 +33,34 @@ def make_daemon(tmp_path):
 @pytest.fixture
 def daemon(make_daemon):
     return make_daemon().start()
+
+
+@pytest.fixture
+def api():
+    api = Api()
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def make_submitter(tmp_path, api):
+    """Makes submitters for the API that does as it is told; all are stopped at the end."""
+    submitters = []
+
+    def make(*settings, url=None, **more):
+        submitter = Submitter(tmp_path / f"submit{len(submitters)}", url or api.url, *settings, **more)
+        submitters.append(submitter)
+        return submitter
+
+    yield make
+    api.plan = lambda method, path, body: None
+    for submitter in submitters:
+        submitter.finish()
+
+
+@pytest.fixture
+def submitter(make_submitter):
+    return make_submitter().start()
 
 
 @pytest.fixture

@@ -12,8 +12,11 @@ import socket
 import subprocess
 import time
 
+from api import TEST_KEY
+
 BUILD = pathlib.Path(os.environ.get("SCALE_BUILD", ".quickstart/build")).resolve()
 CALLBACKD = BUILD / "src/callbackd/scale-callbackd"
+SUBMITD = BUILD / "src/submitd/scale-submitd"
 SCALECTL = BUILD / "src/scalectl/scalectl"
 SANDBOX = BUILD / "src/sandbox/scale-sandbox"
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
@@ -53,7 +56,10 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def ask(connection, method, target, body=None, headers=None):
-    connection.request(method, target, body=body, headers=headers or {})
+    try:
+        connection.request(method, target, body=body, headers=headers or {})
+    except BrokenPipeError:  # refused before it was whole: the answer is there all the same
+        pass
     response = connection.getresponse()
     return Answer(response.status, response.headers, response.read())
 
@@ -64,10 +70,10 @@ class Local:
     def __init__(self, path):
         self.path = path
 
-    def ask(self, method, target, headers=None):
+    def ask(self, method, target, headers=None, body=None):
         connection = UnixConnection(self.path)
         try:
-            return ask(connection, method, target, headers=headers)
+            return ask(connection, method, target, body, headers)
         finally:
             connection.close()
 
@@ -200,6 +206,61 @@ class Daemon:
 
     def deliver(self, body, **more):
         return self.post(body, status=200, **more).json
+
+
+class Submitter(Daemon):
+    """A submitter. With `database` it shares a receiver's."""
+
+    def __init__(self, folder, api_url, *settings, key=TEST_KEY, database=None, **more):
+        super().__init__(folder, *settings, **more)
+        self.api_url, self.database = api_url, pathlib.Path(database or self.database)
+        self.submit = Local(self.dir / "s.sock")
+        self.write_api_key(key)
+
+    def write_api_key(self, text, mode=0o600):
+        path = self.dir / "api-key"
+        path.write_text(f"{text}\n")
+        path.chmod(mode)
+
+    def command(self, *more):
+        options = [f"submit.socket={self.submit.path}", f"api.url={self.api_url}", f"api.key_file={self.dir}/api-key",
+                   f"store.path={self.database}", "store.min_free=0", "api.settle=0", "reconcile.interval=0",
+                   *self.settings]
+        config = [f"--config={self.config}"] if self.config else []
+        return [str(SUBMITD), *config, *(x for o in options for x in ("-o", o)), *more]
+
+    def post(self, kind, body, status=202, headers=None):
+        """A task; a dict goes as JSON, a text as a form."""
+        form = isinstance(body, (str, bytes))
+        headers = {"Content-Type": "application/x-www-form-urlencoded" if form else "application/json", **(headers or {})}
+        answer = self.submit.ask("POST", f"/v1/task/{kind}", headers, body if form else json.dumps(body))
+        assert answer.status == status, (answer.status, answer.body)
+        return answer
+
+    def add(self, **params):
+        """A categorization task. The submission's id."""
+        return self.post("categorization", {"instruction": "Big or small?", **PARAMS, **params}).json["submission_id"]
+
+    def submission(self, id):
+        return self.submit.get(f"/v1/submission/{id}").json
+
+    def state(self, id):
+        return self.submission(id)["state"]
+
+    def reaches(self, id, state, hurry=False):
+        """Waits until it is so, and gives the submission. With `hurry` nothing waits for the time of its next try."""
+        def question():
+            if hurry:
+                self.submit.post("/v1/queue/flush")
+            return self.state(id) == state
+
+        eventually(question, f"{id} is {state}")
+        return self.submission(id)
+
+    def finish(self):
+        super().finish()
+        log = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+        assert TEST_KEY not in log
 
 
 class Raw:

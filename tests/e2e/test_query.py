@@ -77,6 +77,7 @@ def test_filters(daemon, query, fits):
     ("/v1/deliveries?verdict=good", "verdict"), ("/v1/deliveries?after=-1", "after"), ("/v1/deliveries?limit=1000", "limit"),
     ("/v1/events?after=x", "after"), ("/v1/events?wait=301", "wait"), ("/v1/events?follow=perhaps", "follow"),
     ("/v1/events?include=everything", "include"), ("/v1/events?limit=0", "limit"), ("/v1/export?format=xml", "format"),
+    ("/v1/export?after_seq=x", "after_seq"), ("/v1/export?" + "&".join(f"metadata.a{i}=1" for i in range(9)), "metadata"),
     ("/v1/task/x/revisions?limit=0", "limit"),
 ])
 def test_a_bad_parameter_is_named(daemon, target, name):
@@ -86,7 +87,7 @@ def test_a_bad_parameter_is_named(daemon, target, name):
 
 def test_404(daemon):
     for target in ("/v1/task/nope", "/v1/task/nope/revisions", "/v1/task/nope/deliveries", "/v1/delivery/1", "/v1/delivery/x",
-                   "/v1/delivery/0", "/v1/delivery/1/body", "/v1/submissions", "/"):
+                   "/v1/delivery/0", "/v1/delivery/1/body", "/v1/submission/x", "/"):
         assert daemon.query.get(target, status=404).json["status_code"] == 404
     assert daemon.query.get("/v1/task/nope", status=404).json["error"] == "Task not found"
 

@@ -97,6 +97,14 @@ static void test_locate(_unused_ void **state)
         assert_int_equal(program_locate_secret("callback-auth-keys", "/etc/keys", &found), 0);
         assert_string_equal(found, path);
         free(found);
+
+        /* What a reload put into the runtime directory is newer. */
+        assert_int_equal(setenv("CREDENTIALS_DIRECTORY", "/nonexistent", 1), 0);
+        assert_int_equal(setenv("RUNTIME_DIRECTORY", dir, 1), 0);
+        assert_int_equal(program_locate_secret("callback-auth-keys", "/etc/keys", &found), 0);
+        assert_string_equal(found, path);
+        free(found);
+        assert_int_equal(unsetenv("RUNTIME_DIRECTORY"), 0);
         unlink(path);
         snprintf(path, sizeof(path), "%s/keys", dir);
 }

@@ -175,10 +175,63 @@ static void test_lines_of_threads_do_not_mix(_unused_ void **state)
         assert_int_equal(n, THREADS * LINES_PER_THREAD);
 }
 
+typedef struct Taken {
+        int level;
+        char id[40], text[200], field[40];
+        size_t n;
+        bool take;
+} Taken;
+
+static Taken taken;
+
+static bool take(int level, const char *id, const LogField *fields, size_t n, const char *text)
+{
+        taken.level = level;
+        taken.n = n;
+        snprintf(taken.id, sizeof(taken.id), "%s", id ?: "none");
+        snprintf(taken.text, sizeof(taken.text), "%s", text);
+        snprintf(taken.field, sizeof(taken.field), "%s=%s", n > 0 ? strna(fields[0].name) : "",
+                        n > 0 ? strna(fields[0].text) : "");
+        return taken.take;
+}
+
+/* What the sink takes is not written; what it doesn't take is. */
+static void test_sink(_unused_ void **state)
+{
+        taken = (Taken){ .take = true };
+        log_set_sink(take);
+        capture_begin();
+        log_event(LOG_WARNING, "id", LOG_FIELDS(LOG_TEXT("TASK_ID", "a\nb"), LOG_NUMBER("N", 5)),
+                        "five %d\n", 5);
+        assert_string_equal(capture_end(), "");
+        assert_int_equal(taken.level, LOG_WARNING);
+        assert_int_equal(taken.n, 2);
+        assert_string_equal(taken.id, "id");
+        assert_string_equal(taken.text, "five 5?");
+        assert_string_equal(taken.field, "TASK_ID=a\nb");
+
+        capture_begin();
+        log_debug("not wanted");
+        assert_string_equal(capture_end(), "");
+        assert_string_equal(taken.text, "five 5?");
+
+        taken.take = false;
+        capture_begin();
+        log_error("written");
+        assert_string_equal(capture_end(), "<3>written\n");
+        assert_string_equal(taken.id, "none");
+        log_set_sink(NULL);
+
+        capture_begin();
+        log_event(LOG_ERR, "id", LOG_FIELDS(LOG_TEXT("A", NULL)), "plain");
+        assert_string_equal(capture_end(), "<3>plain\n");
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_teardown(test_levels, reset_level),
+                cmocka_unit_test(test_sink),
                 cmocka_unit_test(test_errors_have_their_text),
                 cmocka_unit_test(test_out_of_memory),
                 cmocka_unit_test(test_errno_is_kept),

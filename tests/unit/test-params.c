@@ -4,7 +4,7 @@
 
 #include "basic/time-util.h"
 #include "daemon/params.h"
-#include "store/types.h"
+#include "store/outbox.h"
 
 static void test_numbers(_unused_ void **state)
 {
@@ -25,6 +25,8 @@ static void test_words(_unused_ void **state)
         const Param status = { "status", PARAM_STATUS, 0, 0, 0 },
                     verdict = { "verdict", PARAM_VERDICT, 0, 0, 0 };
         const Param flag = { "is_test", PARAM_BOOLEAN, 0, 0, 0 }, text = { "type", PARAM_TEXT, 0, 0, 4 };
+        const Param place = { "state", PARAM_STATE, 0, 0, 0 };
+        SubmissionState at = _SUBMISSION_STATE_ERRNO;
         const Param time = { "start_time", PARAM_TIME, 0, 0, 0 };
         const char *borrowed = NULL;
         TaskStatus s = _TASK_STATUS_INVALID;
@@ -38,6 +40,9 @@ static void test_words(_unused_ void **state)
         assert_null(param_parse(&verdict, "attachment_failure", &v));
         assert_int_equal(v, VERDICT_ATTACHMENT_FAILURE);
         assert_non_null(param_parse(&verdict, "", &v));
+        assert_null(param_parse(&place, "unknown", &at));
+        assert_int_equal(at, SUBMISSION_UNKNOWN);
+        assert_non_null(param_parse(&place, "pending", &at));
         assert_null(param_parse(&flag, "true", &b));
         assert_int_equal(b, 1);
         assert_non_null(param_parse(&flag, "2", &b));

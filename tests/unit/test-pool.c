@@ -293,8 +293,7 @@ static void test_failures(_unused_ void **state)
 static void test_never_connected(_unused_ void **state)
 {
         uint16_t port = 0, deaf_port = 0;
-        int fd = listen_at("127.0.0.1", &port, 1), deaf = listen_at("127.0.0.1", &deaf_port, 0);
-        int fill[4];
+        int fill[FILL], fd = listen_at("127.0.0.1", &port, 1), deaf = listen_deaf(&deaf_port, fill);
         char refused[64], deaf_url[64], tls_url[64];
         Peer p = { .serve = serve_close };
         Told told;
@@ -303,16 +302,6 @@ static void test_never_connected(_unused_ void **state)
         close(fd);
         snprintf(refused, sizeof(refused), "http://127.0.0.1:%u/", port);
         snprintf(deaf_url, sizeof(deaf_url), "http://127.0.0.1:%u/", deaf_port);
-        for (unsigned i = 0; i < ELEMENTSOF(fill); i++) {
-                struct sockaddr_in a = {
-                        .sin_family = AF_INET,
-                        .sin_port = htons(deaf_port),
-                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                };
-
-                fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-                (void)connect(fill[i], (struct sockaddr *)&a, sizeof(a));
-        }
         peer_start(&p);
         snprintf(tls_url, sizeof(tls_url), "https://127.0.0.1:%u/", p.port);
 
@@ -340,9 +329,7 @@ static void test_never_connected(_unused_ void **state)
                         fail_msg("%s: %d sent %d, %s", c->url, told.error, told.sent, told.message);
                 assert_null(strstr(told.message, "hunter2"));
         }
-        FOREACH_ARRAY(f, fill, ELEMENTSOF(fill))
-                close(*f);
-        close(deaf);
+        close_deaf(deaf, fill);
         peer_stop(&p);
 }
 

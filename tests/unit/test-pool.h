@@ -99,6 +99,32 @@ static inline int listen_at(const char *ip, uint16_t *port, int backlog)
         return fd;
 }
 
+/* A listener whose queue is full: who connects hears nothing. */
+#define FILL 4U
+
+static inline int listen_deaf(uint16_t *port, int fill[static FILL])
+{
+        int fd = listen_at("127.0.0.1", port, 0);
+        const struct sockaddr_in a = {
+                .sin_family = AF_INET,
+                .sin_port = htons(*port),
+                .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+        };
+
+        for (unsigned i = 0; i < FILL; i++) {
+                fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+                (void)connect(fill[i], (const struct sockaddr *)&a, sizeof(a));
+        }
+        return fd;
+}
+
+static inline void close_deaf(int fd, const int fill[static FILL])
+{
+        for (unsigned i = 0; i < FILL; i++)
+                close(fill[i]);
+        close(fd);
+}
+
 static inline void *run_peer(void *userdata)
 {
         Peer *p = userdata;

@@ -1,0 +1,98 @@
+/* Who reads a file of keys, and who only looks whether it is good, go by the same rules. */
+
+#include "basic/key-file.h"
+
+/* A piece of a line. */
+typedef struct Word {
+        const char *p;
+        size_t size;
+} Word;
+
+static bool is_space(char c)
+{
+        return c == ' ' || c == '\t' || c == '\r';
+}
+
+static Word next_word(Word *rest)
+{
+        Word w;
+
+        while (rest->size > 0 && is_space(*rest->p)) {
+                rest->p++;
+                rest->size--;
+        }
+        w = (Word){ .p = rest->p };
+        while (rest->size > 0 && !is_space(*rest->p)) {
+                rest->p++;
+                rest->size--;
+                w.size++;
+        }
+        return w;
+}
+
+static bool label_is_valid(Word w)
+{
+        static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
+        if (w.size == 0 || w.size > KEY_LABEL_MAX)
+                return false;
+        for (size_t i = 0; i < w.size; i++)
+                if (!memchr(allowed, w.p[i], sizeof(allowed) - 1))
+                        return false;
+        return true;
+}
+
+static bool is_visible(char c)
+{
+        return (unsigned char)c > 0x20 && (unsigned char)c < 0x7f;
+}
+
+static bool key_is_valid(Word w)
+{
+        if (w.size == 0 || w.size > KEY_BYTES_MAX)
+                return false;
+        for (size_t i = 0; i < w.size; i++)
+                if (!is_visible(w.p[i]))
+                        return false;
+        return true;
+}
+
+static int refuse(const char **ret_why, const char *why)
+{
+        *ret_why = why;
+        return -EINVAL;
+}
+
+int key_line_parse(const char *line, size_t size, KeyLine *ret, const char **ret_why)
+{
+        Word rest = { .p = line, .size = size };
+        Word label = next_word(&rest), key = next_word(&rest);
+
+        if (label.size == 0 || *label.p == '#')
+                return 0;
+        if (key.size == 0 || next_word(&rest).size > 0)
+                return refuse(ret_why,
+                                "a label and a key are wanted, separated by a space, as in `live 0123abcd`");
+        if (!label_is_valid(label))
+                return refuse(ret_why, "a label is up to 32 letters, digits, dots, underscores and dashes");
+        if (!key_is_valid(key))
+                return refuse(ret_why, "a key is up to 512 printable ASCII characters without spaces");
+
+        *ret = (KeyLine){ .label = label.p, .label_size = label.size, .key = key.p, .key_size = key.size };
+        return 1;
+}
+
+const char *api_key_problem(const char *key, size_t size)
+{
+        if (size == 0)
+                return "there is no API key in it; one line with the key is wanted";
+        if (size > KEY_BYTES_MAX)
+                return "the API key is longer than 512 bytes";
+        for (size_t i = 0; i < size; i++)
+                if (!is_visible(key[i]) || key[i] == ':')
+                        return "an API key is one line of printable ASCII characters, without spaces and "
+                               "colons";
+        if (size < 4 || (memcmp(key, "live", 4) != 0 && memcmp(key, "test", 4) != 0))
+                return "an API key begins with live or test; this one begins with neither";
+        return NULL;
+}

@@ -1,0 +1,237 @@
+/*
+ * What the services of both daemons have around their work. Signals reach the loop alone: SIGTERM and SIGINT
+ * take no more and let what is in flight come to its end, within a bound; SIGHUP reads settings and keys
+ * again; SIGUSR1 is what the commit thread sends after a failure of the disk, because a signal is the one
+ * thing that may be done from there.
+ *
+ * The watchdog is fed only while the writer goes round: a loop that runs above a writer that hangs is not
+ * alive.
+ */
+
+#include "daemon/frame.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "basic/log.h"
+#include "basic/parse.h"
+#include "basic/time-util.h"
+#include "daemon/message.h"
+#include "daemon/program.h"
+
+#define JOBS_MAX    8192U
+#define TICK_USEC   (5 * USEC_PER_SEC)
+#define DRAIN_USEC  (20 * USEC_PER_SEC) /* how long what is in flight may take after SIGTERM */
+#define POLL_USEC   (20 * USEC_PER_MSEC)
+#define READER_USEC (2 * USEC_PER_SEC) /* looking something up on the main loop */
+#define STATUS_SIZE 256U
+
+static int again(sd_event_source *source, uint64_t usec)
+{
+        (void)sd_event_source_set_time_relative(source, usec);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* Ending. */
+
+static int on_poll(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+        Frame *f = userdata;
+
+        return f->calls->in_flight(f->userdata) == 0 ? sd_event_exit(f->loop, 0) : again(source, POLL_USEC);
+}
+
+static int on_drain_timeout(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+        Frame *f = userdata;
+
+        f->calls->cut(f->calls->in_flight(f->userdata), f->userdata);
+        return sd_event_exit(f->loop, 0);
+}
+
+static int on_term(_unused_ sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
+{
+        Frame *f = userdata;
+        int r;
+
+        if (f->stopping)
+                return 0;
+        f->stopping = true;
+
+        log_event(LOG_NOTICE, MESSAGE_STOPPING, NULL, 0, "Stopping: %s.",
+                        si->ssi_signo == SIGTERM ? "asked to" : "interrupted");
+        (void)sd_notifyf(false, "STOPPING=1\nSTATUS=%s", f->calls->stopping);
+        f->calls->quiesce(f->userdata);
+
+        r = sd_event_add_time_relative(f->loop, &f->poll, CLOCK_MONOTONIC, 0, 1, on_poll, f);
+        if (r >= 0)
+                r = sd_event_add_time_relative(f->loop, &f->drain, CLOCK_MONOTONIC, DRAIN_USEC,
+                                USEC_PER_MSEC, on_drain_timeout, f);
+        return r < 0 ? sd_event_exit(f->loop, EX_OSERR) : 0;
+}
+
+/* From the commit thread. */
+static void on_fatal(_unused_ int error, _unused_ void *userdata)
+{
+        (void)kill(getpid(), SIGUSR1);
+}
+
+static int on_broken(
+                _unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
+{
+        Frame *f = userdata;
+
+        (void)sd_notify(false, "STOPPING=1\nSTATUS=The disk failed.");
+        return sd_event_exit(f->loop, EX_IOERR);
+}
+
+/* While running. */
+
+static int on_hup(
+                _unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
+{
+        Frame *f = userdata;
+
+        if (f->stopping)
+                return 0;
+
+        (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_monotonic());
+        (void)f->calls->reload(f->userdata);
+        (void)sd_notify(false, "READY=1");
+        return 0;
+}
+
+static int on_tick(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+        char status[STATUS_SIZE] = "";
+        Frame *f = userdata;
+        CommitStats stats;
+
+        commit_get_stats(f->commit, &stats);
+        f->calls->tick(&stats, status, sizeof(status), f->userdata);
+        if (!f->stopping)
+                (void)sd_notifyf(false, "STATUS=%s", status);
+        return again(source, TICK_USEC);
+}
+
+static int on_watchdog(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+        Frame *f = userdata;
+        CommitStats stats;
+
+        commit_get_stats(f->commit, &stats);
+        if (now_monotonic() - stats.last_progress < f->watchdog_usec)
+                (void)sd_notify(false, "WATCHDOG=1");
+        return again(source, f->watchdog_usec / 4);
+}
+
+void frame_warn_of_restart(const Settings *old, const Settings *new, const char *const *sections)
+{
+        _cleanup_free_ char *restart = NULL;
+
+        if (settings_needs_restart(old, new, sections, &restart) >= 0 && restart)
+                log_warning("These settings change at the next start only: %s", restart);
+}
+
+/* Putting together. */
+
+static int fail(int error)
+{
+        log_error_errno(error, "Can't start");
+        return EX_OSERR;
+}
+
+int frame_init(Frame *f, const FrameCalls *calls, void *userdata)
+{
+        int r;
+
+        *f = (Frame){ .calls = calls, .userdata = userdata };
+        r = program_block_signals();
+        if (r >= 0)
+                r = sd_event_default(&f->loop);
+        return r < 0 ? fail(r) : 0;
+}
+
+static int add_sources(Frame *f)
+{
+        int r;
+
+        r = sd_event_add_signal(f->loop, NULL, SIGTERM, on_term, f);
+        if (r >= 0)
+                r = sd_event_add_signal(f->loop, NULL, SIGINT, on_term, f);
+        if (r >= 0)
+                r = sd_event_add_signal(f->loop, NULL, SIGHUP, on_hup, f);
+        if (r >= 0)
+                r = sd_event_add_signal(f->loop, NULL, SIGUSR1, on_broken, f);
+        if (r >= 0)
+                r = sd_event_add_time_relative(f->loop, &f->tick, CLOCK_MONOTONIC, TICK_USEC, 0, on_tick, f);
+        if (r >= 0 && sd_watchdog_enabled(false, &f->watchdog_usec) > 0)
+                r = sd_event_add_time_relative(f->loop, &f->watchdog, CLOCK_MONOTONIC, 0, 0, on_watchdog, f);
+        return r;
+}
+
+int frame_open_store(Frame *f, const Settings *settings)
+{
+        const CommitOptions options = {
+                .path = settings->store.path,
+                .max_jobs = JOBS_MAX,
+                .min_free = settings->store.min_free,
+                .on_events = f->calls->on_events,
+                .on_fatal = on_fatal,
+                .userdata = f->userdata,
+        };
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        r = commit_new(&options, &f->commit, &error);
+        if (r >= 0)
+                r = store_reader_open(options.path, READER_USEC, &f->reader, &error);
+        if (r < 0) {
+                log_event(LOG_ERR, MESSAGE_DATABASE, LOG_FIELDS(LOG_TEXT("DATABASE", options.path)),
+                                "Can't open the database: %s", error ?: strerror(-r));
+                return program_status_of_store(r);
+        }
+
+        r = commit_port_new(f->commit, f->loop, &f->port);
+        if (r >= 0)
+                r = add_sources(f);
+        return r < 0 ? fail(r) : 0;
+}
+
+int frame_run(Frame *f)
+{
+        int r;
+
+        (void)sd_notifyf(false, "READY=1\nSTATUS=%s", f->calls->ready);
+        log_event(LOG_NOTICE, MESSAGE_READY, NULL, 0, "Ready.");
+        r = sd_event_loop(f->loop);
+        if (r < 0) {
+                log_error_errno(r, "The event loop failed");
+                return EX_SOFTWARE;
+        }
+        return r;
+}
+
+/* Taking apart. */
+
+void frame_settle(Frame *f)
+{
+        f->port = commit_port_free(f->port);
+}
+
+void frame_done(Frame *f)
+{
+        frame_settle(f);
+        store_reader_close(f->reader);
+        commit_free(f->commit);
+        sd_event_source_disable_unref(f->tick);
+        sd_event_source_disable_unref(f->poll);
+        sd_event_source_disable_unref(f->drain);
+        sd_event_source_disable_unref(f->watchdog);
+        sd_event_unref(f->loop);
+        *f = (Frame){};
+}

@@ -1,0 +1,59 @@
+#pragma once
+
+/* The frame of a service: the loop, the store, signals, the watchdog, and the end. */
+
+#include <systemd/sd-event.h>
+
+#include "config/settings.h"
+#include "daemon/commit.h"
+#include "store/store.h"
+
+/* What a service does where its life turns, all of it on the main loop. */
+typedef struct FrameCalls {
+        const char *ready, *stopping; /* for STATUS= */
+        /* Asked to end: nothing new from here on. */
+        void (*quiesce)(void *userdata);
+        /* After that, again and again: how much is still under way. At 0 the loop ends. */
+        unsigned (*in_flight)(void *userdata);
+        /* The time for that is over, and so much is cut: says so in the log. */
+        void (*cut)(unsigned n, void *userdata);
+        /* Reads settings and keys again. 0, or negative errno: what was wrong is in the log. */
+        int (*reload)(void *userdata);
+        /* Every few seconds. What STATUS= is to say, into `status`. */
+        void (*tick)(const CommitStats *stats, char *status, size_t size, void *userdata);
+        /* On the commit thread: see CommitOptions. NULL: nobody listens. */
+        void (*on_events)(uint64_t last_event, void *userdata);
+} FrameCalls;
+
+typedef struct Frame {
+        sd_event *loop;
+        Commit *commit;
+        CommitPort *port;    /* of the main loop */
+        StoreReader *reader; /* likewise */
+        bool stopping;
+
+        /* The rest is the frame's own. */
+        const FrameCalls *calls;
+        void *userdata;
+        sd_event_source *tick, *drain, *poll, *watchdog;
+        uint64_t watchdog_usec;
+} Frame;
+
+/* The first thing, before any thread: blocks the signals and makes the loop. `calls` and `userdata` outlive
+ * the frame. 0, or a status of sysexits.h; what was wrong is in the log. Likewise below. */
+int frame_init(Frame *f, const FrameCalls *calls, void *userdata);
+
+/* Opens the database and starts its writer. */
+int frame_open_store(Frame *f, const Settings *settings);
+
+/* Tells the service manager that it is ready, and runs until something ends it. The status to leave with. */
+int frame_run(Frame *f);
+
+/* Waits for what is on its way to the disk: all of it has been told afterwards. */
+void frame_settle(Frame *f);
+
+/* Ends the writer and frees what is left. Also for a frame that is all zeros. */
+void frame_done(Frame *f);
+
+/* After a reload: names the settings in `sections` (NULL-terminated) that wait for the next start. */
+void frame_warn_of_restart(const Settings *old, const Settings *new, const char *const *sections);

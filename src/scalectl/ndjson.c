@@ -1,0 +1,209 @@
+/*
+ * Files of tasks. They are read line by line and never as a whole; a line too long or no JSON is told by its
+ * number and the rest goes on.
+ *
+ * That a file can be submitted again after an interruption rests on the names of its lines: each is an
+ * idempotency key made of the batch's name, a digest of what the line says, and a count of equal lines
+ * before it. What came in the first time comes to the same submission the second time.
+ */
+
+#include "scalectl/ndjson.h"
+
+#include <inttypes.h>
+
+#include "task/callback.h"
+
+#define TABLE_FIRST 1024U /* places; always a power of two, at most half of them taken */
+
+void ndjson_done(Ndjson *n)
+{
+        buffer_done(&n->line);
+}
+
+/* One line, empty or not, without its end. 1, 0, -EMSGSIZE, -EIO, -ENOMEM. */
+static int read_line(Ndjson *n)
+{
+        bool too_long = false;
+        char c;
+        int byte, r;
+
+        buffer_consume(&n->line, n->line.size);
+        while ((byte = getc_unlocked(n->f)) != EOF) {
+                n->bytes++;
+                if (byte == '\n')
+                        break;
+                c = (char)byte;
+                r = too_long ? 0 : buffer_append(&n->line, &c, 1);
+                if (r == -ENOMEM)
+                        return r;
+                too_long = too_long || r == -ENOBUFS;
+        }
+        if (ferror(n->f))
+                return -EIO;
+        if (byte == EOF && n->line.size == 0)
+                return 0;
+        n->number++;
+        return too_long ? -EMSGSIZE : 1;
+}
+
+static bool is_blank(const Buffer *line)
+{
+        for (size_t i = 0; i < line->size; i++)
+                if (!strchr(" \t\r", line->data[i]) || line->data[i] == 0)
+                        return false;
+        return true;
+}
+
+int ndjson_next(Ndjson *n)
+{
+        int r;
+
+        do
+                r = read_line(n);
+        while (r > 0 && is_blank(&n->line));
+        return r;
+}
+
+int ndjson_parse(const void *line, size_t size, json_t **ret_line, json_t **ret_params,
+                const char **ret_type, const char **ret_key, const char **ret_wanted)
+{
+        json_auto_t *root = NULL, *params = NULL;
+        const json_t *type, *key;
+        json_error_t error;
+
+        root = json_loadb(line, size, JSON_REJECT_DUPLICATES, &error);
+        if (!root && json_error_code(&error) == json_error_out_of_memory)
+                return -ENOMEM;
+        type = json_object_get(root, "type");
+        key = json_object_get(root, "idempotency_key");
+        if (!root)
+                *ret_wanted = "one JSON object, without names that come twice";
+        else if (!json_is_object(root))
+                *ret_wanted = "a JSON object";
+        else if (json_string_length(type) == 0)
+                *ret_wanted = "a member type, as \"categorization\"";
+        else if (key && json_string_length(key) == 0)
+                *ret_wanted = "a text as idempotency_key";
+        else {
+                params = json_copy(root);
+                if (!params)
+                        return -ENOMEM;
+                (void)json_object_del(params, "type");
+                (void)json_object_del(params, "idempotency_key");
+                *ret_type = json_string_value(type);
+                *ret_key = json_string_value(key);
+                *ret_line = json_incref(root);
+                *ret_params = json_incref(params);
+                return 0;
+        }
+        return -EBADMSG;
+}
+
+/* Names. */
+
+typedef struct Place {
+        uint8_t digest[16];
+        uint32_t count; /* 0: free */
+} Place;
+
+struct NdjsonNames {
+        char batch[NDJSON_BATCH_MAX + 1];
+        Place *places;
+        size_t n_places, n;
+};
+
+bool ndjson_batch_is_valid(const char *batch)
+{
+        size_t n = strlen(batch);
+
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char)batch[i] <= 0x20 || (unsigned char)batch[i] >= 0x7f)
+                        return false;
+        return n > 0 && n <= NDJSON_BATCH_MAX;
+}
+
+int ndjson_names_new(const char *batch, NdjsonNames **ret)
+{
+        NdjsonNames *n;
+
+        assert(ndjson_batch_is_valid(batch));
+        n = calloc(1, sizeof(NdjsonNames));
+        if (!n)
+                return -ENOMEM;
+        strcpy(n->batch, batch);
+        n->n_places = TABLE_FIRST;
+        n->places = calloc(n->n_places, sizeof(Place));
+        if (!n->places) {
+                free(n);
+                return -ENOMEM;
+        }
+        *ret = n;
+        return 0;
+}
+
+NdjsonNames *ndjson_names_free(NdjsonNames *n)
+{
+        if (!n)
+                return NULL;
+
+        free(n->places);
+        free(n);
+        return NULL;
+}
+
+/* The place of this digest, or the free one where it belongs. A digest is its own hash. */
+static Place *find_place(Place *places, size_t n_places, const uint8_t *digest)
+{
+        uint64_t hash;
+
+        memcpy(&hash, digest, sizeof(hash));
+        for (size_t i = hash & (n_places - 1);; i = (i + 1) & (n_places - 1))
+                if (places[i].count == 0 || memcmp(places[i].digest, digest, sizeof(places[i].digest)) == 0)
+                        return &places[i];
+}
+
+static int grow(NdjsonNames *n)
+{
+        Place *larger;
+
+        if (n->n >= NDJSON_LINES_MAX)
+                return -ENOBUFS;
+        larger = calloc(n->n_places * 2, sizeof(Place));
+        if (!larger)
+                return -ENOMEM;
+        FOREACH_ARRAY(p, n->places, n->n_places)
+                if (p->count > 0)
+                        *find_place(larger, n->n_places * 2, p->digest) = *p;
+        free(n->places);
+        n->places = larger;
+        n->n_places *= 2;
+        return 0;
+}
+
+int ndjson_name(NdjsonNames *n, const json_t *line, char ret[static NDJSON_KEY_SIZE])
+{
+        uint8_t digest[CALLBACK_DIGEST_SIZE];
+        char hex[2 * sizeof(((Place *)NULL)->digest) + 1];
+        Place *p;
+        int r;
+
+        static_assert(CALLBACK_DIGEST_SIZE >= sizeof(p->digest), "a place holds the front of a digest");
+
+        r = json_digest(line, digest);
+        if (r >= 0 && (n->n + 1) * 2 > n->n_places)
+                r = grow(n);
+        if (r < 0)
+                return r;
+
+        p = find_place(n->places, n->n_places, digest);
+        if (p->count == 0) {
+                memcpy(p->digest, digest, sizeof(p->digest));
+                n->n++;
+        }
+        p->count++;
+
+        for (size_t i = 0; i < sizeof(p->digest); i++)
+                snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+        snprintf(ret, NDJSON_KEY_SIZE, "%s:%s:%" PRIu32, n->batch, hex, p->count);
+        return 0;
+}

@@ -1,0 +1,23 @@
+#pragma once
+
+/* Sending tasks to the submitter: many at a time, each with what became of it. */
+
+#include "scalectl/ctl.h"
+
+typedef struct Sender Sender;
+
+/* What became of one: the status and the body of the answer; 0: there was none, and `message` says why. */
+typedef void (*SenderDoneFn)(uint64_t number, unsigned status, const char *body, size_t size, int error,
+                const char *message, void *userdata);
+
+int sender_new(const Ctl *ctl, SenderDoneFn done, void *userdata, Sender **ret);
+Sender *sender_free(Sender *s);
+DEFINE_CLEANUP(Sender *, sender_free)
+
+/* Sends a body of parameters for a task of this type; waits while too many are under way. `key` is the
+ * Idempotency-Key, or NULL. 0 or negative errno. */
+int sender_send(Sender *s, uint64_t number, const char *type, const char *content_type, const void *body,
+                size_t size, const char *key);
+
+/* Waits for all that is under way. 0 or negative errno. */
+int sender_finish(Sender *s);

@@ -1,0 +1,84 @@
+#pragma once
+
+/* The doctor's checks: each looks at one thing, within a bounded time, and says what it found. */
+
+#include <jansson.h>
+
+#include "scalectl/ctl.h"
+
+typedef enum FindingKind {
+        FINDING_OK,
+        FINDING_WARNING, /* works, and somebody should look at it */
+        FINDING_FAILURE, /* does not work, or lets others in */
+        _FINDING_KIND_MAX,
+} FindingKind;
+
+typedef struct Doctor Doctor;
+
+struct Doctor {
+        const Settings *settings;
+        const char *url, *key_file; /* where to deliver to, and with which key; NULL: nowhere, the usual one
+                                     */
+        bool utc;
+        bool submitter;    /* there is one here, as far as can be seen */
+        const char *check; /* the one under way */
+        unsigned said;     /* findings of it that are not good */
+        FindingKind worst;
+        /* What becomes of a finding; `advice` is NULL for a good one. */
+        void (*take)(Doctor *d, FindingKind kind, const char *message, const char *advice);
+        void *userdata;
+};
+
+/* `advice` is what to do about it, NULL for what is good. */
+void doctor_say(Doctor *d, FindingKind kind, const char *advice, const char *format, ...) _printf_(4, 5);
+
+#define doctor_ok(d, ...)           doctor_say((d), FINDING_OK, NULL, __VA_ARGS__)
+#define doctor_warn(d, advice, ...) doctor_say((d), FINDING_WARNING, (advice), __VA_ARGS__)
+#define doctor_fail(d, advice, ...) doctor_say((d), FINDING_FAILURE, (advice), __VA_ARGS__)
+
+/* An answer of a local socket: its JSON as a new reference, NULL where it is none or its status is not 200.
+ * Negative errno when there was no answer. */
+int doctor_ask(const char *socket, const char *url, unsigned *ret_status, json_t **ret);
+
+/* Whether a URL, or an ADDRESS:PORT, is of this host alone. */
+bool doctor_is_here(const char *place);
+
+/* Where systemd looks for what LoadCredential= of the units names. */
+#define DOCTOR_CALLBACK_KEYS SYSCONF_DIR "/credstore/callback-auth-keys"
+#define DOCTOR_API_KEY       SYSCONF_DIR "/credstore/api-key"
+
+/* Keys. The first two are the checks of a single file. */
+void doctor_look_at_callback_keys(Doctor *d, const char *path);
+void doctor_look_at_api_key(Doctor *d, const char *path);
+void doctor_check_callback_keys(Doctor *d);
+void doctor_check_api_key(Doctor *d);
+
+/* Sockets. */
+void doctor_check_query_socket(Doctor *d);
+void doctor_check_control_socket(Doctor *d);
+void doctor_check_submit_socket(Doctor *d);
+void doctor_check_listeners(Doctor *d);
+void doctor_check_callback_url(Doctor *d);
+
+/* What the daemons say of themselves. */
+void doctor_check_ready(Doctor *d);
+void doctor_check_log(Doctor *d);
+void doctor_check_quarantine(Doctor *d);
+void doctor_check_queue(Doctor *d);
+void doctor_check_submissions(Doctor *d);
+void doctor_check_live_tasks(Doctor *d);
+
+/* The machine. */
+void doctor_check_store(Doctor *d);
+void doctor_check_disk(Doctor *d);
+void doctor_check_clock(Doctor *d);
+
+/* Units of systemd. The first takes what `systemctl show` says of one of them. */
+void doctor_look_at_unit(Doctor *d, const char *properties);
+void doctor_check_units(Doctor *d);
+
+/* The whole way, from the public URL to the database. */
+void doctor_check_delivery(Doctor *d);
+
+/* What an error of a TLS connection, as the HTTP client words it, means. NULL: it is none that is known. */
+const char *doctor_tls_advice(const char *error);

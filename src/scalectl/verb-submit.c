@@ -1,0 +1,347 @@
+/*
+ * submit: one task, from options as curl's or from JSON, or a file with many. The submitter checks them;
+ * what it says of each is what is said here. A file can be submitted again after whatever went wrong: see
+ * ndjson.c.
+ */
+
+#include <inttypes.h>
+#include <libgen.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "basic/parse.h"
+#include "basic/time-util.h"
+#include "scalectl/api.h"
+#include "scalectl/format.h"
+#include "scalectl/json-text.h"
+#include "scalectl/ndjson.h"
+#include "scalectl/submission.h"
+#include "task/encode.h"
+
+#define BODY_MAX     ((size_t)1024 * 1024)
+#define COMPLAIN_MAX 50U /* refused lines that are told; all are counted */
+
+static const char content_json[] = "application/json", content_form[] = "application/x-www-form-urlencoded";
+
+typedef struct SubmitOptions {
+        OptionList data;
+        const char *file, *from, *batch, *key;
+} SubmitOptions;
+
+static const Option submit_options[] = {
+        { "-d", OPTION_LIST, offsetof(SubmitOptions, data) },
+        { "--data", OPTION_LIST, offsetof(SubmitOptions, data) },
+        { "-f", OPTION_TEXT, offsetof(SubmitOptions, file) },
+        { "--file", OPTION_TEXT, offsetof(SubmitOptions, file) },
+        { "--from", OPTION_TEXT, offsetof(SubmitOptions, from) },
+        { "--batch", OPTION_TEXT, offsetof(SubmitOptions, batch) },
+        { "--idempotency-key", OPTION_TEXT, offsetof(SubmitOptions, key) },
+};
+
+/* Opens a file for reading; "-" is standard input. NULL: said. */
+static FILE *open_input(const char *name)
+{
+        FILE *f = streq(name, "-") ? stdin : fopen(name, "re");
+
+        if (!f)
+                complain("%s can't be read: %s", name, strerror(errno));
+        return f;
+}
+
+static void close_input(FILE **f)
+{
+        if (*f && *f != stdin)
+                fclose(*f);
+}
+
+/* 0, or an exit status (said). */
+static int read_input(const char *name, Buffer *ret)
+{
+        _cleanup_(close_input) FILE *f = open_input(name);
+        char piece[16384];
+        size_t n;
+        int r = 0;
+
+        if (!f)
+                return EX_NOINPUT;
+        while (r >= 0 && (n = fread(piece, 1, sizeof(piece), f)) > 0)
+                r = buffer_append(ret, piece, n);
+        if (r == -ENOBUFS)
+                complain("%s is larger than the %zu bytes that a task may have", name, ret->max);
+        else if (r < 0 || ferror(f))
+                complain("%s can't be read", name);
+        return r == -ENOBUFS ? EX_DATAERR : r < 0 || ferror(f) ? EX_IOERR : 0;
+}
+
+/* What came of one: said, and shown. An exit status. */
+static int show_answer(const Ctl *ctl, unsigned status, const char *body, size_t size)
+{
+        json_auto_t *answer = json_loadb(body, size, JSON_ALLOW_NUL, NULL);
+        _cleanup_free_ char *id = format_value(json_object_get(answer, "submission_id"));
+        _cleanup_free_ char *state = format_value(json_object_get(answer, "state"));
+
+        if (status < 200 || status > 299)
+                return api_complain(status, &(Buffer){ .data = (char *)(uintptr_t)body, .size = size });
+        if (!id || !state)
+                return EX_OSERR;
+        if (!*id)
+                return api_complain_broken();
+
+        api_complain_of_problems(json_object_get(answer, "problems"));
+        if (ctl->json)
+                json_text_print_line(body, size, ctl->term.width > 0, stdout);
+        else
+                printf("%s: %s\n", id, state);
+        return 0;
+}
+
+typedef struct Single {
+        const Ctl *ctl;
+        int status; /* to leave with */
+} Single;
+
+static void on_single(_unused_ uint64_t number, unsigned status, const char *body, size_t size, int error,
+                const char *message, void *userdata)
+{
+        Single *x = userdata;
+
+        if (error < 0)
+                x->status = api_complain_unreachable(
+                                API_SUBMIT, x->ctl->settings.submit.socket, error, message ?: "");
+        else
+                x->status = show_answer(x->ctl, status, body, size);
+}
+
+static int submit_one(const Ctl *ctl, const char *type, const char *content_type, const Buffer *body,
+                const char *key)
+{
+        _cleanup_(sender_freep) Sender *s = NULL;
+        Single x = { .ctl = ctl };
+        int r;
+
+        r = sender_new(ctl, on_single, &x, &s);
+        if (r >= 0)
+                r = sender_send(s, 0, type, content_type, body->data ?: "", body->size, key);
+        if (r >= 0)
+                r = sender_finish(s);
+        if (r < 0) {
+                complain("the task can't be sent: %s", strerror(-r));
+                return EX_OSERR;
+        }
+        return x.status;
+}
+
+/* As curl: pieces are joined with &, and @FILE stands for what is in the file, without its line ends. */
+static int join_data(const OptionList *data, Buffer *ret)
+{
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < data->n; i++) {
+                _cleanup_buffer_ Buffer file = BUFFER_INIT(BODY_MAX);
+                const char *piece = data->items[i];
+
+                if (i > 0 && buffer_append_str(ret, "&") < 0)
+                        r = EX_DATAERR;
+                if (r == 0 && *piece == '@')
+                        r = read_input(piece + 1, &file);
+                else if (r == 0 && buffer_append_str(&file, piece) < 0)
+                        r = EX_DATAERR;
+                for (size_t k = 0; r == 0 && k < file.size; k++)
+                        if ((*piece != '@' || !strchr("\r\n", file.data[k])) &&
+                                        buffer_append(ret, file.data + k, 1) < 0)
+                                r = EX_DATAERR;
+        }
+        if (r == EX_DATAERR)
+                complain("the data are larger than the %zu bytes that a task may have", ret->max);
+        return r;
+}
+
+/* Many. */
+
+typedef struct Batch {
+        const Ctl *ctl;
+        const char *name;
+        uint64_t size; /* of the file; 0: not known */
+        uint64_t shown_at;
+        uint64_t taken, refused;
+        int error; /* there is no going on */
+        unsigned status;
+        char message[256];
+        Sender *sender;
+} Batch;
+
+static void show_progress(Batch *b, uint64_t bytes, bool end)
+{
+        if (!isatty(STDERR_FILENO))
+                return;
+        if (end) {
+                (void)fputs("\r\x1b[K", stderr);
+                return;
+        }
+        if (now_monotonic() - b->shown_at < USEC_PER_SEC / 10)
+                return;
+        b->shown_at = now_monotonic();
+        progress_bar(stderr, b->size > 0 ? (double)bytes / (double)b->size : -1, b->taken, "in the outbox");
+}
+
+static void on_line(uint64_t number, unsigned status, const char *body, size_t size, int error,
+                const char *message, void *userdata)
+{
+        const Buffer text = { .data = (char *)(uintptr_t)body, .size = size };
+        Batch *b = userdata;
+
+        if (error == 0 && status >= 200 && status <= 299) {
+                b->taken++;
+                if (b->ctl->json)
+                        json_text_print_line(body, size, b->ctl->term.width > 0, stdout);
+        } else if (error == 0 && status >= 400 && status <= 499) {
+                if (b->refused++ < COMPLAIN_MAX) {
+                        complain("%s, line %" PRIu64 ":", b->name, number);
+                        (void)api_complain(status, &text);
+                }
+        } else if (b->error == 0) {
+                b->error = error < 0 ? error : -EAGAIN;
+                b->status = status;
+                snprintf(b->message, sizeof(b->message), "%s", message ?: "");
+        }
+}
+
+static void refuse_line(Batch *b, uint64_t number, const char *wanted)
+{
+        if (b->refused++ < COMPLAIN_MAX)
+                complain("%s, line %" PRIu64 ": wanted is %s", b->name, number, wanted);
+}
+
+/* 0 or negative errno. */
+static int send_line(Batch *b, const Ndjson *n, NdjsonNames *names)
+{
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(8 * BODY_MAX);
+        json_auto_t *line = NULL, *params = NULL;
+        const char *type, *key, *wanted;
+        char name[NDJSON_KEY_SIZE];
+        int r;
+
+        r = ndjson_parse(n->line.data, n->line.size, &line, &params, &type, &key, &wanted);
+        if (r == -EBADMSG) {
+                refuse_line(b, n->number, wanted);
+                return 0;
+        }
+        if (r >= 0)
+                r = ndjson_name(names, line, name);
+        if (r >= 0)
+                r = json_encode(params, &body);
+        return r < 0 ? r
+                     : sender_send(b->sender, n->number, type, content_json, body.data, body.size, key ?: name);
+}
+
+static int send_lines(Batch *b, FILE *f, NdjsonNames *names)
+{
+        _cleanup_(ndjson_done) Ndjson n = NDJSON_INIT(f);
+        int r, k;
+
+        do {
+                r = ndjson_next(&n);
+                if (r == -EMSGSIZE) {
+                        refuse_line(b, n.number, "a line of at most 1 MiB");
+                        r = 1;
+                } else if (r > 0) {
+                        k = send_line(b, &n, names);
+                        r = k < 0 ? k : r;
+                }
+                show_progress(b, n.bytes, false);
+        } while (r > 0 && b->error == 0);
+
+        k = sender_finish(b->sender);
+        show_progress(b, n.bytes, true);
+        return r < 0 ? r : k;
+}
+
+/* The exit status of it all, said. */
+static int sum_up(const Batch *b, int error)
+{
+        if (!b->ctl->json)
+                printf("%s: %" PRIu64 " in the outbox, %" PRIu64 " refused\n", b->name, b->taken,
+                                b->refused);
+        if (b->refused > COMPLAIN_MAX)
+                complain("%" PRIu64 " more lines were refused", b->refused - COMPLAIN_MAX);
+
+        if (error == -ENOBUFS)
+                complain("%s has more than %u different lines: split it", b->name, NDJSON_LINES_MAX);
+        else if (error < 0)
+                complain("%s can't be read to its end: %s", b->name, strerror(-error));
+        if (error < 0)
+                return EX_IOERR;
+
+        if (b->error == -EAGAIN)
+                complain("the submitter answered %u", b->status);
+        else if (b->error < 0)
+                (void)api_complain_unreachable(
+                                API_SUBMIT, b->ctl->settings.submit.socket, b->error, b->message);
+        if (b->error < 0) {
+                complain("not all of %s was submitted: run it again, what is in the outbox is not taken "
+                         "twice",
+                                b->name);
+                return EX_TEMPFAIL;
+        }
+        return b->refused > 0 ? EX_DATAERR : 0;
+}
+
+static int submit_many(const Ctl *ctl, const SubmitOptions *o)
+{
+        _cleanup_(ndjson_names_freep) NdjsonNames *names = NULL;
+        _cleanup_(sender_freep) Sender *sender = NULL;
+        _cleanup_(close_input) FILE *f = NULL;
+        _cleanup_free_ char *copy = strdup(o->from);
+        const char *batch = o->batch ?: copy ? basename(copy) : "";
+        Batch b = { .ctl = ctl, .name = o->from };
+        struct stat st;
+        int r;
+
+        if (!copy)
+                return EX_OSERR;
+        if ((streq(o->from, "-") && !o->batch) || !ndjson_batch_is_valid(batch)) {
+                complain("--batch NAME is wanted: visible ASCII characters, the same whenever these tasks "
+                         "are "
+                         "submitted again");
+                return EX_USAGE;
+        }
+        f = open_input(o->from);
+        if (!f)
+                return EX_NOINPUT;
+        if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode))
+                b.size = (uint64_t)st.st_size;
+
+        r = ndjson_names_new(batch, &names);
+        if (r >= 0)
+                r = sender_new(ctl, on_line, &b, &sender);
+        b.sender = sender;
+        if (r >= 0)
+                r = send_lines(&b, f, names);
+        return sum_up(&b, r);
+}
+
+int verb_submit(Ctl *ctl, int argc, char **argv)
+{
+        const Verb *verb = verb_find("submit");
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(BODY_MAX);
+        SubmitOptions o = {};
+        const char *file;
+        unsigned n;
+        int r;
+
+        r = options_read(ctl, verb, submit_options, ELEMENTSOF(submit_options), &o, argc, argv, 0, 2, &n);
+        if (r != 0)
+                return r;
+        file = o.file ?: n == 2 ? argv[2] : NULL;
+        if (o.from ? n > 0 || file || o.data.n > 0 || o.key
+                   : n == 0 || !file == (o.data.n == 0) || (n == 2 && (o.file || !streq(file, "-"))) ||
+                                                        o.batch) {
+                complain("usage: scalectl submit %s", verb->arguments);
+                return EX_USAGE;
+        }
+        if (o.from)
+                return submit_many(ctl, &o);
+
+        r = file ? read_input(file, &body) : join_data(&o.data, &body);
+        return r != 0 ? r : submit_one(ctl, argv[1], file ? content_json : content_form, &body, o.key);
+}

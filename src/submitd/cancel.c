@@ -1,0 +1,311 @@
+/*
+ * Canceling. The id may be a submission's or a task's. What is still in the outbox is canceled there, or as
+ * soon as it is known whether there is a task; what the API has is canceled at the API, whose answer is
+ * handed on as it is: the task, or its error with its status. An answer that says nothing about this task
+ * (nobody there, too many requests, something about the account) is none: where the submission is known, the
+ * wish is remembered and tried again by the outbox, else it is for the client to come again.
+ *
+ * The outbox goes on all the while: what had changed when the wish was to be written down is looked at
+ * again.
+ */
+
+#include <stdio.h>
+
+#include "basic/log.h"
+#include "basic/time-util.h"
+#include "submitd/keep.h"
+#include "submitd/outcome.h"
+#include "submitd/verbs.h"
+#include "task/callback.h"
+
+#define RETRY_AFTER "30" /* seconds */
+#define TRIES_MAX   5U
+
+/* Where the wish can be written down. */
+#define FROM_OUTBOX                                                             \
+        (SUBMISSION_IN(SUBMISSION_QUEUED) | SUBMISSION_IN(SUBMISSION_SENDING) | \
+                        SUBMISSION_IN(SUBMISSION_UNKNOWN))
+#define FROM_ACCEPTED SUBMISSION_IN(SUBMISSION_ACCEPTED)
+
+/* One cancel that is no plain move. Owns itself until cancel_end(). */
+typedef struct Cancel {
+        CommitJob job;
+        SubmitContext *context;
+        HttpRequest *request;
+        char submission[SUBMISSION_ID_SIZE]; /* "": none that is known */
+        char task_id[CALLBACK_ID_MAX + 1];   /* "": none yet */
+        SubmissionState state;               /* of the submission, as it was seen */
+        unsigned from;                       /* see store_want_cancel() */
+        int outcome;                         /* likewise */
+        unsigned tries;
+        char *answer; /* the API's, while it is being stored */
+        size_t answer_size;
+} Cancel;
+
+static int look(Cancel *x, const char *id);
+
+/* The end: `r` is what answering returned. */
+static int cancel_end(Cancel *x, int r)
+{
+        SubmitContext *c = x->context;
+
+        if (r < 0)
+                log_debug_errno(r, "An answer could not be given");
+        free(x->answer);
+        free(x);
+        submit_kick(c);
+        return r;
+}
+
+/* The wish. */
+
+static int run_want(CommitJob *job, Store *store)
+{
+        Cancel *x = container_of(job, Cancel, job);
+        int r;
+
+        r = store_want_cancel(store, x->submission, x->from, now_realtime());
+        if (r < 0)
+                return r;
+        x->outcome = r;
+        return 0;
+}
+
+static void on_wanted(CommitJob *job, int result)
+{
+        Cancel *x = container_of(job, Cancel, job);
+
+        if (result < 0)
+                (void)cancel_end(x, submit_reply_unavailable(x->request, result));
+        else if (x->outcome != 0)
+                (void)look(x, x->submission);
+        else
+                (void)cancel_end(x, submission_reply(&x->context->base, x->request, 202, x->submission));
+}
+
+static int want(Cancel *x, unsigned from)
+{
+        int r;
+
+        if (++x->tries > TRIES_MAX)
+                return cancel_end(x, submit_reply_unavailable(x->request, -EAGAIN));
+
+        x->from = from;
+        x->job = (CommitJob){ .run = run_want, .done = on_wanted };
+        r = commit_submit(x->context->port, &x->job);
+        return r < 0 ? cancel_end(x, submit_reply_unavailable(x->request, r)) : 0;
+}
+
+/* At the API. */
+
+static int reply_later(Cancel *x, const ApiAnswer *answer)
+{
+        char text[OUTCOME_TEXT_SIZE];
+        int r;
+
+        r = http_reply_header(x->request, "Retry-After", RETRY_AFTER);
+        if (r < 0)
+                return r;
+        return http_reply_error(x->request, 503, NULL, "Task %s can't be canceled now: %s.", x->task_id,
+                        outcome_describe(answer, text));
+}
+
+static void on_kept(void *userdata)
+{
+        Cancel *x = userdata;
+
+        (void)cancel_end(x, http_reply(x->request, 200, "application/json", x->answer, x->answer_size));
+}
+
+/* The task as the API has it now: kept, then handed on, whether it could be kept or not. */
+static int reply_task(Cancel *x, const ApiAnswer *answer, const json_t *task)
+{
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(2 * answer->body_size + 1024);
+        int r;
+
+        x->answer = malloc(answer->body_size + 1);
+        if (!x->answer)
+                return cancel_end(x, submit_reply_unavailable(x->request, -ENOMEM));
+        memcpy(x->answer, answer->body, answer->body_size);
+        x->answer_size = answer->body_size;
+
+        r = callback_body_from_task(task, &body);
+        if (r >= 0)
+                r = keep_task(x->context, body.data, body.size, on_kept, x);
+        if (r < 0) {
+                log_warning_errno(r, "Task %s was canceled, but that could not be stored", x->task_id);
+                on_kept(x);
+        }
+        return 0;
+}
+
+/* Whether an answer other than 200 is about this task, in the API's own words. */
+static bool is_about_task(const ApiAnswer *answer)
+{
+        json_auto_t *body = NULL;
+
+        if (answer->error != 0 || (answer->status != 500 && outcome_of_answer(answer) != OUTCOME_REJECTED))
+                return false;
+        body = json_loadb(answer->body, answer->body_size, 0, NULL);
+        return json_is_string(json_object_get(body, "error"));
+}
+
+static int take_answer(Cancel *x, const ApiAnswer *answer)
+{
+        json_auto_t *task = NULL;
+
+        if (answer->error == 0 && answer->status == 200)
+                task = json_loadb(answer->body, answer->body_size, 0, NULL);
+        if (task && streq_ptr(outcome_task_id(task), x->task_id))
+                return reply_task(x, answer, task);
+        if (is_about_task(answer))
+                return cancel_end(x, http_reply(x->request, answer->status, "application/json", answer->body,
+                                                     answer->body_size));
+        if (*x->submission)
+                return want(x, FROM_ACCEPTED);
+        return cancel_end(x, reply_later(x, answer));
+}
+
+static void on_answer(const ApiAnswer *answer, void *userdata)
+{
+        (void)take_answer(userdata, answer);
+}
+
+static int cancel_at_api(Cancel *x)
+{
+        Api api = api_client_api(x->context->client);
+        char path[CALLBACK_ID_MAX + 32];
+        ApiAnswer unsent = {};
+
+        snprintf(path, sizeof(path), "/task/%s/cancel", x->task_id);
+        unsent.error = api.request(
+                        api.userdata, &(ApiRequest){ .method = "POST", .path = path }, on_answer, x);
+        return unsent.error < 0 ? take_answer(x, &unsent) : 0;
+}
+
+/* Which submission, which task. */
+
+static int take_submission(const Submission *s, void *userdata)
+{
+        Cancel *x = userdata;
+
+        x->state = s->state;
+        snprintf(x->submission, sizeof(x->submission), "%s", s->id);
+        snprintf(x->task_id, sizeof(x->task_id), "%s", s->task_id ?: "");
+        return 0;
+}
+
+/* The submission that a stored task says it was made by. */
+static int take_task(const TaskDocument *document, void *userdata)
+{
+        json_auto_t *task = NULL;
+        const char *submission;
+        Cancel *x = userdata;
+        int r;
+
+        r = task_document_to_json(document, &task);
+        if (r < 0)
+                return r;
+        submission = outcome_task_submission(task);
+        if (submission && strlen(submission) < SUBMISSION_ID_SIZE)
+                snprintf(x->submission, sizeof(x->submission), "%s", submission);
+        return 0;
+}
+
+static int compare_task(const Submission *s, void *userdata)
+{
+        Cancel *x = userdata;
+
+        return streq_ptr(s->task_id, x->task_id) ? 0 : -ENOENT;
+}
+
+/* Fills in the submission of a task, where the outbox agrees that it is this task's. */
+static int find_owner(Cancel *x)
+{
+        StoreReader *reader = x->context->base.reader;
+        int r;
+
+        r = store_get_task(reader, x->task_id, take_task, x);
+        if (r < 0 || !*x->submission)
+                return MIN(r, 0);
+        r = store_get_submission(reader, x->submission, false, compare_task, x);
+        if (r == 0 || r == -ENOENT) {
+                x->submission[0] = 0;
+                return 0;
+        }
+        return MIN(r, 0);
+}
+
+static int look_submission(Cancel *x)
+{
+        if (x->state == SUBMISSION_ACCEPTED)
+                return cancel_at_api(x);
+        if (SUBMISSION_IN(x->state) & FROM_OUTBOX)
+                return want(x, FROM_OUTBOX);
+        /* It came to an end without a task while this was going on. */
+        return cancel_end(x, submission_reply(&x->context->base, x->request, 200, x->submission));
+}
+
+static int look(Cancel *x, const char *id)
+{
+        StoreReader *reader = x->context->base.reader;
+        int r;
+
+        r = store_get_submission(reader, id, false, take_submission, x);
+        if (r > 0)
+                return look_submission(x);
+        if (r == 0) {
+                x->submission[0] = 0;
+                snprintf(x->task_id, sizeof(x->task_id), "%s", id);
+                r = find_owner(x);
+        }
+        return r < 0 ? cancel_end(x, local_reply_failure(reader, x->request, r)) : cancel_at_api(x);
+}
+
+static int cancel_start(SubmitContext *c, HttpRequest *request, const char *id)
+{
+        Cancel *x;
+
+        x = calloc(1, sizeof(Cancel));
+        if (!x)
+                return -ENOMEM;
+        x->context = c;
+        x->request = request;
+        return look(x, id);
+}
+
+/* Ids that need no escape in a path, which those of the API and ours are. */
+static bool id_is_plain(const char *id)
+{
+        size_t n = strnlen(id, CALLBACK_ID_MAX + 1);
+
+        return n <= CALLBACK_ID_MAX &&
+               strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_~-") == n;
+}
+
+int cancel_on_task(HttpRequest *request, void *userdata)
+{
+        static const VerbRule rules[_SUBMISSION_STATE_MAX] = {
+                [SUBMISSION_QUEUED] = { .action = VERB_MOVE, .to = SUBMISSION_CANCELED },
+                [SUBMISSION_SENDING] = { .action = VERB_HAND_ON },
+                [SUBMISSION_UNKNOWN] = { .action = VERB_HAND_ON },
+                [SUBMISSION_ACCEPTED] = { .action = VERB_HAND_ON },
+                [SUBMISSION_REJECTED] = { .action = VERB_MOVE, .to = SUBMISSION_CANCELED },
+                [SUBMISSION_CANCELED] = { .action = VERB_NOTHING },
+                [SUBMISSION_EXPIRED] = { .action = VERB_MOVE,
+                                .to = SUBMISSION_CANCELED,
+                                .only_without = true,
+                                .why = "the API may have a task for it all the same; retry it, which looks "
+                                       "for that, and cancel it then" },
+        };
+        const char *id = http_request_path_arg(request, 0);
+        int r;
+
+        if (streq(http_request_method(request), "HEAD")) {
+                r = http_reply_header(request, "Allow", "POST, GET");
+                return r < 0 ? r : http_reply_error(request, 405, NULL, "This path takes POST and GET.");
+        }
+        if (!id_is_plain(id))
+                return local_reply_not_found(request, "Task not found");
+        return verb_run(userdata, request, id, rules, cancel_start);
+}

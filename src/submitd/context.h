@@ -1,0 +1,62 @@
+#pragma once
+
+/* What the handlers of the submit socket share: everything lives on the main loop. */
+
+#include <systemd/sd-event.h>
+
+#include "daemon/commit.h"
+#include "daemon/local.h"
+#include "http/server.h"
+#include "submitd/api-client.h"
+#include "submitd/backfill.h"
+#include "submitd/metrics.h"
+#include "submitd/outbox.h"
+#include "submitd/reconcile.h"
+
+/* How long it is tried to send a submission. */
+#define SUBMISSION_LIFE_USEC (INT64_C(5) * 24 * 3600 * 1000000)
+
+typedef struct SubmitContext {
+        LocalBase base;
+        sd_event *loop;
+        Commit *commit;
+        CommitPort *port;
+        const Settings *settings; /* those in force */
+        ApiClient *client;
+        Outbox *outbox;
+        Reconcile *reconcile;
+        Backfill *backfill;
+        HttpServer *server;
+        Metrics metrics;
+        sd_event_source *work; /* runs these three, see submit_kick() */
+} SubmitContext;
+
+/* The routes, up to a row without method. */
+extern const HttpRoute submit_routes[];
+
+/* There may be something to do for the outbox or its neighbours: it is looked at soon, from the loop. */
+void submit_kick(SubmitContext *c);
+
+/* Likewise, and because somebody asked for it: failures of lately are forgotten. */
+void submit_hurry(SubmitContext *c);
+
+/* 503 with Retry-After: it could not be stored, nothing was changed. */
+int submit_reply_unavailable(HttpRequest *request, int error);
+
+/* Handlers by the file they are in. */
+int accept_on_task(HttpRequest *request, void *userdata);
+int cancel_on_task(HttpRequest *request, void *userdata);
+int verbs_on_retry(HttpRequest *request, void *userdata);
+int verbs_on_drop(HttpRequest *request, void *userdata);
+int queue_on_get(HttpRequest *request, void *userdata);
+int queue_on_hold(HttpRequest *request, void *userdata);
+int queue_on_resume(HttpRequest *request, void *userdata);
+int queue_on_flush(HttpRequest *request, void *userdata);
+int reconcile_on_post(HttpRequest *request, void *userdata);
+int reconcile_on_get(HttpRequest *request, void *userdata);
+int backfill_on_post(HttpRequest *request, void *userdata);
+int backfill_on_get(HttpRequest *request, void *userdata);
+int figures_on_stats(HttpRequest *request, void *userdata);
+int figures_on_metrics(HttpRequest *request, void *userdata);
+int figures_on_healthz(HttpRequest *request, void *userdata);
+int figures_on_readyz(HttpRequest *request, void *userdata);

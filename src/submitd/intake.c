@@ -1,0 +1,95 @@
+/*
+ * A task that was asked for is made into the body of the callback that should have brought it, and goes
+ * where callbacks go: the same checks, the same log, the same rule for what is new. So whichever comes
+ * first, a callback or the answer to a question, the other one finds its response known.
+ */
+
+#include "submitd/intake.h"
+
+#include "basic/time-util.h"
+#include "store/outbox.h"
+#include "task/callback.h"
+
+#define BODY_MAX (64U << 20) /* an answer is bounded by less, and compact JSON adds little */
+
+/* What lives until the delivery is on disk. */
+typedef struct Taking {
+        Buffer body;
+        char submission[SUBMISSION_ID_SIZE];
+        void (*done)(const Receipt *receipt, void *userdata);
+        void *userdata;
+} Taking;
+
+static Taking *taking_free(Taking *t)
+{
+        if (!t)
+                return NULL;
+        buffer_done(&t->body);
+        free(t);
+        return NULL;
+}
+DEFINE_CLEANUP(Taking *, taking_free)
+
+static void finish(const Receipt *receipt, void *userdata)
+{
+        _cleanup_(taking_freep) Taking *t = userdata;
+
+        t->done(receipt, t->userdata);
+}
+
+/* Metadata is anybody's: what doesn't look like an id of ours is none. */
+static bool is_submission_id(const char *s)
+{
+        return s && strlen(s) == SUBMISSION_ID_SIZE - 1 && strspn(s, "0123456789abcdef") == strlen(s);
+}
+
+int intake_take(const Intake *in, const json_t *task, Source source, const char *submission,
+                void (*done)(const Receipt *receipt, void *userdata), void *userdata)
+{
+        _cleanup_(taking_freep) Taking *t = NULL;
+        ReceiveInput input;
+        int r;
+
+        t = calloc(1, sizeof(Taking));
+        if (!t)
+                return -ENOMEM;
+        t->body = BUFFER_INIT(BODY_MAX);
+        t->done = done;
+        t->userdata = userdata;
+
+        r = callback_body_from_task(task, &t->body);
+        if (r < 0)
+                return r;
+        if (!submission)
+                submission = json_string_value(
+                                json_object_get(json_object_get(task, "metadata"), TASK_SUBMISSION_KEY));
+        if (is_submission_id(submission))
+                memcpy(t->submission, submission, SUBMISSION_ID_SIZE);
+
+        input = (ReceiveInput){
+                .body = t->body.data,
+                .body_size = t->body.size,
+                .source = source,
+                .ref = *t->submission ? t->submission : NULL,
+                .started = now_monotonic(),
+                .strict = in->strict,
+                .invalid_status = 422,
+        };
+        r = receive(in->port, in->reader, &input, finish, t);
+        if (r < 0)
+                return r;
+        t = NULL; /* finish() frees it */
+        return 0;
+}
+
+bool intake_failed_alone(int error)
+{
+        return error == -EMSGSIZE || error == -ENOBUFS || error == -EUCLEAN;
+}
+
+json_t *intake_parse(const char *body, size_t size)
+{
+        json_auto_t *value = json_loadb(body, size, JSON_ALLOW_NUL, NULL);
+
+        return json_is_object(value) ? TAKE_PTR(value) : NULL;
+}

@@ -1,0 +1,17 @@
+/* scale-submitd: the command line, then the service. */
+
+#include "daemon/program.h"
+#include "submitd/metrics.h"
+#include "submitd/service.h"
+
+int main(int argc, char **argv)
+{
+        static const Program program = {
+                .name = "scale-submitd",
+                .about = "Takes tasks for the Scale API, keeps them, and sends each exactly once.",
+                .run = service_run,
+                .describe_metrics = metrics_describe,
+        };
+
+        return program_main(&program, argc, argv);
+}

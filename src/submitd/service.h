@@ -1,0 +1,11 @@
+#pragma once
+
+/* The service: what lives from start to exit, put together and taken apart in order. */
+
+#include "config/settings.h"
+
+/* `config` (NULL: the default place) and `overrides` are borrowed for as long as the service lives:
+ * reloading reads them again. `settings` is owned from the call on. Exit statuses are those of sysexits.h.
+ * Says what was wrong in the log and returns a status other than 0 where it could not start; else runs until
+ * a signal or a failure ends it. */
+int service_run(const char *config, const SettingsOverrides *overrides, Settings *settings);

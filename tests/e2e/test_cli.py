@@ -1,0 +1,269 @@
+"""The command line as people and scripts use it: help, filters, many at once."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from harness import SCALECTL, WAIT, callback, scalectl
+
+VERBS = [line.split("\t")[0] for line in
+         subprocess.run([SCALECTL, "words"], capture_output=True, text=True).stdout.splitlines()]
+STATES = ["queued", "sending", "unknown", "accepted", "rejected", "canceled", "expired"]
+VERDICTS = ["stored", "duplicate", "revised", "invalid", "attachment_failure", "discarded"]
+
+
+def run(*arguments, stdin=None, options=()):
+    command = [str(SCALECTL), *(x for o in options for x in ("-o", o)), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=WAIT,
+                          env={**os.environ, "TZ": "UTC"})
+
+
+def ctl(submitter, *arguments, stdin=None):
+    return run(*arguments, stdin=stdin, options=[f"submit.socket={submitter.submit.path}"])
+
+
+def lines(done):
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def words(verb):
+    """What completion is told: from option to the words that fit."""
+    rows = [line.split("\t") for line in run("words", verb).stdout.splitlines()]
+    assert all(len(row) == 4 for row in rows)
+    return {row[0]: row[2].split() for row in rows}
+
+
+# Help.
+
+def test_words_are_the_verbs_of_the_help():
+    assert VERBS == re.findall(r"^  ([a-z][a-z-]+)", run("--help").stdout, re.M) and len(VERBS) > 15
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("where", [["--help"], ["-h"], ["something", "--help", "--nonsense"], ["--json", "-h"]])
+def test_every_verb_has_help(verb, where):
+    done = run("--config=/nonexistent", verb, *where)  # also where the configuration is bad
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: scalectl {verb}")
+    assert "see scalectl(1)" not in done.stdout  # an option that nothing is said about
+    example = re.search(r"^example:\n((?:  .*\n)+)", done.stdout, re.M)
+    assert example and f"scalectl" in example[1] and verb in example[1]
+    shown = set(re.findall(r"^  (--?[a-z][a-z-]*)", done.stdout, re.M))
+    assert shown == {w for w in words(verb) if w.startswith("-")}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_usage_and_options_agree(verb):
+    usage = run(verb, "--help").stdout.split("\n\n")[0]
+    named = set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", usage))
+    known = {w for w in words(verb) if w.startswith("-")}
+    assert named <= known
+    assert known - named <= {"--json", "--utc", "--help", "--data", "--file"}
+
+
+def test_a_double_dash_ends_options():
+    assert run("task", "--", "--help").returncode != 0
+
+
+# Filters.
+
+def test_options_that_do_not_apply_name_those_that_do():
+    done = run("deliveries", "--status", "completed")
+    assert done.returncode == 64
+    assert "no option --status" in done.stderr
+    for name in ("--verdict", "--type", "--since", "--until", "--after", "-n", "--json", "--utc"):
+        assert name in done.stderr
+
+
+@pytest.mark.parametrize("verb, option, wanted", [
+    ("tasks", "--status", ["pending", "completed", "canceled", "error"]), ("deliveries", "--verdict", VERDICTS),
+    ("queue", "--state", STATES), ("export", "--status", ["pending", "completed", "canceled", "error"])])
+def test_a_wrong_word_names_the_right_ones(verb, option, wanted):
+    done = run(verb, option, "nonsense")
+    assert done.returncode == 64 and ", ".join(wanted) in done.stderr
+    assert words(verb)[option] == wanted
+
+
+def test_the_daemon_knows_the_words(daemon, submitter):
+    """All of them, and no others."""
+    assert "by_verdict" in daemon.query.get("/v1/stats").body.decode()
+    for verdict in words("deliveries")["--verdict"]:
+        assert scalectl(daemon, "deliveries", "--verdict", verdict).returncode == 0
+    for status in words("tasks")["--status"]:
+        assert scalectl(daemon, "tasks", "--status", status).returncode == 0
+    for state in words("queue")["--state"]:
+        assert ctl(submitter, "queue", "list", "--state", state).returncode == 0
+    for kind in words("simulate")["1"]:
+        assert scalectl(daemon, "simulate", kind).returncode in (0, 1)
+    for what, query in (("verdict", "deliveries"), ("status", "tasks"), ("state", "submissions")):
+        error = daemon.query.get(f"/v1/{query}?{what}=nonsense", 400).json["error"]
+        known = {"verdict": VERDICTS, "status": words("tasks")["--status"], "state": STATES}[what]
+        assert all(word in error for word in known), error
+
+
+def test_deliveries_are_chosen(daemon):
+    for _ in range(3):
+        daemon.deliver(callback())
+    daemon.post("{", status=400)
+    body = callback()
+    body["task"].update(type="transcription", params={"attachment_type": "text", "attachment": "x",
+                                                      "fields": {"title": "t"}})
+    body["response"] = body["task"]["response"] = {"fields": {"title": "x"}}
+    daemon.deliver(body)
+
+    def numbers(*arguments):
+        return [d["delivery"] for d in lines(scalectl(daemon, "--json", "deliveries", *arguments))]
+
+    assert numbers() == [1, 2, 3, 4, 5]
+    assert numbers("--type", "categorization") == [1, 2, 3]
+    assert numbers("--type", "categorization", "-n", 2) == [1, 2]
+    assert numbers("--type", "categorization", "--after", 1, "-n", 1) == [2]
+    assert numbers("--type", "transcription") == [5]
+    assert numbers("--since", "1h") == [1, 2, 3, 4, 5] and numbers("--until", "1h") == []
+    assert numbers("--since", "2h", "--until", "now", "--verdict", "invalid") == [4]
+    received = lines(scalectl(daemon, "--json", "deliveries"))[2]["received_at"]
+    assert numbers("--since", received) == [3, 4, 5] and numbers("--until", received) == [1, 2]
+    assert [d["delivery"] for d in lines(scalectl(daemon, "--json", "quarantine", "list", "--since", "1h"))] == [4]
+    assert lines(scalectl(daemon, "--json", "quarantine", "list", "--after", 4)) == []
+
+
+def test_filters_reach_beyond_a_page(daemon):
+    for i in range(230):
+        daemon.post("{" + " " * i, status=400)
+    daemon.deliver(callback())
+    got = lines(scalectl(daemon, "--json", "deliveries", "--type", "categorization", "-n", 1))
+    assert [d["delivery"] for d in got] == [231]
+
+
+@pytest.fixture
+def held(make_submitter):
+    submitter = make_submitter().start()
+    submitter.submit.post("/v1/queue/hold")
+    return submitter
+
+
+def test_the_queue_is_chosen(held):
+    ids = [held.add() for _ in range(3)]
+
+    def chosen(*arguments):
+        return [s["submission_id"] for s in lines(ctl(held, "--json", "queue", "list", *arguments))]
+
+    assert sorted(chosen()) == sorted(ids)
+    assert chosen("--type", "categorization", "-n", 1) == [chosen()[0]]
+    assert chosen("--type", "annotation") == [] and chosen("--until", "1h") == []
+    assert sorted(chosen("--since", "1h", "--state", "queued")) == sorted(ids)
+
+
+@pytest.mark.parametrize("arguments", [
+    ["quarantine", "retry", "--since", "1h", "1"], ["quarantine", "--dry-run"], ["quarantine", "list", "--dry-run"],
+    ["quarantine", "retry"], ["queue", "drop", "--state", "queued", "x"], ["queue", "hold", "--dry-run"],
+    ["queue", "show", "x", "--dry-run"], ["queue", "nonsense"], ["cancel"], ["cancel", "--dry-run"]])
+def test_what_does_not_go_together(arguments):
+    done = run(*arguments)
+    assert done.returncode == 64 and "usage: scalectl" in done.stderr and "--help" in done.stderr
+
+
+# Many at once.
+
+def quarantined(daemon, n):
+    bodies = [callback() for _ in range(n)]
+    for body in bodies:
+        daemon.post({"task_id": body["task_id"], "response": body["response"]}, status=422)
+    return bodies
+
+
+def test_ids_from_standard_input(daemon):
+    bodies = quarantined(daemon, 4)
+    for body in bodies[:3]:
+        daemon.deliver({**body, "response": {"category": "small"},
+                        "task": {**body["task"], "response": {"category": "small"}}})
+    listed = scalectl(daemon, "--json", "quarantine", "list")
+    assert len(lines(listed)) == 4
+    dry = scalectl(daemon, "quarantine", "retry", "--dry-run", "-", stdin=listed.stdout)
+    assert dry.returncode == 0 and dry.stdout.count("invalid, would be retried") == 4
+    assert "4 would be retried, 0 refused" in dry.stderr
+    assert len(lines(scalectl(daemon, "--json", "quarantine", "list"))) == 4  # nothing was done
+
+    done = scalectl(daemon, "quarantine", "retry", "-", stdin="\n1\n  2\t\r\n\n{\"delivery\": 3}\n\n4")
+    assert done.returncode == 1
+    assert re.findall(r"^(\d): revised", done.stdout, re.M) == ["1", "2", "3"]
+    assert "3 retried, 1 refused or failed, 0 not tried" in done.stderr
+    assert [d["delivery"] for d in lines(scalectl(daemon, "--json", "quarantine", "list"))] == [4]
+
+    dry = scalectl(daemon, "--json", "quarantine", "discard", "--dry-run", 1, 4, 99)
+    assert dry.returncode == 1 and "99: there is none" in dry.stderr
+    assert [json.loads(line) for line in dry.stdout.splitlines()] == [
+        {"id": "1", "action": "discard", "now": "discarded", "would_be": "refused", "why": "it is not in the quarantine"},
+        {"id": "4", "action": "discard", "now": "invalid", "would_be": "done"}]
+    assert scalectl(daemon, "quarantine", "discard", "-", stdin="4\n").returncode == 0
+    assert lines(scalectl(daemon, "--json", "quarantine", "list")) == []
+
+
+@pytest.mark.parametrize("text, said", [
+    ("1\nx\n", "line 2: x: the number of a delivery"), ("1\n{\"task_id\": \"x\"}\n", "line 2: an object with delivery"),
+    ("1\n{\"delivery\": }\n", "line 2"), ("1\n" + "9" * 300, "line 2"), ("1\n0\n", "line 2: 0:"),
+    ("1\n\x1b[2J\n", "line 2: \ufffd[2J")])
+def test_nothing_is_done_when_one_is_no_id(daemon, text, said):
+    quarantined(daemon, 1)
+    done = scalectl(daemon, "quarantine", "discard", "-", stdin=text)
+    assert done.returncode == 64 and said in done.stderr and "nothing was done" in done.stderr
+    assert len(lines(scalectl(daemon, "--json", "quarantine", "list"))) == 1
+
+
+def test_standard_input_is_bounded(daemon):
+    done = scalectl(daemon, "quarantine", "discard", "-", stdin="{\"x\": \"" + "x" * (17 << 20) + "\"}\n")
+    assert done.returncode == 65 and "line 1 is longer than 16 MiB" in done.stderr
+    done = scalectl(daemon, "quarantine", "discard", "-", stdin="1\n" * 100_001)
+    assert done.returncode == 64 and "more than 100000" in done.stderr
+    done = scalectl(daemon, "quarantine", "discard", "-", stdin="")
+    assert done.returncode == 0 and "nothing to do" in done.stderr
+
+
+def test_an_environment_that_fails_ends_it(tmp_path):
+    done = run("quarantine", "discard", "1", "2", "3", options=[f"control.socket={tmp_path}/none"])
+    assert done.returncode == 69 and "0 discarded, 1 refused or failed, 2 not tried" in done.stderr
+
+
+def test_queue_and_cancel_take_many(held):
+    ids = [held.add() for _ in range(4)]
+    listed = ctl(held, "--json", "queue", "list").stdout
+    dry = ctl(held, "queue", "drop", "--dry-run", "-", stdin=listed)
+    assert dry.returncode == 0 and dry.stdout.count("queued, would be dropped") == 4
+    dry = ctl(held, "cancel", "--dry-run", "-", stdin=listed)
+    assert dry.returncode == 0 and dry.stdout.count("queued, would be canceled") == 4
+    assert {held.state(i) for i in ids} == {"queued"}
+
+    done = ctl(held, "queue", "drop", "-", stdin="\n".join(ids[:2]))
+    assert done.returncode == 0 and "2 dropped, 0 refused" in done.stderr
+    assert [held.state(i) for i in ids] == ["canceled", "canceled", "queued", "queued"]
+    done = ctl(held, "cancel", "-", stdin=json.dumps({"submission_id": ids[2], "task_id": "x"}))
+    assert done.returncode == 0 and held.state(ids[2]) == "canceled"
+    dry = ctl(held, "cancel", "--dry-run", ids[0], "f" * 32)
+    assert dry.returncode == 1 and "canceled, nothing would change" in dry.stdout and "there is none" in dry.stderr
+
+
+def test_dry_runs_know_what_is_refused(submitter):
+    id = submitter.add()
+    task = submitter.reaches(id, "accepted")["task_id"]
+    for action in ("retry", "drop"):
+        dry = ctl(submitter, "queue", action, "--dry-run", id)
+        assert dry.returncode == 1 and "accepted, would not be" in dry.stdout
+        assert ctl(submitter, "queue", action, id).returncode == 1
+    for one in (id, task):
+        dry = ctl(submitter, "cancel", "--dry-run", one)
+        assert dry.returncode == 0 and "pending, would be canceled" in dry.stdout
+    assert ctl(submitter, "cancel", task).returncode == 0
+    assert "canceled, nothing would change" in ctl(submitter, "cancel", "--dry-run", task).stdout
+
+
+def test_a_completed_task_is_a_no_like_any_other(submitter, api):
+    tasks = [submitter.reaches(submitter.add(), "accepted")["task_id"] for _ in range(2)]
+    api.plan = lambda method, path, body: (500, {"status_code": 500, "error": "The task was completed."}) \
+        if tasks[0] in path else None
+    done = ctl(submitter, "cancel", *tasks)
+    assert done.returncode == 1 and "The task was completed." in done.stderr
+    assert f"{tasks[1]}: canceled" in done.stdout and "1 canceled, 1 refused or failed, 0 not tried" in done.stderr
