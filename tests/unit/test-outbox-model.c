@@ -180,7 +180,9 @@ static void end_wire(Model *m, Wire *w)
         met.requests++;
         met.lost += w->end != END_ANSWER && w->end != END_NOT_SENT;
         met.never_left += w->end == END_NOT_SENT;
-        if (w->end != END_ANSWER)
+        if (w->end == END_CUT && pick(m, 2) == 0)
+                a.error = 0; /* it looks whole, and isn't */
+        else if (w->end != END_ANSWER)
                 a = (ApiAnswer){ .error = errors[w->end], .date = TIME_NONE, .retry_after = UINT64_MAX };
         a.sent = w->end != END_NOT_SENT;
         a.body = w->text ?: "";
