@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""Holds the manual pages against the programs, both ways: every option, setting, verb and metric is in its page,
-settings with their defaults, and nothing is in a page that isn't there. `check-docs.py SOURCE_ROOT CALLBACKD
-SUBMITD SCALECTL`; with --self-test it shows that it finds what is wrong."""
+"""Holds the manual pages against the programs, both ways: every option, setting, verb, metric and exit status is in
+its page, settings with their defaults, and nothing is in a page that isn't there. `check-docs.py SOURCE_ROOT CALLBACKD
+SUBMITD SCALECTL SANDBOX`; with --self-test it shows that it finds what is wrong.
+
+Options are what a program's help shows and what the tables in the source take; exit statuses are the names of
+sysexits.h in the rooms that a program is made of, as src/README.md has them."""
 
 import os
 import re
@@ -24,13 +27,46 @@ def tagged(page, macro):
     return [line for line in page.splitlines() if line.startswith(".It " + macro)]
 
 
+def options(text, long, short):
+    return {"--" + m for m in re.findall(long, text)} | {"-" + m for m in re.findall(short, text)}
+
+
 def options_of_page(page):
-    lines = tagged(page, "Fl") + tagged(page, "Cm")
-    return {"--" + m for line in lines for m in re.findall(r"Fl (?:Fl |-)([a-z][a-z-]*)", line)}
+    macros = "\n".join(line for line in page.splitlines() if line.startswith("."))
+    return options(macros, r"\bFl (?:Fl |-)([a-z][a-z-]*)", r"\bFl ([A-Za-z])(?!\S)")
 
 
 def options_of_help(text):
-    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    return options(text, r"(?<![\w-])--([a-z][a-z-]*)", r"(?<![\w-])-([A-Za-z])(?![\w-])")
+
+
+def options_of_source(text):
+    """Rows of tables: of getopt_long(), and of scalectl's own."""
+    return options(text, r'\{\s*"([a-z-]+)",\s*(?:no|required|optional)_argument', r'\{\s*"-([A-Za-z])",\s*OPTION_') | \
+        set(re.findall(r'\{\s*"(--[a-z-]+)",\s*OPTION_', text))
+
+
+def source_of(root, room):
+    """All code of the rooms that this one is made of, without its comments."""
+    readme = read(os.path.join(root, "src/README.md"))
+    row = re.search(rf"^\| `{room}/` \|.*\|([^|\n]*)\|$", readme, re.M)
+    if not row:
+        sys.exit(f"src/README.md does not say which rooms {room} may use")
+    text = []
+    for folder in (room, *re.findall(r"`(\w+)`", row[1])):
+        path = os.path.join(root, "src", folder)
+        text += [read(os.path.join(path, n)) for n in sorted(os.listdir(path)) if n.endswith((".c", ".h"))]
+    return re.sub(r"/\*.*?\*/", "", "\n".join(text), flags=re.S)
+
+
+def statuses_of_source(text):
+    own = dict(re.findall(r"^#define (EX_\w+) (\d+)\s*?$", text, re.M))
+    return {"0"} | {own.get(n) or str(getattr(os, n)) for n in re.findall(r"\bEX_[A-Z]+\b", text) if n != "EX_OK"}
+
+
+def statuses_of_page(page):
+    section = re.search(r"^\.Sh EXIT STATUS\n(.*?)(?=^\.Sh |\Z)", page, re.M | re.S)
+    return set(re.findall(r"^\.It (\d+)$", section[1] if section else "", re.M))
 
 
 def settings_of_conf(text):
@@ -79,42 +115,58 @@ def compare_defaults(conf, page):
             yield f"setting {name} is {conf[name]!r} by default, its manual page says {page[name]!r}"
 
 
-def check(root, callbackd, submitd, scalectl):
-    names = ("scale-callbackd.8", "scale-submitd.8", "scalectl.1", "scale.conf.5")
-    page = {n: read(os.path.join(root, "man", n)) for n in names}
-    for program, name in ((callbackd, "scale-callbackd"), (submitd, "scale-submitd")):
-        yield from compare(f"option of {name}", options_of_help(run(program, "--help")), options_of_page(page[f"{name}.8"]))
-        metrics = {line.split("\t")[0] for line in run(program, "--list-metrics").splitlines()}
-        yield from compare("metric", metrics, metrics_of_page(page[f"{name}.8"]))
-    yield from compare("option of scalectl", options_of_help(run(scalectl, "--help")),
-                       options_of_page(page["scalectl.1"]))
+def check_program(root, program, page, room):
+    """What all of them have."""
+    name, source = os.path.basename(page).split(".")[0], source_of(root, room)
+    page = read(os.path.join(root, "man", page))
+    yield from compare(f"option of {name}", options_of_help(run(program, "--help")) | options_of_source(source),
+                       options_of_page(page))
+    yield from compare(f"exit status of {name}", statuses_of_source(source), statuses_of_page(page))
+
+
+def check(root, callbackd, submitd, scalectl, sandbox):
+    for program, page, room in ((callbackd, "scale-callbackd.8", "callbackd"), (submitd, "scale-submitd.8", "submitd"),
+                                (scalectl, "scalectl.1", "scalectl"), (sandbox, "scale-sandbox.1", "sandbox")):
+        yield from check_program(root, program, page, room)
+        if page.endswith(".8"):
+            metrics = {line.split("\t")[0] for line in run(program, "--list-metrics").splitlines()}
+            yield from compare("metric", metrics, metrics_of_page(read(os.path.join(root, "man", page))))
     yield from compare_defaults(settings_of_conf(read(os.path.join(root, "conf/scale.conf"))),
-                                settings_of_page(page["scale.conf.5"]))
+                                settings_of_page(read(os.path.join(root, "man/scale.conf.5"))))
     verbs = set(re.findall(r"^  ([a-z][a-z-]+)", run(scalectl, "--help"), re.M))
-    yield from compare("verb", verbs, set(re.findall(r"^\.It Cm ([a-z-]+)", page["scalectl.1"], re.M)))
-
-
-def check_options(program, path):
-    """`check-docs.py --options PROGRAM PAGE`, for a program that has neither settings nor metrics."""
-    yield from compare(f"option of {os.path.basename(program)}", options_of_help(run(program, "--help")),
-                       options_of_page(read(path)))
+    yield from compare("verb", verbs, set(re.findall(r"^\.It Cm ([a-z-]+)", read(os.path.join(root, "man/scalectl.1")), re.M)))
 
 
 # A small tree in which everything fits, its programs being scripts.
+STATUS = ".Sh EXIT STATUS\n.It 0\n.It 64\n.Sh SEE ALSO\n.It 99\n"
 FITTING = {
     "man/scale-callbackd.8": ".It Fl Fl config Ns = Ns Ar FILE\n.It Fl h , Fl Fl help\n"
-                             ".It Sy scale_callbackd_x_total\n",
-    "man/scale-submitd.8": ".It Fl h , Fl Fl help\n.It Sy scale_submitd_y_total\n",
-    "man/scalectl.1": ".It Fl Fl json\n.It Cm stats\n.It Cm delivery Ar N Op Fl -raw\n",
+                             ".It Sy scale_callbackd_x_total\n" + STATUS,
+    "man/scale-submitd.8": ".It Fl h , Fl Fl help\n.It Sy scale_submitd_y_total\n" + STATUS,
+    "man/scalectl.1": ".It Fl Fl json\n.It Cm stats\n.It Cm delivery Ar N Op Fl -raw\n.Pq also Fl -file ,\n.Fl f\n" +
+                      STATUS.replace(".It 64", ".It 1\n.It 64"),
+    "man/scale-sandbox.1": ".It Fl Fl seed Ns = Ns Ar N\n" + STATUS.replace(".It 64", ".It 69"),
     "man/scale.conf.5": ".Ss [a]\n.It Sy x\nDefault:\n.Ql 8M .\nText.\n.It Sy y\nDefault: not set.\n",
     "conf/scale.conf": "# Text = no setting.\n[a]\n# The x.\n#x = 8M\n\n#y =\n",
+    "src/README.md": "| room | what | may use |\n|---|---|---|\n| `basic/` | x | |\n| `daemon/` | x | `basic` |\n"
+                     "| `callbackd/` | x | `basic`, `daemon` |\n| `submitd/` | x | `basic`, `daemon` |\n"
+                     "| `scalectl/` | x | `basic` |\n| `sandbox/` | x | `basic` |\n",
+    "src/basic/x.c": "/* Never EX_CONFIG. */\n",
+    "src/daemon/x.c": 'return EX_USAGE; { "config", required_argument } not { "text", other }\n',
+    "src/callbackd/x.c": "if (EX_OK)\n",
+    "src/submitd/x.c": "\n",
+    "src/scalectl/x.h": "#define EX_NO 1 /* no */\nreturn EX_NO; return EX_USAGE;\n",
+    "src/scalectl/x.c": '{ "--file", OPTION_TEXT, 0 },\n{ "-f", OPTION_TEXT, 0 },\n{\n    "--raw", OPTION_FLAG },',
+    "src/sandbox/x.c": "return EX_UNAVAILABLE;\n",
     "callbackd": "#!/bin/sh\ncase $1 in\n"
                  "--help) echo '      --config=FILE  x'; echo '  -h, --help  y' ;;\n"
                  "--list-metrics) printf 'scale_callbackd_x_total\\tcounter\\ttext\\n' ;;\n*) exit 64 ;;\nesac\n",
-    "submitd": "#!/bin/sh\ncase $1 in\n--help) echo '  -h, --help  y' ;;\n"
+    "submitd": "#!/bin/sh\ncase $1 in\n--help) echo '  -h, --help  y --config' ;;\n"
                "--list-metrics) printf 'scale_submitd_y_total\\tcounter\\ttext\\n' ;;\n*) exit 64 ;;\nesac\n",
-    "scalectl": "#!/bin/sh\necho '  stats   x'; echo '  delivery N [--raw]   y'; echo '      --json   z'\n",
+    "scalectl": "#!/bin/sh\necho '  stats   x'; echo '  delivery N [--raw]   y - z'; echo '      --json   z'\n",
+    "sandbox": "#!/bin/sh\necho '      --seed=N   z'\n",
 }
+FITTING["man/scale-submitd.8"] = FITTING["man/scale-submitd.8"].replace(".It Fl h", ".It Fl Fl config\n.It Fl h")
 
 # What is replaced where, and what has to be found then.
 MISTAKES = [
@@ -123,6 +175,7 @@ MISTAKES = [
       "option of scale-callbackd --conf is in the manual page and nowhere else"]),
     ("callbackd", "-h, --help", "-h, --help --new",
      ["option of scale-callbackd --new is not in its manual page"]),
+    ("callbackd", "  -h, ", "  ", ["option of scale-callbackd -h is in the manual page and nowhere else"]),
     ("callbackd", "_x_total", "_y_total",
      ["metric scale_callbackd_y_total is not in its manual page",
       "metric scale_callbackd_x_total is in the manual page and nowhere else"]),
@@ -131,10 +184,32 @@ MISTAKES = [
       "metric scale_submitd_y_total is in the manual page and nowhere else"]),
     ("submitd", "--help  y", "--help --new",
      ["option of scale-submitd --new is not in its manual page"]),
+    ("src/daemon/x.c", '"text", other', '"text", no_argument',
+     ["option of scale-callbackd --text is not in its manual page", "option of scale-submitd --text is not in its manual page"]),
+    ("src/daemon/x.c", "EX_USAGE", "EX_SOFTWARE",
+     ["exit status of scale-callbackd 70 is not in its manual page",
+      "exit status of scale-callbackd 64 is in the manual page and nowhere else",
+      "exit status of scale-submitd 70 is not in its manual page",
+      "exit status of scale-submitd 64 is in the manual page and nowhere else"]),
+    ("src/callbackd/x.c", "EX_OK", "EX_IOERR", ["exit status of scale-callbackd 74 is not in its manual page"]),
+    ("src/scalectl/x.h", "return EX_USAGE", "return 0",
+     ["exit status of scalectl 64 is in the manual page and nowhere else"]),
+    ("src/scalectl/x.h", "EX_NO 1", "EX_NO 2",
+     ["exit status of scalectl 2 is not in its manual page", "exit status of scalectl 1 is in the manual page and nowhere else"]),
+    ("man/scale-sandbox.1", ".It 69\n", "", ["exit status of scale-sandbox 69 is not in its manual page"]),
+    ("man/scale-sandbox.1", ".It 0\n", "", ["exit status of scale-sandbox 0 is not in its manual page"]),
+    ("man/scale-sandbox.1", "EXIT STATUS", "OTHER",
+     ["exit status of scale-sandbox 0 is not in its manual page", "exit status of scale-sandbox 69 is not in its manual page"]),
+    ("sandbox", "--seed", "--need", ["option of scale-sandbox --need is not in its manual page",
+                                     "option of scale-sandbox --seed is in the manual page and nowhere else"]),
     ("scalectl", "echo '  stats", "echo '  status",
      ["verb status is not in its manual page", "verb stats is in the manual page and nowhere else"]),
     ("man/scalectl.1", " Op Fl -raw", "", ["option of scalectl --raw is not in its manual page"]),
     ("man/scalectl.1", ".It Fl Fl json\n", "", ["option of scalectl --json is not in its manual page"]),
+    ("man/scalectl.1", ".Fl f\n", "", ["option of scalectl -f is not in its manual page"]),
+    ("man/scalectl.1", ".Fl f\n", ".Fl f\n.Fl q\n", ["option of scalectl -q is in the manual page and nowhere else"]),
+    ("src/scalectl/x.c", '"--file"', '"--fill"', ["option of scalectl --fill is not in its manual page",
+                                                  "option of scalectl --file is in the manual page and nowhere else"]),
     ("conf/scale.conf", "#y =\n", "", ["setting a.y is in the manual page and nowhere else"]),
     ("conf/scale.conf", "[a]", "[b]",
      ["setting b.x is not in its manual page", "setting b.y is not in its manual page",
@@ -152,7 +227,7 @@ def check_tree(files):
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
             os.chmod(path, 0o755)
-        return list(check(root, *(os.path.join(root, n) for n in ("callbackd", "submitd", "scalectl"))))
+        return list(check(root, *(os.path.join(root, n) for n in ("callbackd", "submitd", "scalectl", "sandbox"))))
 
 
 def expect(what, found, wanted):
@@ -160,27 +235,15 @@ def expect(what, found, wanted):
         sys.exit(f"{what}: found {found}, wanted is {wanted}")
 
 
-def self_test_options():
-    with tempfile.TemporaryDirectory() as root:
-        page, program = os.path.join(root, "page"), os.path.join(root, "program")
-        with open(page, "w", encoding="utf-8") as file:
-            file.write(FITTING["man/scalectl.1"].replace(".It Cm delivery Ar N Op Fl -raw\n", ""))
-        for text, wanted in (("--json", []), ("--json --new", ["option of program --new is not in its manual page"]),
-                             ("", ["option of program --json is in the manual page and nowhere else"])):
-            with open(program, "w", encoding="utf-8") as file:
-                file.write(f"#!/bin/sh\necho '      {text}'\n")
-            os.chmod(program, 0o755)
-            expect(f"a program with {text!r}", list(check_options(program, page)), wanted)
-
-
 def self_test():
-    self_test_options()
     expect("what fits", check_tree(FITTING), [])
     for name, old, new, wanted in MISTAKES:
         assert old in FITTING[name], old
         changed = FITTING | {name: FITTING[name].replace(old, new)}
         expect(f"{name} with {new!r} for {old!r}", check_tree(changed), wanted)
     for name in FITTING:
+        if name.startswith("src/") and name != "src/README.md":
+            continue
         try:
             check_tree({n: text for n, text in FITTING.items() if n != name})
         except FileNotFoundError:
@@ -195,11 +258,9 @@ def self_test():
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--options"]:
-        sys.exit("\n".join(check_options(*sys.argv[2:4])) or 0)
     if sys.argv[1:] == ["--self-test"]:
         self_test()
     else:
-        found = list(check(*sys.argv[1:5]))
+        found = list(check(*sys.argv[1:6]))
         print("\n".join(found))
         sys.exit(1 if found else 0)

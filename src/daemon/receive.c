@@ -11,6 +11,7 @@
 
 #include "basic/log.h"
 #include "basic/time-util.h"
+#include "daemon/message.h"
 #include "daemon/metadata.h"
 #include "store/outbox.h"
 #include "task/params.h"
@@ -132,6 +133,12 @@ static int64_t choose_due(const Callback *c, int64_t now)
         return created + (int64_t)task_urgency_usec(urgency);
 }
 
+/* Which submission the task says that it was made by. */
+static const char *find_submission(const Callback *c)
+{
+        return json_string_value(json_object_get(json_object_get(c->task, "metadata"), TASK_SUBMISSION_KEY));
+}
+
 static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
 {
         const Callback *c = x->callback;
@@ -160,6 +167,7 @@ static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
                 .completed_at = c->completed_at,
                 .metadata = x->metadata.values,
                 .n_metadata = x->metadata.n,
+                .submission = find_submission(c),
                 .account = finding == 0 && c->kind == CALLBACK_ACCOUNT,
                 .due_at = choose_due(c, now),
                 .attachments = x->attachments,
@@ -176,10 +184,28 @@ static int run(CommitJob *job, Store *store)
         return x->keep ? store_record_delivery(store, &x->delivery, &x->receipt.outcome) : 0;
 }
 
+/* The one thing that must never be: said once for each task. Who asked for it says so itself. */
+static void report_second_task(const Reception *x)
+{
+        const StoreDelivery *d = &x->delivery;
+        const StoreOutcome *o = &x->receipt.outcome;
+        bool is_asked = d->source == SOURCE_RECONCILE || d->source == SOURCE_BACKFILL;
+
+        if (!o->second_task || o->repeated || is_asked)
+                return;
+        log_event(LOG_ERR, MESSAGE_SECOND_TASK,
+                        LOG_FIELDS(LOG_TEXT("TASK_ID", d->task_id),
+                                        LOG_TEXT("SUBMISSION", d->ref ?: d->submission)),
+                        "Task %s belongs to a submission that has another task already (%s): two were made.",
+                        strna(d->task_id), d->ref ?: strna(d->submission));
+}
+
 static void finish(CommitJob *job, int result)
 {
         _cleanup_(reception_freep) Reception *x = container_of(job, Reception, job);
 
+        if (result >= 0)
+                report_second_task(x);
         x->receipt.status = result < 0 ? 503 : x->delivery.status;
         x->receipt.error = result;
         x->done(&x->receipt, x->userdata);

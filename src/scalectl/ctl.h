@@ -84,6 +84,7 @@ int verb_doctor(Ctl *ctl, int argc, char **argv);
 int verb_check_config(Ctl *ctl, int argc, char **argv);
 int verb_backup(Ctl *ctl, int argc, char **argv);
 int verb_export(Ctl *ctl, int argc, char **argv);
+int verb_view(Ctl *ctl, int argc, char **argv);
 int verb_prune(Ctl *ctl, int argc, char **argv);
 
 /* Says how a verb is used. EX_USAGE. */

@@ -29,6 +29,8 @@ static const OptionHelp option_helps[] = {
         { NULL, "--classes", "FILE", "the numbers of classes: their names, one a line", "@files", false },
         { NULL, "--data", "KEY=VALUE", "the same as -d", NULL, false },
         { NULL, "-d", "KEY=VALUE", "a parameter; @FILE stands for what is in it; repeatable", NULL, false },
+        { NULL, "--deliver", NULL, "deliver a made-up callback to [submit] callback_url, to try the proxy",
+                        NULL, false },
         { NULL, "--deliveries", NULL, "every delivery that named it", NULL, false },
         { NULL, "--dry-run", NULL, "look each up and say what would be done; do nothing", NULL, false },
         { NULL, "--file", "FILE", "the same as -f", "@files", false },
@@ -57,6 +59,7 @@ static const OptionHelp option_helps[] = {
         { NULL, "--status", "S", "only those with this status", "@statuses", true },
         { NULL, "--strict", NULL, "it is an error if anything is left out", NULL, false },
         { NULL, "--task", "ID", "this one alone", "@tasks", false },
+        { NULL, "--through", "URL", "deliver a made-up callback there, to try the proxy", NULL, false },
         { NULL, "--to", "URL", "send it there instead of to the first listener", NULL, false },
         { NULL, "--type", "T", "only those of this type", "@types", false },
         { NULL, "--until", "TIME", "only those of before then: a time, today, 2h, 7d",
@@ -101,7 +104,7 @@ static const VerbHelp verb_helps[] = {
         { "stats", NULL, NULL, NULL, "scalectl --json stats" },
         { "deliveries", NULL, NULL, "Oldest first, all of them unless -n says otherwise.",
                         "scalectl deliveries --verdict revised --since 2d" },
-        { "delivery", "@deliveries", NULL, NULL, "scalectl delivery 17 --raw" },
+        { "delivery", "@quarantine", NULL, NULL, "scalectl delivery 17 --raw" },
         { "quarantine", "list retry discard", "@quarantine",
                         "`retry` validates again, now that the rules or the task have changed; `discard` "
                         "takes out. " MANY,
@@ -117,7 +120,7 @@ static const VerbHelp verb_helps[] = {
         { "queue", "list show retry drop hold resume flush", "@submissions",
                         "`list` shows what is not accepted yet, or all of a state. " MANY,
                         "scalectl --json queue list --state rejected | scalectl queue drop -" },
-        { "cancel", "@tasks", "@tasks", MANY,
+        { "cancel", "@pending", "@pending", MANY,
                         "scalectl --json tasks --status pending --metadata batch=7 -n 1000 | scalectl "
                         "cancel -" },
         { "reconcile", NULL, NULL, "Goes on in the daemon when this is ended before it.",
@@ -136,7 +139,7 @@ static const VerbHelp verb_helps[] = {
         { "prune", NULL, NULL, NULL, "scalectl prune --older-than 90d" },
         { "doctor", NULL, NULL,
                         "Each finding says what would help; the exit status is 1 if there is a failure.",
-                        "scalectl doctor" },
+                        "scalectl doctor --deliver" },
         { "check-config", NULL, NULL, NULL, "scalectl -o callback.strict=yes check-config" },
 };
 

@@ -48,6 +48,8 @@ const Verb verbs[] = {
                         "write tasks and their results for other programs, as "
                         "--format coco --images photos -o boxes.json",
                         verb_export, false },
+        { "view", "[--port N]", "serve a page on loopback to look at all of it in a browser", verb_view,
+                        false },
         { "backup", "FILE", "copy the database, consistently, while it is in use", verb_backup, false },
         { "prune", "--older-than AGE", "delete old deliveries on which no task stands", verb_prune, false },
         { "doctor", "[--through URL | --deliver] [--key-file FILE]",

@@ -15,7 +15,7 @@
 #include "task/encode.h"
 #include "task/simulate.h"
 
-#define TIMEOUT_USEC (60 * USEC_PER_SEC)
+#define TIMEOUT_USEC (30 * USEC_PER_SEC)
 #define BODY_MAX     ((size_t)1024 * 1024)
 #define ANSWER_MAX   ((size_t)64 * 1024)
 

@@ -83,8 +83,8 @@ static void check_socket(Doctor *d, const LocalSocket *s)
         if (r == -EACCES && s->private)
                 doctor_ok(d, "%s is for root alone, which is as it should be", s->path);
         else if (r == -EACCES)
-                doctor_fail(d, "run this as root, or join the group of the socket", "%s is not for you",
-                                s->path);
+                doctor_warn(d, "run this as root, or join the group of the socket",
+                                "%s is not for you, so what is behind it can't be looked at", s->path);
         else if (r == -ETIMEDOUT)
                 doctor_fail(d, "its log may say what it is busy with; a restart helps if nothing does",
                                 "%s is there, and %s does not answer", s->path, s->daemon);

@@ -26,8 +26,12 @@ static const char *text(const json_t *o, const char *name)
 static void look_whether_ready(Doctor *d, const char *socket, const char *what)
 {
         unsigned status = 0;
+        int r;
 
-        if (doctor_ask(socket, "/readyz", &status, NULL) < 0)
+        r = doctor_ask(socket, "/readyz", &status, NULL);
+        if (r == -EACCES)
+                doctor_warn(d, not_seen, "whether %s can be stored is not for you to see", what);
+        else if (r < 0)
                 doctor_fail(d, not_seen, "whether %s can be stored is not known", what);
         else if (status != 200)
                 doctor_fail(d,

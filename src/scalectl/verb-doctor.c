@@ -4,13 +4,9 @@
  * it sees most. It changes nothing, but for the made-up callback that --through and --deliver send.
  */
 
-#include <stdarg.h>
 #include <unistd.h>
 
-#include "scalectl/format.h"
 #include "scalectl/verb-doctor.h"
-
-#define MESSAGE_SIZE 1024U
 
 typedef struct DoctorOptions {
         const char *through, *key_file;
@@ -46,56 +42,6 @@ static const struct {
         { "live-tasks", doctor_check_live_tasks },
         { "delivery", doctor_check_delivery },
 };
-
-void doctor_say(Doctor *d, FindingKind kind, const char *advice, const char *format, ...)
-{
-        char message[MESSAGE_SIZE];
-        va_list ap;
-
-        va_start(ap, format);
-        (void)vsnprintf(message, sizeof(message), format, ap);
-        va_end(ap);
-
-        d->said += kind != FINDING_OK;
-        d->worst = MAX(d->worst, kind);
-        d->take(d, kind, message, advice);
-}
-
-static const char *const finding_names[_FINDING_KIND_MAX] = { "ok", "warning", "failure" };
-
-static void print_json(Doctor *d, FindingKind kind, const char *message, const char *advice)
-{
-        json_auto_t *line = json_object();
-        int r = 0;
-
-        r |= json_object_set_new(line, "check", json_string(d->check));
-        r |= json_object_set_new(line, "result", json_string(finding_names[kind]));
-        r |= json_object_set_new(line, "message", json_string(message));
-        r |= json_object_set_new(line, "advice", advice ? json_string(advice) : json_null());
-        if (r < 0 || json_dumpf(line, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) < 0)
-                complain("%s: the finding can't be printed", d->check);
-        putchar('\n');
-}
-
-static void print_text(Doctor *d, FindingKind kind, const char *message, const char *advice)
-{
-        static const char *const colours[_FINDING_KIND_MAX] = { SGR_GREEN, SGR_YELLOW, SGR_RED };
-        _cleanup_free_ char *clean = format_clean(message), *help = format_clean(advice ?: "");
-        const Ctl *ctl = d->userdata;
-
-        printf("%s%-8s%s %s: %s\n", ctl->term.colour ? colours[kind] : "", finding_names[kind],
-                        ctl->term.colour ? SGR_RESET : "", d->check, clean ?: "out of memory");
-        if (help && *help)
-                printf("         %s\n", help);
-}
-
-static void print_finding(Doctor *d, FindingKind kind, const char *message, const char *advice)
-{
-        const Ctl *ctl = d->userdata;
-
-        (ctl->json ? print_json : print_text)(d, kind, message, advice);
-        (void)fflush(stdout); /* a check may take its time, and is then seen to */
-}
 
 /* Whether somebody means to submit here: then what belongs to it is looked at too. */
 static bool has_submitter(const Settings *s)
@@ -139,7 +85,7 @@ static void load(Doctor *d, Ctl *ctl)
 static Doctor doctor_of(Ctl *ctl)
 {
         return (Doctor){
-                .settings = &ctl->settings, .utc = ctl->utc, .take = print_finding, .userdata = ctl
+                .settings = &ctl->settings, .utc = ctl->utc, .take = doctor_print, .userdata = ctl
         };
 }
 

@@ -32,6 +32,9 @@ struct Doctor {
 /* `advice` is what to do about it, NULL for what is good. */
 void doctor_say(Doctor *d, FindingKind kind, const char *advice, const char *format, ...) _printf_(4, 5);
 
+/* Prints a finding; `userdata` is the Ctl. */
+void doctor_print(Doctor *d, FindingKind kind, const char *message, const char *advice);
+
 #define doctor_ok(d, ...)           doctor_say((d), FINDING_OK, NULL, __VA_ARGS__)
 #define doctor_warn(d, advice, ...) doctor_say((d), FINDING_WARNING, (advice), __VA_ARGS__)
 #define doctor_fail(d, advice, ...) doctor_say((d), FINDING_FAILURE, (advice), __VA_ARGS__)

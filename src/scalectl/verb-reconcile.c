@@ -102,12 +102,15 @@ static int follow(const Round *x, ApiUrl *url)
 int verb_reconcile(Ctl *ctl, int argc, char **argv)
 {
         const Round x = { ctl, "/v1/reconcile", "asked" };
-        ApiUrl url = api_url(x.path);
+        ApiUrl url;
         unsigned n;
         int r;
 
         r = options_read(ctl, verb_find("reconcile"), NULL, 0, NULL, argc, argv, 0, 0, &n);
-        return r != 0 ? r : follow(&x, &url);
+        if (r != 0)
+                return r;
+        url = api_url(x.path);
+        return follow(&x, &url);
 }
 
 typedef struct BackfillOptions {
@@ -123,7 +126,7 @@ int verb_backfill(Ctl *ctl, int argc, char **argv)
 {
         const Round x = { ctl, "/v1/backfill", "seen" };
         BackfillOptions o = { TIME_NONE, TIME_NONE };
-        ApiUrl url = api_url(x.path);
+        ApiUrl url;
         unsigned n;
         int r;
 
@@ -131,6 +134,7 @@ int verb_backfill(Ctl *ctl, int argc, char **argv)
                         argc, argv, 0, 0, &n);
         if (r != 0)
                 return r;
+        url = api_url(x.path);
         api_url_add_time(&url, "since", o.since);
         api_url_add_time(&url, "until", o.until);
         return follow(&x, &url);

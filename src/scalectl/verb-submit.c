@@ -231,7 +231,8 @@ static int send_line(Batch *b, const Ndjson *n, NdjsonNames *names)
         if (r >= 0)
                 r = json_encode(params, &body);
         return r < 0 ? r
-                     : sender_send(b->sender, n->number, type, content_json, body.data, body.size, key ?: name);
+                     : sender_send(b->sender, n->number, type, content_json, body.data, body.size,
+                                       key ?: name);
 }
 
 static int send_lines(Batch *b, FILE *f, NdjsonNames *names)

@@ -107,19 +107,21 @@ enum {
         STORE_UNKNOWN = 2,  /* there is no such submission */
 };
 
-/* Within a group. Makes the events that follow (submission.rejected, submission.expired). Not for
- * `accepted`. 0, STORE_MOVED_ON, STORE_UNKNOWN. */
+/* Within a group. Makes the events that follow (submission.rejected, submission.expired). Neither to nor
+ * from `accepted`, which is final. next_at is only kept for queued and unknown; whoever comes to an end
+ * isn't to be canceled any more. 0, STORE_MOVED_ON, STORE_UNKNOWN. */
 int store_move_submission(Store *s, const char *id, const StoreMove *m);
 
 /* Within a group. The API has a task for it, whatever state it is in: `account` describes it (its body has a
  * `task` and is kept as the task's document until a delivery brings another). The task is made if it isn't
- * known; one that has a response already keeps it. Event: task.submitted. Nothing happens when it is
- * accepted with that task already. 0, STORE_UNKNOWN; STORE_MOVED_ON: it has another task (a second one was
- * made: say so). */
+ * known; one that has come to its end stays as it is, a pending one that has by this account changes.
+ * Without its response nothing is completed: such a task is pending, and due at once. Events:
+ * task.submitted, then what else follows. Nothing happens when it is accepted with that task already. 0,
+ * STORE_UNKNOWN; STORE_MOVED_ON: it has another task (a second one was made: say so). */
 int store_accept_submission(Store *s, const char *id, const StoreDelivery *account);
 
 /* Within a group. Remembers that it is to be canceled as soon as that can be done. From the states `from`.
- * 0, STORE_MOVED_ON, STORE_UNKNOWN. */
+ * 0, STORE_MOVED_ON (also where its task has come to its end), STORE_UNKNOWN. */
 int store_want_cancel(Store *s, const char *id, unsigned from, int64_t now);
 
 /* Within a group. No longer: it was canceled, or can't be. The end of its task does the same. 0,

@@ -12,19 +12,11 @@
 
 #include "store/sqlite-internal.h"
 
-static const char *submission_in_metadata(const StoreDelivery *d)
-{
-        FOREACH_ARRAY(m, d->metadata, d->n_metadata)
-                if (streq(m->key, TASK_SUBMISSION_KEY))
-                        return m->value;
-        return NULL;
-}
-
 /* 1: the submission that it names, 0: it names none that is known. */
 static int find_named(Recording *x)
 {
         const StoreDelivery *d = x->delivery;
-        const char *names[] = { d->ref, submission_in_metadata(d) };
+        const char *names[] = { d->ref, d->submission };
         int r;
 
         FOREACH_ARRAY(name, names, ELEMENTSOF(names)) {

@@ -87,7 +87,7 @@ const char *const outbox_reader_sql[_OR_MAX] = {
         [OR_TALLY] = "SELECT state, count FROM tally_of_submissions",
         [OR_OLDEST] = "SELECT created_at FROM submission WHERE state = ?1 ORDER BY n LIMIT 1",
         [OR_QUEUE] = "SELECT hold, reason, since FROM queue WHERE id = 1",
-        [OR_LIVE] = "SELECT day, sent FROM live_day ORDER BY day DESC LIMIT 1",
+        [OR_LIVE] = "SELECT day, sent FROM live_day WHERE day = (SELECT max(day) FROM live_day)",
 
         /* By the outbox, by the reference of a delivery, by the metadata; as in W_FIND_TASK_OF_REF. */
         [OR_FIND_TASK] = "SELECT task_id FROM task WHERE id = coalesce("

@@ -96,6 +96,7 @@ typedef struct StoreDelivery {
         uint8_t digest[CALLBACK_DIGEST_SIZE];
         const StoreMetadata *metadata;
         size_t n_metadata;
+        const char *submission; /* the id in the task's metadata (TASK_SUBMISSION_KEY); NULL: none */
 
         /* No callback, but the API's own account of a task that has no response: pending, canceled or
          * failed. Only with VERDICT_STORED, and from a source that asks (reconcile, backfill). A task that

@@ -22,7 +22,11 @@ int figures_on_metrics(HttpRequest *request, void *userdata)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
         SubmitContext *c = userdata;
-        MetricsInputs in = { .metrics = &c->metrics, .api = api_client_stats(c->client) };
+        MetricsInputs in = {
+                .metrics = &c->metrics,
+                .api = api_client_stats(c->client),
+                .live_per_day = c->settings->submit.live_per_day,
+        };
         int r;
 
         r = figures_read(c->base.reader, c->commit, &in.figures);

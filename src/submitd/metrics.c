@@ -118,6 +118,14 @@ static int write_live(const Metric *m, const MetricText *x)
         return metric_put(m, x, NULL, NULL, figures_live_today(&inputs_of(x)->figures.queue));
 }
 
+/* Nothing where there is no cap. */
+static int write_cap(const Metric *m, const MetricText *x)
+{
+        uint64_t cap = inputs_of(x)->live_per_day;
+
+        return cap < UINT64_MAX ? metric_put(m, x, NULL, NULL, cap) : 0;
+}
+
 /* 0 where nothing waits. */
 static int write_oldest(const Metric *m, const MetricText *x)
 {
@@ -197,6 +205,8 @@ static const Metric metrics[] = {
         { "submissions", "gauge", "Submissions in the outbox, by state.", write_states },
         { "queue_held", "gauge", "1 while the outbox is held, by who holds it, else 0.", write_hold },
         { "live_tasks_today", "gauge", "Tasks sent with a live key today (UTC).", write_live },
+        { "live_tasks_allowed", "gauge",
+                        "Tasks that may be sent with a live key in a day; none: any number.", write_cap },
         { "oldest_submission_seconds", "gauge",
                         "When the oldest submission came that waits, in seconds since 1970; 0 for none.",
                         write_oldest, 0, SECONDS },

@@ -34,6 +34,7 @@ typedef struct MetricsInputs {
         BackfillStats backfill;
         HttpServerStats server;
         StoreFigures figures;
+        uint64_t live_per_day; /* UINT64_MAX: unlimited */
 } MetricsInputs;
 
 /* Appends the whole text (format 0.0.4). 0, -ENOMEM, -ENOBUFS. */

@@ -141,8 +141,8 @@ static int take_wish(const Submission *s, void *userdata)
                 if (!c)
                         return -ENOMEM;
                 c->outbox = o;
-                strncpy(c->id, s->id, sizeof(c->id) - 1);
-                strncpy(c->task_id, s->task_id, sizeof(c->task_id) - 1);
+                snprintf(c->id, sizeof(c->id), "%s", s->id);
+                snprintf(c->task_id, sizeof(c->task_id), "%s", s->task_id);
                 c->next = o->cancels;
                 o->cancels = c;
                 o->n_cancels++;

@@ -10,6 +10,8 @@
 
 #include "submitd/outbox-internal.h"
 
+#include <stdio.h>
+
 #include "basic/log.h"
 #include "daemon/message.h"
 
@@ -17,7 +19,7 @@ void save_init(Save *s, Outbox *o, const char *id, void (*finished)(Save *s, int
                 void *userdata)
 {
         *s = (Save){ .outbox = o, .finished = finished, .userdata = userdata };
-        strncpy(s->id, id, sizeof(s->id) - 1);
+        snprintf(s->id, sizeof(s->id), "%s", id);
 }
 
 void save_done(Save *s)

@@ -50,7 +50,7 @@ static Sending *remember(Outbox *o, const Submission *s)
         x->type = strdup(s->type);
         if (!x->type)
                 return NULL;
-        strncpy(x->id, s->id, sizeof(x->id) - 1);
+        snprintf(x->id, sizeof(x->id), "%s", s->id);
         x->attempts = s->attempts + 1;
         x->expires_at = s->expires_at;
         x->floor_at = o->api_date;

@@ -12,6 +12,8 @@
 
 #include "submitd/outbox.h"
 
+#include <stdio.h>
+
 #include "basic/log.h"
 #include "submitd/outbox-internal.h"
 #include "submitd/resolve.h"
@@ -101,7 +103,7 @@ void outbox_hold(Outbox *o, const char *reason)
         o->hold.kind = SAVE_HOLD;
         o->hold.hold = true;
         o->hold.move.now = outbox_realtime(o);
-        strncpy(o->hold.error, reason, sizeof(o->hold.error) - 1);
+        snprintf(o->hold.error, sizeof(o->hold.error), "%s", reason);
         save_submit(&o->hold);
 }
 

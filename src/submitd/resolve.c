@@ -85,7 +85,7 @@ static Unknown *add(Resolver *r, const char *id, uint64_t since)
         if (!u)
                 return NULL; /* the row is unknown: it is found again by a scan */
         u->resolver = r;
-        strncpy(u->id, id, sizeof(u->id) - 1);
+        snprintf(u->id, sizeof(u->id), "%s", id);
         u->settled_at = since + r->outbox->options.settle;
         u->next = r->unknown;
         r->unknown = u;

@@ -247,18 +247,14 @@ class Submitter(Daemon):
     def state(self, id):
         return self.submission(id)["state"]
 
-    def reaches(self, id, state):
-        """Waits until it is so, and gives the submission."""
-        eventually(lambda: self.state(id) == state, f"{id} is {state}")
-        return self.submission(id)
-
-    def reaches_soon(self, id, state):
-        """Likewise, without waiting for the back-off: as somebody does who flushes the queue."""
-        def look():
-            self.submit.post("/v1/queue/flush")
-            time.sleep(0.1)
+    def reaches(self, id, state, hurry=False):
+        """Waits until it is so, and gives the submission. With `hurry` nothing waits for the time of its next try."""
+        def question():
+            if hurry:
+                self.submit.post("/v1/queue/flush")
             return self.state(id) == state
-        eventually(look, f"{id} is {state}")
+
+        eventually(question, f"{id} is {state}")
         return self.submission(id)
 
     def finish(self):

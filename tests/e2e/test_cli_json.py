@@ -85,7 +85,7 @@ def check(item, text):
     ("quarantine list", ["quarantine", "list"]), ("stats", ["stats"]), ("simulate", ["simulate", "comparison"]),
     ("queue list", ["queue", "list", "--state", "accepted"]), ("queue hold", ["queue", "hold", "a reason"]),
     ("queue resume", ["queue", "resume"]), ("queue flush", ["queue", "flush"]),
-    ("prune", ["prune", "--older-than", "30d"]), ("check-config", ["check-config"])])
+    ("reconcile", ["reconcile"]), ("backfill", ["backfill"]), ("prune", ["prune", "--older-than", "30d"]), ("check-config", ["check-config"])])
 def test_members(world, item, arguments):
     objects, known = check(item, world.ctl(*arguments).stdout)
     for o in objects:

@@ -93,6 +93,13 @@ def test_for_people_there_is_a_line_each_and_what_to_do(installation):
     assert "\x1b" not in run.stdout
 
 
+def test_a_path_that_is_no_text(installation):
+    """In JSON too there is a message then."""
+    found = installation.finds("callback-keys", "failure", "does not exist",
+                               settings=[b"callback.auth_keys_file=/nowhere/\xff".decode(errors="surrogateescape")])
+    assert "\ufffd" in found["message"]
+
+
 def test_a_mistake_in_the_configuration_ends_it(installation):
     found = installation.doctor(settings=["callback.max_body=much"], status=1)
     assert list(found) == ["configuration"] and "max_body" in found["configuration"][0]["message"]

@@ -114,7 +114,7 @@ def test_retry_after_pauses_everything(submitter, api):
     told = time.monotonic()
     second = submitter.add(attachment="bus")
     for id in (first, second):
-        submitter.reaches_soon(id, "accepted")  # which what the API asked for stands above
+        submitter.reaches(id, "accepted", hurry=True)  # which what the API asked for stands above
     assert time.monotonic() - told >= 1.9
     assert sorted(api.submissions()) == sorted([first, second])
 
@@ -130,7 +130,7 @@ def test_an_answer_that_says_nothing(make_submitter, api, plan):
         id = submitter.add(attachment=str(done))
         if done and plan != "drop":
             eventually(lambda: api.creates() >= 1, "the request")
-        submitter.reaches_soon(id, "accepted")
+        submitter.reaches(id, "accepted", hurry=True)
         assert api.submissions().count(id) == 1
     metrics = submitter.submit.get("/metrics").body.decode()
     assert "scale_submitd_unknown_total 2\n" in metrics, metrics
@@ -320,11 +320,11 @@ def test_a_key_of_the_other_kind(make_submitter, api):
     submitter.write_api_key(LIVE_KEY)
     submitter.reload()
     api.plan = lambda *_: None
-    other = submitter.reaches_soon(submitter.add(attachment="bus"), "accepted")
+    other = submitter.reaches(submitter.add(attachment="bus"), "accepted", hurry=True)
     assert not other["is_test"] and submitter.state(id) == "unknown"
     submitter.write_api_key(TEST_KEY)
     submitter.reload()
-    assert submitter.reaches_soon(id, "accepted")["is_test"]
+    assert submitter.reaches(id, "accepted", hurry=True)["is_test"]
     assert len(api.tasks) == 2
 
 

@@ -4,6 +4,7 @@
 
 #include "basic/time-util.h"
 #include "scalectl/api.h"
+#include "scalectl/help.h"
 
 const Verb verbs[] = { {} };
 
@@ -115,6 +116,32 @@ static void test_refuses(_unused_ void **state)
         }
 }
 
+static void test_help_comes_before_all_else(_unused_ void **state)
+{
+        Ctl ctl = { .help = HELP_WORDS };
+        char *argv[32];
+        unsigned n;
+        Values v;
+
+        assert_int_equal(read_words(&ctl, "a b c --nope", &v, argv, &n), OPTIONS_HELPED);
+}
+
+static void test_words(_unused_ void **state)
+{
+        static const Option status = { "--status", OPTION_TEXT, 0 };
+        static const Option type = { "--type", OPTION_TEXT, 0 };
+        static const Option state_option = { "--state", OPTION_TEXT, 0 };
+        _cleanup_free_ char *wanted = NULL, *states = NULL;
+
+        assert_null(help_check_word(&verb, &status, "completed"));
+        assert_null(help_check_word(&verb, &status, "error")); /* the last one */
+        wanted = help_check_word(&verb, &status, "complete");
+        assert_string_equal(wanted, "pending, completed, canceled, error");
+        states = help_check_word(&verb, &state_option, "");
+        assert_string_equal(states, "queued, sending, unknown, accepted, rejected, canceled, expired");
+        assert_null(help_check_word(&verb, &type, "a type of tomorrow"));
+}
+
 static void test_urls(_unused_ void **state)
 {
         ApiUrl u = api_url("/v1/task");
@@ -138,6 +165,8 @@ int main(void)
                 cmocka_unit_test(test_global_ones_behind_the_verb),
                 cmocka_unit_test(test_after_two_dashes_all_are_arguments),
                 cmocka_unit_test(test_refuses),
+                cmocka_unit_test(test_help_comes_before_all_else),
+                cmocka_unit_test(test_words),
                 cmocka_unit_test(test_urls),
         };
 

@@ -262,7 +262,7 @@ typedef struct Row {
         SubmissionState state;
         unsigned attempts, status;
         int64_t next_at, sent_at, floor_at;
-        bool is_test;
+        bool is_test, cancel_wanted;
         char task_id[64], error[300], answer[300];
 } Row;
 
@@ -278,6 +278,7 @@ static inline int bench_take_row(const Submission *s, void *userdata)
                 .sent_at = s->sent_at,
                 .floor_at = s->floor_at,
                 .is_test = s->is_test,
+                .cancel_wanted = s->cancel_wanted,
         };
         snprintf(row->task_id, sizeof(row->task_id), "%s", s->task_id ?: "");
         snprintf(row->error, sizeof(row->error), "%s", s->error ?: "");

@@ -249,6 +249,7 @@ static int walk_record(Walk *w)
         if (roll(w, 3) == 0) {
                 d.metadata = &m;
                 d.n_metadata = 1;
+                d.submission = ref;
         }
         return store_record_delivery(w->fixture->store, &d, &o);
 }

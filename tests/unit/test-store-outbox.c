@@ -14,7 +14,7 @@ static void test_add_and_read_back(void **state)
         assert_int_equal(add(f, &n, id), STORE_ADDED);
         o = get_submission(f, "s1");
         assert_int_equal(o.last.n, 1);
-        assert_string_equal(o.last.type, "categorization");
+        assert_string_equal(o.type, "categorization");
         assert_int_equal(o.last.state, SUBMISSION_QUEUED);
         assert_false(o.last.is_test);
         assert_false(o.last.cancel_wanted);
@@ -25,16 +25,16 @@ static void test_add_and_read_back(void **state)
         assert_int_equal(o.last.attempts, 0);
         assert_int_equal(o.last.sent_at, TIME_NONE);
         assert_int_equal(o.last.floor_at, TIME_NONE);
-        assert_null(o.last.idempotency_key);
-        assert_null(o.last.task_id);
-        assert_null(o.last.error);
-        assert_null(o.last.answer);
-        assert_string_equal(o.last.problems, "[{\"path\":\"x\"}]");
-        assert_string_equal(o.last.params, "{\"a\":1}");
+        assert_string_equal(o.key, "");
+        assert_string_equal(o.task_id, "");
+        assert_string_equal(o.error, "");
+        assert_string_equal(o.answer, "");
+        assert_string_equal(o.problems, "[{\"path\":\"x\"}]");
+        assert_string_equal(o.params, "{\"a\":1}");
 
         o = (Outgoing){ 0 };
         assert_int_equal(store_get_submission(f->reader, "s1", false, see_submission, &o), 1);
-        assert_null(o.last.params);
+        assert_string_equal(o.params, "");
         assert_int_equal(store_get_submission(f->reader, "s2", false, see_submission, &o), 0);
         assert_int_equal(store_get_submission_of_task(f->reader, "a", false, see_submission, &o), 0);
         check_consistency(f);
@@ -63,7 +63,7 @@ static void test_idempotency(void **state)
         assert_int_equal(add(f, &other, id), STORE_ADDED);
         assert_string_equal(id, "s3");
         assert_int_equal(get_queue(f).by_state[SUBMISSION_QUEUED], 2);
-        assert_string_equal(get_submission(f, "s1").last.idempotency_key, "key");
+        assert_string_equal(get_submission(f, "s1").key, "key");
         check_consistency(f);
 }
 
@@ -142,8 +142,8 @@ static void test_moves(void **state)
                         assert_true(o.last.is_test);
                         assert_int_equal(o.last.attempts, 1);
                         assert_int_equal(o.last.status, 418);
-                        assert_string_equal(o.last.error, "a teapot");
-                        assert_string_equal(o.last.answer, "short");
+                        assert_string_equal(o.error, "a teapot");
+                        assert_string_equal(o.answer, "short");
                         assert_int_equal(o.last.expires_at, T0 + 9);
                         assert_int_equal(store_last_event(f->store),
                                         events + (to == SUBMISSION_REJECTED || to == SUBMISSION_EXPIRED));
@@ -209,8 +209,8 @@ static void test_move_without(void **state)
         assert_int_equal(o.last.floor_at, TIME_NONE);
         assert_int_equal(o.last.expires_at, T0 + 5 * 24 * HOUR);
         assert_int_equal(o.last.attempts, 0);
-        assert_null(o.last.error);
-        assert_null(o.last.answer);
+        assert_string_equal(o.error, "");
+        assert_string_equal(o.answer, "");
 }
 
 /* Lists. */
@@ -232,7 +232,7 @@ static void test_lists(void **state)
         assert_int_equal(o.n, 4);
         assert_string_equal(o.ids[0], "s3");
         assert_string_equal(o.ids[3], "s6");
-        assert_null(o.last.params);
+        assert_string_equal(o.params, "");
 
         o = (Outgoing){ 0 };
         assert_int_equal(store_list_submissions(f->reader, SUBMISSION_UNKNOWN, 3, 3, see_submission, &o), 0);
@@ -275,7 +275,7 @@ static void test_due(void **state)
         assert_string_equal(o.ids[0], "s1"); /* the earliest, at a tie the first to come */
         assert_string_equal(o.ids[1], "s3");
         assert_string_equal(o.ids[2], "s0");
-        assert_string_equal(o.last.params, "{\"a\":1}");
+        assert_string_equal(o.params, "{\"a\":1}");
         o = (Outgoing){ 0 };
         assert_int_equal(store_list_due(f->reader, SUBMISSION_QUEUED, T0 + 7, 10, see_submission, &o), 0);
         assert_int_equal(o.n, 4);
@@ -321,160 +321,6 @@ static void test_recover(void **state)
         check_consistency(f);
 }
 
-/* The queue. */
-
-static void test_hold(void **state)
-{
-        Fixture *f = *state;
-        char long_reason[400];
-        StoreQueue q;
-        Seen s;
-
-        q = get_queue(f);
-        assert_int_equal(q.hold, QUEUE_RUNNING);
-        assert_int_equal(q.held_since, TIME_NONE);
-        assert_int_equal(q.oldest, TIME_NONE);
-        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_RUNNING, NULL, T0)), 0);
-        assert_int_equal(IN_GROUP(f, store_lift_account_hold(f->store, T0)), 0);
-        assert_int_equal(list_events(f, 0).n, 0);
-
-        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_HELD_ACCOUNT, "401", T0)), 0);
-        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_HELD_ACCOUNT, "402", T0 + 1)), 0);
-        q = get_queue(f);
-        assert_int_equal(q.hold, QUEUE_HELD_ACCOUNT);
-        assert_string_equal(q.reason, "402");
-        assert_int_equal(q.held_since, T0);
-        assert_int_equal(list_events(f, 0).n, 1);
-
-        /* An administrator's word counts for more, both ways. */
-        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_HELD, "lunch", T0 + 2)), 0);
-        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_HELD_ACCOUNT, "403", T0 + 3)), 0);
-        assert_int_equal(IN_GROUP(f, store_lift_account_hold(f->store, T0 + 3)), 0);
-        q = get_queue(f);
-        assert_int_equal(q.hold, QUEUE_HELD);
-        assert_string_equal(q.reason, "lunch");
-        assert_int_equal(q.held_since, T0 + 2);
-        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_RUNNING, NULL, T0 + 4)), 0);
-        q = get_queue(f);
-        assert_int_equal(q.hold, QUEUE_RUNNING);
-        assert_string_equal(q.reason, "");
-        assert_int_equal(q.held_since, TIME_NONE);
-
-        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_HELD_ACCOUNT, NULL, T0 + 5)), 0);
-        assert_int_equal(IN_GROUP(f, store_lift_account_hold(f->store, T0 + 6)), 0);
-        assert_int_equal(get_queue(f).hold, QUEUE_RUNNING);
-
-        s = list_events(f, 0);
-        assert_int_equal(s.n, 5);
-        for (size_t i = 0; i < s.n; i++) {
-                assert_int_equal(s.kinds[i], i == 2 || i == 4 ? EVENT_QUEUE_RESUMED : EVENT_QUEUE_HELD);
-                assert_string_equal(s.submissions[i], "n/a");
-                assert_string_equal(s.types[i], "n/a");
-        }
-
-        memset(long_reason, 'x', sizeof(long_reason) - 1);
-        long_reason[sizeof(long_reason) - 1] = '\0';
-        assert_int_equal(IN_GROUP(f, store_hold_queue(f->store, QUEUE_HELD, long_reason, T0 + 7)), 0);
-        assert_int_equal(strlen(get_queue(f).reason), QUEUE_REASON_MAX);
-}
-
-static void test_oldest(void **state)
-{
-        Fixture *f = *state;
-        StoreSubmission n;
-        char id[SUBMISSION_ID_SIZE];
-
-        for (int i = 0; i < 4; i++) {
-                snprintf(id, sizeof(id), "s%d", i);
-                n = submission_of(id);
-                n.created_at = T0 + i;
-                assert_int_equal(add(f, &n, id), STORE_ADDED);
-        }
-        assert_int_equal(get_queue(f).oldest, T0);
-        put(f, "s0", SUBMISSION_REJECTED);
-        put(f, "s1", SUBMISSION_UNKNOWN);
-        assert_int_equal(get_queue(f).oldest, T0 + 1);
-        put(f, "s1", SUBMISSION_CANCELED);
-        put(f, "s2", SUBMISSION_SENDING);
-        assert_int_equal(get_queue(f).oldest, T0 + 2);
-}
-
-static void test_live_days(void **state)
-{
-        Fixture *f = *state;
-
-        assert_int_equal(get_queue(f).live_sent, 0);
-        for (int i = 0; i < 3; i++)
-                assert_int_equal(IN_GROUP(f, store_count_live(f->store, 100, 1)), 0);
-        assert_int_equal(IN_GROUP(f, store_count_live(f->store, 100, -1)), 0);
-        assert_int_equal(get_queue(f).live_day, 100);
-        assert_int_equal(get_queue(f).live_sent, 2);
-
-        /* The day is over; what was sent before midnight can't be taken from the new day. */
-        assert_int_equal(IN_GROUP(f, store_count_live(f->store, 101, 1)), 0);
-        assert_int_equal(IN_GROUP(f, store_count_live(f->store, 100, -1)), 0);
-        assert_int_equal(get_queue(f).live_day, 101);
-        assert_int_equal(get_queue(f).live_sent, 1);
-        for (int i = 0; i < 3; i++)
-                assert_int_equal(IN_GROUP(f, store_count_live(f->store, 101, -1)), 0);
-        assert_int_equal(get_queue(f).live_sent, 0);
-        assert_int_equal(ask_file(f, "SELECT count(*) FROM live_day"), 1);
-}
-
-/* Canceling. */
-
-static Outgoing list_cancel_wanted(Fixture *f)
-{
-        Outgoing o = { 0 };
-
-        assert_int_equal(store_list_cancel_wanted(f->reader, 10, see_submission, &o), 0);
-        return o;
-}
-
-static void test_cancel(void **state)
-{
-        Fixture *f = *state;
-        unsigned any = UINT32_MAX,
-                 sent = SUBMISSION_IN(SUBMISSION_SENDING) | SUBMISSION_IN(SUBMISSION_UNKNOWN);
-        StoreDelivery account = account_of("a", DOCUMENT("a"), TASK_PENDING), over;
-
-        add_one(f, "s1");
-        assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s1", sent, T0)), STORE_MOVED_ON);
-        assert_false(get_submission(f, "s1").last.cancel_wanted);
-        put(f, "s1", SUBMISSION_SENDING);
-        assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s1", sent, T0 + 7)), 0);
-        assert_true(get_submission(f, "s1").last.cancel_wanted);
-        assert_int_equal(get_submission(f, "s1").last.changed_at, T0 + 7);
-        put(f, "s1", SUBMISSION_UNKNOWN);
-        assert_true(get_submission(f, "s1").last.cancel_wanted);
-        assert_int_equal(list_cancel_wanted(f).n, 0);
-
-        assert_int_equal(accept(f, "s1", &account), 0);
-        assert_int_equal(list_cancel_wanted(f).n, 1);
-        assert_string_equal(list_cancel_wanted(f).last.task_id, "a");
-        assert_int_equal(IN_GROUP(f, store_forget_cancel(f->store, "s1", T0)), 0);
-        assert_int_equal(list_cancel_wanted(f).n, 0);
-        assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s1", any, T0)), 0);
-        assert_int_equal(list_cancel_wanted(f).n, 1);
-
-        /* The end of the task is the end of that; and then it is too late. */
-        over = account_of("a", "canceled", TASK_CANCELED);
-        record(f->store, &over);
-        assert_int_equal(list_cancel_wanted(f).n, 0);
-        assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s1", any, T0)), STORE_MOVED_ON);
-        assert_int_equal(list_cancel_wanted(f).n, 0);
-
-        /* Whoever comes to an end without a task isn't waited for any more. */
-        add_one(f, "s2");
-        put(f, "s2", SUBMISSION_UNKNOWN);
-        assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s2", sent, T0)), 0);
-        put(f, "s2", SUBMISSION_QUEUED);
-        assert_true(get_submission(f, "s2").last.cancel_wanted);
-        put(f, "s2", SUBMISSION_CANCELED);
-        assert_false(get_submission(f, "s2").last.cancel_wanted);
-        check_consistency(f);
-}
-
 static void test_names(_unused_ void **state)
 {
         for (int i = 0; i < _SUBMISSION_STATE_MAX; i++)
@@ -503,10 +349,6 @@ int main(void)
                 TEST(test_lists),
                 TEST(test_due),
                 TEST(test_recover),
-                TEST(test_hold),
-                TEST(test_oldest),
-                TEST(test_live_days),
-                TEST(test_cancel),
                 cmocka_unit_test(test_names),
         };
 

@@ -51,6 +51,17 @@ static inline StoreDelivery account_of(const char *task_id, const char *body, Ta
         return d;
 }
 
+/* Its task says which submission it was made by. */
+static inline StoreDelivery with_submission(StoreDelivery d, StoreMetadata *metadata, const char *id)
+{
+        metadata[0] = (StoreMetadata){ "color", "blue" };
+        metadata[1] = (StoreMetadata){ TASK_SUBMISSION_KEY, id };
+        d.metadata = metadata;
+        d.n_metadata = 2;
+        d.submission = id;
+        return d;
+}
+
 #define IN_GROUP(f, call)                                                \
         ({                                                               \
                 int _r, _c;                                              \
@@ -111,18 +122,18 @@ static inline int accept(Fixture *f, const char *id, const StoreDelivery *accoun
         return IN_GROUP(f, store_accept_submission(f->store, id, account));
 }
 
-/* Submissions as read, copied. */
+/* Submissions as read, copied: the texts of the last one stand beside it, "" for none. */
 typedef struct Outgoing {
         size_t n;
         char ids[64][SUBMISSION_ID_SIZE];
-        Submission last; /* its texts are in what follows */
+        Submission last;
         char type[64], task_id[64], error[64], answer[64], problems[64], key[64], params[64];
 } Outgoing;
 
-static inline const char *keep(char *to, const char *from)
+static inline void keep(char to[static 64], const char **from)
 {
-        snprintf(to, 64, "%s", from ?: "");
-        return from ? to : NULL;
+        snprintf(to, 64, "%s", *from ?: "");
+        *from = NULL;
 }
 
 static inline int see_submission(const Submission *s, void *userdata)
@@ -130,19 +141,19 @@ static inline int see_submission(const Submission *s, void *userdata)
         Outgoing *o = userdata;
 
         assert_true(o->n < 64);
-        snprintf(o->ids[o->n], SUBMISSION_ID_SIZE, "%s", s->id);
-        o->last = *s;
-        o->last.id = o->ids[o->n++];
-        o->last.type = keep(o->type, s->type);
-        o->last.task_id = keep(o->task_id, s->task_id);
-        o->last.error = keep(o->error, s->error);
-        o->last.answer = keep(o->answer, s->answer);
-        o->last.problems = keep(o->problems, s->problems);
-        o->last.idempotency_key = keep(o->key, s->idempotency_key);
-        if (s->params) {
+        snprintf(o->ids[o->n++], SUBMISSION_ID_SIZE, "%s", s->id);
+        o->params[0] = '\0';
+        if (s->params)
                 copy(o->params, sizeof(o->params), s->params, s->params_size);
-                o->last.params = o->params;
-        }
+        o->last = *s;
+        o->last.id = NULL;
+        o->last.params = NULL;
+        keep(o->type, &o->last.type);
+        keep(o->task_id, &o->last.task_id);
+        keep(o->error, &o->last.error);
+        keep(o->answer, &o->last.answer);
+        keep(o->problems, &o->last.problems);
+        keep(o->key, &o->last.idempotency_key);
         return 0;
 }
 

@@ -33,6 +33,7 @@ static void test_values(_unused_ void **state)
         in.figures.queue.live_day = now_realtime() / INT64_C(86400000000);
         in.figures.queue.live_sent = 6;
         in.figures.commit.commit_usec = 500000;
+        in.live_per_day = 100;
 
         expect(&in, "\nscale_submitd_submitted_total{type=\"comparison\"} 1\n");
         expect(&in, "\nscale_submitd_submitted_total{type=\"annotation\"} 0\n");
@@ -46,13 +47,16 @@ static void test_values(_unused_ void **state)
         expect(&in, "\nscale_submitd_queue_held{by=\"administrator\"} 0\n");
         expect(&in, "\nscale_submitd_queue_held{by=\"account\"} 1\n");
         expect(&in, "\nscale_submitd_live_tasks_today 6\n");
+        expect(&in, "\nscale_submitd_live_tasks_allowed 100\n");
         expect(&in, "\nscale_submitd_oldest_submission_seconds 1.5\n");
         expect(&in, "\nscale_submitd_commit_seconds_total 0.5\n");
 
         /* Yesterday's are no longer today's. */
         in.figures.queue.live_day--;
         in.figures.queue.oldest = TIME_NONE;
+        in.live_per_day = UINT64_MAX;
         expect(&in, "\nscale_submitd_live_tasks_today 0\n");
+        expect(&in, "\n# TYPE scale_submitd_live_tasks_allowed gauge\n# HELP");
         expect(&in, "\nscale_submitd_oldest_submission_seconds 0\n");
 }
 

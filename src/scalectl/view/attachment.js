@@ -1,0 +1,102 @@
+/*
+ * Attachments are on servers of others. Nothing is loaded from there before the reader asks for it, for one or
+ * for all: loading tells that server who looks at what, and when. Then without a referrer, http and https
+ * alone, and only pictures and sound. What was loaded once is loaded again by itself while the page is open.
+ */
+
+import { brief, h, link, note, text, webUrl } from "./dom.js";
+
+const KEY = "attachments";
+const asked = new Set();
+
+export function always() {
+        try {
+                return localStorage.getItem(KEY) === "always";
+        } catch {
+                return false;
+        }
+}
+
+export function setAlways(on) {
+        try {
+                localStorage.setItem(KEY, on ? "always" : "");
+        } catch { /* then it is asked again the next time */ }
+}
+
+export function anyLoaded(root) {
+        return root.querySelector("img.loaded, audio") !== null;
+}
+
+/* A button that says from where, or no button; then load(), which makes the element. */
+function onAsking(url, what, load) {
+        const box = h("div", { class: "asking" });
+        const go = () => {
+                asked.add(url.href);
+                box.replaceChildren();
+                load(box);
+        };
+        if (always() || asked.has(url.href))
+                go();
+        else
+                box.append(h("button", { type: "button", class: "load", on: { click: go } }, `Load the ${what} from `,
+                        h("bdi", {}, brief(url.host, 80))));
+        return box;
+}
+
+/* `onLoad(img)` once it is there; `holder` is where it goes, the button and failures stand in the result. */
+export function image(value, holder, onLoad) {
+        const url = webUrl(value);
+        if (!url)
+                return note("The attachment is no address that a picture can be loaded from.");
+        return onAsking(url, "picture", (box) => {
+                const img = h("img", {});
+                img.alt = "The attachment";
+                img.referrerPolicy = "no-referrer";
+                img.decoding = "async";
+                img.addEventListener("load", () => {
+                        img.classList.add("loaded");
+                        onLoad?.(img);
+                });
+                img.addEventListener("error", () => {
+                        img.remove();
+                        asked.delete(url.href);
+                        box.replaceChildren(note("The picture can't be loaded."));
+                });
+                img.src = url.href;
+                holder.prepend(img);
+        });
+}
+
+/* `onReady(audio)` once there is a player. */
+export function audio(value, onReady) {
+        const url = webUrl(value);
+        if (!url)
+                return note("The attachment is no address that a recording can be loaded from.");
+        return onAsking(url, "recording", (box) => {
+                const player = document.createElement("audio");
+                player.controls = true;
+                player.preload = "metadata";
+                player.setAttribute("aria-label", "The attachment");
+                player.addEventListener("error", () => {
+                        asked.delete(url.href);
+                        box.replaceChildren(note("The recording can't be loaded."));
+                        onReady?.(null);
+                });
+                player.src = url.href;
+                box.append(player);
+                onReady?.(player);
+        });
+}
+
+/* An attachment of any type, beside a result. */
+export function attachment(type, value) {
+        if (type === "image") {
+                const holder = h("div", { class: "picture" });
+                return h("div", { class: "attachment" }, holder, image(value, holder), h("p", { class: "where" }, link(value)));
+        }
+        if (type === "audio")
+                return h("div", { class: "attachment" }, audio(value), h("p", { class: "where" }, link(value)));
+        if (webUrl(value))
+                return h("div", { class: "attachment" }, h("p", { class: "where" }, link(value)));
+        return h("blockquote", { class: "attachment" }, text(value, 3000));
+}

@@ -1,0 +1,188 @@
+/*
+ * Lists: a page at a time by cursor, some hundred rows at most. Beyond, the first ones make room, so that the
+ * hundred-thousandth row costs what the first does. While the newest rows are there, they are kept so.
+ */
+
+import { Failure, getPage } from "./feed.js";
+import { count, h, note } from "./dom.js";
+
+const PAGE = 50;
+const ROWS_MAX = 300;
+
+/* `o`: {path, params, key(doc), row(doc) -> nodes, empty, one} */
+export class List {
+        constructor(o) {
+                this.o = o;
+                this.ul = h("ul", { class: "rows", "aria-label": o.label });
+                this.total = h("p", { class: "total" });
+                this.more = h("button", { type: "button", class: "more", hidden: true,
+                        on: { click: () => this.extend() } }, "More");
+                this.top = h("p", { class: "note", hidden: true }, "The first rows made room for these. ",
+                        h("button", { type: "button", on: { click: () => this.restart() } }, "Back to the newest"));
+                this.message = h("div", {});
+                this.element = h("div", { class: "list" }, this.total, this.top, this.ul, this.message, this.more);
+                this.next = null;
+                this.trimmed = false;
+                this.loading = null;
+                this.abort = new AbortController();
+        }
+
+        stop() {
+                this.abort.abort();
+                this.abort = new AbortController();
+        }
+
+        page(after) {
+                return getPage(this.o.path, { ...this.o.params, limit: PAGE, after }, this.abort.signal);
+        }
+
+        makeRow(doc, isNew) {
+                const li = h("li", { class: isNew ? "row new" : "row", "data-key": String(this.o.key(doc)) }, this.o.row(doc));
+                li.version = JSON.stringify(doc);
+                return li;
+        }
+
+        finish(page) {
+                this.next = page.has_more ? page.next : null;
+                this.more.hidden = this.next === null;
+                if (page.total !== undefined)
+                        this.total.textContent = count(page.total, this.o.one);
+        }
+
+        /* Says what went wrong, and gives it another try once the daemon is back. */
+        fail(error) {
+                if (error.name === "AbortError")
+                        return;
+                if (!(error instanceof Failure))
+                        console.error(error);
+                this.failed = true;
+                this.message.replaceChildren(note(error.message, "error"));
+        }
+
+        async restart() {
+                try {
+                        const page = await this.page();
+                        this.failed = false;
+                        this.trimmed = false;
+                        this.top.hidden = true;
+                        this.ul.replaceChildren(...page.docs.map((doc) => this.makeRow(doc)));
+                        this.message.replaceChildren(...(page.docs.length ? [] : [h("p", { class: "empty" }, this.o.empty)]));
+                        this.finish(page);
+                } catch (error) {
+                        this.fail(error);
+                }
+        }
+
+        async extend() {
+                if (this.next === null || this.busy)
+                        return;
+                this.busy = true;
+                this.more.disabled = true;
+                try {
+                        const page = await this.page(this.next);
+                        const rows = page.docs.map((doc) => this.makeRow(doc));
+                        this.ul.append(...rows);
+                        for (; this.ul.childElementCount > ROWS_MAX; this.trimmed = true)
+                                this.ul.firstElementChild.remove();
+                        this.top.hidden = !this.trimmed;
+                        this.finish(page);
+                        rows[0]?.querySelector("a")?.focus({ preventScroll: true });
+                } catch (error) {
+                        this.fail(error);
+                } finally {
+                        this.busy = false;
+                        this.more.disabled = false;
+                }
+        }
+
+        /* Brings the newest rows up to date; those that are as they were stay the same elements, and so keep
+         * the focus. Gives how many are new. One at a time; what is asked for meanwhile is done once more. */
+        refresh() {
+                if (this.loading) {
+                        this.again = true;
+                        return this.loading;
+                }
+                this.loading = this.merge().finally(() => {
+                        this.loading = null;
+                        if (this.again) {
+                                this.again = false;
+                                this.refresh();
+                        }
+                });
+                return this.loading;
+        }
+
+        async merge() {
+                if (this.trimmed)
+                        return 0;
+                if (this.failed || !this.ul.childElementCount) {
+                        await this.restart();
+                        return this.ul.childElementCount;
+                }
+                let page;
+                try {
+                        page = await this.page();
+                } catch (error) {
+                        this.fail(error);
+                        return 0;
+                }
+                return this.place(page);
+        }
+
+        place(page) {
+                const old = new Map([...this.ul.children].map((li) => [li.dataset.key, li]));
+                const keys = page.docs.map((doc) => String(this.o.key(doc)));
+                const last = [...this.ul.children].map((li) => keys.includes(li.dataset.key)).lastIndexOf(true);
+                const behind = [...this.ul.children].slice(last + 1);
+                let n = 0;
+
+                const rows = page.docs.map((doc, i) => {
+                        const li = old.get(keys[i]), version = JSON.stringify(doc);
+                        if (!li) {
+                                n++;
+                                return this.makeRow(doc, true);
+                        }
+                        if (li.version !== version) {
+                                const focused = li.contains(document.activeElement);
+                                li.replaceChildren(...[this.o.row(doc)].flat());
+                                li.version = version;
+                                if (focused)
+                                        li.querySelector("a")?.focus({ preventScroll: true });
+                        }
+                        return li;
+                });
+                /* Nothing in common, or no room: what is farther down comes again with More. */
+                const keep = last >= 0 && page.has_more && rows.length + behind.length <= ROWS_MAX;
+                this.arrange(keep ? [...rows, ...behind] : rows);
+                this.finish(keep && behind.length ? { ...page, next: this.next, has_more: this.next !== null } : page);
+                this.message.replaceChildren();
+                return n;
+        }
+
+        /* Puts the rows into this order, moving as few as possible. */
+        arrange(rows) {
+                const wanted = new Set(rows);
+                for (const li of [...this.ul.children])
+                        if (!wanted.has(li))
+                                li.remove();
+                let at = this.ul.firstElementChild;
+                for (const li of rows)
+                        if (li === at)
+                                at = at.nextElementSibling;
+                        else
+                                this.ul.insertBefore(li, at);
+        }
+}
+
+/* Next or previous of the rows that are shown. */
+export function step(root, by) {
+        const links = [...root.querySelectorAll(".row a.open")];
+        if (!links.length)
+                return;
+        const at = links.findIndex((a) => a.closest(".row").contains(document.activeElement));
+        const to = at < 0 ? (by > 0 ? 0 : links.length - 1) : Math.min(Math.max(at + by, 0), links.length - 1);
+        links[to].focus();
+        links[to].closest(".row").scrollIntoView({ block: "nearest" });
+        if (to === links.length - 1 && by > 0)
+                root.querySelector(".more:not([hidden])")?.scrollIntoView({ block: "nearest" });
+}

@@ -1,0 +1,272 @@
+/*
+ * Results as what they are. One function a type; a response that does not look as its type says is shown as
+ * the JSON that it is, and so is every type that is not known here.
+ */
+
+import { attachment, audio, image } from "./attachment.js";
+import { brief, count, h, isObject, link, note, own, svg, text } from "./dom.js";
+import { jsonText } from "./json.js";
+
+const BOXES_MAX = 1000, WORDS_MAX = 20000, ROW_SECONDS = 10;
+const COLOURS = 8;
+
+const list = (value) => (Array.isArray(value) ? value : value === undefined || value === null ? [] : [value]);
+const finite = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
+
+function attachmentsOf(task) {
+        const params = own(task, "params"), type = own(params, "attachment_type");
+        const all = [...list(own(params, "attachment")), ...list(own(params, "attachments"))];
+        return all.slice(0, 50).map((value) => attachment(type, value));
+}
+
+/* What could be chosen, and what was. */
+function choices(label, offered, chosen, ids) {
+        const known = offered.map((c) => JSON.stringify(c));
+        const strange = chosen.filter((c) => !known.includes(JSON.stringify(c)));
+        const item = (value, is, odd) => h("li", { class: is ? "chosen" : "" },
+                h("span", { class: "tick", "aria-hidden": "true" }, is ? "\u2713" : ""), text(value, 200),
+                is && h("span", { class: "unseen" }, " (chosen)"), odd && h("em", {}, " was not offered"));
+        return h("div", {}, h("ul", { class: "choices", "aria-label": label },
+                offered.slice(0, 500).map((c) => item(c, chosen.some((x) => JSON.stringify(x) === JSON.stringify(c)))),
+                strange.slice(0, 500).map((c) => item(c, true, true))),
+                ids !== undefined && h("p", {}, "Id: ", text(ids)));
+}
+
+function beside(attachments, result) {
+        return h("div", { class: attachments.length ? "beside" : "" },
+                attachments.length > 0 && h("div", { class: attachments.length > 1 ? "several" : "" }, attachments),
+                h("div", {}, result));
+}
+
+function categorization(task, response) {
+        return beside(attachmentsOf(task), choices("Categories", list(own(own(task, "params"), "categories")),
+                list(own(response, "category")), own(response, "category_id")));
+}
+
+function fields(task, response) {
+        const described = own(own(task, "params"), "fields"), given = own(response, "fields");
+        const names = [...new Set([...Object.keys(isObject(described) ? described : {}),
+                ...Object.keys(isObject(given) ? given : {})])].slice(0, 500);
+        const value = (v) => (list(v).length === 1 && typeof list(v)[0] === "string" ? link(list(v)[0])
+                : Array.isArray(v) ? h("ul", {}, v.slice(0, 500).map((x) => h("li", {}, link(x)))) : text(v));
+        return h("table", { class: "fields" },
+                h("thead", {}, h("tr", {}, ["Field", "Asked for", "Answer"].map((t) => h("th", { scope: "col" }, t)))),
+                h("tbody", {}, names.map((name) => h("tr", {}, h("th", { scope: "row" }, text(name, 80)),
+                        h("td", {}, own(described, name) === undefined ? h("em", {}, "not asked for")
+                                : text(own(described, name), 300)),
+                        h("td", {}, own(given, name) === undefined ? h("em", {}, "missing") : value(own(given, name)))))));
+}
+
+function collection(task, response) {
+        return beside(attachmentsOf(task), fields(task, response));
+}
+
+function comparison(task, response) {
+        const offered = list(own(own(task, "params"), "choices")), chosen = list(own(response, "choice"));
+        return h("div", {}, h("div", { class: "several" }, attachmentsOf(task)),
+                (offered.length > 0 || chosen.length > 0) && choices("Choices", offered, chosen),
+                isObject(own(response, "fields")) && fields(task, response));
+}
+
+/* Boxes over the picture, or over an empty frame of the size that they need. */
+
+function boxesOf(response) {
+        return list(own(response, "annotations")).map((a) => ({
+                left: finite(own(a, "left")), top: finite(own(a, "top")), width: finite(own(a, "width")),
+                height: finite(own(a, "height")), label: own(a, "label") })).filter((b) =>
+                b.left !== null && b.top !== null && b.width > 0 && b.height > 0 &&
+                Math.max(b.left + b.width, b.top + b.height) <= 1e6);
+}
+
+/* A rectangle and its label, which stands above it, or within where there is no room. */
+function drawBox(box, colour, size) {
+        const rect = (kind) => svg("rect", { class: kind, x: box.left, y: box.top, width: box.width, height: box.height });
+        const label = svg("text", { x: box.left + size / 6, y: box.top > size * 1.3 ? box.top - size / 3 : box.top + size },
+                brief(box.label ?? "", 40));
+        label.style.fontSize = `${size}px`;
+        return svg("g", { class: `box colour-${colour}` }, rect("under"), rect("over"), label);
+}
+
+function annotation(task, response) {
+        const boxes = boxesOf(response), shown = boxes.slice(0, BOXES_MAX);
+        const labels = [...new Set(boxes.map((b) => JSON.stringify(b.label)))];
+        const need = boxes.reduce((n, b) => [Math.max(n[0], b.left + b.width), Math.max(n[1], b.top + b.height)], [1, 1]);
+        const drawing = svg("svg", { role: "img", "aria-label": `${count(boxes.length, "box", "boxes")}; the table has them` });
+        const frame = h("div", { class: "frame" }, drawing);
+        const says = h("p", { class: "note" }, "An empty frame, as large as the boxes need: the picture is not loaded.");
+        const colour = (b) => labels.indexOf(JSON.stringify(b.label)) % COLOURS;
+        let groups = [];
+
+        const draw = (width, height) => {
+                drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+                frame.style.aspectRatio = `${width} / ${height}`;
+                frame.style.maxWidth = `min(100%, ${(70 * width) / height}vh)`;
+                const size = Math.max(width, height) / (window.innerWidth < 700 ? 22 : 36); /* legible on a phone, too */
+                groups = shown.map((b) => drawBox(b, colour(b), size));
+                drawing.replaceChildren(...groups);
+        };
+        draw(need[0] * 1.04, need[1] * 1.04);
+        const loader = image(own(own(task, "params"), "attachment"), frame, (img) => {
+                const w = img.naturalWidth || need[0], t = img.naturalHeight || need[1];
+                draw(w, t);
+                frame.classList.add("full");
+                says.textContent = need[0] > w || need[1] > t ? "Some boxes reach beyond the picture." : "";
+        });
+        const mark = (i, on) => groups[i]?.classList.toggle("lit", on);
+        const row = (b, i) => h("tr", { class: `colour-${colour(b)}`, tabindex: "0", on: {
+                pointerenter: () => mark(i, true), pointerleave: () => mark(i, false),
+                focus: () => mark(i, true), blur: () => mark(i, false) } },
+                h("td", {}, h("span", { class: "swatch", "aria-hidden": "true" }), String(i + 1)),
+                h("td", {}, b.label === undefined ? h("span", { class: "none" }, "none") : text(b.label, 80)),
+                [b.left, b.top, b.width, b.height].map((n) => h("td", { class: "number" }, String(n))));
+        return h("div", { class: "beside wide" },
+                h("div", {}, frame, says, loader, h("p", { class: "where" }, link(own(own(task, "params"), "attachment")))),
+                h("div", { class: "scroll" }, h("table", { class: "boxes" },
+                        h("thead", {}, h("tr", {}, ["Box", "Label", "Left", "Top", "Width", "Height"].map((t, i) =>
+                                h("th", { scope: "col", class: i > 1 ? "number" : null }, t)))),
+                        h("tbody", {}, shown.map(row))),
+                        boxes.length > shown.length && note(`${count(boxes.length - shown.length, "more box", "more boxes")} not drawn.`),
+                        list(own(response, "annotations")).length > boxes.length && note("What is no box is left out here; see the JSON.")));
+}
+
+/* A transcript: words as they are spoken, ten seconds a row, and where in it one is. */
+
+const clock = (t) => `${Math.floor(t / 60)}:${String(Math.floor(t % 60)).padStart(2, "0")}`;
+
+function wordsOf(response) {
+        return list(own(response, "alignment")).map((w) => ({ word: own(w, "word"), start: finite(own(w, "start")),
+                end: finite(own(w, "end")), confidence: finite(own(w, "confidence")) }))
+                .filter((w) => w.start !== null && w.end !== null && w.start >= 0 && w.end >= w.start && w.end < 1e6)
+                .slice(0, WORDS_MAX);
+}
+
+function wordRow(words, from, seek) {
+        const bars = svg("svg", { class: "bars", viewBox: `0 0 ${ROW_SECONDS} 1`, preserveAspectRatio: "none", "aria-hidden": "true" });
+        const spoken = h("p", { class: "spoken" });
+        for (const w of words) {
+                const unsure = w.confidence !== null && w.confidence < 0.5;
+                w.bar = svg("rect", { class: unsure ? "unsure" : "sure", x: w.start - from, y: 0, height: 1,
+                        width: Math.max(w.end - w.start - 0.02, 0.03) });
+                w.span = h("span", { class: unsure ? "word unsure" : "word",
+                        title: `${w.start} to ${w.end} s${w.confidence === null ? "" : `, confidence ${w.confidence}`}`,
+                        on: { click: () => seek(w.start) } }, brief(w.word, 100));
+                bars.append(w.bar);
+                spoken.append(w.span, " ");
+        }
+        return h("div", { class: "stretch" }, h("span", { class: "clock" }, clock(from)), h("div", {}, spoken, bars));
+}
+
+function timeline(words, duration, seek) {
+        const rows = new Map();
+        for (const w of words) {
+                const from = Math.floor(w.start / ROW_SECONDS) * ROW_SECONDS;
+                rows.set(from, [...(rows.get(from) || []), w]);
+        }
+        return h("div", { class: "timeline" }, [...rows].sort((a, b) => a[0] - b[0]).map(([from, some]) => wordRow(some, from, seek)));
+}
+
+/* The word that is spoken at t: the last one that has begun, while it lasts. */
+function wordAt(words, t) {
+        let low = 0, high = words.length;
+        while (low < high) {
+                const middle = (low + high) >> 1;
+                if (words[middle].start <= t)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        const w = words[low - 1];
+        return w && t <= Math.max(w.end, w.start + 0.05) ? w : null;
+}
+
+function transcription(task, response) {
+        const words = wordsOf(response).sort((a, b) => a.start - b.start);
+        const last = words.reduce((n, w) => Math.max(n, w.end), 0);
+        const duration = Math.min(Math.max(finite(own(response, "duration")) ?? 0, last), 1e6);
+        const where = h("output", { class: "clock" }, "0:00");
+        let player = null, lit = null;
+
+        const at = (t) => {
+                const w = wordAt(words, t);
+                slider.value = String(t);
+                slider.setAttribute("aria-valuetext", w ? `${clock(t)}, ${brief(w.word, 60)}` : clock(t));
+                where.textContent = clock(t);
+                if (w === lit)
+                        return;
+                for (const [one, on] of [[lit, false], [w, true]])
+                        one?.span.classList.toggle("now", on), one?.bar.classList.toggle("now", on);
+                lit = w;
+                if (w && player && !player.paused)
+                        w.span.scrollIntoView({ block: "nearest" });
+        };
+        const seek = (t) => {
+                if (player)
+                        player.currentTime = t;
+                at(t);
+        };
+        const slider = h("input", { type: "range", min: 0, max: duration || 1, step: "0.01", value: 0,
+                "aria-label": "Where in the recording", on: { input: () => seek(Number(slider.value)) } });
+        const frame = () => {
+                at(player.currentTime);
+                if (!player.paused && !player.ended && player.isConnected)
+                        requestAnimationFrame(frame);
+        };
+        const loader = audio(own(own(task, "params"), "attachment"), (p) => {
+                player = p;
+                p?.addEventListener("play", frame);
+                p?.addEventListener("timeupdate", () => at(p.currentTime));
+        });
+        return h("div", {}, loader, h("p", { class: "where" }, link(own(own(task, "params"), "attachment"))),
+                words.length > 0 && h("div", { class: "slider" }, slider, where, ` of ${clock(duration)}`),
+                words.length > 0 && timeline(words, duration, seek),
+                words.some((w) => w.confidence !== null && w.confidence < 0.5) && h("p", { class: "note" },
+                        "Underlined with dots: words of low confidence."),
+                h("h4", {}, "Transcript"), h("p", { class: "transcript" }, text(own(response, "transcript"), 5000)));
+}
+
+const renderers = { annotation, categorization, comparison, datacollection: collection, transcription: collection,
+        audiotranscription: transcription };
+
+export function known(type) {
+        return Object.keys(renderers).includes(type);
+}
+
+export const types = Object.keys(renderers);
+
+/* What came back for a task, or, without a response, what was asked. */
+export function result(task, response) {
+        const error = own(response, "error");
+        const parts = [];
+
+        if (error !== undefined)
+                parts.push(h("p", { class: "error" }, "The answer is an error: ", text(error)));
+        if (isObject(response) && known(own(task, "type")) && (error === undefined || own(response, "transcript") !== undefined))
+                try {
+                        return h("div", { class: "result" }, parts, own(renderers, task.type)(task, response));
+                } catch (failure) {
+                        console.error(failure);
+                        parts.push(note("This is not shaped as results of this type are."));
+                }
+        if (response !== undefined && (error === undefined || Object.keys(response).length > 1))
+                parts.push(jsonText(JSON.stringify(response)));
+        else
+                parts.push(attachmentsOf(task));
+        return h("div", { class: "result" }, parts);
+}
+
+/* In a few words, for lists. */
+export function summary(task) {
+        const response = own(task, "response"), transcript = own(response, "transcript");
+        if (!isObject(response))
+                return "";
+        if (own(response, "error") !== undefined)
+                return `error: ${brief(own(response, "error"), 100)}`;
+        if (Array.isArray(own(response, "annotations")))
+                return count(response.annotations.length, "box", "boxes");
+        if (transcript !== undefined)
+                return `\u201c${brief(transcript, 100)}\u201d`;
+        const chosen = own(response, "category") ?? own(response, "choice");
+        const named = isObject(own(response, "fields")) ? Object.entries(response.fields).slice(0, 4).map(([k, v]) =>
+                `${brief(k, 30)}: ${brief(v, 40)}`) : [];
+        return [...list(chosen).slice(0, 8).map((c) => brief(c, 60)), ...named].join(", ") || brief(response, 80);
+}

@@ -1,0 +1,132 @@
+"""Two processes that write to one database: what one of them commits the other one's readers hear of, and neither
+starves the other."""
+
+import json
+import sqlite3
+import threading
+import time
+
+import pytest
+
+from harness import UnixConnection, callback, eventually
+
+
+@pytest.fixture
+def pair(make_daemon):
+    first = make_daemon().start()
+    return first, make_daemon(f"store.path={first.database}").start()
+
+
+def test_the_feed_hears_of_another_process(pair):
+    here, there = pair
+    connection = UnixConnection(here.query.path)
+    connection.request("GET", "/v1/events?follow=1")
+    response = connection.getresponse()
+    for n in range(1, 4):
+        there.deliver(callback())
+        assert json.loads(response.readline())["seq"] == n
+    here.deliver(callback())
+    assert json.loads(response.readline())["seq"] == 4
+    connection.close()
+
+
+def test_who_waits_hears_of_another_process(pair):
+    here, there = pair
+    for n in range(2):  # the second time the looking has to begin anew
+        heard = []
+        thread = threading.Thread(target=lambda: heard.extend(here.query.lines(f"/v1/events?after={n}&wait=60")))
+        thread.start()
+        time.sleep(0.5)
+        there.deliver(callback())
+        thread.join(30)
+        assert [e["seq"] for e in heard] == [n + 1]
+
+
+def test_both_started_at_once(make_daemon):
+    first = make_daemon()
+    second = make_daemon(f"store.path={first.database}")
+    for daemon in (first, second):
+        daemon.launch()
+    for daemon in (first, second):
+        eventually(lambda: "Ready." in daemon.new_log() or daemon.process.poll() is not None, "readiness")
+        assert daemon.process.poll() is None, daemon.log()
+
+
+@pytest.mark.load
+def test_both_under_load(pair):
+    answers, failures = [], []
+
+    def send(daemon, n):
+        try:
+            for _ in range(n):
+                answers.append(daemon.deliver(callback()))
+        except Exception as error:  # said by the main thread
+            failures.append(repr(error))
+
+    threads = [threading.Thread(target=send, args=(daemon, 60)) for daemon in pair for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not failures, failures
+    assert len(answers) == 480
+    assert sorted(a["delivery"] for a in answers) == list(range(1, 481))
+    for daemon in pair:
+        assert [e["seq"] for e in daemon.query.lines("/v1/events?limit=1000")] == list(range(1, 481))
+
+
+@pytest.mark.load
+def test_one_is_killed_under_load(pair):
+    here, there = pair
+    acknowledged, stop = [], threading.Event()
+
+    def send():
+        while not stop.is_set():
+            try:
+                acknowledged.append(there.deliver(callback())["task_id"])
+            except Exception:  # it was killed
+                return
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    mine = []
+    for n in range(60):
+        mine.append(here.deliver(callback())["task_id"])
+        if n == 30:
+            there.kill()
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    for task_id in mine + acknowledged:
+        here.query.get(f"/v1/task/{task_id}")
+    with sqlite3.connect(here.database) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_a_submission_from_its_acceptance_to_its_callback(make_daemon, make_submitter, api):
+    """Told by two processes, read at one feed; and a second task of it is said to be one."""
+    receiver = make_daemon().start()
+    submitter = make_submitter(database=receiver.database).start()
+    connection = UnixConnection(receiver.query.path)
+    connection.request("GET", "/v1/events?follow=1&include=task")
+    response = connection.getresponse()
+
+    id = submitter.add()
+    event = json.loads(response.readline())
+    task = api.tasks[0]
+    assert [event[k] for k in ("kind", "submission", "task_id", "status")] == [
+        "task.submitted", id, task["task_id"], "pending"]
+    assert event["task"]["task_id"] == task["task_id"]
+
+    receiver.deliver(callback(id=task["task_id"]))  # without a reference: the task tells
+    event = json.loads(response.readline())
+    assert [event[k] for k in ("kind", "submission", "status")] == ["task.completed", id, "completed"]
+    connection.close()
+
+    assert "another task" not in receiver.log()
+    other = callback()
+    receiver.deliver(other, path=f"/callback/{id}")
+    eventually(lambda: f"Task {other['task_id']} belongs to a submission that has another task" in receiver.log(),
+               "the second task is said to be one")
+    assert submitter.submission(id)["task_id"] == task["task_id"]

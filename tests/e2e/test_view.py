@@ -1,0 +1,567 @@
+"""The viewer, in headless Chromium: who gets in, every view, what others wrote, a large database, a lost daemon."""
+
+import concurrent.futures
+import io
+import json
+import math
+import os
+import re
+import signal
+import struct
+import time
+import wave
+import zlib
+
+import pytest
+
+pytest.importorskip("selenium", reason="python3-selenium is not installed")
+if not os.path.exists("/usr/bin/chromedriver"):
+    pytest.skip("chromium-driver is not installed", allow_module_level=True)
+
+from browser import Browser, Files, Viewer
+from harness import KEY, ask, callback, eventually, sample, scalectl, task_id
+from test_export import EVERY_TYPE, annotation, box, deliver_every_type, recording, word
+
+MANY = int(os.environ.get("SCALE_VIEW_TASKS", "20000"))
+
+
+def png(width, height):
+    def chunk(tag, data):
+        return struct.pack(">I", len(data)) + tag + data + struct.pack(">I", zlib.crc32(tag + data))
+
+    rows = b"".join(b"\0" + b"\x40\x80\xc0" * width for _ in range(height))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def wav(seconds):
+    file = io.BytesIO()
+    with wave.open(file, "wb") as w:
+        w.setparams((1, 2, 8000, 0, "NONE", ""))
+        w.writeframes(b"".join(struct.pack("<h", int(8000 * math.sin(i / 8))) for i in range(8000 * seconds)))
+    return file.getvalue()
+
+
+@pytest.fixture
+def make_viewer():
+    viewers = []
+
+    def make(daemon, *arguments):
+        viewers.append(Viewer(daemon, *arguments))
+        return viewers[-1]
+
+    yield make
+    for viewer in viewers:
+        assert viewer.stop()[0] == 0
+
+
+@pytest.fixture
+def viewer(daemon, make_viewer):
+    return make_viewer(daemon)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    browser = Browser(tmp_path / "profile")
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def files():
+    files = Files({"/cows.png": ("image/png", png(640, 400)), "/1.png": ("image/png", png(30, 20)),
+                   "/2.png": ("image/png", png(20, 30)), "/a.wav": ("audio/wav", wav(6))})
+    yield files
+    files.close()
+
+
+def quiet(browser):
+    """Nothing was refused by the policy, and no script of ours failed."""
+    log = [line for line in browser.log() if "Content Security Policy" in line or "Uncaught" in line or ".js" in line]
+    assert log == []
+
+
+# Who gets in.
+
+def test_token_opens_once(viewer):
+    answer = viewer.enter()
+    cookie, place = answer.headers["Set-Cookie"], answer.headers["Location"]
+    assert re.fullmatch(r"/[0-9a-f]{64}/", place) and cookie.endswith(f"; Path={place}")
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and viewer.token not in cookie
+    assert viewer.ask("GET", "/").status == 200
+    again = viewer.ask("GET", f"/?token={viewer.token}", cookie=False)
+    assert again.status == 403 and "Set-Cookie" not in again.headers
+    assert "used already" in again.json["error"]
+
+
+@pytest.mark.parametrize("token", ["", "0" * 64, "x", "0" * 63, "0" * 65])
+def test_other_tokens_open_nothing(viewer, token):
+    answer = viewer.ask("GET", f"/?token={token}")
+    assert answer.status == 403 and "Set-Cookie" not in answer.headers
+    viewer.enter()  # it is not used up by them
+
+
+def test_head_does_not_use_the_token_up(viewer):
+    assert viewer.ask("HEAD", f"/?token={viewer.token}").status == 403
+    viewer.enter()
+
+
+@pytest.mark.parametrize("target", ["/", "/app.js", "/app.css", "/api/v1/tasks", "/api/v1/stats", "/api/v1/events",
+                                    "/api/v1/delivery/1/body"])
+def test_without_cookie_nothing(daemon, viewer, target):
+    daemon.deliver(callback())
+    wrong = [{}, {"Cookie": "scalectl-view=1"}, {"Cookie": f"scalectl-view-{viewer.port}={viewer.token}"},
+             {"Cookie": f"scalectl-view-{viewer.port}="}]
+    assert [viewer.ask("GET", target, headers).status for headers in wrong] == [403] * 4
+    viewer.enter()
+    assert viewer.ask("GET", target).status == 200
+    assert viewer.ask("GET", target, {"Cookie": f"a=b; {viewer.cookie}; c=d"}, cookie=False).status == 200
+
+
+@pytest.mark.parametrize("host", ["example.com", "127.0.0.1", "127.0.0.1:1", "localhost", "evil.example.com:{}",
+                                  "127.0.0.1:{}.example.com", "[::1]:{}"])
+def test_other_names_are_refused(viewer, host):
+    host = host.format(viewer.port)
+    assert viewer.ask("GET", f"/?token={viewer.token}", host=host).status == 403
+    viewer.enter()
+    assert [viewer.ask("GET", t, host=host).status for t in ("/", "/api/v1/stats", "/app.js")] == [403] * 3
+    assert viewer.ask("GET", "/", host=f"localhost:{viewer.port}").status == 200
+
+
+def test_requests_of_other_pages_are_refused(viewer):
+    viewer.enter()
+    status = {site: viewer.ask("GET", "/api/v1/stats", {"Sec-Fetch-Site": site}).status
+              for site in ("cross-site", "same-site", "same-origin", "none")}
+    assert status == {"cross-site": 403, "same-site": 403, "same-origin": 200, "none": 200}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_nothing_can_be_written(daemon, viewer, method):
+    daemon.post(b"not JSON", status=400)
+    viewer.enter()
+    for target in ("/", "/api/v1/tasks", "/api/v1/delivery/1", "/api/v1/stats"):
+        answer = viewer.ask(method, target)
+        assert answer.status == 405 and answer.headers["Allow"] == "GET, HEAD"
+    for target in ("/api/v1/delivery/1/retry", "/api/v1/delivery/1/discard", "/api/v1/prune"):
+        assert viewer.ask(method, target).status == 404
+    assert daemon.query.get("/v1/delivery/1").json["verdict"] == "invalid"
+
+
+def test_only_listed_calls_are_passed_on(viewer):
+    viewer.enter()
+    for target in ("/api/metrics", "/api/v1/export", "/api/v1/backup", "/api/v1/task/..", "/api/v1/task/%2e%2e",
+                   "/api/v1/task/../deliveries", "/api/v1/task/%2e%2e/deliveries", "/api/healthz", "/view.h"):
+        assert viewer.ask("GET", target).status == 404, target
+    # What is in a name stays in it.
+    for name in ("a%2Fb", "a%3Fb", "a%20b", "%23", "a%0d%0aHost:%20x"):
+        assert viewer.ask("GET", f"/api/v1/task/{name}").json["error"] == "Task not found"
+
+
+def test_answers_are_those_of_the_socket(daemon, viewer):
+    deliver_every_type(daemon)
+    id = daemon.query.docs("/v1/tasks")[0]["task_id"]
+    daemon.deliver(callback(metadata={"a b": "c&d=é"}))
+    viewer.enter()
+    for target in ("/v1/tasks?limit=3", f"/v1/task/{id}", f"/v1/task/{id}/revisions", f"/v1/task/{id}/deliveries",
+                   "/v1/deliveries?verdict=stored", "/v1/delivery/1", "/v1/delivery/1/body", "/v1/submissions",
+                   "/v1/events?after=2", "/v1/tasks?metadata.a%20b=c%26d%3D%C3%A9", "/v1/tasks?limit=x", "/v1/task/no"):
+        here, there = viewer.ask("GET", f"/api{target}"), daemon.query.ask("GET", target)
+        assert (here.status, here.body) == (there.status, there.body), target
+
+
+def test_headers_of_every_answer(viewer):
+    viewer.enter()
+    for target, cookie in (("/", True), ("/app.js", True), ("/api/v1/stats", True), ("/", False), ("/x.js", True)):
+        headers = viewer.ask("GET", target, cookie=cookie).headers
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "script-src 'self';" in policy and "unsafe" not in policy
+        assert (headers["X-Content-Type-Options"], headers["Referrer-Policy"], headers["Cache-Control"]) == (
+            "nosniff", "no-referrer", "no-store")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ends_on_signals(daemon, make_viewer, number):
+    assert make_viewer(daemon).stop(number) == (0, "")
+
+
+def test_wrong_use(daemon, make_viewer):
+    assert scalectl(daemon, "view", "--port", "70000").returncode == 64
+    assert scalectl(daemon, "view", "x").returncode == 64
+    viewer = make_viewer(daemon)
+    run = scalectl(daemon, "view", "--port", viewer.port)
+    assert run.returncode == 69 and "can't be listened on" in run.stderr
+
+
+# The views.
+
+def test_tasks_live(daemon, viewer, browser):
+    deliver_every_type(daemon)
+    browser.open(viewer).wait("main .row", len(EVERY_TYPE))
+    assert "token" not in browser.run("return location.href")
+    browser.says("7 tasks")
+    first = task_id()
+    daemon.deliver(callback(id=first, instruction="Just came", created_at="2017-01-01T00:00:00.000Z"))
+    eventually(lambda: "Just came" in browser.texts("main .row")[0], "the new one is the first")
+    browser.says("8 tasks")
+    eventually(lambda: "new task" in browser.run("return document.getElementById('live').textContent"), "said")
+    daemon.deliver(callback({"category": "small"}, id=first, instruction="Just came", completed_at="2018-01-01T00:00:00Z",
+                            created_at="2017-01-01T00:00:00.000Z"))
+    eventually(lambda: "small" in browser.texts("main .row")[0], "its new response")
+    quiet(browser)
+
+
+def test_filters(daemon, viewer, browser):
+    deliver_every_type(daemon)
+    daemon.deliver(callback(metadata={"batch": "a b"}, instruction="Of a batch"))
+    browser.open(viewer).wait("main .row", 8)
+    browser.go("#/tasks?type=annotation")
+    eventually(lambda: len(browser.all("main .row")) == 1, "one")
+    browser.go("#/tasks?metadata=batch%3Da+b")
+    eventually(lambda: len(browser.all("main .row")) == 1 and "Of a batch" in browser.body(), "the batch")
+    browser.go("#/tasks?status=pending")
+    browser.says("No tasks that fit")
+    browser.go("#/tasks?since=2016-06-24")
+    browser.says("No tasks that fit")
+    browser.go("#/tasks?since=2016-06-23&until=2016-06-23")
+    browser.wait("main .row", 7)
+    browser.run("const s = document.querySelector('select[name=type]'); s.value = 'comparison';"
+                "s.dispatchEvent(new Event('change'))")
+    eventually(lambda: "type=comparison" in browser.run("return location.hash"), "the address follows")
+    eventually(lambda: len(browser.all("main .row")) == 1, "one comparison")
+    quiet(browser)
+
+
+def test_boxes(daemon, viewer, browser, files):
+    task = annotation(f"{files.url}/cows.png", [box(10, 20, 200, 100, "cow"), box(300, 200, 50, 60, "dog")])
+    daemon.deliver(task)
+    browser.open(viewer).go(f"#/task/{task['task_id']}")
+    browser.wait(".box", 2)
+    browser.says("An empty frame")
+    assert files.asked == []  # nothing before it is asked for
+    browser.wait("button.load").click()
+    browser.wait("img.loaded")
+    assert browser.run("return document.querySelector('.frame svg').getAttribute('viewBox')") == "0 0 640 400"
+    rect = browser.run("""const f = document.querySelector('.frame').getBoundingClientRect(),
+        r = document.querySelector('.box .over').getBoundingClientRect();
+        return [(r.left - f.left) / f.width * 640, (r.top - f.top) / f.height * 400, r.width / f.width * 640]""")
+    assert all(abs(a - b) < 5 for a, b in zip(rect, [10, 20, 200])), rect
+    [(path, headers)] = files.asked
+    assert path == "/cows.png"
+    assert "Referer" not in headers and "Cookie" not in headers  # cookies are not kept by port
+    browser.run("document.querySelector('.boxes tbody tr').focus()")
+    assert browser.all(".box.lit")
+    quiet(browser)
+
+
+def test_boxes_without_their_picture(daemon, viewer, browser, files):
+    task = annotation(f"{files.url}/none.png", [box(10, 20, 200, 100, "cow")])
+    daemon.deliver(task)
+    browser.open(viewer).go(f"#/task/{task['task_id']}")
+    browser.wait("button.load").click()
+    browser.says("The picture can't be loaded.")
+    assert len(browser.all(".box")) == 1
+
+
+def test_transcript_plays_along(daemon, viewer, browser, files):
+    words = [word(w, 0.5 * i, 0.5 * i + 0.4, 0.3 if i == 3 else 0.9) for i, w in enumerate("one two three four five".split())]
+    task = recording(f"{files.url}/a.wav", words, duration=6.0)
+    daemon.deliver(task)
+    browser.open(viewer).go(f"#/task/{task['task_id']}")
+    browser.wait(".word", 5)
+    assert browser.texts(".word.unsure") == ["four"]
+    # Without the recording: by the slider.
+    browser.run("const s = document.querySelector('input[type=range]'); s.value = 1.1; s.dispatchEvent(new Event('input'))")
+    assert browser.texts(".word.now") == ["three"]
+    browser.wait("button.load").click()
+    browser.wait("audio")
+    eventually(lambda: browser.run("return document.querySelector('audio').readyState >= 2"), "loaded")
+    browser.run("document.querySelector('audio').muted = true; document.querySelector('audio').play()")
+    seen = set()
+    eventually(lambda: seen.update(browser.texts(".word.now")) or len(seen) >= 3, "words light up one after the other")
+    browser.run("document.querySelector('audio').pause(); document.querySelectorAll('.word')[4].click()")
+    eventually(lambda: browser.texts(".word.now") == ["five"], "where one clicks")
+    assert abs(browser.run("return document.querySelector('audio').currentTime") - 2.0) < 0.3
+    quiet(browser)
+
+
+def test_choices_comparison_fields(daemon, viewer, browser, files):
+    several = callback({"category": ["big", "red"]}, params={"attachment_type": "text", "attachment": "a lorry",
+                       "categories": ["big", "small", "red"], "allow_multiple": True})
+    compared = callback({"choice": "no", "fields": {"why": "The colour."}}, type="comparison", params={
+        "choices": ["yes", "no"], "attachment_type": "image", "fields": {"why": "What differs"},
+        "attachments": [f"{files.url}/1.png", f"{files.url}/2.png"]})
+    collected = callback({"fields": {"ceo": "Somebody", "site": "http://www.example.com/x"}}, type="datacollection", params={
+        "fields": {"ceo": "Name of the CEO", "site": "Their site"}, "attachment_type": "website",
+        "attachment": "http://www.example.com/"})
+    for task in (several, compared, collected):
+        daemon.deliver(task)
+    browser.open(viewer).go(f"#/task/{several['task_id']}")
+    browser.says("a lorry")
+    assert [t.split("\n")[-1].replace(" (chosen)", "").strip() for t in browser.texts(".choices .chosen bdi")] == ["big", "red"]
+    browser.go(f"#/task/{compared['task_id']}")
+    browser.wait("button.load", 2)
+    assert browser.texts(".choices .chosen bdi") == ["no"]
+    browser.wait("#attachments").click()
+    browser.wait("img.loaded", 2)
+    assert browser.texts(".fields tbody tr")[0].split("\t") == ["why", "What differs", "The colour."]
+    browser.go(f"#/task/{collected['task_id']}")
+    browser.says("Name of the CEO")
+    a = browser.wait(".fields a.outside")
+    assert (a.get_attribute("href"), a.get_attribute("rel")) == ("http://www.example.com/x", "noopener noreferrer")
+    quiet(browser)
+
+
+def test_revisions_beside_each_other(daemon, viewer, browser):
+    task = callback({"category": "big"})
+    daemon.deliver(task)
+    browser.open(viewer).go(f"#/task/{task['task_id']}")
+    browser.wait(".choices .chosen")
+    assert not browser.all(".revision")
+    daemon.deliver(callback({"category": "small"}, id=task["task_id"], completed_at="2016-06-24T09:10:02.798Z"))
+    browser.wait(".revision", 2)  # by itself
+    assert browser.texts(".revision .chosen bdi") == ["big", "small"]
+    assert browser.texts(".changed code") == ["response.category"]
+    assert browser.texts(".revision.current h4")[0].startswith("Revision 2")
+    left, right = (r.rect for r in browser.all(".revision"))
+    assert left["y"] == right["y"] and left["x"] < right["x"]
+    quiet(browser)
+
+
+def test_quarantine_marks_problems(daemon, viewer, browser):
+    body = json.loads(sample("annotation/valid"))
+    body["response"]["annotations"][1]["width"] = -3
+    body["task"]["response"] = body["response"]
+    daemon.post(body, status=422)
+    daemon.post(b'{"a": 1, no JSON \xff', status=400)
+    browser.open(viewer).go("#/quarantine")
+    browser.wait("main .row", 2)
+    browser.go("#/delivery/1")
+    browser.wait(".code .marked")
+    assert [t.split("\n")[0].strip() for t in browser.texts(".code .marked")] == ['"width": -3,']
+    assert "error:" in browser.texts(".mark-text")[0]
+    assert "response.annotations[1].width" in browser.texts(".problems li")[0]
+    browser.go("#/delivery/2")
+    browser.says("Some bytes are no UTF-8")
+    assert browser.texts(".code .line") == ['{"a": 1, no JSON \ufffd']
+    quiet(browser)
+
+
+def test_queue_and_rates(make_daemon, make_submitter, make_viewer, browser):
+    daemon = make_daemon().start()
+    submitter = make_submitter(database=daemon.database).start()
+    id = submitter.add(attachment="a lorry")
+    task = submitter.reaches(id, "accepted")["task_id"]
+    daemon.deliver(callback(id=task, params={"attachment_type": "text", "attachment": "a lorry", "categories": ["big", "small"]}))
+    viewer = make_viewer(daemon)
+    browser.open(viewer).go("#/queue")
+    browser.wait("main .row .open").click()
+    browser.says("a lorry")
+    assert browser.run("return location.hash") == f"#/submission/{id}"
+    browser.wait(f"a[href='#/task/{task}']").click()
+    browser.says("Result")
+    browser.go("#/rates")
+    browser.wait(".chart svg", 3)
+    eventually(lambda: "Results 1" in " ".join(browser.texts(".chart figcaption")[0].split()), "one result is counted")
+    daemon.deliver(callback())
+    eventually(lambda: "Results 2" in " ".join(browser.texts(".chart figcaption")[0].split()), "and one more")
+    quiet(browser)
+
+
+def test_unknown_type_and_unknown_things(daemon, viewer, browser):
+    task = callback({"shape": [1, {"deep": 1234567890123456789}]}, type="polygon")
+    daemon.deliver(task)
+    browser.open(viewer).go(f"#/task/{task['task_id']}")
+    browser.says('"shape"')
+    browser.wait("details summary").click()
+    browser.says("1234567890123456789")  # as it was written
+    for hash, says in (("#/task/none", "Task not found"), ("#/delivery/999", "Delivery not found"),
+                       ("#/submission/x", "Submission not found"), ("#/nothing", "no such view"), ("#/task/%", "no such view")):
+        browser.go(hash)
+        browser.says(says)
+
+
+def test_keys(daemon, viewer, browser):
+    ids = [task_id() for _ in range(3)]
+    for i, id in enumerate(ids):
+        daemon.deliver(callback(id=id, instruction=f"Number {i}", created_at=f"2016-06-23T09:0{i}:00.000Z"))
+    browser.open(viewer).wait("main .row", 3)
+    focus = "return document.activeElement.innerText"
+    browser.keys("j")
+    assert browser.run(focus) == "Number 2"
+    browser.keys("jj", "k")
+    assert browser.run(focus) == "Number 1"
+    browser.keys("\ue007")  # Enter
+    browser.says("Result")
+    assert browser.run("return location.hash") == f"#/task/{ids[1]}"
+    browser.keys("\ue00c")  # Esc
+    browser.wait("main .row", 3)
+    assert browser.run(focus) == "Number 1"  # where one was
+    browser.keys("/")
+    assert browser.run("return document.activeElement.id") == "search"
+    browser.keys(ids[0], "\ue007")
+    eventually(lambda: browser.run("return location.hash") == f"#/task/{ids[0]}", "found")
+    browser.keys("?")
+    assert browser.run("return document.getElementById('help').open")
+    browser.keys("\ue00c", "3")
+    eventually(lambda: browser.run("return location.hash") == "#/deliveries", "the third view")
+    assert browser.run("return document.title") == "Deliveries"
+    quiet(browser)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_fits_every_width_and_has_names(daemon, viewer, browser, width):
+    tasks = deliver_every_type(daemon)
+    daemon.post(b"x" * 3000, status=400)
+    daemon.deliver(callback({"category": "small"}, id=tasks[-1]["task_id"], completed_at="2017-01-01T00:00:00Z"))
+    browser.size(width, 800)
+    browser.open(viewer)
+    views = ["#/tasks", "#/quarantine", "#/deliveries", "#/queue", "#/rates", f"#/delivery/{len(tasks) + 1}"]
+    for hash in [*views, *(f"#/task/{t['task_id']}" for t in tasks)]:
+        browser.go(hash)
+        eventually(lambda: "Loading" not in browser.body(), "loaded")
+        assert browser.run("return document.documentElement.scrollWidth") <= width, hash
+        assert "false" not in browser.run("return [...document.querySelector('main').children].map((e) => [...e.childNodes]"
+                                          ".filter((n) => n.nodeType === 3).map((n) => n.data)).flat(2)")
+        nameless = browser.run("""return [...document.querySelectorAll('button, input, select, a, svg[role=img], [tabindex="0"]')]
+            .filter((e) => !(e.innerText || '').trim() && !e.labels?.length && !e.getAttribute('aria-label')
+                && !(e.textContent || '').trim()).map((e) => e.outerHTML)""")
+        assert nameless == [], hash
+        assert browser.run("return document.querySelectorAll('main h2').length") == 1
+    quiet(browser)
+
+
+# What others wrote.
+
+HOSTILE = ["<script>window.pwned=1</script>", "<img src=x onerror=window.pwned=1>", "javascript:window.pwned=1",
+           "\"><svg onload=window.pwned=1>", "data:text/html,<script>window.pwned=1</script>", "' onclick='window.pwned=1",
+           "\u202egnp.exe\u202c", "\u2066\u200b\u0000\u001b[31m", "__proto__", "constructor", "{{constructor.constructor('window.pwned=1')()}}",
+           "//example.com/", "a\u0300" * 200, "", " ", "\ud83d\ude00" * 400, "</textarea></title><base href=//example.com>"]
+
+
+def hostile_tasks(bad, n):
+    """Every field that may be anything is this text."""
+    meta = {bad or "x": bad}
+    base = {"instruction": bad, "metadata": meta, "urgency": "day", "callback_url": bad, bad or "y": {bad: [bad]}}
+    kinds = [
+        ("categorization", {"category": bad}, {"categories": [bad, "x"], "attachment_type": "text", "attachment": bad}),
+        ("comparison", {"choice": bad, "fields": {bad: bad}}, {"choices": [bad], "fields": {bad: bad}, "attachment_type": "image",
+                                                               "attachments": [bad, bad]}),
+        ("datacollection", {"fields": {bad: bad}}, {"fields": {bad: bad}, "attachment_type": bad, "attachment": bad}),
+        ("transcription", {"fields": {bad: bad}}, {"fields": {bad: bad}, "attachment_type": "image", "attachment": bad}),
+        ("annotation", {"annotations": [{"left": 1, "top": 1, "width": 9, "height": 9, "label": bad}]},
+         {"objects_to_annotate": [bad], "with_labels": True, "attachment_type": "image", "attachment": bad}),
+        ("audiotranscription", {"transcript": bad, "duration": 9, "alignment": [{"word": bad, "start": 0, "end": 1, "confidence": 0.9}]},
+         {"attachment_type": "audio", "attachment": bad}),
+        (f"odd{n}" if len(bad) > 60 or not bad.strip() else bad, {bad: [bad, {bad: bad}]}, {bad: bad}),
+        ("annotation", {"error": bad}, {"attachment_type": "image", "attachment": bad}),
+    ]
+    for kind, response, params in kinds:
+        yield callback(response, type=kind, params=params, **base)
+
+
+def look_at_all(browser, daemon):
+    """Every view of everything that there is."""
+    stats = daemon.query.get("/v1/stats").json
+    hashes = ["#/tasks", "#/quarantine", "#/deliveries", "#/queue", "#/rates"]
+    tasks = daemon.query.docs("/v1/tasks?limit=100")
+    hashes += [f"#/task/{t['task_id']}" for t in tasks]
+    hashes += [f"#/delivery/{n}" for n in range(1, stats["last_delivery"] + 1)]
+    for hash in hashes:
+        browser.go(hash)
+        eventually(lambda: "Loading" not in browser.run("return document.querySelector('main').textContent"), hash)
+        browser.run("for (const b of document.querySelectorAll('main button:not(.more):not(.load)')) b.click();"
+                    "for (const d of document.querySelectorAll('main details')) d.open = true;"
+                    "for (const b of document.querySelectorAll('.load')) b.click()")
+        odd = browser.run("""return [...document.querySelectorAll('main *')].filter((e) =>
+            ['SCRIPT', 'IFRAME', 'OBJECT', 'EMBED', 'BASE', 'STYLE', 'LINK', 'META'].includes(e.tagName) ||
+            [...e.attributes].some((a) => a.name.startsWith('on') || a.name === 'srcdoc') ||
+            (e.href && !['http:', 'https:'].includes(new URL(e.href.baseVal ?? e.href).protocol))).map((e) => e.outerHTML)""")
+        assert odd == [], (hash, odd[:3])
+        assert browser.run("return window.pwned") is None, hash
+        hidden = browser.run("return /[\\u202a-\\u202e\\u2066-\\u2069\\u200b\\u001b\\u0000]/.test(document.body.innerText)")
+        assert not hidden, hash
+
+
+def test_hostile_content_is_only_text(daemon, viewer, browser):
+    browser.open(viewer)
+    browser.run("window.addEventListener('securitypolicyviolation', (e) => { window.violation = e.violatedDirective })")
+    accepted = 0
+    for n, bad in enumerate(HOSTILE):
+        for task in hostile_tasks(bad, n):
+            accepted += daemon.post(task).status == 200
+            if n % 4 == 0:  # and the same in quarantine
+                daemon.post({**task, "task_id": bad, bad: bad, "response": {bad: bad}})
+    assert accepted >= len(HOSTILE) * 5
+    look_at_all(browser, daemon)
+    assert browser.run("return window.violation") is None
+    quiet(browser)
+
+
+def test_long_texts(daemon, viewer, browser):
+    long = "<b>" + "x" * (1 << 20)
+    for task in hostile_tasks(long, 0):
+        daemon.post(task)
+    browser.open(viewer)
+    look_at_all(browser, daemon)
+    quiet(browser)
+
+
+# Size, and the daemon's absence.
+
+def deliver_many(daemon, n):
+    def some(numbers):
+        connection = daemon.connect()
+        for i in numbers:
+            t = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(1466672974 + i))
+            answer = ask(connection, "POST", "/callback", json.dumps(callback(id=f"{i:024x}", created_at=t, instruction=f"Number {i}")),
+                         {"Content-Type": "application/json", "scale-callback-auth": KEY})
+            assert answer.status == 200
+        connection.close()
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(some, [range(k, n, 8) for k in range(8)]))
+
+
+def test_many_tasks(daemon, viewer, browser):
+    deliver_many(daemon, MANY)
+    browser.open(viewer).wait("main .row", 50)
+    browser.says(f"{MANY:,} tasks")
+    assert "Number %d" % (MANY - 1) in browser.texts("main .row")[0]
+    for page in range(2, 15):
+        n = MANY - page * 50
+        browser.run("document.querySelector('.more').click()")
+        eventually(lambda: f"Number {n}" in browser.texts("main .row")[-1], f"page {page}")
+        assert len(browser.all("main .row")) <= 300
+    browser.says("The first rows made room")
+    browser.run("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Back to the newest').click()")
+    eventually(lambda: len(browser.all("main .row")) == 50, "the newest again")
+    browser.go("#/rates")
+    browser.wait(".chart svg", 3)
+    browser.says("Only the newest 10,000 events are counted")
+    quiet(browser)
+
+
+def test_goes_on_when_the_daemon_comes_back(daemon, viewer, browser):
+    daemon.deliver(callback(instruction="Before"))
+    browser.open(viewer).says("Before")
+    assert daemon.stop() == 0
+    browser.says("scale-callbackd does not answer")
+    assert "Before" in browser.body()  # what was there stays
+    daemon.start()
+    daemon.deliver(callback(instruction="After"))
+    browser.says("After")
+    eventually(lambda: "does not answer" not in browser.body(), "nothing is said any more")
+    daemon.deliver(callback(instruction="And on"))
+    browser.says("And on")
+    status, errors = viewer.stop()
+    assert status == 0 and errors.count("does not answer") == 1 and errors.count("answers again") == 1
+    browser.says("scalectl view has ended")
+
+
+def test_starts_before_the_daemon(make_daemon, make_viewer, browser):
+    daemon = make_daemon()
+    viewer = make_viewer(daemon)
+    browser.open(viewer).says("scale-callbackd does not answer")
+    daemon.start()
+    daemon.deliver(callback(instruction="There now"))
+    browser.says("There now")

@@ -1,0 +1,205 @@
+/* The outbox and wishes to cancel: in the queue, while nobody knows, and at the API. */
+
+#include "test-outbox-common.h"
+
+static void want(Bench *b)
+{
+        assert_int_equal(store_begin(b->fixture->store), 0);
+        assert_int_equal(store_want_cancel(b->fixture->store, ID(1), ~0U, b->realtime), 0);
+        assert_int_equal(store_commit(b->fixture->store), 0);
+        bench_run(b);
+}
+
+static void send_first(Bench *b)
+{
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_probe(b);
+}
+
+/* What the daemon does with on_task(): the end of the task ends the wish. */
+static void end_task(Bench *b)
+{
+        StoreDelivery d = response_of("task1", "{\"task_id\":\"task1\",\"task\":{}}", 0);
+
+        d.source = SOURCE_RECONCILE;
+        d.account = true;
+        d.task_status = TASK_CANCELED;
+        d.completed_at = TIME_NONE;
+        record(b->fixture->store, &d);
+}
+
+#define CANCELED \
+        "{\"task_id\":\"task1\",\"type\":\"categorization\",\"status\":\"canceled\",\"metadata\":{}}"
+#define PENDING "{\"task_id\":\"task1\",\"type\":\"categorization\",\"status\":\"pending\",\"metadata\":{}}"
+#define COMPLETED                                                                                   \
+        "{\"task_id\":\"task1\",\"type\":\"categorization\",\"status\":\"completed\",\"response\":" \
+        "{\"category\":\"a\"},\"metadata\":{}}"
+
+static void test_accepted_is_canceled_at_the_api(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        want(b);
+        assert_null(b->asked[0].body);
+        bench_answer(b, "POST", "/task/task1/cancel", 200, CANCELED);
+        assert_int_equal(b->n_tasks, 1);
+        assert_non_null(strstr(b->task, "\"status\":\"canceled\""));
+        end_task(b);
+        bench_pass(b, DAY);
+        assert_int_equal(b->n_asked, 0);
+        assert_false(bench_row(b, ID(1)).cancel_wanted);
+}
+
+static void test_wished_for_while_it_is_sent(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        want(b);
+        assert_state(b, ID(1), SUBMISSION_SENDING);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        bench_answer(b, "POST", "/task/task1/cancel", 200, CANCELED);
+        assert_int_equal(b->n_tasks, 1);
+}
+
+static void test_unknown_and_absent_is_canceled(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        want(b);
+        bench_pass(b, SETTLE);
+        bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
+        assert_state(b, ID(1), SUBMISSION_CANCELED);
+        bench_pass(b, DAY);
+        assert_int_equal(b->n_asked, 0);
+        assert_int_equal(bench_stats(b).canceled, 1);
+}
+
+static void test_unknown_and_found_is_canceled_at_the_api(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        want(b);
+        bench_pass(b, SETTLE);
+        bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1), "1"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+        bench_answer(b, "POST", "/task/task1/cancel", 200, CANCELED);
+}
+
+/* The wish came while it was sent, and then it turns out that nothing left. */
+static void test_wished_for_and_not_sent(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        want(b);
+        bench_answer_with(b, "POST", "/task", bench_failure(-ECONNREFUSED, false));
+        bench_pass(b, MINUTE);
+        assert_int_equal(b->n_asked, 0);
+        assert_state(b, ID(1), SUBMISSION_CANCELED);
+        assert_string_equal(bench_row(b, ID(1)).error, "canceled before there was a task");
+}
+
+/* It can't be canceled any more: then the API is asked what became of it. */
+static void test_completed_meanwhile(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        want(b);
+        bench_answer(b, "POST", "/task/task1/cancel", 500, "{\"error\":\"completed\"}");
+        bench_answer(b, "GET", "/task/task1", 200, COMPLETED);
+        assert_int_equal(b->n_tasks, 1);
+        assert_non_null(strstr(b->task, "\"response\":{\"category\":\"a\"}"));
+}
+
+static void test_it_is_tried_until_it_is_done(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        want(b);
+        for (unsigned i = 0; i < 10; i++) {
+                bench_answer_with(b, "POST", "/task/task1/cancel", bench_failure(-ETIMEDOUT, true));
+                if (i % 2 == 0)
+                        bench_answer(b, "GET", "/task/task1", 200, PENDING);
+                else
+                        bench_answer(b, "GET", "/task/task1", 500, "{}");
+                assert_int_equal(b->n_asked, 0);
+                bench_pass(b, 5 * HOUR);
+        }
+        bench_crash(b); /* also by the next process */
+        bench_start(b);
+        bench_answer(b, "POST", "/task/task1/cancel", 200, CANCELED);
+        assert_int_equal(b->n_tasks, 1);
+}
+
+static void test_a_task_that_the_api_does_not_know(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        want(b);
+        bench_answer(b, "POST", "/task/task1/cancel", 404, "{}");
+        bench_answer(b, "GET", "/task/task1", 404, "{}");
+        bench_pass(b, DAY);
+        assert_int_equal(b->n_asked, 0);
+        assert_false(bench_row(b, ID(1)).cancel_wanted);
+}
+
+static void test_another_task_in_the_answer_is_not_believed(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        want(b);
+        bench_answer(b, "POST", "/task/task1/cancel", 200,
+                        "{\"task_id\":\"task2\",\"status\":\"canceled\",\"type\":\"x\"}");
+        assert_int_equal(b->n_tasks, 0);
+        bench_pass(b, HOUR);
+        assert_int_equal(b->n_asked, 1);
+}
+
+static void test_a_bad_key_holds_the_queue(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        want(b);
+        bench_answer(b, "POST", "/task/task1/cancel", 401, "{\"error\":\"Who?\"}");
+        assert_int_equal(bench_queue(b).hold, QUEUE_HELD_ACCOUNT);
+        bench_pass(b, DAY);
+        assert_int_equal(b->n_asked, 0);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                T(test_accepted_is_canceled_at_the_api),
+                T(test_wished_for_while_it_is_sent),
+                T(test_unknown_and_absent_is_canceled),
+                T(test_unknown_and_found_is_canceled_at_the_api),
+                T(test_wished_for_and_not_sent),
+                T(test_completed_meanwhile),
+                T(test_it_is_tried_until_it_is_done),
+                T(test_a_task_that_the_api_does_not_know),
+                T(test_another_task_in_the_answer_is_not_believed),
+                T(test_a_bad_key_holds_the_queue),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

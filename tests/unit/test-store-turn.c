@@ -1,0 +1,383 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "basic/time-util.h"
+#include "store/sqlite-internal.h"
+#include "test-store-files.h"
+
+/* Two processes, one database. */
+
+/* What they tell each other. */
+typedef struct Shared {
+        atomic_uint groups; /* that the child has committed */
+        atomic_bool ready, stop;
+        atomic_int failed; /* an errno of the child */
+} Shared;
+
+static Shared *share(void)
+{
+        Shared *s = mmap(NULL, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+        assert_true(s != MAP_FAILED);
+        return s;
+}
+
+static void wait_until(atomic_bool *what)
+{
+        while (!atomic_load(what))
+                usleep(500);
+}
+
+static int write_group(Store *s, const char *prefix, unsigned n)
+{
+        char id[64];
+        StoreDelivery d = response_of(id, "body", 1);
+        StoreOutcome o;
+        int r;
+
+        snprintf(id, sizeof(id), "%s-%u", prefix, n);
+        r = store_begin(s);
+        if (r < 0)
+                return r;
+        r = store_record_delivery(s, &d, &o);
+        if (r >= 0)
+                r = store_commit(s);
+        if (r < 0)
+                store_rollback(s);
+        return r;
+}
+
+/* In the child: nothing of the test's framework may run there. */
+static void child_writes(const char *path, Shared *shared)
+{
+        _cleanup_free_ char *error = NULL;
+        Store *s = NULL;
+        int r;
+
+        r = store_open(path, &s, &error);
+        for (unsigned n = 0; r >= 0 && !atomic_load(&shared->stop); n++) {
+                r = write_group(s, "child", n);
+                atomic_fetch_add(&shared->groups, 1);
+                atomic_store(&shared->ready, true);
+        }
+        atomic_store(&shared->failed, r);
+        atomic_store(&shared->ready, true);
+        store_close(s);
+}
+
+static void child_opens(const char *path, Shared *shared)
+{
+        _cleanup_free_ char *error = NULL;
+        Store *s = NULL;
+
+        wait_until(&shared->ready);
+        atomic_store(&shared->failed, store_open(path, &s, &error));
+        store_close(s);
+}
+
+static void child_holds(const char *path, Shared *shared)
+{
+        _cleanup_free_ char *error = NULL;
+        Store *s = NULL;
+
+        if (store_open(path, &s, &error) < 0)
+                return;
+        atomic_store(&shared->ready, true);
+        wait_until(&shared->stop);
+        if (store_begin(s) < 0)
+                return;
+        atomic_fetch_add(&shared->groups, 1);
+        sleep(60);
+}
+
+static pid_t start_child(void (*run)(const char *path, Shared *shared), const char *path, Shared *shared)
+{
+        pid_t pid = fork();
+
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* when the test fails */
+                run(path, shared);
+                _exit(0);
+        }
+        return pid;
+}
+
+static void end_child(pid_t pid, int signal)
+{
+        int status;
+
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        if (signal == 0)
+                assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        else
+                assert_true(WIFSIGNALED(status) && WTERMSIG(status) == signal);
+}
+
+/* Nobody is starved beside a writer that never rests. */
+static void test_fair_turns(void **state)
+{
+        Fixture *f = *state;
+        Shared *shared = share();
+        unsigned waited = 0;
+        pid_t pid;
+
+        pid = start_child(child_writes, f->path, shared);
+        wait_until(&shared->ready);
+        f->store = open_store(f->path);
+        for (unsigned n = 0; n < 100; n++) {
+                unsigned before = atomic_load(&shared->groups);
+
+                assert_int_equal(write_group(f->store, "parent", n), 0);
+                waited += atomic_load(&shared->groups) - before;
+        }
+        atomic_store(&shared->stop, true);
+        end_child(pid, 0);
+
+        assert_int_equal(shared->failed, 0);
+        /* One each would be 100; not being let in for seconds at a time would be thousands. */
+        if (waited < 20 || waited > 600)
+                fail_msg("100 groups waited for %u of the other process", waited);
+        assert_int_equal(count_tasks(f->path), 100 + shared->groups);
+        assert_int_equal(munmap(shared, sizeof(*shared)), 0);
+}
+
+/* The WAL starts over, whoever asks for it, and what is not brought over yet is never called little. */
+static void test_checkpoints_beside_a_writer(void **state)
+{
+        Fixture *f = *state;
+        Shared *shared = share();
+        unsigned done = 0;
+        int64_t largest = 0;
+        pid_t pid;
+
+        f->store = NULL;
+        pid = start_child(child_writes, f->path, shared);
+        wait_until(&shared->ready);
+        f->store = open_store(f->path);
+        for (unsigned n = 0; n < 300; n++) {
+                int r;
+
+                assert_int_equal(write_group(f->store, "parent", n), 0);
+                largest = MAX(largest, size_of(f->path, "-wal"));
+                if (n % 10 != 9)
+                        continue;
+                r = store_checkpoint(f->store, 0);
+                assert_true(r == 0 || r == -EBUSY);
+                done += r == 0;
+                if (r == 0)
+                        assert_int_equal(store_wal_size(f->store), 0);
+        }
+        atomic_store(&shared->stop, true);
+        end_child(pid, 0);
+        assert_int_equal(shared->failed, 0);
+        assert_true(done >= 5);
+        assert_true(largest < 8 * 1024 * 1024);
+        assert_int_equal(ask(f->path, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> "
+                                      "'ok'"),
+                        0);
+        assert_int_equal(count_tasks(f->path), 300 + shared->groups);
+        assert_int_equal(munmap(shared, sizeof(*shared)), 0);
+}
+
+/* Another handle starts the WAL over: what the first one knows of it is not true any more. */
+static void test_wal_started_over_by_another(void **state)
+{
+        Fixture *f = *state;
+        Store *other;
+
+        f->store = open_store(f->path);
+        other = open_store(f->path);
+        record_many(f->store, "a", 100, 2000);
+        assert_true(store_wal_size(f->store) > 200000);
+        assert_int_equal(store_checkpoint(other, 0), 0);
+        record_many(f->store, "b", 1, 10);
+        assert_true(store_wal_size(f->store) < 200000);
+
+        /* The other way: it counts what others wrote, too. */
+        record_many(other, "c", 200, 2000);
+        record_many(f->store, "d", 1, 10);
+        assert_true(store_wal_size(f->store) > 400000);
+        store_close(other);
+}
+
+/* Both keep names of types and numbers in memory; neither may trust them across groups. */
+static void test_numbers_and_names_of_two(void **state)
+{
+        Fixture *f = *state;
+        StoreDelivery d;
+        Store *other;
+
+        f->store = open_store(f->path);
+        other = open_store(f->path);
+        for (unsigned i = 0; i < 20; i++) {
+                char id[16], type[16];
+
+                snprintf(id, sizeof(id), "t%u", i);
+                snprintf(type, sizeof(type), "type %u", i / 2);
+                d = response_of(id, "body", 1);
+                d.type = type;
+                assert_outcome(record(i % 2 == 0 ? f->store : other, &d), VERDICT_STORED, i + 1, 1, false);
+        }
+        assert_int_equal(store_last_event(f->store), 19);
+        assert_int_equal(store_last_event(other), 20);
+        assert_int_equal(ask(f->path, "SELECT count(*) FROM type"), 10);
+        store_close(other);
+}
+
+/* Killed in the middle of a group: the turn and SQLite's lock go with the process. */
+static void test_killed_with_the_turn(void **state)
+{
+        Fixture *f = *state;
+        Shared *shared = share();
+        pid_t pid;
+
+        pid = start_child(child_holds, f->path, shared);
+        wait_until(&shared->ready);
+        f->store = open_store(f->path);
+        atomic_store(&shared->stop, true);
+        while (atomic_load(&shared->groups) == 0)
+                usleep(500);
+        assert_int_equal(turn_take(&f->store->turn, &f->store->connection, 5), -EBUSY);
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        end_child(pid, SIGKILL);
+        assert_int_equal(write_group(f->store, "parent", 0), 0);
+        assert_int_equal(count_tasks(f->path), 1);
+        assert_int_equal(munmap(shared, sizeof(*shared)), 0);
+}
+
+/* Waiting ends, with a sentence, and it works again afterwards. */
+static void test_waiting_is_bounded(void **state)
+{
+        Fixture *f = *state;
+        Store *other;
+        Turn *turn;
+
+        f->store = open_store(f->path);
+        other = open_store(f->path);
+        turn = &f->store->turn;
+        assert_int_equal(store_begin(other), 0);
+        assert_int_equal(turn_take(turn, &f->store->connection, 20), -EBUSY);
+        assert_non_null(strstr(store_error(f->store), "Another process"));
+        assert_false(turn->taken);
+        store_rollback(other);
+        record_many(f->store, "a", 1, 10);
+
+        /* Who couldn't have it in time holds nobody up. */
+        assert_int_equal(store_begin(f->store), 0);
+        assert_int_equal(turn_take(&other->turn, &other->connection, 0), -EBUSY);
+        store_rollback(f->store);
+        record_many(other, "b", 1, 10);
+        record_many(f->store, "c", 1, 10);
+        store_close(other);
+}
+
+/* At once on a file that isn't there, and on one of an old schema. */
+static void test_opened_by_two_at_once(void **state)
+{
+        Fixture *f = *state;
+
+        for (int i = 0; i < 10; i++) {
+                Shared *shared = share();
+                pid_t pid;
+
+                pid = start_child(child_opens, f->path, shared);
+                atomic_store(&shared->ready, true);
+                f->store = open_store(f->path);
+                end_child(pid, 0);
+                assert_int_equal(shared->failed, 0);
+                record_many(f->store, "a", 1, 10);
+                f->store = store_close(f->store);
+                assert_int_equal(ask(f->path, "PRAGMA user_version"), store_schema_version());
+                assert_int_equal(unlink(f->path), 0);
+                assert_int_equal(munmap(shared, sizeof(*shared)), 0);
+        }
+}
+
+static void test_file(void **state)
+{
+        Fixture *f = *state;
+        _cleanup_free_ char *error = NULL;
+        char turn[128];
+        struct stat st;
+
+        f->store = open_store(f->path);
+        snprintf(turn, sizeof(turn), "%s-turn", f->path);
+        assert_int_equal(stat(turn, &st), 0);
+        assert_int_equal(st.st_size, 0);
+        f->store = store_close(f->store);
+
+        /* Whoever may write to the database may take turns. */
+        assert_int_equal(unlink(turn), 0);
+        assert_int_equal(chmod(f->path, 0644), 0);
+        f->store = open_store(f->path);
+        assert_int_equal(stat(turn, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0644);
+
+        /* It went: nothing but fairness is lost. */
+        assert_int_equal(unlink(turn), 0);
+        record_many(f->store, "a", 1, 10);
+        f->store = store_close(f->store);
+
+        assert_int_equal(symlink("/nonexistent", turn), 0);
+        assert_true(store_open(f->path, &f->store, &error) < 0);
+        assert_non_null(strstr(error, "-turn"));
+}
+
+/* Readers hear of whatever was committed, by whomever. */
+static void test_reader_changed(void **state)
+{
+        Fixture *f = *state;
+        Shared *shared = share();
+        pid_t pid;
+
+        f->store = open_store(f->path);
+        f->reader = open_reader(f->path, 0);
+        assert_int_equal(store_reader_changed(f->reader), 1);
+        assert_int_equal(store_reader_changed(f->reader), 0);
+        record_many(f->store, "a", 1, 10);
+        assert_int_equal(store_reader_changed(f->reader), 1);
+        assert_int_equal(store_reader_changed(f->reader), 0);
+
+        /* Reading meanwhile doesn't make it forget. */
+        record_many(f->store, "b", 1, 10);
+        assert_int_equal(count_tasks(f->path), 2);
+        assert_int_equal(store_get_last_event(f->reader, &(uint64_t){ 0 }), 0);
+        assert_int_equal(store_reader_changed(f->reader), 1);
+
+        /* A group that is undone is nothing; nor is a checkpoint. */
+        assert_int_equal(store_begin(f->store), 0);
+        store_rollback(f->store);
+        assert_int_equal(store_reader_changed(f->reader), 0);
+
+        pid = start_child(child_writes, f->path, shared);
+        wait_until(&shared->ready);
+        atomic_store(&shared->stop, true);
+        end_child(pid, 0);
+        assert_int_equal(store_reader_changed(f->reader), 1);
+        assert_int_equal(munmap(shared, sizeof(*shared)), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup_directory, teardown)
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                TEST(test_fair_turns),
+                TEST(test_checkpoints_beside_a_writer),
+                TEST(test_wal_started_over_by_another),
+                TEST(test_numbers_and_names_of_two),
+                TEST(test_killed_with_the_turn),
+                TEST(test_waiting_is_bounded),
+                TEST(test_opened_by_two_at_once),
+                TEST(test_file),
+                TEST(test_reader_changed),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
