@@ -1,4 +1,4 @@
-"""Options and fixtures: `--kill-rounds N`; a daemon of its own for each test that asks for one."""
+"""Options and fixtures: `--kill-rounds N`, `--submissions N`; a daemon of its own for each test that asks for one."""
 
 import pytest
 
@@ -8,6 +8,7 @@ from harness import Daemon, Sandbox, Submitter
 
 def pytest_addoption(parser):
     parser.addoption("--kill-rounds", type=int, default=5, help="how often the receiver is killed under load")
+    parser.addoption("--submissions", type=int, default=1000, help="how many tasks the largest test hands in")
 
 
 def pytest_configure(config):
