@@ -342,7 +342,11 @@ def test_quarantine_marks_problems(daemon, viewer, browser):
     assert "response.annotations[1].width" in browser.texts(".problems li")[0]
     browser.go("#/delivery/2")
     browser.says("Some bytes are no UTF-8")
-    assert browser.texts(".code .line") == ['{"a": 1, no JSON \ufffd']
+    assert browser.texts(".code .line bdi")[0] == '{"a": 1, no JSON \ufffd'
+    daemon.post(b'{\n"a": 1,\nno JSON\n}', status=400)
+    browser.go("#/delivery/3")
+    browser.wait(".code .marked")
+    assert [t.split("\n")[0] for t in browser.texts(".code .marked")] == ["no JSON"]
     quiet(browser)
 
 
