@@ -22,7 +22,7 @@ from browser import Browser, Files, Viewer
 from harness import KEY, ask, callback, eventually, sample, scalectl, task_id
 from test_export import EVERY_TYPE, annotation, box, deliver_every_type, recording, word
 
-MANY = int(os.environ.get("SCALE_VIEW_TASKS", "20000"))
+MANY = int(os.environ.get("SCALE_VIEW_TASKS", "20000"))  # a list of 100,000 takes no longer, filling it does
 
 
 def png(width, height):
@@ -342,7 +342,11 @@ def test_quarantine_marks_problems(daemon, viewer, browser):
     assert "response.annotations[1].width" in browser.texts(".problems li")[0]
     browser.go("#/delivery/2")
     browser.says("Some bytes are no UTF-8")
-    assert browser.texts(".code .line") == ['{"a": 1, no JSON \ufffd']
+    assert browser.texts(".code .line bdi")[0] == '{"a": 1, no JSON \ufffd'
+    daemon.post(b'{\n"a": 1,\nno JSON\n}', status=400)
+    browser.go("#/delivery/3")
+    browser.wait(".code .marked")
+    assert [t.split("\n")[0] for t in browser.texts(".code .marked")] == ["no JSON"]
     quiet(browser)
 
 
@@ -527,17 +531,19 @@ def test_many_tasks(daemon, viewer, browser):
     browser.open(viewer).wait("main .row", 50)
     browser.says(f"{MANY:,} tasks")
     assert "Number %d" % (MANY - 1) in browser.texts("main .row")[0]
+    last = "return [...document.querySelectorAll('main .row')].at(-1).textContent"
     for page in range(2, 15):
         n = MANY - page * 50
         browser.run("document.querySelector('.more').click()")
-        eventually(lambda: f"Number {n}" in browser.texts("main .row")[-1], f"page {page}")
+        eventually(lambda: f"Number {n}" in browser.run(last), f"page {page}")
         assert len(browser.all("main .row")) <= 300
     browser.says("The first rows made room")
     browser.run("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Back to the newest').click()")
     eventually(lambda: len(browser.all("main .row")) == 50, "the newest again")
     browser.go("#/rates")
     browser.wait(".chart svg", 3)
-    browser.says("Only the newest 10,000 events are counted")
+    if MANY > 10000:
+        browser.says("Only the newest 10,000 events are counted")
     quiet(browser)
 
 

@@ -112,6 +112,13 @@ function kindOf(value) {
         return value[0] === "\"" ? "string" : /^[-0-9]/.test(value) ? "number" : /^[a-z]/.test(value) ? "word" : "mark";
 }
 
+/* What is wrong with the line above it. */
+function problemElement(p, indent) {
+        const severity = p.severity === "warning" ? "warning" : "error";
+        return h("div", { class: `mark-text is-${severity}` }, indent, h("span", { "aria-hidden": "true" }, "\u25b2 "),
+                `${severity}: `, h("bdi", {}, clean(cut(String(p.message), STRING_MAX))));
+}
+
 function lineElement(line, problems) {
         const indent = " ".repeat(Math.min(line.depth, 40) * 2);
         const value = cut(line.value, STRING_MAX);
@@ -122,10 +129,7 @@ function lineElement(line, problems) {
                 value.length < line.value.length && h("span", { class: "none" },
                         ` \u2026 of ${line.value.length.toLocaleString()} characters`),
                 line.tail);
-        for (const p of problems)
-                element.append(h("div", { class: `mark-text is-${p.severity === "warning" ? "warning" : "error"}` }, indent,
-                        h("span", { "aria-hidden": "true" }, "\u25b2 "), p.severity === "warning" ? "warning: " : "error: ",
-                        h("bdi", {}, clean(cut(String(p.message), STRING_MAX)))));
+        element.append(...problems.map((p) => problemElement(p, indent)));
         return element;
 }
 
@@ -150,7 +154,7 @@ function inSteps(total, make, least, rest) {
 export function jsonText(source, problems = []) {
         const laid = layOut(source);
         if (!laid)
-                return rawText(source);
+                return rawText(source, problems);
 
         const index = new Map(), marks = new Map();
         laid.lines.forEach((line, i) => line.path !== null && !index.has(line.path) && index.set(line.path, i));
@@ -163,11 +167,19 @@ export function jsonText(source, problems = []) {
                 !laid.whole && h("p", { class: "note" }, "The rest is left out here; scalectl delivery --raw has all of it."));
 }
 
-export function rawText(source) {
-        const all = source.split("\n", LINES_MAX);
+/* What is no JSON: marked is the line that the message names, if it names one. */
+export function rawText(source, problems = []) {
+        const all = source.split("\n", LINES_MAX), marks = new Map();
+        for (const p of problems) {
+                const [, line] = /line (\d+), column \d+/.exec(String(p.message)) || [];
+                const i = Math.min(Math.max(Number(line || 1), 1), all.length) - 1;
+                marks.set(i, [...(marks.get(i) || []), p]);
+        }
         return inSteps(all.length, (i) => {
-                const front = cut(all[i], STRING_MAX);
-                return h("div", { class: "line" }, h("bdi", {}, clean(front) || " "), front.length < all[i].length &&
-                        h("span", { class: "none" }, ` \u2026 of ${all[i].length.toLocaleString()} characters`));
-        }, 0, false);
+                const front = cut(all[i], STRING_MAX), here = marks.get(i) || [];
+                return h("div", { class: here.length ? "line marked" : "line" }, h("bdi", {}, clean(front) || " "),
+                        front.length < all[i].length && h("span", { class: "none" },
+                                ` \u2026 of ${all[i].length.toLocaleString()} characters`),
+                        here.map((p) => problemElement(p, "")));
+        }, Math.max(0, ...marks.keys()) + 1, false);
 }

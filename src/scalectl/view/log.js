@@ -83,7 +83,7 @@ function bodyElement(data, problems) {
                 clean = false;
         }
         return h("div", {}, !clean && note("Some bytes are no UTF-8; they are shown as \ufffd."),
-                clean ? jsonText(source, problems) : rawText(source));
+                clean ? jsonText(source, problems) : rawText(source, problems));
 }
 
 export function delivery({ args: [n] }) {
