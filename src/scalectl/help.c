@@ -46,6 +46,7 @@ static const OptionHelp option_helps[] = {
         { NULL, "-n", "N", "so many at most", NULL, false },
         { NULL, "-o", "FILE", "write to it, or to a folder, instead of standard output", "@files", false },
         { NULL, "--older-than", "AGE", "a number with s, m, h or d", NULL, false },
+        { NULL, "--port", "N", "listen on it instead of on one that is free", NULL, false },
         { NULL, "--raw", NULL, "its body as it came, byte for byte", NULL, false },
         { NULL, "--revisions", NULL, "every response that it had", NULL, false },
         { "backfill", "--since", "TIME", "what was created then or later", "today yesterday 1h 7d", false },
@@ -135,6 +136,9 @@ static const VerbHelp verb_helps[] = {
                         "All tasks, or those that all of --type, --status, --since, --until, --after and "
                         "--metadata choose.",
                         "scalectl export --format coco --images photos -o boxes.json" },
+        { "view", NULL, NULL,
+                        "The address that it prints opens the page once, and the page can change nothing.",
+                        "ssh -L 8099:127.0.0.1:8099 host scalectl view --port 8099" },
         { "backup", "@files", NULL, "- is standard output.", "scalectl backup /var/backups/scale.db" },
         { "prune", NULL, NULL, NULL, "scalectl prune --older-than 90d" },
         { "doctor", NULL, NULL,

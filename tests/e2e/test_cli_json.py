@@ -141,6 +141,15 @@ def test_members_of_events(world):
     assert all(set(o) <= known for o in objects)
 
 
+def test_members_of_view(world):
+    command = [str(SCALECTL), "-o", f"query.socket={world.daemon.query.path}", "--json", "view"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as view:
+        line = view.stdout.readline()
+        view.terminate()
+    objects, known = check("view", line)
+    assert set(objects[0]) <= known
+
+
 def test_every_item_is_tried():
     tried = pathlib.Path(__file__).read_text().split("def check")[1]
     for item in ITEMS:
