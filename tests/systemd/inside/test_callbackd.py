@@ -185,21 +185,6 @@ def test_a_hung_commit_thread_is_caught_by_the_watchdog(receiver):
         run("systemctl", "daemon-reload")
 
 
-def test_a_clock_that_jumps_changes_nothing(receiver):
-    body, now = callback(), time.time()
-    assert receiver.post(body).status == 200
-    try:
-        for jump in (-86400 * 400, 86400 * 400):
-            if subprocess.run(["date", "-s", f"@{int(now + jump)}"], capture_output=True).returncode != 0:
-                import pytest
-                pytest.skip("the clock can't be set in this machine")
-            assert receiver.post(callback()).status == 200
-            assert receiver.post(body).json["result"] == "duplicate"
-            assert receiver.get("ActiveState") == "active"
-    finally:
-        run("date", "-s", f"@{int(now)}", status=None)
-
-
 def test_the_journal_has_fields_and_explanations(receiver):
     before = receiver.cursor()
     body = callback(response={"category": "neither"})

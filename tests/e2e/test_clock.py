@@ -1,0 +1,57 @@
+"""The machine's clock jumps, by more than a year back and forth: nothing is refused, lost, cut or taken for another."""
+
+import pathlib
+import subprocess
+
+import pytest
+
+from harness import TEST_KEY, callback, eventually
+
+SHIM = pathlib.Path(__file__).parent / "shim/clock-shim.c"
+YEAR = 400 * 86400
+
+
+@pytest.fixture
+def clock(tmp_path):
+    library = tmp_path / "clock-shim.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", str(library), str(SHIM), "-ldl"], check=True)
+    file = tmp_path / "jump"
+    file.write_text("0\n")
+    env = {"LD_PRELOAD": str(library), "CLOCK_JUMPS": str(file), "ASAN_OPTIONS": "verify_asan_link_order=0:abort_on_error=1"}
+    return file, env
+
+
+@pytest.mark.parametrize("jumps", [(-YEAR, YEAR), (YEAR, -YEAR)], ids=["back first", "forth first"])
+def test_the_receiver_bears_jumps(make_daemon, clock, jumps):
+    file, env = clock
+    daemon = make_daemon(env=env).start()
+    first, connection = callback(), daemon.connect()
+    daemon.deliver(first)
+    years = set()
+    for jump in jumps:
+        file.write_text(f"{jump}\n")
+        assert daemon.deliver(callback())["result"] == "stored"
+        assert daemon.deliver(first)["result"] == "duplicate"
+        assert daemon.query.get("/readyz").json["status"] == "ok"
+        years.add(daemon.query.docs("/v1/deliveries")[-1]["received_at"][:4])
+    assert len(years) == 2  # it did jump
+    connection.close()
+    assert [e["seq"] for e in daemon.query.lines("/v1/events")] == [1, 2, 3]
+    daemon.reload()
+    assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("jump", [-YEAR, YEAR], ids=["back", "forth"])
+def test_the_submitter_bears_jumps(make_submitter, api, clock, jump):
+    file, env = clock
+    submitter = make_submitter(env=env).start()
+    ids = [submitter.add(attachment="before")]
+    submitter.reaches(ids[0], "accepted")
+    file.write_text(f"{jump}\n")
+    ids.append(submitter.add(attachment="after"))
+    submitter.reaches(ids[1], "accepted")
+    file.write_text("0\n")
+    ids.append(submitter.add(attachment="again"))
+    submitter.reaches(ids[2], "accepted")
+    assert sorted(api.submissions()) == sorted(ids)
+    assert TEST_KEY not in submitter.log()
