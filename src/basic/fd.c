@@ -2,6 +2,9 @@
 
 #include "basic/fd.h"
 
+#include <fcntl.h>
+#include <libgen.h>
+#include <string.h>
 #include <unistd.h>
 
 int fd_close(int fd)
@@ -13,4 +16,15 @@ int fd_close(int fd)
 
         errno = saved;
         return -EBADF;
+}
+
+int fd_sync_parent(const char *path)
+{
+        _cleanup_free_ char *copy = strdup(path);
+        _cleanup_close_ int fd = -EBADF;
+
+        if (!copy)
+                return -1;
+        fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 ? -1 : fsync(fd);
 }

@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <libgen.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -173,18 +172,6 @@ int folder_put(Folder *f, const char *name, const void *data, size_t size)
         return 0;
 }
 
-/* A name lasts once its directory is on disk too. 0, or -1 and errno. */
-static int sync_parent(const char *target)
-{
-        _cleanup_free_ char *copy = strdup(target);
-        _cleanup_close_ int fd = -EBADF;
-
-        if (!copy)
-                return -1;
-        fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return fd < 0 ? -1 : fsync(fd);
-}
-
 static int take_name(Folder *f)
 {
         FILE *index = TAKE_PTR(f->index);
@@ -192,7 +179,7 @@ static int take_name(Folder *f)
         if (fclose(index) != 0 || syncfs(f->fd) < 0 || rename(f->temporary, f->target) < 0)
                 return -1;
         free(TAKE_PTR(f->temporary));
-        return sync_parent(f->target);
+        return fd_sync_parent(f->target);
 }
 
 int folder_finish(Folder *f)

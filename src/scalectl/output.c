@@ -7,7 +7,6 @@
 #include "scalectl/output.h"
 
 #include <fcntl.h>
-#include <libgen.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -126,18 +125,6 @@ int output_write(Output *o, const char *data, size_t size)
         return 0;
 }
 
-/* A name lasts once its directory is on disk too. 0, or -1 and errno. */
-static int sync_directory(const char *target)
-{
-        _cleanup_free_ char *copy = strdup(target);
-        _cleanup_close_ int fd = -EBADF;
-
-        if (!copy)
-                return -1;
-        fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return fd < 0 ? -1 : fsync(fd);
-}
-
 static int take_name(Output *o)
 {
         if (fsync(fileno(o->f)) < 0 || rename(o->temporary, o->target) < 0)
@@ -146,7 +133,7 @@ static int take_name(Output *o)
         unfinished = NULL;
         free(o->temporary);
         o->temporary = NULL;
-        return sync_directory(o->target);
+        return fd_sync_parent(o->target);
 }
 
 int output_finish(Output *o)
