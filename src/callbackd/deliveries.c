@@ -1,8 +1,7 @@
 /* The log of deliveries: what came, from where, what was decided, and the bytes themselves. */
 
-#include <inttypes.h>
-
 #include "callbackd/local-context.h"
+#include "daemon/list.h"
 #include "daemon/params.h"
 #include "task/encode.h"
 
@@ -19,22 +18,10 @@ static const Param delivery_params[] = {
         { "limit", PARAM_NUMBER, offsetof(DeliveryQuery, limit), 1, 100 },
 };
 
-/* Puts a member into the object; a NULL text or a 0 that means "none" is left out. */
-static int set_text(json_t *o, const char *name, const char *value)
-{
-        return value ? json_object_set_new(o, name, json_string(value)) : 0;
-}
-
+/* 0 means that there is none. */
 static int set_number(json_t *o, const char *name, uint64_t value)
 {
         return value > 0 ? json_object_set_new(o, name, json_integer((json_int_t)value)) : 0;
-}
-
-static int set_time(json_t *o, const char *name, int64_t t)
-{
-        char text[TIME_STAMP_SIZE];
-
-        return t == TIME_NONE ? 0 : json_object_set_new(o, name, json_string(time_format(t, text)));
 }
 
 static json_t *delivery_to_json(const StoredDelivery *d)
@@ -43,20 +30,20 @@ static json_t *delivery_to_json(const StoredDelivery *d)
         int r = 0;
 
         r |= json_object_set_new(o, "delivery", json_integer((json_int_t)d->n));
-        r |= set_time(o, "received_at", d->received_at);
-        r |= set_text(o, "source", source_to_string(d->source));
-        r |= set_text(o, "verdict", verdict_to_string(d->verdict));
+        r |= member_set_time(o, "received_at", d->received_at);
+        r |= member_set_text(o, "source", source_to_string(d->source));
+        r |= member_set_text(o, "verdict", verdict_to_string(d->verdict));
         r |= set_number(o, "status_code", d->status);
-        r |= set_text(o, "key", d->key_label);
-        r |= set_text(o, "remote", d->remote);
-        r |= set_text(o, "ref", d->ref);
-        r |= set_text(o, "task_id", d->task_id);
-        r |= set_text(o, "type", d->type);
+        r |= member_set_text(o, "key", d->key_label);
+        r |= member_set_text(o, "remote", d->remote);
+        r |= member_set_text(o, "ref", d->ref);
+        r |= member_set_text(o, "task_id", d->task_id);
+        r |= member_set_text(o, "type", d->type);
         r |= set_number(o, "revision", d->revision);
         r |= json_object_set_new(o, "duration", json_real((double)d->duration / 1e6));
         r |= json_object_set_new(o, "size", json_integer((json_int_t)d->body_size));
         r |= set_number(o, "repeats", d->repeats);
-        r |= set_time(o, "last_repeat_at", d->last_repeat_at);
+        r |= member_set_time(o, "last_repeat_at", d->last_repeat_at);
         r |= set_number(o, "superseded_by", d->superseded_by);
         if (d->unchecked)
                 r |= json_object_set_new(o, "unchecked", json_true());
@@ -78,57 +65,28 @@ static int take_delivery(const StoredDelivery *d, void *userdata)
         return append_delivery(d, userdata);
 }
 
-typedef struct DeliveryList {
-        Buffer *text;
-        uint64_t limit, n, last;
-        bool has_more;
-} DeliveryList;
-
 static int list_delivery(const StoredDelivery *d, void *userdata)
 {
-        DeliveryList *l = userdata;
-        int r;
+        LocalList *l = userdata;
+        int r = local_list_next(l, d->n);
 
-        /* One more than asked for says whether there are more. */
-        if (l->n == l->limit) {
-                l->has_more = true;
-                return 0;
-        }
-        l->last = d->n;
-        if (l->n++ > 0) {
-                r = buffer_append_str(l->text, ",");
-                if (r < 0)
-                        return r;
-        }
-        return append_delivery(d, l->text);
+        return r <= 0 ? r : append_delivery(d, &l->text);
 }
 
 static int reply_list(LocalContext *c, HttpRequest *request, const char *task_id)
 {
         DeliveryQuery q = { .verdict = _VERDICT_ERRNO, .limit = 100 };
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
-        DeliveryList list;
+        _cleanup_local_list_ LocalList list = LOCAL_LIST_INIT;
         int r;
 
         r = params_read(request, delivery_params, ELEMENTSOF(delivery_params), &q);
         if (r != 0)
                 return MIN(r, 0);
 
-        r = buffer_append_str(&text, "{\"docs\":[");
-        if (r < 0)
-                return r;
-        list = (DeliveryList){ .text = &text, .limit = q.limit };
+        list.limit = q.limit;
         r = store_list_deliveries(c->base.reader, q.verdict, task_id, q.after, (unsigned)q.limit + 1,
                         list_delivery, &list);
-        if (r < 0)
-                return local_reply_failure(c->base.reader, request, r);
-
-        r = buffer_append_f(&text, "],\"has_more\":%s", list.has_more ? "true" : "false");
-        if (r >= 0 && list.has_more)
-                r = buffer_append_f(&text, ",\"next\":%" PRIu64, list.last);
-        if (r >= 0)
-                r = buffer_append_str(&text, "}");
-        return r < 0 ? r : local_reply_text(request, &text);
+        return r < 0 ? local_reply_failure(c->base.reader, request, r) : local_list_reply(&list, request);
 }
 
 int deliveries_on_list(HttpRequest *request, void *userdata)

@@ -4,9 +4,7 @@
  * page.
  */
 
-#include <inttypes.h>
-
-#include "basic/time-util.h"
+#include "daemon/list.h"
 #include "daemon/local.h"
 #include "daemon/params.h"
 #include "task/encode.h"
@@ -23,18 +21,6 @@ static const Param submission_params[] = {
         { "after", PARAM_NUMBER, offsetof(SubmissionQuery, after), 0, INT64_MAX },
         { "limit", PARAM_NUMBER, offsetof(SubmissionQuery, limit), 1, 100 },
 };
-
-static int set_text(json_t *o, const char *name, const char *value)
-{
-        return value ? json_object_set_new(o, name, json_string(value)) : 0;
-}
-
-static int set_time(json_t *o, const char *name, int64_t t)
-{
-        char text[TIME_STAMP_SIZE];
-
-        return t == TIME_NONE ? 0 : json_object_set_new(o, name, json_string(time_format(t, text)));
-}
 
 /* JSON where it is JSON, else the text. */
 static int set_json(json_t *o, const char *name, const char *text, size_t size)
@@ -57,22 +43,22 @@ static json_t *submission_to_json(const Submission *s)
         json_auto_t *o = json_object();
         int r;
 
-        r = set_text(o, "submission_id", s->id);
-        r |= set_text(o, "type", s->type);
-        r |= set_text(o, "state", submission_state_to_string(s->state));
+        r = member_set_text(o, "submission_id", s->id);
+        r |= member_set_text(o, "type", s->type);
+        r |= member_set_text(o, "state", submission_state_to_string(s->state));
         r |= json_object_set_new(o, "is_test", json_boolean(s->is_test));
-        r |= set_text(o, "task_id", s->task_id);
-        r |= set_time(o, "created_at", s->created_at);
-        r |= set_time(o, "changed_at", s->changed_at);
-        r |= set_time(o, "next_attempt_at", s->next_at);
-        r |= set_time(o, "expires_at", s->expires_at);
+        r |= member_set_text(o, "task_id", s->task_id);
+        r |= member_set_time(o, "created_at", s->created_at);
+        r |= member_set_time(o, "changed_at", s->changed_at);
+        r |= member_set_time(o, "next_attempt_at", s->next_at);
+        r |= member_set_time(o, "expires_at", s->expires_at);
         r |= json_object_set_new(o, "attempts", json_integer((json_int_t)s->attempts));
         if (s->cancel_wanted)
                 r |= json_object_set_new(o, "cancel_requested", json_true());
-        r |= set_text(o, "idempotency_key", s->idempotency_key);
+        r |= member_set_text(o, "idempotency_key", s->idempotency_key);
         if (s->status > 0)
                 r |= json_object_set_new(o, "status_code", json_integer((json_int_t)s->status));
-        r |= set_text(o, "error", s->error);
+        r |= member_set_text(o, "error", s->error);
         r |= set_json_text(o, "answer", s->answer);
         r |= set_json_text(o, "problems", s->problems);
         r |= set_json(o, "params", s->params, s->params_size);
@@ -107,56 +93,27 @@ int submissions_on_get(HttpRequest *request, void *userdata)
 
 /* The list. */
 
-typedef struct SubmissionList {
-        Buffer *text;
-        uint64_t limit, n, last;
-        bool has_more;
-} SubmissionList;
-
 static int list_submission(const Submission *s, void *userdata)
 {
-        SubmissionList *l = userdata;
-        int r;
+        LocalList *l = userdata;
+        int r = local_list_next(l, s->n);
 
-        /* One more than asked for says whether there are more. */
-        if (l->n == l->limit) {
-                l->has_more = true;
-                return 0;
-        }
-        l->last = s->n;
-        if (l->n++ > 0) {
-                r = buffer_append_str(l->text, ",");
-                if (r < 0)
-                        return r;
-        }
-        return submission_append(s, l->text);
+        return r <= 0 ? r : submission_append(s, &l->text);
 }
 
 int submissions_on_list(HttpRequest *request, void *userdata)
 {
         SubmissionQuery q = { .state = _SUBMISSION_STATE_ERRNO, .limit = 100 };
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        _cleanup_local_list_ LocalList list = LOCAL_LIST_INIT;
         LocalBase *c = userdata;
-        SubmissionList list;
         int r;
 
         r = params_read(request, submission_params, ELEMENTSOF(submission_params), &q);
         if (r != 0)
                 return MIN(r, 0);
 
-        r = buffer_append_str(&text, "{\"docs\":[");
-        if (r < 0)
-                return r;
-        list = (SubmissionList){ .text = &text, .limit = q.limit };
+        list.limit = q.limit;
         r = store_list_submissions(
                         c->reader, q.state, q.after, (unsigned)q.limit + 1, list_submission, &list);
-        if (r < 0)
-                return local_reply_failure(c->reader, request, r);
-
-        r = buffer_append_f(&text, "],\"has_more\":%s", list.has_more ? "true" : "false");
-        if (r >= 0 && list.has_more)
-                r = buffer_append_f(&text, ",\"next\":%" PRIu64, list.last);
-        if (r >= 0)
-                r = buffer_append_str(&text, "}");
-        return r < 0 ? r : local_reply_text(request, &text);
+        return r < 0 ? local_reply_failure(c->reader, request, r) : local_list_reply(&list, request);
 }
