@@ -3,12 +3,13 @@
 import json
 import random
 import sqlite3
+import subprocess
 import threading
 import time
 
 import pytest
 
-from harness import PARAMS, UnixConnection, ask, eventually
+from harness import PARAMS, SCALECTL, UnixConnection, ask, eventually
 
 LIVE = {"key": "live_made_up"}
 
@@ -62,6 +63,33 @@ class Senders:
             thread.join()
         assert not self.problems, self.problems[0]
         return self.ids
+
+
+class FromFile(threading.Thread):
+    """`scalectl submit --from FILE` of n tasks, run again until all of it is in the outbox."""
+
+    def __init__(self, submitter, path, n):
+        super().__init__()
+        with open(path, "w") as file:
+            for number in range(n):
+                task = {"type": "categorization", "instruction": "Big or small?", **PARAMS, "attachment": f"car {number}"}
+                file.write(json.dumps(task) + "\n")
+        self.command = [SCALECTL, "-o", f"submit.socket={submitter.submit.path}", "--json", "submit", "--from", path]
+        self.runs, self.done = 0, None
+        self.start()
+
+    def run(self):
+        while not self.done or self.done.returncode in (69, 75):  # not there, or gone before the end
+            self.done = subprocess.run(self.command, capture_output=True, text=True)
+            self.runs += 1
+
+    def running(self):
+        return self.is_alive()
+
+    def ids(self):
+        self.join()
+        assert self.done.returncode == 0, (self.done.returncode, self.done.stderr)
+        return {n: json.loads(line)["submission_id"] for n, line in enumerate(self.done.stdout.splitlines())}
 
 
 def by_state(submitter):
@@ -132,24 +160,24 @@ def test_killed_while_submitting(make_sandbox, make_submitter, request):
 
 
 @pytest.mark.slow
-def test_ten_thousand(make_daemon, make_sandbox, make_submitter, request):
-    """Every fault, the submitter killed every second, callbacks lost: as many tasks as were handed in, each with its
-    result."""
+def test_ten_thousand(make_daemon, make_sandbox, make_submitter, tmp_path, request):
+    """From a file, with every fault, the submitter killed every second, callbacks lost: as many tasks as there are lines,
+    each with its result."""
     n = request.config.getoption("--submissions")
     daemon = make_daemon().start()
     sandbox = make_sandbox(*faults(**API_FAULTS, **CALLBACK_FAULTS, lag=0.1), "--delay=500ms", "--lag=500ms", "--seed=3",
                            "--complete-after=100ms", "--time-scale=5000")
     submitter = make_submitter(f"submit.callback_url=http://127.0.0.1:{daemon.port}/callback", "api.settle=1s",
                                "api.max_in_flight=32", url=sandbox.url, database=daemon.database, **LIVE).start()
-    senders = Senders(submitter, n)
+    senders = FromFile(submitter, tmp_path / "tasks.ndjson", n)
     kills, begun = 0, time.monotonic()
     while senders.running() or (by_state(submitter)["accepted"] < n / 2 and time.monotonic() < begun + 120):
-        time.sleep(1)
+        time.sleep(1 if kills else 0.2)  # the first before the end of the file
         submitter.kill()
         kills += 1
         submitter.start()
-    ids = senders.join()
-    assert kills >= 2
+    ids = senders.ids()
+    assert kills >= 2 and senders.runs >= 2 and len(ids) == n
     settle(submitter, n, 600)
     check(submitter, sandbox, ids)
 
