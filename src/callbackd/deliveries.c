@@ -100,7 +100,14 @@ static int seen(_unused_ const StoredDelivery *d, void *userdata)
         return 0;
 }
 
-/* A task that only ever sent what was refused is not known as a task, but its deliveries are. */
+static int known(_unused_ const TaskDocument *task, void *userdata)
+{
+        *(bool *)userdata = true;
+        return 0;
+}
+
+/* A task that only ever sent what was refused is not known as a task, but its deliveries are; one that was
+ * submitted is known, and nothing may have come of it yet. */
 int deliveries_on_task(HttpRequest *request, void *userdata)
 {
         const char *id = http_request_path_arg(request, 0);
@@ -109,6 +116,8 @@ int deliveries_on_task(HttpRequest *request, void *userdata)
         int r;
 
         r = store_list_deliveries(c->base.reader, _VERDICT_ERRNO, id, 0, 1, seen, &any);
+        if (r >= 0 && !any)
+                r = store_get_task(c->base.reader, id, known, &any);
         if (r < 0)
                 return local_reply_failure(c->base.reader, request, r);
         if (!any)

@@ -130,3 +130,12 @@ def test_a_submission_from_its_acceptance_to_its_callback(make_daemon, make_subm
     eventually(lambda: f"Task {other['task_id']} belongs to a submission that has another task" in receiver.log(),
                "the second task is said to be one")
     assert submitter.submission(id)["task_id"] == task["task_id"]
+
+
+def test_a_submitted_task_of_which_nothing_came_yet_has_no_deliveries(make_daemon, make_submitter, api):
+    """It was said not to exist, by this one call."""
+    receiver = make_daemon().start()
+    submitter = make_submitter(database=receiver.database).start()
+    task = submitter.reaches(submitter.add(), "accepted")["task_id"]
+    assert receiver.query.get(f"/v1/task/{task}/deliveries").json == {"docs": [], "has_more": False}
+    receiver.query.get("/v1/task/nope/deliveries", status=404)
