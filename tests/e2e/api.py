@@ -19,6 +19,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(timestamp or time.time() + self.server.api.date_offset)
+
     def do(self):
         size = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(size)
@@ -55,6 +58,7 @@ class Api:
     def __init__(self, keys=(TEST_KEY,)):
         self.keys, self.tasks, self.requests, self.plan = list(keys), [], [], lambda method, path, body: None
         self.lock, self.numbers, self.offset = threading.RLock(), itertools.count(1), 0
+        self.date_offset = 0  # of the header; `offset` is that of what tasks say
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.api = self
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"

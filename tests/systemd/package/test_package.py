@@ -51,7 +51,8 @@ def newer(folder):
 def make_database(script, path):
     connection = sqlite3.connect(path)
     connection.executescript(script.read_text())
-    counts = [connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("task", "delivery", "event")]
+    counts = [connection.execute(f"SELECT {what}").fetchone()[0] for what in (
+        "count(*) FROM task", "max(n) FROM delivery", "max(seq) FROM event")]
     connection.close()
     shutil.chown(path, "scale-callbackd", "scale")
     path.chmod(0o660)
