@@ -9,6 +9,8 @@ from harness import Daemon, Sandbox, Submitter
 def pytest_addoption(parser):
     parser.addoption("--kill-rounds", type=int, default=5, help="how often the receiver is killed under load")
     parser.addoption("--submissions", type=int, default=1000, help="how many tasks the largest test hands in")
+    parser.addoption("--soak-seconds", type=int, default=60, help="how long everything goes on at once")
+    parser.addoption("--soak-seed", type=int, help="repeats what a soak sends; another one each time by default")
 
 
 def pytest_configure(config):
