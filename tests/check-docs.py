@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Holds the manual pages against the programs, both ways: every option, setting, verb, metric and exit status is in
-its page, settings with their defaults, and nothing is in a page that isn't there. `check-docs.py SOURCE_ROOT CALLBACKD
+its page, settings with their defaults, and nothing is in a page that isn't there. What is promised in
+scale-promises(7) names the tests that hold it, and they exist. `check-docs.py SOURCE_ROOT CALLBACKD
 SUBMITD SCALECTL SANDBOX`; with --self-test it shows that it finds what is wrong.
 
 Options are what a program's help shows and what the tables in the source take; exit statuses are the names of
@@ -115,6 +116,35 @@ def compare_defaults(conf, page):
             yield f"setting {name} is {conf[name]!r} by default, its manual page says {page[name]!r}"
 
 
+def is_test(root, path, name):
+    """A file, or a function in it: of Python, or of C."""
+    try:
+        text = read(os.path.join(root, path))
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+    return not name or bool(re.search(rf"^(?:def|static void) {name}\(", text, re.M))
+
+
+def promises_of_page(page):
+    """From what is promised to the tests that it names; (path, function)."""
+    section = re.search(r"^\.Sh PROMISES\n(.*?)(?=^\.Sh )", page, re.M | re.S)
+    items = re.split(r"^\.It Sy ", section[1] if section else "", flags=re.M)[1:]
+    return {item.split("\n")[0].replace("\\&", ""): re.findall(r"^\.Pa (tests/[^:\s]+)(?:::(\w+))?", item, re.M) for item in items}
+
+
+def check_promises(root):
+    page = read(os.path.join(root, "man/scale-promises.7"))
+    promises = promises_of_page(page)
+    if not promises:
+        yield "nothing is promised"
+    for promise, tests in promises.items():
+        if not tests:
+            yield f"no test is named for: {promise}"
+    for path, name in re.findall(r"(tests/[\w./-]*\w)(?:::(\w+))?", page):
+        if not is_test(root, path, name):
+            yield f"there is no test {path}{'::' if name else ''}{name}"
+
+
 def check_program(root, program, page, room):
     """What all of them have."""
     name, source = os.path.basename(page).split(".")[0], source_of(root, room)
@@ -133,6 +163,7 @@ def check(root, callbackd, submitd, scalectl, sandbox):
             yield from compare("metric", metrics, metrics_of_page(read(os.path.join(root, "man", page))))
     yield from compare_defaults(settings_of_conf(read(os.path.join(root, "conf/scale.conf"))),
                                 settings_of_page(read(os.path.join(root, "man/scale.conf.5"))))
+    yield from check_promises(root)
     verbs = set(re.findall(r"^  ([a-z][a-z-]+)", run(scalectl, "--help"), re.M))
     yield from compare("verb", verbs, set(re.findall(r"^\.It Cm ([a-z-]+)", read(os.path.join(root, "man/scalectl.1")), re.M)))
 
@@ -147,6 +178,12 @@ FITTING = {
                       STATUS.replace(".It 64", ".It 1\n.It 64"),
     "man/scale-sandbox.1": ".It Fl Fl seed Ns = Ns Ar N\n" + STATUS.replace(".It 64", ".It 69"),
     "man/scale.conf.5": ".Ss [a]\n.It Sy x\nDefault:\n.Ql 8M .\nText.\n.It Sy y\nDefault: not set.\n",
+    "man/scale-promises.7": ".Sh PROMISES\n.Bl\n.It Sy \\&No loss.\nTests:\n.Pa tests/x.py::test_x ,\n"
+                            ".Pa tests/y.c::test_y ,\n.Pa tests/z .\n.It Sy More.\nText.\n.Pa tests/x.py::test_x .\n"
+                            ".Sh WHAT IS NOT PROMISED\n.It Sy Other.\n",
+    "tests/x.py": "def test_x(a):\n    pass\n",
+    "tests/y.c": "static void test_y(void)\n{\n}\n",
+    "tests/z": "\n",
     "conf/scale.conf": "# Text = no setting.\n[a]\n# The x.\n#x = 8M\n\n#y =\n",
     "src/README.md": "| room | what | may use |\n|---|---|---|\n| `basic/` | x | |\n| `daemon/` | x | `basic` |\n"
                      "| `callbackd/` | x | `basic`, `daemon` |\n| `submitd/` | x | `basic`, `daemon` |\n"
@@ -210,6 +247,12 @@ MISTAKES = [
     ("man/scalectl.1", ".Fl f\n", ".Fl f\n.Fl q\n", ["option of scalectl -q is in the manual page and nowhere else"]),
     ("src/scalectl/x.c", '"--file"', '"--fill"', ["option of scalectl --fill is not in its manual page",
                                                   "option of scalectl --file is in the manual page and nowhere else"]),
+    ("tests/x.py", "test_x", "test_xx", ["there is no test tests/x.py::test_x"] * 2),
+    ("tests/y.c", "test_y(void)", "test_y;", ["there is no test tests/y.c::test_y"]),
+    ("man/scale-promises.7", "tests/z .", "tests/zz .", ["there is no test tests/zz"]),
+    ("man/scale-promises.7", "tests/y.c::test_y", "tests/yy.c::test_y", ["there is no test tests/yy.c::test_y"]),
+    ("man/scale-promises.7", "Text.\n.Pa tests/x.py::test_x .", "Text.", ["no test is named for: More."]),
+    ("man/scale-promises.7", "Sh PROMISES", "Sh OTHER", ["nothing is promised"]),
     ("conf/scale.conf", "#y =\n", "", ["setting a.y is in the manual page and nowhere else"]),
     ("conf/scale.conf", "[a]", "[b]",
      ["setting b.x is not in its manual page", "setting b.y is not in its manual page",
@@ -242,7 +285,7 @@ def self_test():
         changed = FITTING | {name: FITTING[name].replace(old, new)}
         expect(f"{name} with {new!r} for {old!r}", check_tree(changed), wanted)
     for name in FITTING:
-        if name.startswith("src/") and name != "src/README.md":
+        if name.startswith(("src/", "tests/")) and name != "src/README.md":
             continue
         try:
             check_tree({n: text for n, text in FITTING.items() if n != name})

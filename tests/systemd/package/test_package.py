@@ -34,7 +34,7 @@ def test_install(receiver):
     run("systemctl", "enable", "--now", "scale-callbackd.service")
     assert run("systemctl", "is-active", *UNITS).split() == ["active"] * 4
     assert receiver.post(callback()).status == 200
-    for page in ("scalectl.1", "scale.conf.5", "scale-callbackd.8"):
+    for page in ("scalectl.1", "scale.conf.5", "scale-promises.7", "scale-callbackd.8"):
         assert run("man", "-w", page.split(".")[-1], page.rsplit(".", 1)[0]).strip()
 
 
