@@ -115,3 +115,33 @@ int parse_duration(const char *s, uint64_t *ret_usec)
 
         return parse_with_unit(s, duration_units, ELEMENTSOF(duration_units), ret_usec);
 }
+
+bool text_is_utf8(const char *text, size_t size)
+{
+        const unsigned char *p = (const unsigned char *)text, *end = p + size;
+
+        while (p < end) {
+                unsigned c = *p++, n = c < 0x80   ? 0
+                                       : c < 0xc2 ? 4
+                                       : c < 0xe0 ? 1
+                                       : c < 0xf0 ? 2
+                                       : c < 0xf5 ? 3
+                                                  : 4;
+                unsigned low = 0x80, high = 0xbf; /* of the next byte */
+
+                if (n > 3 || (size_t)(end - p) < n)
+                        return false;
+                if (c == 0xe0)
+                        low = 0xa0;
+                else if (c == 0xed)
+                        high = 0x9f;
+                else if (c == 0xf0)
+                        low = 0x90;
+                else if (c == 0xf4)
+                        high = 0x8f;
+                for (; n > 0; n--, p++, low = 0x80, high = 0xbf)
+                        if (*p < low || *p > high)
+                                return false;
+        }
+        return true;
+}

@@ -18,3 +18,6 @@ int parse_size(const char *s, uint64_t *ret);
 
 /* A duration in microseconds: a number with ms, s, m, h or d behind it; a bare 0 needs no unit. */
 int parse_duration(const char *s, uint64_t *ret_usec);
+
+/* UTF-8 without surrogates, overlong forms and what is beyond the last character. */
+bool text_is_utf8(const char *text, size_t size) _pure_;

@@ -60,6 +60,7 @@ struct Commit {
         /* The writer's own. */
         Store *store;
         uint64_t space_checked; /* monotonic; 0: never */
+        int why_not;            /* what is answered while nothing can be stored */
         uint64_t busy_since;    /* monotonic: readers keep the WAL from starting over; 0: they don't */
         uint64_t last_event;
 
@@ -101,6 +102,7 @@ static void check_space(Commit *c)
         if (r < 0) {
                 snprintf(why, sizeof(why), "the free space beside %s can't be read: %s", c->path,
                                 strerror(-r));
+                c->why_not = r;
                 set_writable(c, false, why);
                 return;
         }
@@ -108,6 +110,7 @@ static void check_space(Commit *c)
                         "%" PRIu64 " KiB are free beside the database, [store] min_free asks for %" PRIu64
                         " KiB",
                         free_bytes / 1024, wanted / 1024);
+        c->why_not = -ENOSPC;
         set_writable(c, free_bytes >= wanted, why);
 }
 
@@ -151,7 +154,7 @@ static void write_group(Commit *c, CommitJob *jobs)
         if (tried)
                 r = commit_group_write(c->store, &jobs, &failed);
         else
-                r = c->fatal ? -ENOTRECOVERABLE : -ENOSPC;
+                r = c->fatal ? -ENOTRECOVERABLE : c->why_not;
 
         n = commit_group_finish(jobs, r);
         account(c, r, n, commit_group_count(failed), now_monotonic() - started);
@@ -160,6 +163,7 @@ static void write_group(Commit *c, CommitJob *jobs)
         if (tried && r == -ENOTRECOVERABLE)
                 go_fatal(c, r, store_error(c->store));
         else if (tried && r < 0) {
+                c->why_not = r;
                 set_writable(c, false, r == -ENOSPC ? "no room on the disk" : store_error(c->store));
                 c->space_checked = now_monotonic(); /* the next try is a round away */
         }

@@ -14,6 +14,7 @@
 #include "daemon/message.h"
 #include "daemon/metadata.h"
 #include "store/outbox.h"
+#include "task/encode.h"
 #include "task/params.h"
 
 typedef struct Reception {
@@ -93,8 +94,10 @@ static int examine(Reception *x, StoreReader *reader, const ReceiveInput *in)
 
 static int describe_problems(Reception *x)
 {
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(PROBLEMS_TEXT_MAX);
         json_auto_t *array = NULL;
         const Problems *p = &x->callback->problems;
+        int r;
 
         if (p->failed)
                 return -ENOMEM;
@@ -104,8 +107,11 @@ static int describe_problems(Reception *x)
         array = problems_to_json(p);
         if (!array)
                 return -ENOMEM;
-        x->problems = json_dumps(array, JSON_COMPACT);
-        return x->problems ? 0 : -ENOMEM;
+        r = json_encode(array, &text);
+        if (r < 0)
+                return r;
+        x->problems = buffer_take(&text, NULL);
+        return 0;
 }
 
 /* What is to be answered when it ends as `finding` says. What was JSON or not matters to who sent it; who

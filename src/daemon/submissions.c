@@ -8,6 +8,7 @@
 #include "daemon/local.h"
 #include "daemon/params.h"
 #include "task/encode.h"
+#include "task/json.h"
 
 #define TEXT_MAX ((size_t)64 * 1024 * 1024)
 
@@ -26,11 +27,14 @@ static const Param submission_params[] = {
 static int set_json(json_t *o, const char *name, const char *text, size_t size)
 {
         json_t *value;
+        int r;
 
         if (!text)
                 return 0;
-        value = json_loadb(text, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-        return json_object_set_new(o, name, value ?: json_stringn(text, size));
+        r = json_parse(text, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &value, NULL);
+        if (r == -ENOMEM)
+                return r;
+        return json_object_set_new(o, name, r < 0 ? json_stringn(text, size) : value);
 }
 
 static int set_json_text(json_t *o, const char *name, const char *text)

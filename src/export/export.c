@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "export/name.h"
+#include "task/json.h"
 
 #define STREAM_FULL ((size_t)64 * 1024) /* what is written at a time, at least */
 #define SAME_NAMES  100U                /* files that may want one name, beyond the task's id */
@@ -198,7 +199,7 @@ static const json_t *object_of(const json_t *task, const char *name)
 /* 0, -EBADMSG, -ENOMEM. */
 static int read_row(Exporter *x, const char *line, size_t size, Row *ret)
 {
-        json_error_t error;
+        int r;
 
         *ret = (Row){ .line = line, .size = size, .id = "", .type = "" };
         json_decref(TAKE_PTR(x->task));
@@ -206,9 +207,9 @@ static int read_row(Exporter *x, const char *line, size_t size, Row *ret)
         if (x->format->verbatim)
                 return 0;
 
-        x->task = json_loadb(line, size, JSON_ALLOW_NUL, &error);
-        if (!x->task)
-                return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EBADMSG;
+        r = json_parse(line, size, JSON_ALLOW_NUL, &x->task, NULL);
+        if (r < 0)
+                return r;
         if (!json_is_object(x->task))
                 return -EBADMSG;
 

@@ -35,10 +35,14 @@ void handler_on_connection(void *cls, struct MHD_Connection *mhd, void **socket_
         if (code == MHD_CONNECTION_NOTIFY_STARTED) {
                 const union MHD_ConnectionInfo *info;
 
-                c = calloc(1, sizeof(Connection));
-                if (!c)
-                        return; /* without one, its first request is refused */
                 info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+                c = calloc(1, sizeof(Connection));
+                if (!c) {
+                        /* Nobody would see to its deadlines. */
+                        if (info)
+                                (void)shutdown(info->connect_fd, SHUT_RDWR);
+                        return;
+                }
                 c->server = s;
                 c->mhd = mhd;
                 c->fd = info ? info->connect_fd : -EBADF;
@@ -176,6 +180,8 @@ static int check_route(HttpRequest *r, const char *method)
                 if (k < 0)
                         return k;
                 return http_reply_error(r, 405, NULL, "This path takes %s.", allow);
+        case ROUTE_NO_MEMORY:
+                return -ENOMEM;
         case ROUTE_FOUND:
         default:
                 break;
@@ -268,8 +274,8 @@ static enum MHD_Result go_on(HttpRequest *r, int k)
 {
         if (r->dropped)
                 return MHD_NO;
-        if (k < 0 && r->stage != STAGE_REPLIED) {
-                log_debug_errno(k, "%s %s failed on the %s server", r->method, r->path,
+        if ((k < 0 || r->failed) && r->stage != STAGE_REPLIED) {
+                log_debug_errno(k < 0 ? k : -ENOMEM, "%s %s failed on the %s server", r->method, r->path,
                                 r->connection->server->options.what);
                 if (http_reply_error(r, 500, NULL, "The request failed inside: see the daemon's log.") < 0)
                         return MHD_NO;

@@ -98,6 +98,7 @@ struct HttpRequest {
         HttpStream stream;
         void *stream_userdata;
         bool has_stream, stream_waits, close, dropped;
+        bool failed;             /* a reply could not be made */
         sd_event_source *hangup; /* the reader of a stream that waits has gone */
 };
 
@@ -129,6 +130,7 @@ typedef enum RouteResult {
         ROUTE_FOUND,
         ROUTE_NO_PATH,
         ROUTE_NO_METHOD,
+        ROUTE_NO_MEMORY,
 } RouteResult;
 
 /* Takes r->target apart and finds its route, path arguments and query. Writes what `Allow` says to `allow`.

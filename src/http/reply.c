@@ -10,7 +10,17 @@
 #include "http/internal.h"
 
 #define LARGE      ((size_t)64 * 1024) /* a body that may not fit into the socket at once */
+#define JSON_MAX   ((size_t)256 * 1024 * 1024)
 #define BLOCK_SIZE ((size_t)16 * 1024)
+
+/* Without this a request whose reply comes later would wait for it for ever. */
+static int fail(HttpRequest *r, int error)
+{
+        r->failed = true;
+        if (r->connection->suspended)
+                http_request_drop(r);
+        return error;
+}
 
 int http_reply_header(HttpRequest *r, const char *name, const char *value)
 {
@@ -23,7 +33,7 @@ int http_reply_header(HttpRequest *r, const char *name, const char *value)
         if (!n || !v) {
                 free(n);
                 free(v);
-                return -ENOMEM;
+                return fail(r, -ENOMEM);
         }
         r->headers[r->n_headers].name = n;
         r->headers[r->n_headers++].value = v;
@@ -38,7 +48,7 @@ static int reply_with(
 
         assert(r->stage != STAGE_REPLIED && r->stage != STAGE_QUEUED);
         if (!response)
-                return -ENOMEM;
+                return fail(r, -ENOMEM);
 
         ok = !content_type || MHD_add_response_header(response, "Content-Type", content_type) == MHD_YES;
         for (unsigned i = 0; ok && i < r->n_headers; i++)
@@ -47,7 +57,7 @@ static int reply_with(
                 ok = MHD_add_response_header(response, "Connection", "close") == MHD_YES;
         if (!ok) {
                 MHD_destroy_response(response);
-                return -ENOMEM;
+                return fail(r, -ENOMEM);
         }
 
         r->response = response;
@@ -93,7 +103,7 @@ int http_reply(HttpRequest *r, unsigned status, const char *content_type, const 
         free(r->reply);
         r->reply = malloc(size);
         if (!r->reply)
-                return -ENOMEM;
+                return fail(r, -ENOMEM);
         memcpy(r->reply, body, size);
         r->reply_size = size;
         /* The request outlives the response: it is freed once the answer is through. */
@@ -101,13 +111,35 @@ int http_reply(HttpRequest *r, unsigned status, const char *content_type, const 
                         MHD_create_response_from_callback(size, BLOCK_SIZE, read_large, r, NULL));
 }
 
+/* What jansson says of a value that it wrote. It forgets failures on the way, and so do its own buffers: a
+ * name would be cut and the answer be JSON no more. */
+typedef struct Text {
+        Buffer buffer;
+        int error;
+} Text;
+
+static int append(const char *data, size_t size, void *userdata)
+{
+        Text *t = userdata;
+
+        if (t->error >= 0)
+                t->error = buffer_append(&t->buffer, data, size);
+        return t->error;
+}
+
 int http_reply_json(HttpRequest *r, unsigned status, json_t *value)
 {
-        _cleanup_free_ char *text = NULL;
+        Text t = { .buffer = BUFFER_INIT(JSON_MAX) };
+        int k;
 
-        text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+        k = value ? json_dump_callback(value, append, &t, JSON_COMPACT | JSON_REAL_PRECISION(15)) : -1;
         json_decref(value);
-        return text ? http_reply(r, status, "application/json", text, strlen(text)) : -ENOMEM;
+        if (k < 0 || t.error < 0)
+                k = fail(r, -ENOMEM);
+        else
+                k = http_reply(r, status, "application/json", buffer_text(&t.buffer), t.buffer.size);
+        buffer_done(&t.buffer);
+        return k;
 }
 
 int http_reply_error(HttpRequest *r, unsigned status, json_t *problems, const char *format, ...)
@@ -123,13 +155,13 @@ int http_reply_error(HttpRequest *r, unsigned status, json_t *problems, const ch
         va_end(ap);
         if (n < 0) {
                 message = NULL;
-                return -ENOMEM;
+                return fail(r, -ENOMEM);
         }
 
         error = json_pack("{s:I, s:s}", "status_code", (json_int_t)status, "error", message);
         if (error && json_array_size(list) > 0 && json_object_set(error, "problems", list) < 0) {
                 json_decref(error);
-                return -ENOMEM;
+                return fail(r, -ENOMEM);
         }
         return http_reply_json(r, status, error);
 }
@@ -197,7 +229,7 @@ int http_reply_stream(HttpRequest *r, unsigned status, const char *content_type,
 
         k = sd_event_add_io(r->connection->server->loop, &r->hangup, r->connection->fd, 0, on_hangup, r);
         if (k < 0)
-                return k;
+                return fail(r, k);
         (void)sd_event_source_set_enabled(r->hangup, SD_EVENT_OFF);
         return reply_with(r, status, content_type,
                         MHD_create_response_from_callback(

@@ -86,14 +86,17 @@ static bool method_fits(const char *of_route, const char *method)
         return streq(of_route, method) || (streq(of_route, "GET") && streq(method, "HEAD"));
 }
 
-/* 0, -ENOMEM; too many parameters are remembered. */
-static void split_query(HttpRequest *r, char *query)
+/* False: there is no memory. Too many parameters are remembered. */
+static bool split_query(HttpRequest *r, char *query)
 {
         r->query = calloc(HTTP_QUERY_ARGS_MAX, sizeof(FormPair));
-        if (!r->query || form_split(query, r->query, HTTP_QUERY_ARGS_MAX, &r->n_query) < 0) {
+        if (!r->query)
+                return false;
+        if (form_split(query, r->query, HTTP_QUERY_ARGS_MAX, &r->n_query) < 0) {
                 r->too_many_query = true;
                 r->n_query = 0;
         }
+        return true;
 }
 
 RouteResult route_find(
@@ -105,8 +108,8 @@ RouteResult route_find(
         allow[0] = 0;
         if (query) {
                 *query++ = 0;
-                if (*query)
-                        split_query(r, query);
+                if (*query && !split_query(r, query))
+                        return ROUTE_NO_MEMORY;
         }
         if (!split_path(path, &segments))
                 return ROUTE_NO_PATH;

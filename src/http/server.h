@@ -112,7 +112,8 @@ int http_request_each_query(const HttpRequest *r,
 void http_request_set_userdata(HttpRequest *r, void *userdata, void (*destroy)(void *userdata));
 void *http_request_get_userdata(const HttpRequest *r);
 
-/* Replies: exactly one of these per request. On failure (-ENOMEM) the connection is closed.
+/* Replies: exactly one of these per request. On failure (-ENOMEM) nobody needs to do more: within the
+ * handler the request gets a 500 unless another reply is made, later on its connection is closed.
  * http_reply_header() adds a header to the reply to come. */
 int http_reply_header(HttpRequest *r, const char *name, const char *value);
 int http_reply(HttpRequest *r, unsigned status, const char *content_type, const void *body,

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 
 #include "task/callback.h"
+#include "task/json.h"
 
 #define TABLE_FIRST 1024U /* places; always a power of two, at most half of them taken */
 
@@ -69,11 +70,11 @@ int ndjson_parse(const void *line, size_t size, json_t **ret_line, json_t **ret_
 {
         json_auto_t *root = NULL, *params = NULL;
         const json_t *type, *key;
-        json_error_t error;
+        int r;
 
-        root = json_loadb(line, size, JSON_REJECT_DUPLICATES, &error);
-        if (!root && json_error_code(&error) == json_error_out_of_memory)
-                return -ENOMEM;
+        r = json_parse(line, size, JSON_REJECT_DUPLICATES, &root, NULL);
+        if (r == -ENOMEM)
+                return r;
         type = json_object_get(root, "type");
         key = json_object_get(root, "idempotency_key");
         if (!root)

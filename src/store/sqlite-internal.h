@@ -15,7 +15,8 @@
 typedef struct Connection {
         sqlite3 *db;
         char *path;
-        bool lost; /* a sync failed: nothing may be tried any more */
+        bool lost;      /* a sync failed: nothing may be tried any more */
+        bool no_memory; /* for a text of a row: what it is part of has failed */
         char error[STORE_ERROR_MAX];
 } Connection;
 
@@ -81,6 +82,9 @@ int query_step(Query *q, const char *what);
 /* A statement without rows: runs it and makes it ready for the next parameters. 0 or negative errno. */
 int query_run(Query *q, const char *what);
 
+/* The same where nothing more can be done when it fails: the last error and its sentence stay. */
+void query_try(Query *q);
+
 /* Lets go of what was bound and of the rows; the statement stays. */
 void query_done(Query *q);
 
@@ -89,10 +93,14 @@ static inline int64_t query_column(const Query *q, int i)
         return sqlite3_column_int64(q->statement, i);
 }
 
-/* Texts and bytes live until the next step or query_done(). */
+/* Texts and bytes live until the next step or query_done(). A text that there was no memory for is "", and
+ * connection_check_memory() says so. */
 const char *query_column_text(const Query *q, int i);
 const void *query_column_blob(const Query *q, int i, size_t *ret_size);
 int64_t query_column_time(const Query *q, int i);
+
+/* -ENOMEM when a text of a row was lost since the last time; else `result`. */
+int connection_check_memory(Connection *c, int result);
 
 int statements_prepare(Connection *c, const char *const *sql, sqlite3_stmt **ret, size_t n);
 void statements_done(sqlite3_stmt **statements, size_t n);
@@ -135,6 +143,9 @@ typedef enum WriterStatement {
         W_DROP_DELIVERY,
         W_DROP_REPEAT,
         W_DROP_QUARANTINE,
+        W_BEGIN,
+        W_COMMIT,
+        W_ROLLBACK,
         _W_MAX,
 } WriterStatement;
 
@@ -161,6 +172,9 @@ typedef enum ReaderStatement {
         R_LAST_DELIVERY,
         R_TALLY,
         R_VERDICTS,
+        R_BEGIN,
+        R_COMMIT,
+        R_ROLLBACK,
         _R_MAX,
 } ReaderStatement;
 

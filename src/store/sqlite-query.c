@@ -70,6 +70,12 @@ int query_run(Query *q, const char *what)
         return r < 0 ? r : 0;
 }
 
+void query_try(Query *q)
+{
+        (void)sqlite3_step(q->statement);
+        query_done(q);
+}
+
 void query_done(Query *q)
 {
         /* It repeats the error of the last step, which was reported there. */
@@ -81,7 +87,23 @@ void query_done(Query *q)
 
 const char *query_column_text(const Query *q, int i)
 {
-        return (const char *)sqlite3_column_text(q->statement, i);
+        bool is_null = sqlite3_column_type(q->statement, i) == SQLITE_NULL; /* as long as it knows */
+        const char *s = (const char *)sqlite3_column_text(q->statement, i);
+
+        if (s || is_null)
+                return s;
+        q->connection->no_memory = true;
+        return "";
+}
+
+int connection_check_memory(Connection *c, int result)
+{
+        bool no_memory = c->no_memory;
+
+        c->no_memory = false;
+        if (!no_memory || result < 0)
+                return result;
+        return connection_refuse(c, -ENOMEM, "There was not enough memory for the rows of %s.", c->path);
 }
 
 const void *query_column_blob(const Query *q, int i, size_t *ret_size)

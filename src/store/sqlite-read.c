@@ -91,23 +91,28 @@ const char *store_reader_error(const StoreReader *r)
 
 int reader_begin(StoreReader *r)
 {
+        Query begin = QUERY(&r->connection, r->statements[R_BEGIN]);
+
         r->deadline = r->time_limit > 0 ? now_monotonic() + r->time_limit : 0;
-        return connection_run(&r->connection, "BEGIN", what);
+        return query_run(&begin, what);
 }
 
 int reader_end(StoreReader *r, int result)
 {
+        Query commit = QUERY(&r->connection, r->statements[R_COMMIT]);
+        Query rollback = QUERY(&r->connection, r->statements[R_ROLLBACK]);
+        int k;
+
         r->deadline = 0; /* ending is not to be interrupted */
+        result = connection_check_memory(&r->connection, result);
 
         /* Some errors have ended it already. */
-        if (!sqlite3_get_autocommit(r->connection.db) &&
-                        sqlite3_exec(r->connection.db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK) {
-                int k = result >= 0 ? connection_fail(&r->connection, what) : result;
-
-                (void)sqlite3_exec(r->connection.db, "ROLLBACK", NULL, NULL, NULL);
-                return k;
-        }
-        return result;
+        if (sqlite3_get_autocommit(r->connection.db))
+                return result;
+        k = result < 0 ? result : query_run(&commit, what);
+        if (k < 0)
+                query_try(&rollback);
+        return k < 0 ? k : result;
 }
 
 int reader_check_time(StoreReader *r)

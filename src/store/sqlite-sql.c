@@ -96,6 +96,11 @@ const char *const store_writer_sql[_W_MAX] = {
         [W_DROP_DELIVERY] = "DELETE FROM delivery WHERE n = ?1",
         [W_DROP_REPEAT] = "DELETE FROM repeat WHERE delivery = ?1",
         [W_DROP_QUARANTINE] = "DELETE FROM quarantine WHERE delivery = ?1",
+
+        /* Prepared, because above all the last has to work when there is no memory. */
+        [W_BEGIN] = "BEGIN IMMEDIATE",
+        [W_COMMIT] = "COMMIT",
+        [W_ROLLBACK] = "ROLLBACK",
 };
 
 /* A task, without its bodies. */
@@ -191,4 +196,8 @@ const char *const store_reader_sql[_R_MAX] = {
         [R_TALLY] = "SELECT type.name, a.status, a.is_test, a.count FROM tally a "
                     "LEFT JOIN type ON type.id = a.type WHERE a.count > 0 ORDER BY a.count DESC",
         [R_VERDICTS] = "SELECT verdict, deliveries, repeats FROM tally_of_verdicts",
+
+        [R_BEGIN] = "BEGIN",
+        [R_COMMIT] = "COMMIT",
+        [R_ROLLBACK] = "ROLLBACK",
 };

@@ -243,6 +243,7 @@ static void forget_group(Store *s)
 
 int store_begin(Store *s)
 {
+        Query begin = QUERY(&s->connection, s->statements[W_BEGIN]);
         int r;
 
         assert(!s->in_group);
@@ -252,7 +253,7 @@ int store_begin(Store *s)
         r = turn_take(&s->turn, &s->connection, STORE_BUSY_MSEC);
         if (r < 0)
                 return r;
-        r = connection_run(&s->connection, "BEGIN IMMEDIATE", "Could not begin to write to");
+        r = query_run(&begin, "Could not begin to write to");
         if (r < 0) {
                 turn_give(&s->turn);
                 return r;
@@ -267,12 +268,13 @@ int store_begin(Store *s)
 
 int store_commit(Store *s)
 {
+        Query commit = QUERY(&s->connection, s->statements[W_COMMIT]);
         int r;
 
         assert(s->in_group);
-        r = store_flush_tallies(s);
+        r = connection_check_memory(&s->connection, store_flush_tallies(s));
         if (r >= 0)
-                r = connection_run(&s->connection, "COMMIT", "Could not commit to");
+                r = query_run(&commit, "Could not commit to");
         if (r < 0)
                 return r;
 
@@ -283,10 +285,13 @@ int store_commit(Store *s)
 
 void store_rollback(Store *s)
 {
+        Query rollback = QUERY(&s->connection, s->statements[W_ROLLBACK]);
+
         /* SQLite has ended it by itself after some errors. A rollback that fails leaves nothing either: what
          * is in the WAL without a commit does not count. */
         if (!sqlite3_get_autocommit(s->connection.db))
-                (void)sqlite3_exec(s->connection.db, "ROLLBACK", NULL, NULL, NULL);
+                query_try(&rollback);
+        s->connection.no_memory = false;
         s->n_types = 0; /* some may have been of this group */
         forget_group(s);
 }

@@ -12,6 +12,7 @@
 #include "basic/form.h"
 #include "store/outbox.h"
 #include "task/check.h"
+#include "task/json.h"
 #include "task/params.h"
 
 BodyKind body_kind_of(const char *content_type)
@@ -51,10 +52,10 @@ static int parse_json(const TaskType *type, const void *body, size_t size, json_
         json_error_t error;
         int r;
 
-        params = json_loadb(body, size, JSON_REJECT_DUPLICATES, &error);
-        if (!params && json_error_code(&error) == json_error_out_of_memory)
-                return -ENOMEM;
-        if (!params) {
+        r = json_parse(body, size, JSON_REJECT_DUPLICATES, &params, &error);
+        if (r < 0 && r != -EBADMSG)
+                return r;
+        if (r < 0) {
                 problems_add(problems, SEVERITY_ERROR, "", "the body is no JSON: %s, in line %d, column %d",
                                 error.text, error.line, error.column);
                 return ACCEPT_UNREADABLE;

@@ -139,13 +139,20 @@ static int take_attachment(const char *url, void *userdata)
 
 static int describe_warnings(Acceptance *x)
 {
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(PROBLEMS_TEXT_MAX);
         json_auto_t *array = NULL;
+        int r;
 
         if (x->problems.n == 0)
                 return 0;
         array = problems_to_json(&x->problems);
-        x->warnings = array ? json_dumps(array, JSON_COMPACT) : NULL;
-        return x->warnings ? 0 : -ENOMEM;
+        if (!array)
+                return -ENOMEM;
+        r = json_encode(array, &text);
+        if (r < 0)
+                return r;
+        x->warnings = buffer_take(&text, NULL);
+        return 0;
 }
 
 static int describe_submission(Acceptance *x)

@@ -9,6 +9,7 @@
 #include "submitd/outbox-internal.h"
 #include "submitd/resolve.h"
 #include "task/encode.h"
+#include "task/json.h"
 
 #define BODY_MAX   ((size_t)64 * 1024 * 1024)
 #define BURST_PART 10U /* a tenth of a second's requests may come at once */
@@ -16,11 +17,16 @@
 /* What is sent. 0, -ENOMEM, -EUCLEAN. */
 static int build_body(const Outbox *o, const Submission *s, Sending *x)
 {
-        json_auto_t *params = json_loadb(s->params, s->params_size, 0, NULL);
         _cleanup_buffer_ Buffer text = BUFFER_INIT(BODY_MAX);
-        json_t *metadata = json_object_get(params, "metadata");
-        int r = 0;
+        json_auto_t *params = NULL;
+        json_t *metadata;
+        int r;
 
+        r = json_parse(s->params, s->params_size, 0, &params, NULL);
+        if (r == -ENOMEM)
+                return r;
+        r = 0;
+        metadata = json_object_get(params, "metadata");
         if (!json_is_object(params) || (metadata && !json_is_object(metadata)))
                 return -EUCLEAN;
         if (!metadata) {

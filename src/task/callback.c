@@ -12,6 +12,7 @@
 #include "basic/time-util.h"
 #include "task/check.h"
 #include "task/encode.h"
+#include "task/json.h"
 #include "task/path.h"
 #include "task/value.h"
 
@@ -58,18 +59,18 @@ static unsigned measure_depth(const char *p, size_t size)
 static int parse_json(Callback *c, const void *body, size_t size)
 {
         json_error_t error;
+        int r;
 
         if (size == 0)
                 return refuse(c, "the body is empty: wanted is a JSON object");
         if (measure_depth(body, size) > CALLBACK_DEPTH_MAX)
                 return refuse(c, "objects and lists are nested more than %u deep", CALLBACK_DEPTH_MAX);
 
-        c->root = json_loadb(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-        if (!c->root) {
-                if (json_error_code(&error) == json_error_out_of_memory)
-                        return -ENOMEM;
+        r = json_parse(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &c->root, &error);
+        if (r == -EBADMSG)
                 return refuse(c, "not JSON, line %d, column %d: %s", error.line, error.column, error.text);
-        }
+        if (r < 0)
+                return r;
         if (!json_is_object(c->root)) {
                 json_decref(c->root);
                 c->root = NULL;

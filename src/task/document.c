@@ -8,18 +8,11 @@
 
 #include "basic/time-util.h"
 #include "task/check.h"
+#include "task/json.h"
 
 int task_body_parse(const void *body, size_t size, json_t **ret)
 {
-        json_error_t error;
-        json_t *root;
-
-        root = json_loadb(body, size, JSON_ALLOW_NUL, &error);
-        if (!root)
-                return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EBADMSG;
-
-        *ret = root;
-        return 0;
+        return json_parse(body, size, JSON_ALLOW_NUL, ret, NULL);
 }
 
 int task_response_of_body(const void *body, size_t size, json_t **ret)

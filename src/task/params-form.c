@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 
+#include "basic/parse.h"
 #include "task/path.h"
 #include "task/rows.h"
 
@@ -304,14 +305,10 @@ static int shape(const Field *f, json_t *value, json_t **ret)
 /* 0, -EILSEQ when it is not UTF-8, -ENOMEM. */
 static int make_text(const char *text, size_t size, json_t **ret)
 {
-        json_auto_t *unchecked = NULL;
-
-        *ret = json_stringn(text, size);
-        if (*ret)
-                return 0;
-
-        unchecked = json_stringn_nocheck(text, size);
-        return unchecked ? -EILSEQ : -ENOMEM;
+        if (!text_is_utf8(text, size))
+                return -EILSEQ;
+        *ret = json_stringn_nocheck(text, size);
+        return *ret ? 0 : -ENOMEM;
 }
 
 static void name_problem(const char *name, int outcome, Problems *problems)

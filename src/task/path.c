@@ -6,6 +6,8 @@
 
 #include "task/path.h"
 
+#include "basic/parse.h"
+
 #include <stdio.h>
 
 #define NAME_MAX_SHOWN 48U
@@ -13,6 +15,7 @@
 typedef struct Text {
         char *buf;
         size_t size;
+        bool no_memory; /* for a name */
 } Text;
 
 /* Appends what fits as a whole; a path too long for its buffer ends early, at a frame's end. */
@@ -37,7 +40,9 @@ static bool is_plain(const char *name)
 static void append_name(Text *t, const char *name)
 {
         char piece[PROBLEM_QUOTE_SIZE + 2], quote[PROBLEM_QUOTE_SIZE];
-        json_t *s;
+        const char *shown = "?";
+        json_t *s = NULL;
+        size_t size;
         int n;
 
         if (is_plain(name)) {
@@ -46,8 +51,14 @@ static void append_name(Text *t, const char *name)
                 return;
         }
 
-        s = json_stringn(name, problem_cut(name, strlen(name), NAME_MAX_SHOWN));
-        n = snprintf(piece, sizeof(piece), "[%s]", s ? problem_quote(s, quote) : "?");
+        size = problem_cut(name, strlen(name), NAME_MAX_SHOWN);
+        if (text_is_utf8(name, size)) {
+                s = json_stringn_nocheck(name, size);
+                if (s)
+                        shown = problem_quote(s, quote);
+                t->no_memory |= shown[0] != '"'; /* in general terms */
+        }
+        n = snprintf(piece, sizeof(piece), "[%s]", shown);
         json_decref(s);
         text_append(t, piece, (size_t)n);
 }
@@ -83,10 +94,13 @@ void path_problem(Problems *problems, Severity severity, const Path *at, const c
                 const char *format, ...)
 {
         const Path member = { .up = at, .name = name };
-        char buf[PATH_SIZE];
+        char buf[PATH_SIZE] = "";
+        Text t = { .buf = buf };
         va_list ap;
 
+        append_path(&t, name ? &member : at);
+        problems->failed |= t.no_memory;
         va_start(ap, format);
-        problems_addv(problems, severity, path_format(name ? &member : at, buf), format, ap);
+        problems_addv(problems, severity, buf, format, ap);
         va_end(ap);
 }

@@ -6,6 +6,8 @@
 
 #include "task/problem.h"
 
+#include "basic/parse.h"
+
 #include <stdio.h>
 
 static const char *const severity_table[_SEVERITY_MAX] = {
@@ -49,13 +51,27 @@ static bool drop_warning(Problems *p)
  * the list could never be written out. */
 static void make_text(char *message)
 {
-        json_t *text = json_string(message);
-
-        if (!text)
+        if (!text_is_utf8(message, strlen(message)))
                 for (char *c = message; *c; c++)
                         if ((unsigned char)*c >= 0x80)
                                 *c = '?';
-        json_decref(text);
+}
+
+/* Not by vasprintf(): when it can't shrink its buffer of 100 bytes, a text that fills it ends one behind it.
+ */
+_printf_(1, 0) static char *print_message(const char *format, va_list ap)
+{
+        char *message;
+        va_list again;
+        int n;
+
+        va_copy(again, ap);
+        n = vsnprintf(NULL, 0, format, again);
+        va_end(again);
+        message = n >= 0 ? malloc((size_t)n + 1) : NULL;
+        if (message)
+                (void)vsnprintf(message, (size_t)n + 1, format, ap);
+        return message;
 }
 
 void problems_addv(Problems *p, Severity severity, const char *path, const char *format, va_list ap)
@@ -71,8 +87,7 @@ void problems_addv(Problems *p, Severity severity, const char *path, const char 
         }
 
         copy = strdup(path);
-        if (vasprintf(&message, format, ap) < 0)
-                message = NULL;
+        message = print_message(format, ap);
         if (!copy || !message) {
                 p->failed = true;
                 return;

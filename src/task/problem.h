@@ -8,7 +8,8 @@
 #include "basic/macros.h"
 
 /* A list keeps this many; what comes beyond is counted and named in one last line. */
-#define PROBLEMS_MAX 64U
+#define PROBLEMS_TEXT_MAX ((size_t)4 * 1024 * 1024) /* of all of them, as JSON */
+#define PROBLEMS_MAX      64U
 
 typedef enum Severity {
         SEVERITY_WARNING,

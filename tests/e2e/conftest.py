@@ -1,4 +1,5 @@
-"""Options and fixtures: `--kill-rounds N`, `--submissions N`; a daemon of its own for each test that asks for one."""
+"""Options and fixtures: `--kill-rounds N`, `--nth-rounds N`, `--nth-seed S`, `--submissions N`; a daemon of its own for
+each test that asks for one."""
 
 import pytest
 
@@ -8,6 +9,8 @@ from harness import Daemon, Sandbox, Submitter
 
 def pytest_addoption(parser):
     parser.addoption("--kill-rounds", type=int, default=5, help="how often the receiver is killed under load")
+    parser.addoption("--nth-rounds", type=int, default=16, help="how many n of each kind of call fail; 0: every one")
+    parser.addoption("--nth-seed", type=int, default=1, help="which")
     parser.addoption("--submissions", type=int, default=1000, help="how many tasks the largest test hands in")
     parser.addoption("--soak-seconds", type=int, default=60, help="how long everything goes on at once")
     parser.addoption("--soak-seed", type=int, help="repeats what a soak sends; another one each time by default")
