@@ -4,6 +4,7 @@
  */
 
 #include "sandbox/world-internal.h"
+#include "task/decode.h"
 
 /* An object, an empty one for an empty body. 0; 1: answered 400; -ENOMEM. */
 static int read_object(const WorldRequest *q, json_t **ret, WorldAnswer *a)
@@ -12,7 +13,7 @@ static int read_object(const WorldRequest *q, json_t **ret, WorldAnswer *a)
         json_t *value;
         int r;
 
-        value = q->body_size > 0 ? json_loadb(q->body, q->body_size, 0, &error) : json_object();
+        value = q->body_size > 0 ? json_decode(q->body, q->body_size, 0, &error) : json_object();
         if (json_is_object(value)) {
                 *ret = value;
                 return 0;

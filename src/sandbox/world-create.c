@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "task/check.h"
+#include "task/decode.h"
 #include "task/encode.h"
 #include "task/params.h"
 
@@ -119,7 +120,7 @@ static int read_json(const WorldRequest *q, json_t **ret, Problems *problems)
                 *ret = json_object();
                 return *ret ? 0 : -ENOMEM;
         }
-        params = json_loadb(q->body, q->body_size, 0, &error);
+        params = json_decode(q->body, q->body_size, 0, &error);
         if (!json_is_object(params)) {
                 problems_add(problems, SEVERITY_ERROR, "", "the body is no JSON object%s%s",
                                 params ? "" : ": ", params ? "" : error.text);

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 
 #include "task/callback.h"
+#include "task/decode.h"
 
 #define TABLE_FIRST 1024U /* places; always a power of two, at most half of them taken */
 
@@ -71,7 +72,7 @@ int ndjson_parse(const void *line, size_t size, json_t **ret_line, json_t **ret_
         const json_t *type, *key;
         json_error_t error;
 
-        root = json_loadb(line, size, JSON_REJECT_DUPLICATES, &error);
+        root = json_decode(line, size, JSON_REJECT_DUPLICATES, &error);
         if (!root && json_error_code(&error) == json_error_out_of_memory)
                 return -ENOMEM;
         type = json_object_get(root, "type");

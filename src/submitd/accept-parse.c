@@ -12,6 +12,7 @@
 #include "basic/form.h"
 #include "store/outbox.h"
 #include "task/check.h"
+#include "task/decode.h"
 #include "task/params.h"
 
 BodyKind body_kind_of(const char *content_type)
@@ -51,7 +52,7 @@ static int parse_json(const TaskType *type, const void *body, size_t size, json_
         json_error_t error;
         int r;
 
-        params = json_loadb(body, size, JSON_REJECT_DUPLICATES, &error);
+        params = json_decode(body, size, JSON_REJECT_DUPLICATES, &error);
         if (!params && json_error_code(&error) == json_error_out_of_memory)
                 return -ENOMEM;
         if (!params) {

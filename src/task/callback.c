@@ -11,6 +11,7 @@
 
 #include "basic/time-util.h"
 #include "task/check.h"
+#include "task/decode.h"
 #include "task/encode.h"
 #include "task/path.h"
 #include "task/value.h"
@@ -64,7 +65,7 @@ static int parse_json(Callback *c, const void *body, size_t size)
         if (measure_depth(body, size) > CALLBACK_DEPTH_MAX)
                 return refuse(c, "objects and lists are nested more than %u deep", CALLBACK_DEPTH_MAX);
 
-        c->root = json_loadb(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+        c->root = json_decode(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
         if (!c->root) {
                 if (json_error_code(&error) == json_error_out_of_memory)
                         return -ENOMEM;
