@@ -268,6 +268,7 @@ int receiver_new(sd_event *loop, const ReceiverOptions *options, Receiver **ret)
                                         .limits = limits_of(v->settings),
                                         .on_reply = on_reply,
                                         .what = "callback",
+                                        .secret_header = AUTH_HEADER,
                         },
                         &v->server);
         if (r < 0)
