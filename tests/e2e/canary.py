@@ -22,7 +22,7 @@ def find(key, data):
 
 class Mapping:
     def __init__(self, start, end, mode, name):
-        self.start, self.end, self.mode, self.name, self.flags = start, end, mode, name, set()
+        self.start, self.end, self.mode, self.name, self.flags, self.used = start, end, mode, name, set(), 0
 
     @property
     def guarded(self):
@@ -37,23 +37,25 @@ def mappings(pid):
             match = re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+ *(.*)", line)
             if match:
                 found.append(Mapping(int(match[1], 16), int(match[2], 16), match[3], match[4]))
+            elif line.startswith(("Rss:", "Swap:")):
+                found[-1].used += int(line.split()[1])
             elif line.startswith("VmFlags:"):
                 found[-1].flags = set(line.split()[1:])
     return found
 
 
-def search_memory(pid, key):
-    """Where in the memory of a process the key stands: pairs of a form and a mapping. Guarded memory is between pages that
-    cannot be read, and can be closed itself, so it is read as a debugger would, whatever its mode."""
+def search_memory(pid, *keys):
+    """Where in the memory of a process the keys stand: pairs of a form and a mapping. It is read as a debugger would, whatever
+    its mode; what holds nothing yet is passed over."""
     found = []
     with open(f"/proc/{pid}/mem", "rb", 0) as memory:
         for m in mappings(pid):
-            if m.name in ("[vvar]", "[vsyscall]") or m.end - m.start > 1 << 30:
+            if m.name in ("[vvar]", "[vsyscall]") or m.used == 0:
                 continue
             try:
                 memory.seek(m.start)
                 data = memory.read(m.end - m.start)
             except (OSError, ValueError, OverflowError):
                 continue
-            found += [(form, m) for form in find(key, data)]
+            found += [(form, m) for key in keys for form in find(key, data)]
     return found
