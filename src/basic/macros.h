@@ -35,8 +35,9 @@
                 _v;                    \
         })
 
+/* An empty array may be NULL, to which C adds nothing, not even 0. */
 #define FOREACH_ARRAY(i, array, n) \
-        for (typeof((array)[0]) *i = (array), *_end_##i = (array) + (n); i < _end_##i; i++)
+        for (typeof((array)[0]) *i = (array), *_end_##i = i ? i + (n) : i; i < _end_##i; i++)
 
 #define container_of(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 

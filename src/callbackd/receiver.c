@@ -9,7 +9,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <strings.h>
 
 #include "basic/log.h"
 #include "basic/time-util.h"
@@ -17,6 +16,7 @@
 #include "daemon/message.h"
 #include "daemon/receipt.h"
 #include "daemon/receive.h"
+#include "http/header.h"
 
 #define N_ROUTES 4U
 
@@ -52,19 +52,6 @@ static bool ref_is_valid(const char *ref)
         return n > 0 && n <= STORE_REF_MAX && ref[n] == 0;
 }
 
-/* "application/json", in any case, parameters allowed. */
-static bool content_type_is_json(const char *value)
-{
-        static const char json[] = "application/json";
-        const char *rest;
-
-        if (strncasecmp(value, json, sizeof(json) - 1) != 0)
-                return false;
-        rest = value + sizeof(json) - 1;
-        rest += strspn(rest, " \t");
-        return *rest == 0 || *rest == ';';
-}
-
 /* 1 when the request may come in and its label is known, 0 when it was refused. */
 static int check_key(Receiver *v, HttpRequest *request, Exchange *x)
 {
@@ -89,7 +76,7 @@ static int check_content(HttpRequest *request)
         unsigned n = http_request_header_count(request, "Content-Type");
         const char *type = http_request_header(request, "Content-Type");
 
-        if (n > 1 || (n == 1 && !content_type_is_json(type)))
+        if (n > 1 || (n == 1 && !header_type_is(type, "application/json")))
                 return http_reply_error(request, 415, NULL, "The Content-Type must be application/json.");
         if (http_request_header_count(request, "Content-Encoding") > 0)
                 return http_reply_error(request, 415, NULL,
@@ -281,6 +268,7 @@ int receiver_new(sd_event *loop, const ReceiverOptions *options, Receiver **ret)
                                         .limits = limits_of(v->settings),
                                         .on_reply = on_reply,
                                         .what = "callback",
+                                        .secret_header = AUTH_HEADER,
                         },
                         &v->server);
         if (r < 0)

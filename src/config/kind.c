@@ -17,6 +17,9 @@
 
 #define SETTINGS_URL_MAX 1024U
 
+/* Any line of a file has room for it. */
+#define SETTINGS_PATH_MAX 2048U
+
 static void *value_at(const Setting *setting, Settings *s)
 {
         return (char *)s + setting->offset;
@@ -45,8 +48,8 @@ static int replace_text(char **target, const char *value)
 
 static int apply_file(const Setting *setting, const char *value, void *target, const char **ret_wanted)
 {
-        if (*value != '/' && (*value || *setting->default_value)) {
-                *ret_wanted = "an absolute path";
+        if ((*value != '/' && (*value || *setting->default_value)) || strlen(value) > SETTINGS_PATH_MAX) {
+                *ret_wanted = "an absolute path of at most 2048 bytes";
                 return -EINVAL;
         }
         return replace_text(target, value);
@@ -73,10 +76,11 @@ static int apply_url_path(
         static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._~-";
         size_t n = strlen(value);
 
-        if (*value != '/' || n < 2 || value[n - 1] == '/' || strstr(value, "//") ||
+        if (*value != '/' || n < 2 || n > SETTINGS_PATH_MAX || value[n - 1] == '/' || strstr(value, "//") ||
                         value[strspn(value, allowed)] || streq(value, "/healthz")) {
-                *ret_wanted = "a path as /callback, of letters, digits and /._~-, without a slash at its "
-                              "end, and not /healthz";
+                *ret_wanted = "a path as /callback, of up to 2048 letters, digits and /._~-, without a "
+                              "slash at "
+                              "its end, and not /healthz";
                 return -EINVAL;
         }
         return replace_text(target, value);

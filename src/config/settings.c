@@ -193,22 +193,34 @@ static int apply(Settings *s, const char *where, const char *section, const char
 
 /* Files. */
 
+/* Up to the end of a line, which is kept, or as much as there is room for; a NUL is a byte like others. */
+static size_t take_bytes(char *buf, size_t size, FILE *f)
+{
+        size_t n = 0;
+        int c = 0;
+
+        while (c != '\n' && n + 1 < size && (c = getc_unlocked(f)) != EOF)
+                buf[n++] = (char)c;
+        buf[n] = 0;
+        return n;
+}
+
 /* inih's reader: one line at a time, as fgets(). */
 static char *read_line(char *buf, int size, void *userdata)
 {
         Reading *x = userdata;
         size_t n;
 
-        if (x->error < 0 || !fgets(buf, size, x->file))
+        n = x->error < 0 ? 0 : take_bytes(buf, (size_t)size, x->file);
+        if (n == 0)
                 return NULL;
 
         x->line++;
-        n = strlen(buf);
         if (x->line > LINES_MAX) {
                 x->error = fail(x->ret_error, -E2BIG, "%s: more than %u lines", x->path, LINES_MAX);
                 return NULL;
         }
-        if (n == 0) {
+        if (strlen(buf) < n) {
                 x->error = fail(x->ret_error, -EINVAL, "%s, line %u: a NUL byte; wanted is text", x->path,
                                 x->line);
                 return NULL;
@@ -341,6 +353,20 @@ static int load_drop_ins(const char *path, Settings *s, char **ret_error)
 
 /* The command line. */
 
+/* What is given here can be written into a file (--dump-config does) and means the same there: no other
+ * line, no comment at its end, no space around it. */
+static bool value_fits_a_file(const char *value)
+{
+        static const char spaces[] = " \t";
+        size_t n = strlen(value);
+
+        for (size_t i = 0; i < n; i++)
+                if (((unsigned char)value[i] < ' ' && value[i] != '\t') || value[i] == 0x7f ||
+                                (value[i] == ';' && i > 0 && strchr(spaces, value[i - 1])))
+                        return false;
+        return n == 0 || (!strchr(spaces, value[0]) && !strchr(spaces, value[n - 1]) && value[0] != ';');
+}
+
 static int apply_override(Settings *s, const char *text, char **ret_error)
 {
         _cleanup_free_ char *copy = NULL, *where = NULL;
@@ -359,6 +385,11 @@ static int apply_override(Settings *s, const char *text, char **ret_error)
         if (!dot || !equals)
                 return fail(ret_error, -EINVAL, "%s: wanted is -o section.key=value", where);
         *dot++ = 0;
+        if (!value_fits_a_file(equals))
+                return fail(ret_error, -EINVAL,
+                                "-o %s.%s: wanted is a value as a file can have it, without control "
+                                "characters, spaces around it, and `;` at the beginning of a word",
+                                copy, dot);
         return apply(s, where, copy, dot, equals, &setting, ret_error);
 }
 

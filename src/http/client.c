@@ -101,7 +101,7 @@ int http_client_perform(const HttpClientRequest *request, HttpClientResult *ret)
         *ret = (HttpClientResult){ .body = BUFFER_INIT(
                                                    request->on_data ? ERROR_BODY_MAX : request->max_body) };
 
-        t.curl = curl_easy_init();
+        t.curl = curl_ready() < 0 ? NULL : curl_easy_init();
         if (t.curl)
                 r = prepare(&t);
         if (r >= 0)

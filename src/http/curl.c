@@ -4,12 +4,15 @@
  * HTTP/1.1, where one connection carries one request at a time and so what became of it can be told.
  *
  * Header lines are built here and lent to curl, so that the one with the secret is wiped. While it sends,
- * curl holds a copy in a buffer of its own, which nobody can wipe.
+ * curl holds a copy in a buffer of its own. So all memory that curl lets go is wiped: it is given functions
+ * of ours for that.
  */
 
 #include "http/curl.h"
 
 #include <limits.h>
+#include <malloc.h>
+#include <pthread.h>
 #include <stdio.h>
 
 #include "basic/parse.h"
@@ -17,6 +20,43 @@
 #define HEADERS_MAX     64U
 #define HEADER_MAX      ((size_t)8192) /* of a name, and of a value */
 #define CONNECT_SECONDS 10L
+
+static void wipe_and_free(void *p)
+{
+        if (p)
+                explicit_bzero(p, malloc_usable_size(p));
+        free(p);
+}
+
+/* Never in place: what is moved leaves a copy behind. */
+static void *wipe_and_move(void *p, size_t size)
+{
+        void *q = malloc(size);
+
+        if (q && p) {
+                memcpy(q, p, MIN(size, malloc_usable_size(p)));
+                wipe_and_free(p);
+        }
+        return q;
+}
+
+static int ready; /* 0 or negative errno */
+
+static void get_ready(void)
+{
+        ready = curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_and_free, wipe_and_move, strdup,
+                                calloc) == CURLE_OK
+                                ? 0
+                                : -ENOMEM;
+}
+
+int curl_ready(void)
+{
+        static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+        (void)pthread_once(&once, get_ready);
+        return ready;
+}
 
 typedef struct HeaderLine {
         struct curl_slist node;

@@ -23,6 +23,9 @@ int header_lines_add(HeaderLines *h, const char *name, const char *value);
  */
 int header_lines_add_basic(HeaderLines *h, const Secret *user);
 
+/* Readies libcurl, before anything else of it is used; may be called any number of times. 0, -ENOMEM. */
+int curl_ready(void);
+
 /* A request as both clients have it; the fields are those of HttpClientRequest. */
 typedef struct CurlRequest {
         const char *socket, *method, *url, *content_type, *accept, *secret_header;

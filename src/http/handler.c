@@ -298,6 +298,8 @@ static enum MHD_Result begin(HttpRequest *r, const char *method, const char *ver
         r->stage = STAGE_BODY;
         why = check_framing(r, version, &f);
         k = why ? refuse_framing(r, why) : check_request(r, method, &f);
+        if (r->connection->server->options.secret_header)
+                request_wipe_header(r, r->connection->server->options.secret_header);
 
         if (k < 0 || (r->stage == STAGE_REPLIED && (f.has_body || r->close)))
                 return go_on(r, k);

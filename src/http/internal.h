@@ -124,6 +124,7 @@ Connection *connection_of(struct MHD_Connection *mhd);
 int request_new(Connection *c, const char *target, HttpRequest **ret);
 HttpRequest *request_free(HttpRequest *r);
 void request_release_body(HttpRequest *r);
+void request_wipe_header(const HttpRequest *r, const char *name);
 
 /* route.c */
 typedef enum RouteResult {

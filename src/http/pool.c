@@ -179,7 +179,7 @@ int http_pool_new(sd_event *loop, const HttpPoolOptions *options, HttpPool **ret
                 if (!p->ca_file)
                         return -ENOMEM;
         }
-        p->multi = curl_multi_init();
+        p->multi = curl_ready() < 0 ? NULL : curl_multi_init();
         if (!p->multi)
                 return -ENOMEM;
         set_max_in_flight(p, options->max_in_flight);

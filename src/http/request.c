@@ -135,6 +135,21 @@ unsigned http_request_header_count(const HttpRequest *r, const char *name)
         return search(r, name, 0).n;
 }
 
+static enum MHD_Result wipe_value(
+                void *cls, _unused_ enum MHD_ValueKind kind, const char *name, const char *value)
+{
+        if (value && strcasecmp(name, cls) == 0)
+                explicit_bzero((char *)(uintptr_t)value, strlen(value));
+        return MHD_YES;
+}
+
+/* Values lie in the memory that libmicrohttpd has read the request into, which it neither looks at again nor
+ * wipes: it is there until the next request is read over it, and in what was freed even longer. */
+void request_wipe_header(const HttpRequest *r, const char *name)
+{
+        MHD_get_connection_values(r->connection->mhd, MHD_HEADER_KIND, wipe_value, (void *)(uintptr_t)name);
+}
+
 const void *http_request_body(const HttpRequest *r, size_t *ret_size)
 {
         *ret_size = r->body.size;

@@ -61,6 +61,8 @@ typedef struct HttpServerOptions {
          * NULL: not. */
         void (*on_reply)(unsigned status, void *userdata);
         const char *what; /* for messages: "callback", "query"; must outlive the server */
+        /* A header whose values are wiped from memory once the gate has seen them. NULL: there is none. */
+        const char *secret_header;
 } HttpServerOptions;
 
 /* Runs on `loop` until freed. 0 or negative errno. */

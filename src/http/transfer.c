@@ -17,11 +17,11 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
+#include "http/header.h"
 #include "http/pool-internal.h"
 
-#define HEAD_MAX        ((size_t)64 * 1024) /* of an answer's headers */
-#define IDLE_SECONDS    3L                  /* the shortest that servers commonly keep is 5 */
-#define RETRY_AFTER_MAX (24 * 3600 * USEC_PER_SEC)
+#define HEAD_MAX     ((size_t)64 * 1024) /* of an answer's headers */
+#define IDLE_SECONDS 3L                  /* the shortest that servers commonly keep is 5 */
 
 /* What curl asks and tells. */
 
@@ -204,47 +204,18 @@ static const char *header_of(const HttpTransfer *t, const char *name)
         return curl_easy_header(t->curl, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->value : NULL;
 }
 
-/* "application/json; charset=utf-8", "application/problem+json" */
-static bool is_json(const char *type)
-{
-        size_t n = type ? strcspn(type, "; \t") : 0;
-
-        if (n == strlen("application/json") && strncasecmp(type, "application/json", n) == 0)
-                return true;
-        return n > strlen("+json") && strncasecmp(type + n - strlen("+json"), "+json", 5) == 0;
-}
-
-/* Seconds, or a date by the answerer's clock where we know it. */
-static uint64_t read_retry_after(const char *text, int64_t date)
-{
-        uint64_t seconds;
-        int64_t at;
-        int r;
-
-        if (!text)
-                return UINT64_MAX;
-        r = parse_u64(text, 0, RETRY_AFTER_MAX / USEC_PER_SEC, &seconds);
-        if (r >= 0)
-                return seconds * USEC_PER_SEC;
-        if (r == -ERANGE)
-                return RETRY_AFTER_MAX;
-
-        if (time_parse_http_date(text, &at) < 0)
-                return UINT64_MAX;
-        at -= date == TIME_NONE ? now_realtime() : date;
-        return at < 0 ? 0 : MIN((uint64_t)at, RETRY_AFTER_MAX);
-}
-
 static void read_answer(HttpTransfer *t)
 {
         HttpPoolResult *result = &t->result;
         const char *date = header_of(t, "Date");
 
         result->status = curl_get_status(t->curl);
-        result->is_json = is_json(header_of(t, "Content-Type"));
+        result->is_json = header_type_is_json(header_of(t, "Content-Type"));
         if (!date || time_parse_http_date(date, &result->date) < 0)
                 result->date = TIME_NONE;
-        result->retry_after = read_retry_after(header_of(t, "Retry-After"), result->date);
+        /* By the answerer's clock where we know it. */
+        result->retry_after = header_retry_after(header_of(t, "Retry-After"),
+                        result->date == TIME_NONE ? now_realtime() : result->date);
 }
 
 /* The error of what curl ended with, and what is said about it. 0: there is an answer. */

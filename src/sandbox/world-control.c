@@ -4,15 +4,20 @@
  */
 
 #include "sandbox/world-internal.h"
+#include "task/json.h"
 
 /* An object, an empty one for an empty body. 0; 1: answered 400; -ENOMEM. */
 static int read_object(const WorldRequest *q, json_t **ret, WorldAnswer *a)
 {
-        json_error_t error;
-        json_t *value;
-        int r;
+        json_t *value = NULL;
+        int r = 0;
 
-        value = q->body_size > 0 ? json_loadb(q->body, q->body_size, 0, &error) : json_object();
+        if (q->body_size > 0)
+                r = json_parse(q->body, q->body_size, 0, &value, NULL);
+        else
+                value = json_object();
+        if (r == -ENOMEM || (r == 0 && !value))
+                return -ENOMEM;
         if (json_is_object(value)) {
                 *ret = value;
                 return 0;

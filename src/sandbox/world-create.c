@@ -10,6 +10,7 @@
 
 #include "task/check.h"
 #include "task/encode.h"
+#include "task/json.h"
 #include "task/params.h"
 
 #define TEXT_MAX \
@@ -112,14 +113,17 @@ static bool is_json(const WorldRequest *q)
 
 static int read_json(const WorldRequest *q, json_t **ret, Problems *problems)
 {
+        json_t *params = NULL;
         json_error_t error;
-        json_t *params;
+        int r;
 
         if (q->body_size == 0) {
                 *ret = json_object();
                 return *ret ? 0 : -ENOMEM;
         }
-        params = json_loadb(q->body, q->body_size, 0, &error);
+        r = json_parse(q->body, q->body_size, 0, &params, &error);
+        if (r == -ENOMEM)
+                return r;
         if (!json_is_object(params)) {
                 problems_add(problems, SEVERITY_ERROR, "", "the body is no JSON object%s%s",
                                 params ? "" : ": ", params ? "" : error.text);

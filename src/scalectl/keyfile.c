@@ -3,26 +3,26 @@
 
 #include "scalectl/keyfile.h"
 
-#define FILE_MAX 65536U
+#include "basic/key-file.h"
 
 int keyfile_first(const char *path, Secret **ret)
 {
         _cleanup_(secret_freep) Secret *file = NULL;
-        const char *p;
+        const char *p, *end, *why;
         int r;
 
-        r = secret_read_file(path, FILE_MAX, &file);
+        r = secret_read_file(path, KEY_FILE_MAX, &file);
         if (r < 0)
                 return r;
 
-        for (p = secret_data(file); *p; p += strcspn(p, "\n"), p += *p == '\n') {
-                const char *label = p + strspn(p, " \t"), *key = label + strcspn(label, " \t\r\n");
-                size_t n;
+        end = secret_data(file) + secret_size(file);
+        for (p = secret_data(file); p < end; p++) { /* over the end of the line */
+                const char *line = p;
+                KeyLine key;
 
-                key += strspn(key, " \t");
-                n = strcspn(key, " \t\r\n");
-                if (*label != '#' && n > 0)
-                        return secret_new(key, n, ret);
+                p = memchr(line, '\n', (size_t)(end - line)) ?: end;
+                if (key_line_parse(line, (size_t)(p - line), &key, &why) == 1)
+                        return secret_new(key.key, key.key_size, ret);
         }
         return -EINVAL;
 }

@@ -7,9 +7,8 @@
 
 #include "submitd/accept.h"
 
-#include <strings.h>
-
 #include "basic/form.h"
+#include "http/header.h"
 #include "store/outbox.h"
 #include "task/check.h"
 #include "task/json.h"
@@ -21,17 +20,14 @@ BodyKind body_kind_of(const char *content_type)
                 const char *name;
                 BodyKind kind;
         } kinds[] = {
-                { "", BODY_GUESS },
                 { "application/json", BODY_JSON },
                 { "application/x-www-form-urlencoded", BODY_FORM },
         };
-        const char *text = content_type ?: "";
-        size_t n;
 
-        text += strspn(text, " \t");
-        n = strcspn(text, "; \t");
+        if (!content_type || content_type[strspn(content_type, " \t")] == 0)
+                return BODY_GUESS;
         FOREACH_ARRAY(k, kinds, ELEMENTSOF(kinds))
-                if (strlen(k->name) == n && strncasecmp(text, k->name, n) == 0)
+                if (header_type_is(content_type, k->name))
                         return k->kind;
         return _BODY_KIND_ERRNO;
 }

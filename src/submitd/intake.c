@@ -8,6 +8,7 @@
 
 #include "basic/time-util.h"
 #include "store/outbox.h"
+#include "submitd/outcome.h"
 #include "task/callback.h"
 
 #define BODY_MAX (64U << 20) /* an answer is bounded by less, and compact JSON adds little */
@@ -61,8 +62,7 @@ int intake_take(const Intake *in, const json_t *task, Source source, const char 
         if (r < 0)
                 return r;
         if (!submission)
-                submission = json_string_value(
-                                json_object_get(json_object_get(task, "metadata"), TASK_SUBMISSION_KEY));
+                submission = outcome_task_submission(task);
         if (is_submission_id(submission))
                 memcpy(t->submission, submission, SUBMISSION_ID_SIZE);
 

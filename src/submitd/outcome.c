@@ -78,7 +78,7 @@ static void copy_error(const ApiAnswer *answer, char buf[static WORDS_MAX + 1])
         buf[0] = 0;
         if (!answer->is_json || answer->body_size == 0)
                 return;
-        body = json_loadb(answer->body, answer->body_size, 0, NULL);
+        body = json_loadb(answer->body, answer->body_size, JSON_ALLOW_NUL, NULL);
         error = json_string_value(json_object_get(body, "error"));
         if (error)
                 copy_words(error, buf);
@@ -108,7 +108,10 @@ const char *outcome_describe(const ApiAnswer *answer, char buf[static OUTCOME_TE
 
 const char *outcome_task_submission(const json_t *task)
 {
-        return json_string_value(json_object_get(json_object_get(task, "metadata"), TASK_SUBMISSION_KEY));
+        const json_t *id = json_object_get(json_object_get(task, "metadata"), TASK_SUBMISSION_KEY);
+        const char *s = json_string_value(id);
+
+        return s && strlen(s) == json_string_length(id) ? s : NULL; /* what a NUL cuts short is another id */
 }
 
 const char *outcome_task_id(const json_t *task)
@@ -130,7 +133,8 @@ TaskClaim outcome_claim_task(const ApiAnswer *answer, const char *submission, js
         json_auto_t *task = NULL;
 
         *ret_task = NULL;
-        task = answer->body_size > 0 ? json_loadb(answer->body, answer->body_size, 0, NULL) : NULL;
+        task = answer->body_size > 0 ? json_loadb(answer->body, answer->body_size, JSON_ALLOW_NUL, NULL)
+                                     : NULL;
         if (!outcome_task_id(task))
                 return TASK_UNUSABLE;
         if (!streq_ptr(outcome_task_submission(task), submission))

@@ -117,7 +117,7 @@ static void on_page(const ApiAnswer *answer, void *userdata)
         if (outcome == OUTCOME_ACCOUNT)
                 outbox_hold(o, outcome_describe(answer, text));
         if (outcome == OUTCOME_DONE && answer->body_size > 0)
-                page = json_loadb(answer->body, answer->body_size, 0, NULL);
+                page = json_loadb(answer->body, answer->body_size, JSON_ALLOW_NUL, NULL);
         if (!page) {
                 fail_page(r, answer, outcome, outcome_describe(answer, text));
                 return;

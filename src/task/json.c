@@ -9,9 +9,15 @@
  * is read; any other size fails as it should and ends the reading. The reserve suffices for the longest
  * word, and for everything else of these sizes that a text of that length can ask for: the most is a list of
  * strings of 31 bytes, at less than three bytes a byte.
+ *
+ * And jansson 2.14 reads past a NUL byte that follows a number or a literal, as if it were not there. What
+ * was taken for JSON here would be none for whoever reads it after us, so such a byte is refused: it can
+ * stand nowhere in JSON.
  */
 
 #include "task/json.h"
+
+#include <stdio.h>
 
 #define GROWTH_MIN    32U /* of a word's buffer */
 #define RESERVE_PARTS 4U  /* of the text */
@@ -57,13 +63,33 @@ __attribute__((constructor)) static void set_up(void)
         json_set_alloc_funcs(allocate, release);
 }
 
+/* What jansson would have said. */
+static void refuse_nul(const char *text, size_t at, json_error_t *error)
+{
+        *error = (json_error_t){ .line = 1, .position = (int)MIN(at, (size_t)INT32_MAX) };
+        for (size_t i = 0; i < at; i++) {
+                error->column++;
+                if (text[i] == '\n') {
+                        error->line++;
+                        error->column = 0;
+                }
+        }
+        snprintf(error->text, sizeof(error->text), "a NUL byte");
+}
+
 int json_parse(const void *text, size_t size, size_t flags, json_t **ret, json_error_t *ret_error)
 {
         _cleanup_free_ char *reserve = NULL;
+        const char *nul = size > 0 ? memchr(text, 0, size) : NULL;
         json_error_t error;
         json_t *value;
         bool failed;
 
+        if (nul) {
+                if (ret_error)
+                        refuse_nul(text, (size_t)(nul - (const char *)text), ret_error);
+                return -EBADMSG;
+        }
         if (size > SIZE_MAX / RESERVE_PARTS - GROWTH_MIN)
                 return -ENOMEM;
         reserve = malloc((size + GROWTH_MIN) * RESERVE_PARTS);

@@ -8,6 +8,7 @@
 
 #include "submitd/account.h"
 #include "submitd/answer.h"
+#include "submitd/intake.h"
 #include "submitd/outcome.h"
 
 #define SUBMISSION "01a210b8bff98d72cea3a69053d1d108"
@@ -22,6 +23,21 @@ static void try_task(const json_t *task)
                 return;
         assert(streq(account->delivery.task_id, outcome_task_id(task)));
         assert(account->delivery.body_size == account->body.size);
+}
+
+/* A page of the API's list: what is taken for a task's account is one, whatever stands beside it. */
+static void try_page(const ApiAnswer *answer)
+{
+        json_auto_t *page = intake_parse(answer->body, answer->body_size);
+        const json_t *task;
+        size_t i;
+
+        json_array_foreach(json_object_get(page, "docs"), i, task) {
+                const char *submission = outcome_task_submission(task);
+
+                assert(!submission || strlen(submission) < answer->body_size);
+                try_task(task);
+        }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -61,5 +77,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 assert(streq_ptr(outcome_task_submission(task), SUBMISSION));
                 try_task(task);
         }
+        try_page(&answer);
         return 0;
 }

@@ -39,6 +39,23 @@ static void check_encoding(const json_t *value)
         json_decref(again);
 }
 
+/* What was accepted is accepted again when somebody writes it anew, and is the same. */
+static void check_again(const Callback *c, unsigned flags)
+{
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        Callback *again;
+
+        assert(json_encode(c->root, &text) == 0);
+        assert(callback_parse(text.data, text.size, &again) == 0);
+        assert(callback_check(again, NULL, flags) == 0);
+        assert(again->kind == c->kind && again->status == c->status && again->unchecked == c->unchecked);
+        assert(again->created_at == c->created_at && again->completed_at == c->completed_at);
+        assert(streq_ptr(again->task_id, c->task_id) && streq_ptr(again->type, c->type));
+        assert(memcmp(again->digest, c->digest, sizeof(c->digest)) == 0);
+        assert(again->problems.n == c->problems.n);
+        callback_free(again);
+}
+
 static void check_document(const Callback *c, const uint8_t *data, size_t size)
 {
         const TaskDocument d = {
@@ -74,8 +91,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 check_problems(c, r);
                 assert(c->kind != CALLBACK_ACCOUNT || flags & CALLBACK_ALLOW_ACCOUNT);
                 check_encoding(c->root);
-                if (r == 0)
+                if (r == 0) {
                         check_document(c, data, size);
+                        check_again(c, flags);
+                }
         }
         return 0;
 }

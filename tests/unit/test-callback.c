@@ -60,6 +60,14 @@ static void test_nul_bytes(_unused_ void **state)
         assert_int_equal(callback_parse("{}\0{}", 5, &c), CALLBACK_NOT_JSON);
         callback_free(c);
 
+        /* jansson reads past one that follows a number or a literal. */
+        assert_int_equal(callback_parse("{\"a\":1\0}", 8, &c), CALLBACK_NOT_JSON);
+        assert_string_equal(c->problems.items[0].message, "not JSON, line 1, column 6: a NUL byte");
+        callback_free(c);
+        assert_int_equal(callback_parse("{\"a\":\ntrue\0}", 12, &c), CALLBACK_NOT_JSON);
+        assert_string_equal(c->problems.items[0].message, "not JSON, line 2, column 4: a NUL byte");
+        callback_free(c);
+
         /* Escaped it is a character like others, but not one of an id. */
         c = parse("{\"task_id\":\"a\\u0000b\",\"response\":{\"x\":\"\\u0000\"}}", 0);
         assert_null(c->task_id);

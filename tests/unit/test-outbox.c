@@ -405,6 +405,18 @@ static void test_all_pages_are_turned(void **state)
         assert_state(b, ID(1), SUBMISSION_ACCEPTED);
 }
 
+/* An account's other tasks are anybody's; with one of them unreadable no listing would ever come to its end.
+ */
+static void test_a_nul_in_another_task_voids_no_listing(void **state)
+{
+        Bench *b = *state;
+
+        make_unknown(b);
+        bench_answer(b, "GET", "/tasks?limit=100&offset=0", 200,
+                        PAGE(TASK_WITH(2, ",\"instruction\":\"a\\u0000b\"") "," TASK(1), "0", "2", "false"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
 #define PAGE_TRIES 6
 
 /* A page that failed again and again, or that isn't whole, makes the listing void: it is begun anew, later.
@@ -679,6 +691,7 @@ int main(void)
                 T(test_a_listing_speaks_only_of_what_had_settled),
                 T(test_a_listing_finds_also_what_had_not_settled),
                 T(test_all_pages_are_turned),
+                T(test_a_nul_in_another_task_voids_no_listing),
                 T(test_a_failed_page_proves_nothing),
                 T(test_a_page_is_asked_for_again),
                 T(test_a_list_with_a_bad_key_holds_the_queue),

@@ -148,7 +148,7 @@ static void test_request(_unused_ void **state)
         assert_int_equal(n_wiped, 0);
         run_until(1);
         assert_int_equal(told.error, 0);
-        assert_int_equal(n_wiped, 1);
+        assert_true(n_wiped >= 2); /* our line, and the buffers that curl has sent it from */
 
         FOREACH_ARRAY(l, lines, ELEMENTSOF(lines))
                 if (!strstr(p.heard, *l))

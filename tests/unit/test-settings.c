@@ -120,15 +120,16 @@ static void test_mistakes(_unused_ void **state)
                                 "line 2: [callback] listen = localhost:80 can't be read: wanted is one to "
                                 "eight of ADDRESS:PORT, [ADDRESS]:PORT and unix:/PATH, with spaces between "
                                 "them" },
-                { "[callback]\npath = callback\n", "line 2: [callback] path = callback can't be read: "
-                                                   "wanted is a path as /callback, of letters, digits and "
-                                                   "/._~-, without a slash at its end, and not /healthz" },
+                { "[callback]\npath = callback\n",
+                                "line 2: [callback] path = callback can't be read: "
+                                "wanted is a path as /callback, of up to 2048 letters, digits and "
+                                "/._~-, without a slash at its end, and not /healthz" },
                 { "[callback]\ntrusted_proxies = 10.1.0.0/8\n",
                                 "line 2: [callback] trusted_proxies = 10.1.0.0/8 can't be read: wanted is "
                                 "up to 32 of NETWORK/BITS without bits behind the prefix, ADDRESS and unix, "
                                 "with spaces between them" },
                 { "[store]\npath = scale.db\n", "line 2: [store] path = scale.db can't be read: wanted is "
-                                                "an absolute path" },
+                                                "an absolute path of at most 2048 bytes" },
                 { "[callback]\nstrict = no\nstrict = no\n",
                                 "line 3: [callback] strict stands in this file already" },
                 { "[query]\nsocket = q.sock\n", "line 2: [query] socket = q.sock can't be read: wanted is "
@@ -306,6 +307,70 @@ static void test_a_nul_byte_is_refused(_unused_ void **state)
         assert_string_equal(error, expected);
 }
 
+/* In the middle of a line it would else hide what is behind it. */
+static void test_a_nul_byte_in_the_last_line_is_refused(_unused_ void **state)
+{
+        static const struct {
+                const char *text;
+                size_t size;
+        } cases[] = {
+                { "[callback]\nstrict = yes\0no", 26 },
+                { "[callback]\nstrict = yes\0no\n", 27 },
+                { "[callback]\nstrict = yes\0", 24 },
+        };
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                _cleanup_free_ char *error = NULL, *expected = NULL;
+                FILE *f = fopen(path, "we");
+                Settings s;
+
+                assert_non_null(f);
+                assert_int_equal(fwrite(c->text, 1, c->size, f), c->size);
+                fclose(f);
+                assert_int_equal(settings_load(path, NULL, &s, &error), -EINVAL);
+                assert_true(asprintf(&expected, "%s, line 2: a NUL byte; wanted is text", path) > 0);
+                assert_string_equal(error, expected);
+        }
+}
+
+/* Else a file that --dump-config wrote would say something else. */
+static void test_overrides_say_what_a_file_can_say(_unused_ void **state)
+{
+        static const char *const bad[] = { "store.path=/a ;b", "store.path=/a\t;b", "store.path=/a\n[api]",
+                "store.path=/a ", "store.path= /a", "store.path=/\x7f", "callback.auth_keys_file=;" };
+        static const char *const good[] = { "store.path=/a;b", "store.path=/a b", "store.path=/#",
+                "callback.listen=127.0.0.1:1\t127.0.0.1:2", "callback.auth_keys_file=" };
+        char name[4096];
+        Settings s;
+
+        write_file(path, "");
+        for (size_t i = 0; i < ELEMENTSOF(bad) + ELEMENTSOF(good); i++) {
+                bool is_good = i >= ELEMENTSOF(bad);
+                const char *items[] = { is_good ? good[i - ELEMENTSOF(bad)] : bad[i] };
+                const SettingsOverrides overrides = { items, 1 };
+                _cleanup_free_ char *error = NULL;
+
+                if ((settings_load(path, &overrides, &s, &error) == 0) != is_good)
+                        fail_msg("%s: %s", items[0], strna(error));
+                if (is_good)
+                        settings_done(&s);
+                else
+                        assert_non_null(strstr(error, "as a file can have it"));
+        }
+
+        /* A path that no line has room for. */
+        for (int n = 2047; n <= 2049; n++) {
+                const char *items[] = { name };
+                const SettingsOverrides overrides = { items, 1 };
+                _cleanup_free_ char *error = NULL;
+
+                snprintf(name, sizeof(name), "store.path=/%0*d", n - 1, 0);
+                assert_int_equal(settings_load(path, &overrides, &s, &error), n <= 2048 ? 0 : -EINVAL);
+                if (n <= 2048)
+                        settings_done(&s);
+        }
+}
+
 static void test_overrides(_unused_ void **state)
 {
         static const struct {
@@ -422,6 +487,8 @@ int main(void)
                 cmocka_unit_test(test_paths_of_sockets),
                 cmocka_unit_test(test_drop_ins),
                 cmocka_unit_test(test_a_nul_byte_is_refused),
+                cmocka_unit_test(test_a_nul_byte_in_the_last_line_is_refused),
+                cmocka_unit_test(test_overrides_say_what_a_file_can_say),
                 cmocka_unit_test(test_overrides),
                 cmocka_unit_test(test_missing_file),
                 cmocka_unit_test(test_dump_there_and_back),
