@@ -7,63 +7,6 @@
 #include "power.h"
 
 #include "store-rules.h"
-#include "store/sqlite-internal.h"
-
-/* Content. */
-
-static const char *const contents[] = {
-        "SELECT * FROM type ORDER BY 1",
-        "SELECT * FROM delivery ORDER BY 1",
-        "SELECT * FROM repeat ORDER BY 1",
-        "SELECT * FROM quarantine ORDER BY 1",
-        "SELECT * FROM task ORDER BY 1",
-        "SELECT * FROM revision ORDER BY 1, 2",
-        "SELECT * FROM event ORDER BY 1",
-        "SELECT * FROM metadata ORDER BY 1, 2, 3, 4",
-        "SELECT * FROM tally ORDER BY 1, 2, 3",
-        "SELECT * FROM tally_by_hour ORDER BY 1, 2, 3, 4",
-        "SELECT * FROM tally_of_verdicts ORDER BY 1",
-        "SELECT * FROM submission ORDER BY 1",
-        "SELECT * FROM parameters ORDER BY 1",
-        "SELECT * FROM account ORDER BY 1",
-        "SELECT * FROM attachment ORDER BY 1, 2",
-        "SELECT * FROM tally_of_submissions ORDER BY 1",
-        "SELECT * FROM queue ORDER BY 1",
-        "SELECT * FROM live_day ORDER BY 1",
-};
-
-static uint64_t mix(uint64_t h, const void *data, size_t size)
-{
-        return (h ^ (uint64_t)store_fingerprint(data, size)) * UINT64_C(0x100000001b3) + size;
-}
-
-static uint64_t mix_row(uint64_t h, sqlite3_stmt *statement)
-{
-        for (int i = 0; i < sqlite3_column_count(statement); i++) {
-                int type = sqlite3_column_type(statement, i);
-                const void *data = type == SQLITE_NULL ? "" : sqlite3_column_blob(statement, i);
-
-                h = mix(h, &type, sizeof(type));
-                h = mix(h, data ?: "", (size_t)sqlite3_column_bytes(statement, i));
-        }
-        return h;
-}
-
-uint64_t power_digest(sqlite3 *db)
-{
-        uint64_t h = 1;
-
-        FOREACH_ARRAY(sql, contents, ELEMENTSOF(contents)) {
-                sqlite3_stmt *statement;
-
-                assert_int_equal(sqlite3_prepare_v2(db, *sql, -1, &statement, NULL), SQLITE_OK);
-                while (sqlite3_step(statement) == SQLITE_ROW)
-                        h = mix_row(h, statement);
-                assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
-                h = mix(h, sql, 1);
-        }
-        return h;
-}
 
 /* Promises. */
 
@@ -179,22 +122,13 @@ static bool check_promises(Power *p, const char *path)
         return true;
 }
 
-/* Rules. */
+/* The whole. */
 
-static bool check_rules(Power *p, sqlite3 *db)
+static bool obeys(Power *p, sqlite3 *db)
 {
-        FOREACH_ARRAY(sql, store_rules, STORE_RULES_N) {
-                sqlite3_stmt *statement = NULL;
-                int64_t n = -1;
+        char why[512];
 
-                if (sqlite3_prepare_v2(db, *sql, -1, &statement, NULL) == SQLITE_OK &&
-                                sqlite3_step(statement) == SQLITE_ROW)
-                        n = sqlite3_column_int64(statement, 0);
-                sqlite3_finalize(statement);
-                if (n != 0)
-                        return power_broken(p, "%s: %lld %s", *sql, (long long)n, sqlite3_errmsg(db));
-        }
-        return true;
+        return store_obeys_rules(db, why, sizeof(why)) || power_broken(p, "%s", why);
 }
 
 /* What was being sent is taken up, and the next callback is stored. */
@@ -244,11 +178,11 @@ bool power_check(Power *p, uint64_t *ret_digest)
         if (r < 0)
                 return power_broken(p, "it can't be opened: %s", error ?: strerror(-r));
         assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-        ok = check_promises(p, path) && check_rules(p, db);
+        ok = check_promises(p, path) && obeys(p, db);
         if (ok)
-                *ret_digest = power_digest(db);
+                *ret_digest = store_digest(db);
         if (ok && goes_on)
-                ok = go_on(p, s) && check_rules(p, db);
+                ok = go_on(p, s) && obeys(p, db);
         assert_int_equal(sqlite3_close(db), SQLITE_OK);
         return ok;
 }

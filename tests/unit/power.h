@@ -58,9 +58,6 @@ bool act_is_old(const Act *a, const Act *prune);
 
 /* power-check.c: whether a disk after a cut holds what was promised. */
 
-/* The content of all tables of a database that is at the current schema. */
-uint64_t power_digest(sqlite3 *db);
-
 /* Opens what is in p->cut with the store's own code. False: something is wrong, as p->why says. */
 bool power_check(Power *p, uint64_t *ret_digest);
 

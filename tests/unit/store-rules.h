@@ -1,6 +1,16 @@
 #pragma once
 
-/* What must hold in a database, whatever was done to it: each of these counts what contradicts it. */
+/* Databases as a whole: what must hold, and whether two of them are the same. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "store/sqlite-internal.h"
+
+/* What must hold whatever was done: each of these counts what contradicts it. */
 
 static const char *const store_rules[] = {
         "SELECT count(*) FROM pragma_foreign_key_check",
@@ -60,7 +70,6 @@ static const char *const store_rules[] = {
          * the next start, what is accepted has its task, and all else has ended. */
         "SELECT count(*) FROM submission WHERE state NOT BETWEEN 0 AND 6",
         "SELECT count(*) FROM submission WHERE (state IN (0, 2)) <> (next_at IS NOT NULL)",
-        "SELECT count(*) FROM submission WHERE state = 1 AND sent_at IS NULL",
         "SELECT count(*) FROM submission WHERE (state = 3) <> (task IS NOT NULL)",
         "SELECT count(*) FROM submission WHERE n NOT IN (SELECT submission FROM parameters)",
         "SELECT count(*) FROM submission s JOIN task t ON t.id = s.task WHERE t.submission IS NULL",
@@ -77,4 +86,77 @@ static const char *const store_rules[] = {
         "SELECT count(*) FROM account a JOIN task t USING (submission) WHERE t.document IS NOT NULL",
 };
 
-#define STORE_RULES_N (sizeof(store_rules) / sizeof(store_rules[0]))
+/* False: the sentence says what doesn't hold. */
+static inline bool store_obeys_rules(sqlite3 *db, char *ret_why, size_t size)
+{
+        FOREACH_ARRAY(sql, store_rules, ELEMENTSOF(store_rules)) {
+                sqlite3_stmt *statement = NULL;
+                int64_t n = -1;
+
+                if (sqlite3_prepare_v2(db, *sql, -1, &statement, NULL) == SQLITE_OK &&
+                                sqlite3_step(statement) == SQLITE_ROW)
+                        n = sqlite3_column_int64(statement, 0);
+                sqlite3_finalize(statement);
+                if (n == 0)
+                        continue;
+                snprintf(ret_why, size, "%s: %lld, %s", *sql, (long long)n, sqlite3_errmsg(db));
+                return false;
+        }
+        return true;
+}
+
+/* The content of all tables, of a database at the current schema. */
+
+static const char *const store_contents[] = {
+        "SELECT * FROM type ORDER BY 1",
+        "SELECT * FROM delivery ORDER BY 1",
+        "SELECT * FROM repeat ORDER BY 1",
+        "SELECT * FROM quarantine ORDER BY 1",
+        "SELECT * FROM task ORDER BY 1",
+        "SELECT * FROM revision ORDER BY 1, 2",
+        "SELECT * FROM event ORDER BY 1",
+        "SELECT * FROM metadata ORDER BY 1, 2, 3, 4",
+        "SELECT * FROM tally ORDER BY 1, 2, 3",
+        "SELECT * FROM tally_by_hour ORDER BY 1, 2, 3, 4",
+        "SELECT * FROM tally_of_verdicts ORDER BY 1",
+        "SELECT * FROM submission ORDER BY 1",
+        "SELECT * FROM parameters ORDER BY 1",
+        "SELECT * FROM account ORDER BY 1",
+        "SELECT * FROM attachment ORDER BY 1, 2",
+        "SELECT * FROM tally_of_submissions ORDER BY 1",
+        "SELECT * FROM queue ORDER BY 1",
+        "SELECT * FROM live_day ORDER BY 1",
+};
+
+static inline uint64_t store_mix(uint64_t h, const void *data, size_t size)
+{
+        return (h ^ (uint64_t)store_fingerprint(data, size)) * UINT64_C(0x100000001b3) + size;
+}
+
+static inline uint64_t store_mix_row(uint64_t h, sqlite3_stmt *statement)
+{
+        for (int i = 0; i < sqlite3_column_count(statement); i++) {
+                int type = sqlite3_column_type(statement, i);
+                const void *data = type == SQLITE_NULL ? "" : sqlite3_column_blob(statement, i);
+
+                h = store_mix(h, &type, sizeof(type));
+                h = store_mix(h, data ?: "", (size_t)sqlite3_column_bytes(statement, i));
+        }
+        return h;
+}
+
+static inline uint64_t store_digest(sqlite3 *db)
+{
+        uint64_t h = 1;
+
+        FOREACH_ARRAY(sql, store_contents, ELEMENTSOF(store_contents)) {
+                sqlite3_stmt *statement;
+
+                assert_int_equal(sqlite3_prepare_v2(db, *sql, -1, &statement, NULL), SQLITE_OK);
+                while (sqlite3_step(statement) == SQLITE_ROW)
+                        h = store_mix_row(h, statement);
+                assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
+                h = store_mix(h, sql, 1);
+        }
+        return h;
+}

@@ -23,6 +23,7 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "daemon/commit-group.h"
+#include "store-rules.h"
 
 #define STATES     2000U
 #define LYING_MAX  20U /* sequences in which a disk that lies has to be found out */
@@ -82,7 +83,7 @@ static void done(CommitJob *job, int result)
 /* The group is committed: its state is known, and what cuts have seen in advance has to be it. */
 static void settle(Power *p)
 {
-        uint64_t digest = power_digest(p->observer);
+        uint64_t digest = store_digest(p->observer);
 
         FOREACH_ARRAY(d, p->pending, p->n_pending)
                 if (*d != digest)
@@ -131,7 +132,7 @@ static void open_all(Power *p)
                 open_direct(p);
         assert_int_equal(sqlite3_open_v2(p->path, &p->observer, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
         assert_int_equal(sqlite3_exec(p->observer, "PRAGMA wal_autocheckpoint = 0", NULL, NULL, NULL), 0);
-        if (p->known && power_digest(p->observer) != p->digest)
+        if (p->known && store_digest(p->observer) != p->digest)
                 (void)power_broken(p, "opening it changed it");
         settle(p);
         p->moment = MOMENT_WORKING;
