@@ -36,3 +36,8 @@ extern const size_t n_scenarios;
 
 /* Something of everything, into a database that is open. */
 int session_fill(Session *s);
+
+/* nth-queue.c: one run of the commit queue, with a new database in `live`. The fault comes after it was
+ * opened. Whether it was met; *ret_lost: a task that was promised and isn't there (owned by the caller). */
+bool nth_queue_run(const char *live, const char *cut, const DiskFault *fault, uint64_t *chance,
+                char **ret_lost);

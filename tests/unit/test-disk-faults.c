@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "basic/fd.h"
+#include "basic/log.h"
 #include "basic/parse.h"
 
 #define STRIDE 12U
@@ -350,6 +351,36 @@ static void test_the_nth_failure(_unused_ void **state)
         assert_true(hits > runs / 2 || stride > STRIDE);
 }
 
+/* The same, of what the commit queue promises. */
+static void test_the_commit_queue_makes_no_false_promise(_unused_ void **state)
+{
+        uint64_t stride = MAX(get_number("NTH_STRIDE", STRIDE), 1), seed = get_number("NTH_SEED", 1);
+        unsigned runs = 0, hits = 0;
+
+        chance = seed;
+        for (size_t k = 0; k < ELEMENTSOF(faults) * 2; k++) {
+                DiskFault fault = faults[k / 2];
+                bool hit = true;
+
+                fault.lasting = k & 1;
+                for (fault.nth = 1; hit; fault.nth += 1 + disk_pick(&chance, stride)) {
+                        _cleanup_free_ char *lost = NULL;
+
+                        empty(live);
+                        empty(cut);
+                        hit = nth_queue_run(live, cut, &fault, &chance, &lost);
+                        runs++;
+                        hits += hit;
+                        if (lost)
+                                fail_msg("call %u for \"%s\" fails with %d: task %s, acknowledged, is lost",
+                                                fault.nth, disk_op_to_string(fault.op), fault.code, lost);
+                }
+        }
+        fprintf(stderr, "%u runs, %u of them with a failure; NTH_STRIDE=%" PRIu64 " NTH_SEED=%" PRIu64 "\n",
+                        runs, hits, stride, seed);
+        assert_true(hits > 0);
+}
+
 static int set_up(_unused_ void **state)
 {
         snprintf(top, sizeof(top), "/tmp/test-faults-XXXXXX");
@@ -375,9 +406,12 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_the_nth_failure, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(
+                                test_the_commit_queue_makes_no_false_promise, set_up, tear_down),
         };
 
         disk_install();
         disk_hurry(true);
+        log_set_max_level(LOG_EMERG); /* what is said is expected */
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
