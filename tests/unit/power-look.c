@@ -58,8 +58,9 @@ static bool look_at(Power *p, DiskCut cut, uint64_t *ret_digest)
         if (power_check(p, ret_digest) && judge(p, *ret_digest))
                 return true;
 
-        fprintf(stderr, "after a cut with %s, %u acts acknowledged, state %u: %s\n", disk_cut_to_string(cut),
-                        promises, p->met->states, p->why);
+        fprintf(stderr, "after a cut with %s, %u acts acknowledged by the %s, state %u: %s\n",
+                        disk_cut_to_string(cut), promises, p->commit ? "commit queue" : "store",
+                        p->met->states, p->why);
         return false;
 }
 
