@@ -24,11 +24,12 @@
 
 #include "basic/fd.h"
 
-#define SECTOR     512U
-#define NAMES_MAX  8U
-#define IMAGE_MAX  ((size_t)64 * 1024 * 1024)
-#define IGNORED(n) (strstr(n, "-shm") || strstr(n, "-turn")) /* memory, and locks: neither outlives a cut \
-                                                              */
+#define SECTOR    512U
+#define NAMES_MAX 8U
+#define IMAGE_MAX ((size_t)64 * 1024 * 1024)
+
+/* Memory, and locks: neither outlives a cut. */
+#define IGNORED(n) (strstr(n, "-shm") || strstr(n, "-turn"))
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char directory[PATH_MAX]; /* empty: nothing is recorded */
