@@ -1,0 +1,141 @@
+"""A row: one server, one number of connections, some seconds of load; then it is killed in the middle of it, and what it
+acknowledged is held against what it kept."""
+
+import itertools
+import json
+import pathlib
+import shutil
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+
+import bodies
+from servers import Receiver, tool
+
+LONGEST = 600  # seconds: only ever waited for in full when something is wrong
+runs = itertools.count(int(time.time()) % 100000 * 1000)
+
+
+class Bench:
+    """How long, how often, where."""
+
+    def __init__(self, folder, seconds=5.0, warmup=1.0, rounds=3, say=print, tasks=100000, cache=None):
+        self.seconds, self.warmup, self.rounds, self.say, self.tasks = seconds, warmup, rounds, say, tasks
+        self.base = pathlib.Path(folder)
+        self.base.mkdir(parents=True, exist_ok=True)
+        self.cache = pathlib.Path(cache or self.base / "cache").resolve()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="b", dir=self.base)).resolve()
+        self.numbers = itertools.count(1)
+        self.requests = self.write("callbacks", bodies.callbacks())
+
+    def write(self, name, requests):
+        path = self.folder / f"{name}.requests"
+        bodies.write(path, requests)
+        return path
+
+    def new_folder(self):
+        return self.folder / str(next(self.numbers))
+
+    def clean(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def load_command(bench, server, connections, seconds=None, warmup=None, requests=None, to=None, **more):
+    """`more` are further options of bench-load: True for one without a value, None for none."""
+    options = {"to": to or server.to, "requests": requests or bench.requests, "connections": connections,
+               "seconds": bench.seconds if seconds is None else seconds,
+               "warmup": bench.warmup if warmup is None else warmup, "pid": server.pid, "watch": server.watched,
+               "run": next(runs), **more}
+    return [str(tool("bench-load")), *(f"--{name}" if value is True else f"--{name}={value}"
+                                       for name, value in options.items() if value is not None)]
+
+
+def finish_load(process):
+    out, err = process.communicate(timeout=LONGEST)
+    if process.returncode != 0:
+        raise RuntimeError(f"the load failed: {err.strip()}")
+    return json.loads(out)
+
+
+def start_load(*arguments, **more):
+    return subprocess.Popen(load_command(*arguments, **more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def load(*arguments, **more):
+    return finish_load(start_load(*arguments, **more))
+
+
+def lost(acknowledged_file, stored):
+    """How many of the acknowledged ids are not among those stored."""
+    acknowledged = pathlib.Path(acknowledged_file).read_text().split()
+    if len(set(acknowledged)) != len(acknowledged):
+        raise RuntimeError("the load used an id twice")
+    return len(set(acknowledged) - stored)
+
+
+def measure(bench, server, connections, keep=False, **more):
+    """A row. With `keep` the server's folder stays, for who wants its rows."""
+    server.start(bench.new_folder())
+    ids = server.folder / "acknowledged"
+    group = []
+    # Asked shortly before the end, when it has been running like that for a while.
+    asking = threading.Timer((bench.warmup + bench.seconds) * 0.8, lambda: group.append(server.group()))
+    try:
+        process = start_load(bench, server, connections, acknowledged=ids, kill=True, **more)
+        asking.start()
+        result = finish_load(process)
+        asking.join()
+    finally:
+        asking.cancel()
+        server.stop()
+
+    stored = server.stored()
+    result.update(name=server.name, group=group[0] if group else None)
+    result["kept"] = None if stored is None else len(stored)
+    result["lost"] = None if stored is None else lost(ids, stored)
+    if not keep:
+        shutil.rmtree(server.folder)
+    return result
+
+
+def measure_sqlite(bench, row, receiver):
+    """The rows of the receiver's row by a bare loop, in groups of the same size."""
+    group = max(1, round(row["group"] or 1))
+    target = receiver.folder / "loop.db"
+    done = subprocess.run([str(tool("bench-sqlite")), str(receiver.database), str(target), str(group),
+                           str(bench.seconds)], capture_output=True, text=True, timeout=LONGEST)
+    if done.returncode != 0:
+        raise RuntimeError(f"the SQLite loop failed: {done.stderr.strip()}")
+    result = json.loads(done.stdout)
+    result.update(name="SQLite, the same rows in a loop", lost=None, group=group)
+    return result
+
+
+def rows_of(bench, servers, connections, sqlite=True):
+    """One round: each server once, one after the other. A server that can't run gives a row that says why."""
+    found = []
+    for make in servers:
+        server = make()
+        reason = server.missing()
+        if reason:
+            found.append({"name": server.name, "missing": reason})
+            continue
+        bench.say(f"  {connections} connections: {server.name}")
+        is_receiver = isinstance(server, Receiver)
+        row = measure(bench, server, connections, keep=is_receiver)
+        found.append(row)
+        if is_receiver:
+            if sqlite:
+                bench.say(f"  {connections} connections: SQLite")
+                found.append(measure_sqlite(bench, row, server))
+            shutil.rmtree(server.folder)
+    for row in found:
+        row["connections"] = connections
+    return found
+
+
+def median_of(rows, field):
+    values = [row[field] for row in rows if row.get(field) is not None]
+    return statistics.median(values) if values else None
