@@ -4,18 +4,23 @@ import functools
 
 import report
 import rows
+from peers import Express, ExpressSample, FastApi, Webhook
 from servers import Bare, Nginx, Receiver
 
 SERVERS = {
-    "receiver": Receiver,
-    "bare": functools.partial(Bare, "drop"),
-    "parse": functools.partial(Bare, "parse"),
-    "nginx": Nginx,
+    "receiver": lambda bench: Receiver(),
+    "bare": lambda bench: Bare("drop"),
+    "parse": lambda bench: Bare("parse"),
+    "nginx": lambda bench: Nginx(),
+    "express": lambda bench: Express(bench.modules),
+    "express-sample": lambda bench: ExpressSample(bench.modules),
+    "fastapi": lambda bench: FastApi(),
+    "webhook": lambda bench: Webhook(),
 }
 
 
 def wanted_servers(bench):
-    return [make for name, make in SERVERS.items() if not bench.wanted or name in bench.wanted]
+    return [functools.partial(make, bench) for name, make in SERVERS.items() if not bench.wanted or name in bench.wanted]
 
 
 def measure_load(bench):

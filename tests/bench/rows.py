@@ -21,11 +21,11 @@ runs = itertools.count(int(time.time()) % 100000 * 1000)
 class Bench:
     """How long, how often, where."""
 
-    def __init__(self, folder, seconds=5.0, warmup=1.0, rounds=3, say=print, tasks=100000, cache=None):
-        self.seconds, self.warmup, self.rounds, self.say, self.tasks = seconds, warmup, rounds, say, tasks
+    def __init__(self, folder, seconds=5.0, warmup=1.0, rounds=3, say=print):
+        self.seconds, self.warmup, self.rounds, self.say = seconds, warmup, rounds, say
         self.base = pathlib.Path(folder)
         self.base.mkdir(parents=True, exist_ok=True)
-        self.cache = pathlib.Path(cache or self.base / "cache").resolve()
+        self.modules = self.base.resolve() / "node/node_modules"
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="b", dir=self.base)).resolve()
         self.numbers = itertools.count(1)
         self.requests = self.write("callbacks", bodies.callbacks())
