@@ -14,8 +14,6 @@
 #include "load.h"
 
 #include <arpa/inet.h>
-#include <getopt.h>
-#include <jansson.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -28,58 +26,10 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 
-#define CONNECTIONS_MAX 4096U
-#define HEAD_MAX        8192U
-#define DRAIN_USEC      (20 * USEC_PER_SEC)
-#define WATCH_USEC      (50 * USEC_PER_MSEC)
+#define DRAIN_USEC (20 * USEC_PER_SEC)
+#define WATCH_USEC (50 * USEC_PER_MSEC)
 
-typedef enum State { IDLE, WAITING, CLOSED } State;
-
-typedef struct Client {
-        int fd;
-        State state;
-        char id[ID_SIZE];
-        uint64_t sent_at, answers;
-        /* The answer so far. */
-        char head[HEAD_MAX + 1];
-        size_t head_size, body_left;
-        unsigned status;
-        bool in_body, close;
-        /* What the socket didn't take. */
-        char *rest;
-        size_t rest_size, rest_done;
-} Client;
-
-typedef struct Load {
-        /* What is asked for. */
-        const char *to, *requests, *acknowledged_path, *watched;
-        uint64_t connections, rate, limit, expected, run;
-        double seconds, warmup;
-        pid_t pid;
-        bool kill;
-        /* What it works with. */
-        Templates templates;
-        Ids ids;
-        Client *clients;
-        int epoll;
-        size_t next_idle;
-        FILE *acknowledged; /* in memory until the end: writing would disturb the disk that is measured */
-        char *ids_text;
-        size_t ids_size;
-        uint64_t began, from, until, now;
-        bool stopping, measuring;
-        /* What it counted. */
-        Samples samples;
-        uint64_t sent, on_the_way, n_acknowledged, reconnects, last_answer, pause, watched_peak, next_watch;
-        uint64_t statuses[STATUS_MAX];
-        Usage before, after, own_before, own_after;
-} Load;
-
-static Load load = {
-        .connections = 64, .seconds = 5, .warmup = 1, .expected = 200, .limit = UINT64_MAX, .epoll = -EBADF
-};
-
-static void die(const char *what)
+void load_die(const char *what)
 {
         (void)fprintf(stderr, "bench-load: %s: %m\n", what);
         exit(1);
@@ -106,7 +56,7 @@ static socklen_t parse_address(const char *text, struct sockaddr_storage *ret)
         in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         if (parse_u64(colon ? colon + 1 : text, 1, UINT16_MAX, &port) < 0) {
                 errno = EINVAL;
-                die(text);
+                load_die(text);
         }
         in->sin_port = htons((uint16_t)port);
         return sizeof(*in);
@@ -121,11 +71,11 @@ static void client_connect(Load *l, Client *c)
 
         c->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, size) < 0)
-                die("connecting");
+                load_die("connecting");
         if (address.ss_family == AF_INET)
                 (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
         if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0)
-                die("epoll");
+                load_die("epoll");
         c->state = IDLE;
         c->head_size = c->body_left = 0;
         c->in_body = c->close = false;
@@ -146,7 +96,7 @@ static void watch_writable(Load *l, Client *c, bool writable)
         struct epoll_event event = { .events = EPOLLIN | (writable ? EPOLLOUT : 0), .data.ptr = c };
 
         if (epoll_ctl(l->epoll, EPOLL_CTL_MOD, c->fd, &event) < 0)
-                die("epoll");
+                load_die("epoll");
 }
 
 static void client_lost(Load *l, Client *c);
@@ -156,7 +106,7 @@ static void keep_rest(Load *l, Client *c, const char *data, size_t size)
 {
         c->rest = malloc(size);
         if (!c->rest)
-                die("memory");
+                load_die("memory");
         memcpy(c->rest, data, size);
         c->rest_size = size;
         c->rest_done = 0;
@@ -168,7 +118,7 @@ static void client_send(Load *l, Client *c)
         Template *t = &l->templates.items[l->sent % l->templates.n];
         ssize_t n;
 
-        ids_stamp(&l->ids, t, c->id);
+        ids_stamp(&l->ids, t, now_realtime(), c->id);
         c->sent_at = now_monotonic();
         c->state = WAITING;
         l->sent++;
@@ -246,11 +196,11 @@ static void answered(Load *l, Client *c)
                 l->n_acknowledged++;
                 if (l->acknowledged && (fwrite(c->id, ID_SIZE, 1, l->acknowledged) != 1 ||
                                                        fputc('\n', l->acknowledged) == EOF))
-                        die("writing ids");
+                        load_die("writing ids");
         }
         if (l->measuring) {
                 if (samples_add(&l->samples, l->now - c->sent_at) < 0)
-                        die("memory");
+                        load_die("memory");
                 l->pause = MAX(l->pause, l->now - l->last_answer);
         }
         l->last_answer = l->now;
@@ -271,7 +221,7 @@ static void read_head(Client *c)
         c->status = (unsigned)strtoul(c->head + sizeof("HTTP/1.1"), NULL, 10);
         if (!length) {
                 errno = EPROTO;
-                die("an answer without Content-Length");
+                load_die("an answer without Content-Length");
         }
         c->body_left = strtoull(length + sizeof("\r\nContent-Length:") - 1, NULL, 10);
         c->close = strcasestr(c->head, "\r\nConnection: close") != NULL;
@@ -293,7 +243,7 @@ static void take_answer(Load *l, Client *c, const char *data, size_t size)
                 end = strstr(c->head, "\r\n\r\n");
                 if (!end && c->head_size == HEAD_MAX) {
                         errno = EPROTO;
-                        die("an answer with a very long head");
+                        load_die("an answer with a very long head");
                 }
                 if (!end)
                         return;
@@ -355,7 +305,7 @@ static void check_clock(Load *l)
         usage_read(l->pid, &l->after);
         usage_read(getpid(), &l->own_after);
         if (l->kill && kill(l->pid, SIGKILL) < 0)
-                die("killing the server");
+                load_die("killing the server");
 }
 
 static void run_events(Load *l)
@@ -365,7 +315,7 @@ static void run_events(Load *l)
 
         n = epoll_wait(l->epoll, events, ELEMENTSOF(events), l->rate > 0 ? 1 : 20);
         if (n < 0 && errno != EINTR)
-                die("epoll");
+                load_die("epoll");
         l->now = now_monotonic();
         for (int i = 0; i < n; i++) {
                 Client *c = events[i].data.ptr;
@@ -377,7 +327,7 @@ static void run_events(Load *l)
         }
 }
 
-static void run(Load *l)
+void load_run(Load *l)
 {
         for (size_t i = 0; i < l->connections; i++)
                 client_connect(l, &l->clients[i]);
@@ -395,170 +345,4 @@ static void run(Load *l)
         }
         while (l->on_the_way > 0 && l->now < l->until + DRAIN_USEC)
                 run_events(l);
-}
-
-static void save_acknowledged(Load *l)
-{
-        FILE *file;
-
-        if (!l->acknowledged)
-                return;
-        file = fopen(l->acknowledged_path, "we");
-        if (!file || fclose(TAKE_PTR(l->acknowledged)) != 0 ||
-                        fwrite(l->ids_text, 1, l->ids_size, file) != l->ids_size || fclose(file) != 0)
-                die(l->acknowledged_path);
-        free(TAKE_PTR(l->ids_text));
-}
-
-/* The result. */
-
-static void print_result(Load *l)
-{
-        double seconds = (double)(l->until - l->from) / (double)USEC_PER_SEC;
-        uint64_t starved = 0, least = UINT64_MAX, n = l->samples.n;
-        json_t *statuses = json_object(), *result;
-
-        for (unsigned i = 0; i < STATUS_MAX; i++) {
-                char name[16];
-
-                snprintf(name, sizeof(name), "%u", i);
-                if (l->statuses[i] > 0)
-                        json_object_set_new(statuses, name, json_integer((json_int_t)l->statuses[i]));
-        }
-        FOREACH_ARRAY(c, l->clients, l->connections) {
-                starved += c->answers == 0;
-                least = MIN(least, c->answers);
-        }
-        samples_sort(&l->samples);
-        result = json_pack("{s:f s:I s:f s:f s:f s:f s:f s:f s:f s:f s:f s:I s:I s:I s:I s:I s:I s:I s:o}",
-                        "seconds", seconds, "requests", (json_int_t)n, "rate", (double)n / seconds, "p50",
-                        samples_at(&l->samples, 0.5) / 1e3, "p99", samples_at(&l->samples, 0.99) / 1e3,
-                        "p999", samples_at(&l->samples, 0.999) / 1e3, "max",
-                        samples_at(&l->samples, 1) / 1e3, "pause", (double)l->pause / 1e3, "cpu_usec",
-                        n > 0 ? (l->after.cpu - l->before.cpu) / (double)n * 1e6 : 0.0, "cpu_load_usec",
-                        n > 0 ? (l->own_after.cpu - l->own_before.cpu) / (double)n * 1e6 : 0.0, "cpu",
-                        (l->after.cpu - l->before.cpu) / seconds, "resident_kib",
-                        (json_int_t)l->after.resident_peak, "watched_bytes", (json_int_t)l->watched_peak,
-                        "sent", (json_int_t)l->sent, "acknowledged", (json_int_t)l->n_acknowledged,
-                        "reconnects", (json_int_t)l->reconnects, "starved", (json_int_t)starved, "least",
-                        (json_int_t)least, "statuses", statuses);
-        if (!result || json_dumpf(result, stdout, JSON_COMPACT) < 0 || puts("") == EOF)
-                die("the result");
-        json_decref(result);
-}
-
-/* The command line. */
-
-static const struct option options[] = {
-        { "to", required_argument, NULL, 't' },
-        { "requests", required_argument, NULL, 'r' },
-        { "connections", required_argument, NULL, 'c' },
-        { "seconds", required_argument, NULL, 's' },
-        { "warmup", required_argument, NULL, 'w' },
-        { "rate", required_argument, NULL, 'R' },
-        { "limit", required_argument, NULL, 'l' },
-        { "expect", required_argument, NULL, 'e' },
-        { "acknowledged", required_argument, NULL, 'a' },
-        { "watch", required_argument, NULL, 'W' },
-        { "pid", required_argument, NULL, 'p' },
-        { "run", required_argument, NULL, 'i' },
-        { "kill", no_argument, NULL, 'k' },
-        { NULL, 0, NULL, 0 },
-};
-
-static uint64_t number(const char *text, uint64_t min, uint64_t max)
-{
-        uint64_t n;
-        int r = parse_u64(text, min, max, &n);
-
-        if (r < 0) {
-                errno = -r;
-                die(text);
-        }
-        return n;
-}
-
-static void set_option(Load *l, int option)
-{
-        switch (option) {
-        case 't':
-                l->to = optarg;
-                break;
-        case 'r':
-                l->requests = optarg;
-                break;
-        case 'c':
-                l->connections = number(optarg, 1, CONNECTIONS_MAX);
-                break;
-        case 's':
-                l->seconds = strtod(optarg, NULL);
-                break;
-        case 'w':
-                l->warmup = strtod(optarg, NULL);
-                break;
-        case 'R':
-                l->rate = number(optarg, 0, 10000000);
-                break;
-        case 'l':
-                l->limit = number(optarg, 1, UINT64_MAX);
-                break;
-        case 'e':
-                l->expected = number(optarg, 100, 599);
-                break;
-        case 'a':
-                l->acknowledged_path = optarg;
-                break;
-        case 'W':
-                l->watched = optarg;
-                break;
-        case 'p':
-                l->pid = (pid_t)number(optarg, 2, INT32_MAX);
-                break;
-        case 'i':
-                l->run = number(optarg, 0, UINT64_MAX);
-                break;
-        case 'k':
-                l->kill = true;
-                break;
-        default:
-                exit(64);
-        }
-}
-
-int main(int argc, char *argv[])
-{
-        Load *l = &load;
-        int option;
-
-        while ((option = getopt_long(argc, argv, "", options, NULL)) >= 0)
-                set_option(l, option);
-        if (!l->to || !l->requests || (l->kill && l->pid == 0)) {
-                (void)fputs("bench-load --to ADDRESS --requests FILE [options]: see tests/bench/README.md\n",
-                                stderr);
-                return 64;
-        }
-        if (templates_load(l->requests, &l->templates) < 0)
-                return 1;
-        ids_init(&l->ids, l->run);
-        l->clients = calloc(l->connections, sizeof(Client));
-        l->epoll = epoll_create1(EPOLL_CLOEXEC);
-        if (!l->clients || l->epoll < 0)
-                die("starting");
-        if (l->acknowledged_path) {
-                l->acknowledged = open_memstream(&l->ids_text, &l->ids_size);
-                if (!l->acknowledged)
-                        die(l->acknowledged_path);
-        }
-
-        run(l);
-        save_acknowledged(l);
-        print_result(l);
-
-        FOREACH_ARRAY(c, l->clients, l->connections)
-                client_close(c);
-        free(l->clients);
-        samples_done(&l->samples);
-        templates_done(&l->templates);
-        l->epoll = fd_close(l->epoll);
-        return 0;
 }

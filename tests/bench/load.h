@@ -1,65 +1,54 @@
 #pragma once
 
-/* What the files of bench-load share: requests as they are sent, connections, what was counted. */
+/* The load: what is asked for, what it works with, what it counted. */
 
-#include <stdio.h>
-#include <sys/socket.h>
-#include <sys/types.h>
+#include "measure.h"
 
-#include "basic/macros.h"
+#define CONNECTIONS_MAX 4096U
+#define HEAD_MAX        8192U
 
-#define ID_SIZE       24U /* hexadecimal digits: 8 of time, 10 of this run, 6 of a counter */
-#define STAMP_SIZE    24U /* 2016-06-23T09:09:34.752Z */
-#define MARKS_MAX     8U
-#define TEMPLATES_MAX 4096U
-#define STATUS_MAX    600U
+typedef struct Client {
+        int fd;
+        enum { IDLE, WAITING, CLOSED } state;
+        char id[ID_SIZE];
+        uint64_t sent_at, answers;
+        /* The answer so far. */
+        char head[HEAD_MAX + 1];
+        size_t head_size, body_left;
+        unsigned status;
+        bool in_body, close;
+        /* What the socket didn't take. */
+        char *rest;
+        size_t rest_size, rest_done;
+} Client;
 
-/* A whole request; where it has marks, each sending writes its own id and time over them. */
-typedef struct Template {
-        char *data;
-        size_t size;
-        size_t ids[MARKS_MAX], stamps[MARKS_MAX];
-        unsigned n_ids, n_stamps;
-} Template;
+typedef struct Load {
+        /* What is asked for. */
+        const char *to, *requests, *acknowledged_path, *watched;
+        uint64_t connections, rate, limit, expected, run;
+        double seconds, warmup;
+        pid_t pid;
+        bool kill;
+        /* What it works with. */
+        Templates templates;
+        Ids ids;
+        Client *clients;
+        int epoll;
+        size_t next_idle;
+        FILE *acknowledged; /* in memory until the end: writing would disturb the disk that is measured */
+        char *ids_text;
+        size_t ids_size;
+        uint64_t began, from, until, now;
+        bool stopping, measuring;
+        /* What it counted. */
+        Samples samples;
+        uint64_t sent, on_the_way, n_acknowledged, reconnects, last_answer, pause, watched_peak, next_watch;
+        uint64_t statuses[STATUS_MAX];
+        Usage before, after, own_before, own_after;
+} Load;
 
-typedef struct Templates {
-        Template *items;
-        size_t n;
-} Templates;
+/* Sends until the time or the limit is over, and takes the answers that are still due. Failures end the
+ * program: half a measurement is none. */
+void load_run(Load *l);
 
-/* A file of "SIZE\n" and so many bytes, again and again. Prints what is wrong with it; 0 or negative errno.
- */
-int templates_load(const char *path, Templates *ret);
-void templates_done(Templates *t);
-
-/* The ids of one run. */
-typedef struct Ids {
-        char run[10];
-        char stamp[STAMP_SIZE];
-        int64_t stamp_at; /* milliseconds */
-        uint64_t next;
-} Ids;
-
-void ids_init(Ids *ids, uint64_t run);
-/* Writes the next id and its time into the request; the id is in ret, too. */
-void ids_stamp(Ids *ids, Template *t, char ret[static ID_SIZE]);
-
-/* What a process has used, all of its threads, and children that it has waited for. */
-typedef struct Usage {
-        double cpu;                       /* seconds */
-        uint64_t resident, resident_peak; /* KiB */
-} Usage;
-
-/* Zeroes when there is no such process. */
-void usage_read(pid_t pid, Usage *ret);
-
-/* Latencies in microseconds, all of them. */
-typedef struct Samples {
-        uint32_t *items;
-        size_t n, allocated;
-} Samples;
-
-int samples_add(Samples *s, uint64_t usec);
-void samples_sort(Samples *s);
-double samples_at(const Samples *s, double quantile); /* of sorted ones; 0 when there are none */
-void samples_done(Samples *s);
+void load_die(const char *what) __attribute__((noreturn));

@@ -7,11 +7,11 @@ import os
 import shutil
 
 from bodies import KEY
-from servers import HERE, Server, free_port, stored_in
+from servers import HERE, Server, free_port, lost_in
 
 PEERS = HERE / "peers"
 PYTHON = "/usr/bin/python3"
-SQL = "SELECT task_id FROM callback WHERE length(body) > 0"
+SQL = "SELECT c.body FROM callback c WHERE c.task_id = a.id"
 
 
 class Express(Server):
@@ -35,16 +35,16 @@ class Express(Server):
                    env={**os.environ, "NODE_PATH": str(self.modules), "NODE_ENV": "production"})
         self.wait_for_port(port)
 
-    def stored(self):
-        return stored_in(self.database, SQL)
+    def lost(self, ids):
+        return lost_in(self.database, SQL, ids)
 
 
 class ExpressSample(Express):
     name = "Express, the usual sample: answers, then keeps it in memory"
     durable = False
 
-    def stored(self):
-        return set()  # nothing on any disk
+    def lost(self, ids):
+        return len(ids)  # nothing of it is on any disk
 
 
 class FastApi(Server):
@@ -64,8 +64,8 @@ class FastApi(Server):
                                             "PYTHONDONTWRITEBYTECODE": "1"})
         self.wait_for_port(port)
 
-    def stored(self):
-        return stored_in(self.database, SQL)
+    def lost(self, ids):
+        return lost_in(self.database, SQL, ids)
 
 
 class Webhook(Server):
@@ -88,5 +88,5 @@ class Webhook(Server):
         self.spawn("webhook", "-hooks", "hooks.json", "-ip", "127.0.0.1", "-port", port, "-urlprefix", "")
         self.wait_for_port(port)
 
-    def stored(self):
-        return {path.name for path in self.kept.iterdir() if path.stat().st_size > 0}
+    def lost(self, ids):
+        return len(set(ids) - {path.name for path in self.kept.iterdir() if path.stat().st_size > 0})

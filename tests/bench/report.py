@@ -23,6 +23,10 @@ def table(header, rows):
     return [line(header), "|" + "|".join("-" * (w + 2) for w in widths) + "|", *map(line, rows)]
 
 
+def number(value, form="{:.2f}"):
+    return "" if value is None else form.format(value)
+
+
 def cell(rows, field, form):
     if field == "lost":  # of all rounds, not of the middle one
         values = [row["lost"] for row in rows if row.get("lost") is not None]

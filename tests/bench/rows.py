@@ -3,6 +3,7 @@ acknowledged is held against what it kept."""
 
 import itertools
 import json
+import os
 import pathlib
 import shutil
 import statistics
@@ -12,20 +13,23 @@ import threading
 import time
 
 import bodies
-from servers import Receiver, tool
+from servers import HERE, Receiver, tool
 
 LONGEST = 600  # seconds: only ever waited for in full when something is wrong
+MODULES = HERE.parent.parent / ".quickstart/bench/node/node_modules"  # see peers/install
 runs = itertools.count(int(time.time()) % 100000 * 1000)
 
 
 class Bench:
     """How long, how often, where."""
 
-    def __init__(self, folder, seconds=5.0, warmup=1.0, rounds=3, say=print):
+    def __init__(self, folder, seconds=5.0, warmup=1.0, rounds=3, say=print, connections=None, tasks=100000,
+                 submissions=5000, wanted=(), modules=MODULES):
         self.seconds, self.warmup, self.rounds, self.say = seconds, warmup, rounds, say
+        self.connections, self.tasks, self.submissions, self.wanted = connections, tasks, submissions, wanted
         self.base = pathlib.Path(folder)
         self.base.mkdir(parents=True, exist_ok=True)
-        self.modules = self.base.resolve() / "node/node_modules"
+        self.modules = pathlib.Path(modules)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="b", dir=self.base)).resolve()
         self.numbers = itertools.count(1)
         self.requests = self.write("callbacks", bodies.callbacks())
@@ -67,12 +71,11 @@ def load(*arguments, **more):
     return finish_load(start_load(*arguments, **more))
 
 
-def lost(acknowledged_file, stored):
-    """How many of the acknowledged ids are not among those stored."""
-    acknowledged = pathlib.Path(acknowledged_file).read_text().split()
-    if len(set(acknowledged)) != len(acknowledged):
+def acknowledged_in(path):
+    ids = pathlib.Path(path).read_text().split()
+    if len(set(ids)) != len(ids):
         raise RuntimeError("the load used an id twice")
-    return len(set(acknowledged) - stored)
+    return ids
 
 
 def measure(bench, server, connections, keep=False, **more):
@@ -91,10 +94,7 @@ def measure(bench, server, connections, keep=False, **more):
         asking.cancel()
         server.stop()
 
-    stored = server.stored()
-    result.update(name=server.name, group=group[0] if group else None)
-    result["kept"] = None if stored is None else len(stored)
-    result["lost"] = None if stored is None else lost(ids, stored)
+    result.update(name=server.name, group=group[0] if group else None, lost=server.lost(acknowledged_in(ids)))
     if not keep:
         shutil.rmtree(server.folder)
     return result
@@ -134,6 +134,10 @@ def rows_of(bench, servers, connections, sqlite=True):
     for row in found:
         row["connections"] = connections
     return found
+
+
+def sync(file):
+    os.fdatasync(file.fileno())
 
 
 def median_of(rows, field):

@@ -1,8 +1,8 @@
 """What gets measured: each started in a folder of its own, on loopback, on a port that the kernel chooses.
 
-A server has `name`, `start(folder)`, `to` (where the load goes), `pid`, and `stored()`: the ids that it has kept, read
-from its files after it was killed, or None where it doesn't claim to keep any. `missing()` says why it can't run
-here, and how it could."""
+A server has `name`, `start(folder)`, `to` (where the load goes), `pid`, and `lost(ids)`: how many of these it has not
+kept, read from its files after it was killed, or None where it doesn't claim to keep any. `missing()` says why it can't
+run here, and how it could."""
 
 import contextlib
 import pathlib
@@ -76,7 +76,7 @@ class Server:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait(WAIT)
 
-    def stored(self):
+    def lost(self, ids):
         return None
 
     def group(self):
@@ -112,9 +112,9 @@ class Receiver(Server):
         groups = figures["scale_callbackd_commit_groups_total"]
         return figures["scale_callbackd_commit_jobs_total"] / groups if groups else None
 
-    def stored(self):
-        return stored_in(self.database, "SELECT t.task_id FROM task t JOIN delivery d ON d.n = t.response "
-                                        "WHERE length(d.body) > 0")
+    def lost(self, ids):
+        return lost_in(self.database, "SELECT d.body FROM task t JOIN delivery d ON d.n = t.response "
+                                      "WHERE t.task_id = a.id", ids)
 
     def stop(self):
         super().stop()
@@ -122,9 +122,13 @@ class Receiver(Server):
             self.daemon.log_file.close()
 
 
-def stored_in(database, sql):
+def lost_in(database, sql, ids):
+    """How many of the ids have no body in the database, or one that isn't about them. `sql` gives the body of a.id."""
     with contextlib.closing(sqlite3.connect(database)) as db:
-        return {row[0] for row in db.execute(sql)}
+        db.execute("CREATE TEMP TABLE acknowledged (id TEXT PRIMARY KEY)")
+        db.executemany("INSERT INTO acknowledged VALUES (?)", ((id,) for id in ids))
+        return db.execute(f"SELECT count(*) FROM acknowledged a "
+                          f"WHERE coalesce(instr(CAST(({sql}) AS TEXT), a.id), 0) = 0").fetchone()[0]
 
 
 class Bare(Server):

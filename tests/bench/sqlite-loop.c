@@ -18,7 +18,7 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "load.h"
+#include "measure.h"
 
 /* Where the rows of delivery N are: the key that is N in a database of ordinary deliveries alone. */
 static const struct {

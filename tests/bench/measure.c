@@ -7,7 +7,7 @@
  * cores with what it measures.
  */
 
-#include "load.h"
+#include "measure.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -107,10 +107,8 @@ void ids_init(Ids *ids, uint64_t run)
         put_hex(ids->run, sizeof(ids->run), run);
 }
 
-void ids_stamp(Ids *ids, Template *t, char ret[static ID_SIZE])
+void ids_stamp(Ids *ids, Template *t, int64_t now, char ret[static ID_SIZE])
 {
-        int64_t now = now_realtime();
-
         if (now / 1000 != ids->stamp_at) {
                 char text[TIME_STAMP_SIZE];
 
