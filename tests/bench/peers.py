@@ -1,10 +1,12 @@
 """What people would use instead, each with the handler that one writes first (peers/). They get one table, without any
 checks beyond the key: less than what the receiver does."""
 
+import contextlib
 import importlib.util
 import json
 import os
 import shutil
+import signal
 
 from bodies import KEY
 from servers import HERE, Server, free_port, lost_in
@@ -85,8 +87,15 @@ class Webhook(Server):
                 "trigger-rule": {"match": {"type": "value", "value": KEY,
                                            "parameter": {"source": "header", "name": "scale-callback-auth"}}}}
         (self.folder / "hooks.json").write_text(json.dumps([hook]))
-        self.spawn("webhook", "-hooks", "hooks.json", "-ip", "127.0.0.1", "-port", port, "-urlprefix", "")
+        self.spawn("webhook", "-hooks", "hooks.json", "-ip", "127.0.0.1", "-port", port, "-urlprefix", "",
+                   start_new_session=True)
         self.wait_for_port(port)
+
+    def stop(self):
+        """Its commands outlive it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        super().stop()
 
     def lost(self, ids):
         return len(set(ids) - {path.name for path in self.kept.iterdir() if path.stat().st_size > 0})

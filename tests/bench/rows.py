@@ -100,20 +100,24 @@ def measure(bench, server, connections, keep=False, **more):
     return result
 
 
-def measure_sqlite(bench, row, receiver):
-    """The rows of the receiver's row by a bare loop, in groups of the same size."""
-    group = max(1, round(row["group"] or 1))
-    target = receiver.folder / "loop.db"
+def measure_sqlite(bench, receiver, group, name):
+    """The rows of the receiver's row once more, by a bare loop in groups of that size."""
+    target = receiver.folder / f"loop-{next(bench.numbers)}.db"
     done = subprocess.run([str(tool("bench-sqlite")), str(receiver.database), str(target), str(group),
                            str(bench.seconds)], capture_output=True, text=True, timeout=LONGEST)
     if done.returncode != 0:
         raise RuntimeError(f"the SQLite loop failed: {done.stderr.strip()}")
-    result = json.loads(done.stdout)
-    result.update(name="SQLite, the same rows in a loop", lost=None, group=group)
-    return result
+    return json.loads(done.stdout) | {"name": name, "lost": None}
 
 
-def rows_of(bench, servers, connections, sqlite=True):
+def loops_of(bench, receiver, row, connections):
+    """In groups as large as the receiver's were, and as they would be if all that can wait, waited together."""
+    same = max(1, round(row["group"] or 1))
+    yield measure_sqlite(bench, receiver, same, "SQLite, the same rows in the same groups")
+    yield measure_sqlite(bench, receiver, connections, "SQLite, the same rows, as many as connections in a group")
+
+
+def rows_of(bench, servers, connections):
     """One round: each server once, one after the other. A server that can't run gives a row that says why."""
     found = []
     for make in servers:
@@ -127,9 +131,7 @@ def rows_of(bench, servers, connections, sqlite=True):
         row = measure(bench, server, connections, keep=is_receiver)
         found.append(row)
         if is_receiver:
-            if sqlite:
-                bench.say(f"  {connections} connections: SQLite")
-                found.append(measure_sqlite(bench, row, server))
+            found += loops_of(bench, server, row, connections)
             shutil.rmtree(server.folder)
     for row in found:
         row["connections"] = connections
