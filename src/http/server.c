@@ -328,11 +328,11 @@ static int server_start(HttpServer *s)
         return sd_event_add_io(s->loop, &s->io, info->epoll_fd, EPOLLIN, on_io, s);
 }
 
-static int add_timer(HttpServer *s, sd_event_time_handler_t fn, sd_event_source **ret)
+static int add_timer(HttpServer *s, uint64_t accuracy, sd_event_time_handler_t fn, sd_event_source **ret)
 {
         int r;
 
-        r = sd_event_add_time(s->loop, ret, CLOCK_MONOTONIC, UINT64_MAX, 1000, fn, s);
+        r = sd_event_add_time(s->loop, ret, CLOCK_MONOTONIC, UINT64_MAX, accuracy, fn, s);
         return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
 }
 
@@ -351,11 +351,13 @@ int http_server_new(sd_event *loop, const HttpServerOptions *options, HttpServer
         for (Phase p = 0; p < _PHASE_MAX; p++)
                 s->phases[p].tail = &s->phases[p].head;
 
-        r = add_timer(s, on_timer, &s->timer);
+        /* Between an answer and its way out there are several runs; each would wait for as long as the timer
+         * may be late. */
+        r = add_timer(s, 1, on_timer, &s->timer);
         if (r >= 0)
-                r = add_timer(s, on_deadlines, &s->deadlines);
+                r = add_timer(s, USEC_PER_MSEC, on_deadlines, &s->deadlines);
         if (r >= 0)
-                r = add_timer(s, on_pause_over, &s->pause);
+                r = add_timer(s, USEC_PER_MSEC, on_pause_over, &s->pause);
         if (r >= 0)
                 r = server_start(s);
         if (r < 0)
