@@ -83,7 +83,7 @@ static void test_not_there(void **state)
         assert_int_equal(store_reader_open(f->path, 0, &reader, &error), -ENOENT);
         assert_non_null(strstr(error, "no such file"));
         snprintf(path, sizeof(path), "%s/missing/scale.db", f->directory);
-        assert_refused(path, -ENOENT, "missing");
+        assert_refused(path, -ENOTDIR, "missing");
 }
 
 static void test_reader_before_the_schema(void **state)
