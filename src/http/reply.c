@@ -12,6 +12,8 @@
 #define LARGE      ((size_t)64 * 1024) /* a body that may not fit into the socket at once */
 #define BLOCK_SIZE ((size_t)16 * 1024)
 
+#define NO_MEMORY_RETRY_AFTER "5" /* seconds: what is in flight is through long before */
+
 int http_reply_header(HttpRequest *r, const char *name, const char *value)
 {
         char *n, *v;
@@ -90,6 +92,9 @@ int http_reply(HttpRequest *r, unsigned status, const char *content_type, const 
                                 MHD_create_response_from_buffer(
                                                 size, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY));
 
+        /* It stays for as long as its reader takes. */
+        if (!http_request_hold(r, size))
+                return http_reply_no_memory(r);
         free(r->reply);
         r->reply = malloc(size);
         if (!r->reply)
@@ -132,6 +137,17 @@ int http_reply_error(HttpRequest *r, unsigned status, json_t *problems, const ch
                 return -ENOMEM;
         }
         return http_reply_json(r, status, error);
+}
+
+int http_reply_no_memory(HttpRequest *r)
+{
+        int k;
+
+        k = http_reply_header(r, "Retry-After", NO_MEMORY_RETRY_AFTER);
+        if (k < 0)
+                return k;
+        return http_reply_error(
+                        r, 503, NULL, "The memory for requests in flight is used up: please send it again.");
 }
 
 void http_request_drop(HttpRequest *r)

@@ -5,6 +5,9 @@
 #include "basic/time-util.h"
 #include "http/internal.h"
 
+#define HOLD_FACTOR 4U                  /* times what bodies may take */
+#define HOLD_SMALL  ((size_t)64 * 1024) /* so much anybody may have, however short memory is */
+
 int request_new(Connection *c, const char *target, HttpRequest **ret)
 {
         HttpRequest *r;
@@ -34,6 +37,18 @@ void request_release_body(HttpRequest *r)
         r->accounted = 0;
 }
 
+bool http_request_hold(HttpRequest *r, size_t size)
+{
+        HttpServer *s = r->connection->server;
+        uint64_t others = atomic_load(&s->held_bytes) - r->held;
+
+        if (size > HOLD_SMALL && others > 0 && others + r->held + size > HOLD_FACTOR * s->limits.max_bodies)
+                return false;
+        atomic_fetch_add(&s->held_bytes, size);
+        r->held += size;
+        return true;
+}
+
 HttpRequest *request_free(HttpRequest *r)
 {
         if (!r)
@@ -51,6 +66,7 @@ HttpRequest *request_free(HttpRequest *r)
                 free(r->headers[i].value);
         }
         request_release_body(r);
+        atomic_fetch_sub(&r->connection->server->held_bytes, r->held);
         free(r->reply);
         free(r->query);
         free(r->target);
