@@ -1,4 +1,4 @@
-"""Options and fixtures: `--kill-rounds N`, `--submissions N`; a daemon of its own for each test that asks for one."""
+"""Options and fixtures: `--kill-rounds N`, `--submissions N`, `--hostile-...`; a daemon of its own for each test that asks for one."""
 
 import pytest
 
@@ -9,6 +9,11 @@ from harness import Daemon, Sandbox, Submitter
 def pytest_addoption(parser):
     parser.addoption("--kill-rounds", type=int, default=5, help="how often the receiver is killed under load")
     parser.addoption("--submissions", type=int, default=1000, help="how many tasks the largest test hands in")
+
+
+    parser.addoption("--hostile-seconds", type=float, default=0.4, help="how long each attack lasts, twice")
+    parser.addoption("--hostile-connections", type=int, default=2000, help="how many connections the largest attacks make")
+    parser.addoption("--hostile-seed", type=int, default=20161, help="what the dice of the attacks begin with")
 
 
 def pytest_configure(config):
