@@ -8,7 +8,6 @@
 #include "callbackd/receiver.h"
 
 #include <inttypes.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -20,7 +19,6 @@
 #include "daemon/receive.h"
 
 #define N_ROUTES 4U
-#define HEAVY    ((size_t)4 * 1024 * 1024)
 
 struct Receiver {
         HttpServer *server;
@@ -41,18 +39,7 @@ typedef struct Exchange {
         HttpRequest *request;
         char key_label[STORE_LABEL_MAX + 1];
         char remote[STORE_REMOTE_MAX + 1];
-        size_t weight; /* bytes, about, of its body once parsed */
 } Exchange;
-
-/* What was parsed out of a large body is let go of at last: the allocator would keep it for ever. */
-static void exchange_free(void *userdata)
-{
-        Exchange *x = userdata;
-
-        if (x->weight >= HEAVY)
-                (void)malloc_trim(0);
-        free(x);
-}
 
 /* The gate. */
 
@@ -135,7 +122,7 @@ static int gate(HttpRequest *request, void *userdata)
                 return r < 0 ? r : 1;
 
         metrics_count_key(v->metrics, x->key_label);
-        http_request_set_userdata(request, TAKE_PTR(x), exchange_free);
+        http_request_set_userdata(request, TAKE_PTR(x), free);
         return 0;
 }
 
@@ -219,8 +206,7 @@ static int on_callback(HttpRequest *request, _unused_ void *userdata)
         int r;
 
         in.body = http_request_body(request, &in.body_size);
-        x->weight = callback_weight(in.body, in.body_size);
-        if (!http_request_hold(request, x->weight))
+        if (!http_request_hold(request, callback_weight(in.body, in.body_size)))
                 return http_reply_no_memory(request);
         atomic_fetch_add(&v->metrics->body_bytes, in.body_size);
 

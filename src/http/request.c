@@ -1,5 +1,6 @@
 /* The request as handlers see it. Everything that it hands out lives as long as it does. */
 
+#include <malloc.h>
 #include <strings.h>
 
 #include "basic/time-util.h"
@@ -7,6 +8,7 @@
 
 #define HOLD_FACTOR 4U                  /* times what bodies may take */
 #define HOLD_SMALL  ((size_t)64 * 1024) /* so much anybody may have, however short memory is */
+#define HOLD_HEAVY  ((size_t)1024 * 1024)
 
 int request_new(Connection *c, const char *target, HttpRequest **ret)
 {
@@ -51,8 +53,11 @@ bool http_request_hold(HttpRequest *r, size_t size)
 
 HttpRequest *request_free(HttpRequest *r)
 {
+        bool was_heavy;
+
         if (!r)
                 return NULL;
+        was_heavy = r->held >= HOLD_HEAVY;
 
         if (r->has_stream && r->stream.done)
                 r->stream.done(r->stream_userdata);
@@ -72,6 +77,8 @@ HttpRequest *request_free(HttpRequest *r)
         free(r->target);
         free(r->path);
         free(r);
+        if (was_heavy)
+                (void)malloc_trim(0); /* the allocator would keep it for ever */
         return NULL;
 }
 
