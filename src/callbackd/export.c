@@ -26,11 +26,12 @@ typedef struct ExportQuery {
 
 typedef struct Export {
         LocalContext *context;
+        HttpRequest *request;
         TaskFilter filter;
         char type[CALLBACK_TYPE_MAX + 1];
         StoreMetadata metadata[PARAM_METADATA_MAX]; /* owned */
         Buffer text;
-        size_t taken;
+        size_t taken, held; /* of the text; the most that it ever was */
         bool ended;
 } Export;
 
@@ -81,6 +82,11 @@ static int export_fill(Export *x)
         }
         if (r < 0)
                 return r;
+        if (x->text.size > x->held) {
+                if (!http_request_hold(x->request, x->text.size - x->held))
+                        return -ENOBUFS; /* cut, so that its reader knows that it is not whole */
+                x->held = x->text.size;
+        }
 
         x->ended = !page.has_more;
         x->filter.has_cursor = true;
@@ -172,6 +178,7 @@ int export_on_get(HttpRequest *request, void *userdata)
         if (!x)
                 return -ENOMEM;
         x->context = userdata;
+        x->request = request;
         x->text = BUFFER_INIT(TEXT_MAX);
         r = copy_query(&q, x);
         if (r < 0) {

@@ -31,6 +31,8 @@
 #define LIMIT_DEFAULT   100U
 #define KEEP_ALIVE_USEC (15 * USEC_PER_SEC)
 #define LOOK_USEC       (200 * USEC_PER_MSEC)
+#define READERS_MAX     192U /* that may wait for events: connections are left for those who don't */
+#define BUSY_RETRY      "30" /* seconds */
 
 typedef struct FeedQuery {
         uint64_t after, limit, wait;
@@ -45,11 +47,12 @@ struct FeedReader {
         sd_event_source *timer; /* the end of waiting, or the next sign of life */
         Buffer text;
         size_t taken; /* of the text */
+        size_t held;  /* the most that the text ever was */
         uint64_t after;
         uint64_t left; /* events that it may still get */
         bool sse, with_task, follow;
         bool may_wait; /* there is something to wait for when there are no events */
-        bool waiting, ended;
+        bool waiting, ended, counted;
 };
 
 static FeedReader *reader_free(FeedReader *x)
@@ -62,6 +65,7 @@ static FeedReader *reader_free(FeedReader *x)
                 if (x->next)
                         x->next->prev = x->prev;
         }
+        x->context->feed.n_waiting -= x->counted;
         if (x->follow)
                 atomic_fetch_sub(&x->context->metrics->events_readers, 1);
         sd_event_source_disable_unref(x->timer);
@@ -224,7 +228,16 @@ static int reader_fill(FeedReader *x)
 
         r = store_list_events(x->context->base.reader, x->after, (unsigned)MIN(x->left, BATCH), x->with_task,
                         take_event, x);
-        return r == -ECANCELED ? 0 : MIN(r, 0);
+        if (r < 0 && r != -ECANCELED)
+                return r;
+
+        /* A reader that is in the way of others loses its connection, and no event. */
+        if (x->text.size > x->held) {
+                if (!http_request_hold(x->request, x->text.size - x->held))
+                        return -ENOBUFS;
+                x->held = x->text.size;
+        }
+        return 0;
 }
 
 static ssize_t produce(void *userdata, char *buffer, size_t size)
@@ -324,6 +337,19 @@ static int read_query(HttpRequest *request, FeedQuery *q)
         return r;
 }
 
+static int refuse_reader(HttpRequest *request)
+{
+        int r;
+
+        r = http_reply_header(request, "Retry-After", BUSY_RETRY);
+        if (r < 0)
+                return r;
+        return http_reply_error(request, 503, NULL,
+                        "%u readers wait for events already: come back later, or ask without wait and "
+                        "follow.",
+                        READERS_MAX);
+}
+
 int feed_on_events(HttpRequest *request, void *userdata)
 {
         static const HttpStream stream = { produce, done };
@@ -336,6 +362,9 @@ int feed_on_events(HttpRequest *request, void *userdata)
         r = read_query(request, &q);
         if (r != 0)
                 return MIN(r, 0);
+
+        if ((q.follow || q.wait > 0) && c->feed.n_waiting >= READERS_MAX)
+                return refuse_reader(request);
 
         x = calloc(1, sizeof(FeedReader));
         if (!x)
@@ -361,6 +390,8 @@ int feed_on_events(HttpRequest *request, void *userdata)
         if (r < 0)
                 return r;
 
+        x->counted = x->may_wait;
+        c->feed.n_waiting += x->counted;
         x->next = c->feed.readers;
         x->prev = &c->feed.readers;
         if (x->next)

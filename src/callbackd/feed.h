@@ -9,7 +9,8 @@
 typedef struct FeedReader FeedReader;
 
 typedef struct Feed {
-        FeedReader *readers;   /* those that wait for events */
+        FeedReader *readers;   /* all that there are */
+        unsigned n_waiting;    /* of them, those that may have to wait for events */
         sd_event_source *look; /* at what other processes committed, while there are readers */
 } Feed;
 

@@ -193,6 +193,8 @@ static int on_callback(HttpRequest *request, _unused_ void *userdata)
         int r;
 
         in.body = http_request_body(request, &in.body_size);
+        if (!http_request_hold(request, callback_weight(in.body, in.body_size)))
+                return http_reply_no_memory(request);
         atomic_fetch_add(&v->metrics->body_bytes, in.body_size);
 
         r = receive(v->port, v->reader, &in, on_receipt, x);

@@ -18,6 +18,7 @@ static bool is_store_failure(int error)
                 EBUSY,
                 EBADMSG,
                 ENOTRECOVERABLE,
+                EIDRM,
                 EIO,
                 ENOMEM,
                 EFBIG,

@@ -16,116 +16,20 @@
  * more than the rest.
  */
 
-#include "daemon/commit.h"
+#include "daemon/commit-internal.h"
 
-#include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "basic/log.h"
-#include "basic/parse.h"
 #include "basic/time-util.h"
 #include "daemon/commit-group.h"
-#include "daemon/commit-port.h"
 #include "daemon/message.h"
 
 #define CHECKPOINT_MARK  (UINT64_C(16) * 1024 * 1024) /* bytes of WAL */
-#define ROUND_USEC       USEC_PER_SEC /* free space is looked at, and progress shown, this often */
 #define READER_WAIT_MSEC 50U
-#define ROOM_MIN         (UINT64_C(1024) * 1024) /* bytes free without which a group is not even tried */
-
-struct Commit {
-        char *path;
-        unsigned max_jobs;
-        void (*on_events)(uint64_t last_event, void *userdata);
-        void (*on_fatal)(int error, void *userdata);
-        void *userdata;
-        atomic_uint_fast64_t min_free;
-
-        pthread_mutex_t lock; /* for what follows, up to the threads' own */
-        pthread_cond_t cond;  /* the writer's */
-        CommitQueue waiting;
-        bool stop;
-        bool fatal;
-        enum { HELPER_IDLE, HELPER_ASKED, HELPER_FINISHED } helper;
-        int helper_result;
-        pthread_cond_t helper_cond;
-        CommitStats stats;
-
-        pthread_t writer, checkpointer;
-        bool writer_started, checkpointer_started;
-
-        /* The writer's own. */
-        Store *store;
-        uint64_t space_checked; /* monotonic; 0: never */
-        int why_not;            /* what is answered while nothing can be stored */
-        uint64_t busy_since;    /* monotonic: readers keep the WAL from starting over; 0: they don't */
-        uint64_t last_event;
-
-        StoreCheckpointer *checkpoint; /* the helper's own */
-};
 
 /* The writer. */
-
-/* Remembers whether there is a point in trying, and says so when that changes. */
-static void set_writable(Commit *c, bool writable, const char *why)
-{
-        bool was;
-
-        pthread_mutex_lock(&c->lock);
-        was = c->stats.writable;
-        c->stats.writable = writable;
-        pthread_mutex_unlock(&c->lock);
-
-        if (was && !writable)
-                log_event(LOG_ERR, MESSAGE_NOT_WRITABLE, LOG_FIELDS(LOG_TEXT("DATABASE", c->path)),
-                                "Nothing can be stored, requests are answered 503: %s", why);
-        else if (!was && writable)
-                log_event(LOG_NOTICE, MESSAGE_WRITABLE, LOG_FIELDS(LOG_TEXT("DATABASE", c->path)),
-                                "The database takes what comes again.");
-}
-
-/* Looks at the free space, at most once a round. */
-static void check_space(Commit *c)
-{
-        uint64_t now = now_monotonic(), free_bytes, wanted = MAX(atomic_load(&c->min_free), ROOM_MIN);
-        char why[256];
-        int r;
-
-        if (c->space_checked > 0 && now - c->space_checked < ROUND_USEC)
-                return;
-        c->space_checked = now;
-
-        r = store_free_space(c->path, &free_bytes);
-        if (r < 0) {
-                snprintf(why, sizeof(why), "the free space beside %s can't be read: %s", c->path,
-                                strerror(-r));
-                c->why_not = r;
-                set_writable(c, false, why);
-                return;
-        }
-        snprintf(why, sizeof(why),
-                        "%" PRIu64 " KiB are free beside the database, [store] min_free asks for %" PRIu64
-                        " KiB",
-                        free_bytes / 1024, wanted / 1024);
-        c->why_not = -ENOSPC;
-        set_writable(c, free_bytes >= wanted, why);
-}
-
-/* Once: nothing is written from here on. */
-static void go_fatal(Commit *c, int error, const char *why)
-{
-        pthread_mutex_lock(&c->lock);
-        c->fatal = true;
-        c->stats.writable = false;
-        pthread_mutex_unlock(&c->lock);
-
-        log_event(LOG_CRIT, MESSAGE_DISK_FAILED, LOG_FIELDS(LOG_TEXT("DATABASE", c->path)), "Giving up: %s",
-                        why);
-        c->on_fatal(error, c->userdata);
-}
 
 static void account(Commit *c, int result, uint64_t n, uint64_t n_failed, uint64_t usec)
 {
@@ -154,19 +58,14 @@ static void write_group(Commit *c, CommitJob *jobs)
         if (tried)
                 r = commit_group_write(c->store, &jobs, &failed);
         else
-                r = c->fatal ? -ENOTRECOVERABLE : c->why_not;
+                r = c->fatal ? -ENOTRECOVERABLE : c->moved ? -EIDRM : c->failing ? c->failure : -ENOSPC;
 
         n = commit_group_finish(jobs, r);
         account(c, r, n, commit_group_count(failed), now_monotonic() - started);
         last_event = store_last_event(c->store);
 
-        if (tried && r == -ENOTRECOVERABLE)
-                go_fatal(c, r, store_error(c->store));
-        else if (tried && r < 0) {
-                c->why_not = r;
-                set_writable(c, false, r == -ENOSPC ? "no room on the disk" : store_error(c->store));
-                c->space_checked = now_monotonic(); /* the next try is a round away */
-        }
+        if (tried)
+                commit_note_result(c, r);
 
         /* Before the jobs go back: whoever waits for them may take the listener apart afterwards. */
         if (r == 0 && last_event != c->last_event) {
@@ -182,7 +81,7 @@ static void write_group(Commit *c, CommitJob *jobs)
 static int finish_checkpoint(Commit *c)
 {
         uint64_t now = now_monotonic();
-        bool wait = c->busy_since > 0 && now - c->busy_since > ROUND_USEC;
+        bool wait = c->busy_since > 0 && now - c->busy_since > COMMIT_ROUND_USEC;
         int r;
 
         r = store_checkpoint(c->store, wait ? READER_WAIT_MSEC : 0);
@@ -209,7 +108,11 @@ static void keep_wal_short(Commit *c)
         if (finish && r == 0)
                 r = finish_checkpoint(c);
         if (r == -ENOTRECOVERABLE) {
-                go_fatal(c, r, "a checkpoint could not be synced to the disk");
+                commit_go_fatal(c, r, "a checkpoint could not be synced to the disk");
+                return;
+        }
+        if (r == -EIDRM) {
+                commit_note_result(c, r);
                 return;
         }
         if (r < 0)
@@ -232,7 +135,7 @@ static struct timespec in_a_round(void)
         struct timespec t;
 
         clock_gettime(CLOCK_MONOTONIC, &t);
-        t.tv_sec += (time_t)(ROUND_USEC / USEC_PER_SEC);
+        t.tv_sec += (time_t)(COMMIT_ROUND_USEC / USEC_PER_SEC);
         return t;
 }
 
@@ -260,13 +163,17 @@ static void *writer_thread(void *userdata)
 
         pthread_setname_np(pthread_self(), "commit");
         while (wait_for_jobs(c, &jobs)) {
-                if (!c->fatal)
-                        check_space(c);
+                commit_check_health(c);
                 if (jobs)
                         write_group(c, jobs);
-                if (!c->fatal)
+                if (!c->fatal && !c->moved)
                         keep_wal_short(c);
         }
+        if (!c->fatal)
+                commit_check_files(c); /* the last moment at which something could be saved */
+        if (c->moved)
+                log_event(LOG_CRIT, MESSAGE_DATABASE_MOVED, LOG_FIELDS(LOG_TEXT("DATABASE", c->path)),
+                                "Leaving all the same: what only this process had open is lost.");
         return NULL;
 }
 
@@ -366,7 +273,7 @@ int commit_new(const CommitOptions *options, Commit **ret, char **ret_error)
         if (r < 0)
                 return r;
 
-        check_space(c);
+        commit_check_health(c);
         r = commit_start(c);
         if (r < 0)
                 return r;

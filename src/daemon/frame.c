@@ -85,7 +85,8 @@ static int on_broken(
 {
         Frame *f = userdata;
 
-        (void)sd_notify(false, "STOPPING=1\nSTATUS=The disk failed.");
+        (void)sd_notify(false,
+                        "STOPPING=1\nSTATUS=The disk failed, or the database was replaced: see the log.");
         return sd_event_exit(f->loop, EX_IOERR);
 }
 

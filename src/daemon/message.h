@@ -14,6 +14,8 @@
         "4acb04e80b87479b93e8ea24d9f42e91" /* nothing can be stored; requests are answered 503 */
 #define MESSAGE_WRITABLE    "c7b9e282c300473ea7cf17ded70ffc45" /* it can again */
 #define MESSAGE_DISK_FAILED "0b8134d0b6c34a32b9f1bfdfbe99a514" /* a sync failed; the daemon ends */
+#define MESSAGE_DATABASE_MOVED \
+        "74a5fc8e346040ee9194867016aeba9e" /* the database was removed or replaced; the daemon ends */
 #define MESSAGE_CONNECTIONS_CUT                                                    \
         "4f06f7bcaf9846ccbbfec90e745ec828" /* requests that did not finish in time \
                                             */

@@ -20,6 +20,8 @@ struct Page {
         char *subject;
         Buffer text, tail;
         size_t taken; /* of the text */
+        HttpRequest *request;
+        size_t held; /* the most that the text ever was */
         size_t n_docs;
         char **keys; /* left for later */
         size_t n_keys, next_key;
@@ -119,6 +121,15 @@ static int refill(Page *p)
         return p->render(p->context, p->subject, p->keys[p->next_key++], &p->text);
 }
 
+/* Memory for a text that stays until its reader has taken it. */
+static bool hold(Page *p)
+{
+        size_t more = p->text.size > p->held ? p->text.size - p->held : 0;
+
+        p->held += more;
+        return more == 0 || http_request_hold(p->request, more);
+}
+
 static ssize_t produce(void *userdata, char *buffer, size_t size)
 {
         Page *p = userdata;
@@ -129,6 +140,8 @@ static ssize_t produce(void *userdata, char *buffer, size_t size)
                 r = refill(p);
                 if (r < 0)
                         return r;
+                if (!hold(p))
+                        return -ENOBUFS;
         }
         n = MIN(size, p->text.size - p->taken);
         memcpy(buffer, p->text.data + p->taken, n);
@@ -149,6 +162,9 @@ int page_reply(HttpRequest *request, Page *page, Buffer *tail)
 
         p->tail = *tail;
         *tail = BUFFER_INIT(tail->max);
+        p->request = request;
+        if (p->n_keys > 0 && !hold(p))
+                return http_reply_no_memory(request);
         if (p->n_keys > 0)
                 return http_reply_stream(request, 200, "application/json", &stream, TAKE_PTR(p));
 

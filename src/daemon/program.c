@@ -288,6 +288,10 @@ int program_status_of_store(int error)
         } statuses[] = {
                 { ESTALE, EX_CONFIG },
                 { EPROTONOSUPPORT, EX_CONFIG },
+                { ENOTDIR, EX_CONFIG },
+                { EISDIR, EX_CONFIG },
+                { ELOOP, EX_CONFIG },
+                { ENAMETOOLONG, EX_CONFIG },
                 { EACCES, EX_NOPERM },
                 { EROFS, EX_NOPERM },
                 { EBUSY, EX_TEMPFAIL },

@@ -16,8 +16,6 @@
 #include "basic/time-util.h"
 #include "http/internal.h"
 
-#define BUDGET_RETRY_AFTER "5" /* seconds: bodies in flight are through long before */
-
 Connection *connection_of(struct MHD_Connection *mhd)
 {
         const union MHD_ConnectionInfo *info;
@@ -140,17 +138,6 @@ static bool account(HttpRequest *r, size_t size)
         return true;
 }
 
-static int refuse_budget(HttpRequest *r)
-{
-        int k;
-
-        k = http_reply_header(r, "Retry-After", BUDGET_RETRY_AFTER);
-        if (k < 0)
-                return k;
-        return http_reply_error(
-                        r, 503, NULL, "The memory for bodies in flight is used up: please send it again.");
-}
-
 static int refuse_size(HttpRequest *r)
 {
         return http_reply_error(r, 413, NULL, "The body is larger than the %zu bytes that are taken.",
@@ -200,7 +187,7 @@ static int check_body(HttpRequest *r, const Framing *f)
         if (f->length > s->limits.max_body)
                 return refuse_size(r);
         if (!account(r, (size_t)f->length))
-                return refuse_budget(r);
+                return http_reply_no_memory(r);
         return 0;
 }
 
@@ -262,7 +249,7 @@ static int run_handler(HttpRequest *r)
         if (r->stage == STAGE_DRAINING) {
                 r->stage = STAGE_HANDLING;
                 r->close = true;
-                return r->drain_status == 413 ? refuse_size(r) : refuse_budget(r);
+                return r->drain_status == 413 ? refuse_size(r) : http_reply_no_memory(r);
         }
         r->stage = STAGE_HANDLING;
         connection_set_phase(r->connection, PHASE_HANDLING);

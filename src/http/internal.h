@@ -25,8 +25,8 @@ struct Connection {
         HttpServer *server;
         Connection *next, **prev; /* in the list of its phase */
         Phase phase;
-        uint64_t deadline; /* monotonic */
-        int fd;            /* libmicrohttpd's; for shutdown() only */
+        uint64_t since, deadline; /* of its phase; monotonic */
+        int fd;                   /* libmicrohttpd's; for shutdown() only */
         struct MHD_Connection *mhd;
         bool suspended;
         HttpRequest *request; /* NULL between two */
@@ -48,11 +48,13 @@ struct HttpServer {
         sd_event_source *listeners[LISTENERS_MAX];
         size_t n_listeners;
         bool accepting, quiescing, freeing;
+        bool crowded; /* somebody waits in a backlog for a connection to end */
         ConnectionList phases[_PHASE_MAX];
         struct sockaddr_storage accepted_peer; /* of the connection that is being added */
 
         /* Read from any thread. */
-        atomic_uint_fast64_t connections, accepted, body_bytes, n_deadlines, malformed;
+        atomic_uint_fast64_t held_bytes, connections, accepted, body_bytes, n_deadlines, crowded_out,
+                        malformed;
 };
 
 /* How far a request has come. */
@@ -81,6 +83,7 @@ struct HttpRequest {
 
         Buffer body;
         size_t accounted; /* bytes of the server's budget */
+        size_t held;      /* of what is allowed beside bodies */
         size_t drained;
         unsigned drain_status;
 

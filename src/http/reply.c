@@ -13,6 +13,8 @@
 #define JSON_MAX   ((size_t)256 * 1024 * 1024)
 #define BLOCK_SIZE ((size_t)16 * 1024)
 
+#define NO_MEMORY_RETRY_AFTER "5" /* seconds: what is in flight is through long before */
+
 /* Without this a request whose reply comes later would wait for it for ever. */
 static int fail(HttpRequest *r, int error)
 {
@@ -100,6 +102,9 @@ int http_reply(HttpRequest *r, unsigned status, const char *content_type, const 
                                 MHD_create_response_from_buffer(
                                                 size, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY));
 
+        /* It stays for as long as its reader takes. */
+        if (!http_request_hold(r, size))
+                return http_reply_no_memory(r);
         free(r->reply);
         r->reply = malloc(size);
         if (!r->reply)
@@ -164,6 +169,17 @@ int http_reply_error(HttpRequest *r, unsigned status, json_t *problems, const ch
                 return fail(r, -ENOMEM);
         }
         return http_reply_json(r, status, error);
+}
+
+int http_reply_no_memory(HttpRequest *r)
+{
+        int k;
+
+        k = http_reply_header(r, "Retry-After", NO_MEMORY_RETRY_AFTER);
+        if (k < 0)
+                return k;
+        return http_reply_error(
+                        r, 503, NULL, "The memory for requests in flight is used up: please send it again.");
 }
 
 void http_request_drop(HttpRequest *r)

@@ -1,9 +1,14 @@
 /* The request as handlers see it. Everything that it hands out lives as long as it does. */
 
+#include <malloc.h>
 #include <strings.h>
 
 #include "basic/time-util.h"
 #include "http/internal.h"
+
+#define HOLD_FACTOR 4U                  /* times what bodies may take */
+#define HOLD_SMALL  ((size_t)64 * 1024) /* so much anybody may have, however short memory is */
+#define HOLD_HEAVY  ((size_t)1024 * 1024)
 
 int request_new(Connection *c, const char *target, HttpRequest **ret)
 {
@@ -34,10 +39,25 @@ void request_release_body(HttpRequest *r)
         r->accounted = 0;
 }
 
+bool http_request_hold(HttpRequest *r, size_t size)
+{
+        HttpServer *s = r->connection->server;
+        uint64_t others = atomic_load(&s->held_bytes) - r->held;
+
+        if (size > HOLD_SMALL && others > 0 && others + r->held + size > HOLD_FACTOR * s->limits.max_bodies)
+                return false;
+        atomic_fetch_add(&s->held_bytes, size);
+        r->held += size;
+        return true;
+}
+
 HttpRequest *request_free(HttpRequest *r)
 {
+        bool was_heavy;
+
         if (!r)
                 return NULL;
+        was_heavy = r->held >= HOLD_HEAVY;
 
         if (r->has_stream && r->stream.done)
                 r->stream.done(r->stream_userdata);
@@ -51,11 +71,14 @@ HttpRequest *request_free(HttpRequest *r)
                 free(r->headers[i].value);
         }
         request_release_body(r);
+        atomic_fetch_sub(&r->connection->server->held_bytes, r->held);
         free(r->reply);
         free(r->query);
         free(r->target);
         free(r->path);
         free(r);
+        if (was_heavy)
+                (void)malloc_trim(0); /* the allocator would keep it for ever */
         return NULL;
 }
 

@@ -5,7 +5,8 @@
  * - its epoll descriptor lies in our loop and it runs when that is ready. With a thread of its own it stalls
  *   once more than 64 connections are ready at a time.
  * - we accept. At the maximum, or when descriptors run out, accepting pauses and new connections wait in the
- *   backlog.
+ *   backlog. As long as somebody waits there, patience is short with those who hold a connection and say
+ *   nothing on it: a thousand silent ones must not keep an honest one out for longer than a moment.
  * - deadlines are ours. Its time-out starts again with every byte, so a client that drips would stay for
  * ever. A connection is at one thing at a time (headers, body, idling, taking an answer), each with one
  * deadline that starts once; connections at the same thing stand in a list in the order of their deadlines,
@@ -25,6 +26,8 @@
 #define ACCEPT_BATCH          64U
 #define QUIESCE_USEC          (1 * USEC_PER_SEC)
 #define PAUSE_USEC            (100 * USEC_PER_MSEC)
+#define CROWDED_USEC          (1 * USEC_PER_SEC) /* to say something, when others wait */
+#define CROWDED_BODY_USEC     (5 * USEC_PER_SEC) /* to send a whole body then */
 
 /* Deadlines. */
 
@@ -67,7 +70,8 @@ void connection_set_phase(Connection *c, Phase phase)
 
         connection_unlink(c);
         c->phase = phase;
-        c->deadline = now_monotonic() + phase_timeout(c->server, phase);
+        c->since = now_monotonic();
+        c->deadline = c->since + phase_timeout(c->server, phase);
         c->prev = l->tail;
         *l->tail = c;
         l->tail = &c->next;
@@ -97,6 +101,15 @@ static void say_timeout(Connection *c)
                 c->server->options.on_reply(408, c->server->options.userdata);
 }
 
+/* Its end is near: it is in none of the lists that have deadlines. */
+static void let_go(Connection *c)
+{
+        connection_set_phase(c, PHASE_HANDLING);
+        connection_cut(c);
+        if (c->suspended)
+                connection_resume(c);
+}
+
 static void expire(Connection *c)
 {
         if (c->phase == PHASE_BODY)
@@ -104,17 +117,54 @@ static void expire(Connection *c)
         if (c->phase != PHASE_IDLE)
                 atomic_fetch_add(&c->server->n_deadlines, 1);
 
-        connection_set_phase(c, PHASE_HANDLING); /* out of the lists; its end is near */
-        connection_cut(c);
-        if (c->suspended)
-                connection_resume(c);
+        let_go(c);
+}
+
+static bool has_room(const HttpServer *s)
+{
+        return atomic_load(&s->connections) < s->limits.max_connections;
+}
+
+/* Room for those who wait. Who has been longest at saying nothing, or at taking nothing of an answer, goes
+ * first, not more at a time than are accepted at a time. Returns when the next one will have been at it for
+ * long enough; UINT64_MAX: nobody waits. */
+static uint64_t make_room(HttpServer *s, uint64_t now)
+{
+        static const struct {
+                Phase phase;
+                uint64_t patience;
+        } idlers[] = {
+                { PHASE_IDLE, CROWDED_USEC },
+                { PHASE_HEADER, CROWDED_USEC },
+                { PHASE_WRITE, CROWDED_USEC },
+                { PHASE_BODY, CROWDED_BODY_USEC },
+        };
+        uint64_t next = UINT64_MAX;
+        unsigned n = 0;
+
+        if (!s->crowded || has_room(s) || s->quiescing)
+                return next;
+        FOREACH_ARRAY(i, idlers, ELEMENTSOF(idlers)) {
+                const ConnectionList *l = &s->phases[i->phase];
+
+                while (l->head && l->head->since + i->patience <= now && n++ < ACCEPT_BATCH) {
+                        atomic_fetch_add(&s->crowded_out, 1);
+                        if (i->phase == PHASE_BODY)
+                                say_timeout(l->head);
+                        let_go(l->head);
+                }
+                if (l->head)
+                        next = MIN(next, l->head->since + i->patience);
+        }
+        return next;
 }
 
 /* Cuts what is late and sets the timer for what is next. */
 void server_check_deadlines(HttpServer *s)
 {
-        uint64_t now = now_monotonic(), next = UINT64_MAX;
+        uint64_t now = now_monotonic(), next;
 
+        next = make_room(s, now);
         for (Phase p = PHASE_HEADER; p < _PHASE_MAX; p++) {
                 while (s->phases[p].head && s->phases[p].head->deadline <= now)
                         expire(s->phases[p].head);
@@ -146,12 +196,10 @@ static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
         return 0;
 }
 
+/* What has come meanwhile is looked at first. */
 static int on_deadlines(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        HttpServer *s = userdata;
-
-        server_check_deadlines(s);
-        server_run(s);
+        server_run(userdata);
         return 0;
 }
 
@@ -183,11 +231,6 @@ static void set_accepting(HttpServer *s, bool accepting)
         s->accepting = accepting;
         for (size_t i = 0; i < s->n_listeners; i++)
                 (void)sd_event_source_set_enabled(s->listeners[i], accepting ? SD_EVENT_ON : SD_EVENT_OFF);
-}
-
-static bool has_room(const HttpServer *s)
-{
-        return atomic_load(&s->connections) < s->limits.max_connections;
 }
 
 static int on_pause_over(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
@@ -228,6 +271,9 @@ static int on_listener(_unused_ sd_event_source *source, int fd, _unused_ uint32
                 int client;
 
                 if (!has_room(s)) {
+                        if (i > 0)
+                                break; /* whether somebody else waits is not known yet */
+                        s->crowded = true;
                         set_accepting(s, false); /* until one closes */
                         break;
                 }
@@ -240,6 +286,8 @@ static int on_listener(_unused_ sd_event_source *source, int fd, _unused_ uint32
                 }
                 if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
                         pause_accepting(s);
+                if (errno == EAGAIN)
+                        s->crowded = false;
                 if (errno != EINTR && errno != ECONNABORTED)
                         break;
         }
@@ -419,6 +467,7 @@ void http_server_get_stats(const HttpServer *s, HttpServerStats *ret)
                 .accepted = atomic_load(&s->accepted),
                 .body_bytes = atomic_load(&s->body_bytes),
                 .deadlines = atomic_load(&s->n_deadlines),
+                .crowded_out = atomic_load(&s->crowded_out),
                 .malformed = atomic_load(&s->malformed),
         };
 }

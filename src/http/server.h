@@ -38,6 +38,7 @@ typedef struct HttpServerStats {
         uint64_t accepted;    /* ever */
         uint64_t body_bytes;  /* held for bodies in flight, now */
         uint64_t deadlines;   /* connections that ran into one, ever */
+        uint64_t crowded_out; /* connections cut early because others waited, ever */
         uint64_t malformed;   /* requests refused for their framing, ever */
 } HttpServerStats;
 
@@ -108,6 +109,14 @@ uint64_t http_request_started(const HttpRequest *r);                   /* monoto
 /* Calls fn for every query argument in order, decoded; a negative return stops and is handed on. */
 int http_request_each_query(const HttpRequest *r,
                 int (*fn)(const char *name, const char *value, void *userdata), void *userdata);
+
+/* Memory that the request takes beside its body, for as long as it lives: an answer, what its body is made
+ * into. All requests together may have four times max_bodies, and one that is alone as much as it wants.
+ * False: that would be exceeded, answer http_reply_no_memory(). */
+bool http_request_hold(HttpRequest *r, size_t size);
+
+/* 503 with Retry-After. */
+int http_reply_no_memory(HttpRequest *r);
 
 /* Something of the handler's that lives as long as the request; `destroy` is called when it ends, answered
  * or not. One per request. */

@@ -3,6 +3,7 @@
 /* What the store's own files share: connections, statements, the writer. */
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include "store/outbox.h"
 
@@ -15,7 +16,7 @@
 typedef struct Connection {
         sqlite3 *db;
         char *path;
-        bool lost;      /* a sync failed: nothing may be tried any more */
+        bool lost;      /* a sync failed or the files are others: nothing may be tried any more */
         bool no_memory; /* for a text of a row: what it is part of has failed */
         char error[STORE_ERROR_MAX];
 } Connection;
@@ -56,6 +57,29 @@ void turn_close(Turn *t);
  * letting go of what isn't, do nothing. */
 int turn_take(Turn *t, Connection *c, unsigned wait_msec);
 void turn_give(Turn *t);
+
+/* A number that is left in the file for the other process, and whether it is what was left last. */
+void turn_note(const Turn *t, uint64_t number);
+bool turn_noted(const Turn *t, uint64_t number);
+
+/* sqlite-files.c: whether the files still have their names. */
+
+typedef struct FileId {
+        dev_t device;
+        ino_t inode;
+} FileId;
+
+typedef struct Files {
+        int fd; /* of the database, for looking at it only */
+        FileId database, wal, shm;
+        char *wal_path, *shm_path; /* owned */
+        mode_t mode;               /* of the database */
+        gid_t group;
+        bool moved; /* they were found to be others' */
+        char trouble[STORE_ERROR_MAX];
+} Files;
+
+#define FILES_INIT ((Files){ .fd = -EBADF })
 
 /* sqlite-query.c: one run of a prepared statement. Parameters are bound in the order of their numbers; what
  * is bound must live until query_done(). An error on the way is kept and comes out of the next step. */
@@ -265,6 +289,7 @@ struct Store {
         Connection connection;
         sqlite3_stmt *statements[_W_MAX], *outbox[_OW_MAX];
         Turn turn;
+        Files files;
         bool in_group;
 
         /* The newest numbers, within the group; last_event: as committed. */
@@ -281,6 +306,16 @@ struct Store {
 
         uint64_t page_size, frames, frames_done; /* of the WAL: there, and already brought over */
 };
+
+/* Before opening: makes the database where there is none, refuses what can't be one. */
+int files_prepare(Connection *c, const char *path);
+
+/* With the turn taken, once the WAL is there. */
+int files_open(Store *s);
+void files_close(Files *f);
+
+/* With the turn taken. 0; -EIDRM, for good: see store.h; negative errno: it can't be told. */
+int files_check(Store *s);
 
 static inline Query store_query(Store *s, WriterStatement statement)
 {

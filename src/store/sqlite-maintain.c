@@ -27,7 +27,7 @@ int store_checkpoint(Store *s, unsigned wait_msec)
 
         assert(!s->in_group);
         if (c->lost)
-                return -ENOTRECOVERABLE;
+                return s->files.moved ? -EIDRM : -ENOTRECOVERABLE;
 
         /* Another process's groups are waited for like before a group of our own: a writer that is always
          * busy would never let the WAL start over. */
@@ -35,6 +35,14 @@ int store_checkpoint(Store *s, unsigned wait_msec)
         r = turn_take(&s->turn, c, STORE_BUSY_MSEC);
         if (r < 0)
                 return r;
+
+        /* At the start they are not known yet. */
+        r = s->files.fd >= 0 ? files_check(s) : 0;
+        if (r < 0) {
+                if (!had_turn)
+                        turn_give(&s->turn);
+                return r;
+        }
 
         (void)sqlite3_busy_timeout(c->db, (int)wait_msec);
         errno = 0;

@@ -14,10 +14,7 @@
 
 #include "store/sqlite-internal.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-
-#include "basic/fd.h"
 
 /* Larger pages were measured: slower for small groups, and no faster for large ones. */
 #define PAGE_SIZE          4096
@@ -27,21 +24,6 @@
 
 #define STRING_(x) #x
 #define STRING(x)  STRING_(x)
-
-/* A new file is ours alone and the group's, as the umask allows: bodies are nobody else's business. SQLite
- * would make it readable for all. Nothing is opened that is there: closing it would let go of other handles'
- * locks. */
-static int create_file(Connection *c, const char *path)
-{
-        _cleanup_close_ int fd = -EBADF;
-
-        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0660);
-        if (fd >= 0 || errno == EEXIST)
-                return 0;
-        return connection_refuse(c, -errno,
-                        "Could not create %s: %s. Its directory must exist and be writable.", path,
-                        strerror(errno));
-}
 
 static int require(Connection *c, const char *pragma, int64_t wanted)
 {
@@ -160,7 +142,7 @@ static int store_setup(Store *s, const char *path)
         Connection *c = &s->connection;
         int version, r;
 
-        r = create_file(c, path);
+        r = files_prepare(c, path);
         if (r < 0)
                 return r;
         r = connection_open(c, path, SQLITE_OPEN_READWRITE);
@@ -178,6 +160,8 @@ static int store_setup(Store *s, const char *path)
                 r = turn_take(&s->turn, c, OPEN_WAIT_MSEC);
         if (r >= 0)
                 r = prepare(s);
+        if (r >= 0)
+                r = files_open(s);
         turn_give(&s->turn);
         return r;
 }
@@ -192,6 +176,7 @@ int store_open(const char *path, Store **ret, char **ret_error)
         if (!s)
                 return -ENOMEM;
         s->turn = TURN_INIT;
+        s->files = FILES_INIT;
 
         r = store_setup(s, path);
         if (r < 0) {
@@ -211,6 +196,7 @@ Store *store_close(Store *s)
         statements_done(s->outbox, _OW_MAX);
         connection_done(&s->connection);
         turn_close(&s->turn);
+        files_close(&s->files);
         free(s);
         return NULL;
 }
@@ -248,12 +234,14 @@ int store_begin(Store *s)
 
         assert(!s->in_group);
         if (s->connection.lost)
-                return -ENOTRECOVERABLE;
+                return s->files.moved ? -EIDRM : -ENOTRECOVERABLE;
 
         r = turn_take(&s->turn, &s->connection, STORE_BUSY_MSEC);
         if (r < 0)
                 return r;
-        r = query_run(&begin, "Could not begin to write to");
+        r = files_check(s);
+        if (r >= 0)
+                r = query_run(&begin, "Could not begin to write to");
         if (r < 0) {
                 turn_give(&s->turn);
                 return r;
@@ -275,6 +263,8 @@ int store_commit(Store *s)
         r = connection_check_memory(&s->connection, store_flush_tallies(s));
         if (r >= 0)
                 r = query_run(&commit, "Could not commit to");
+        if (r >= 0)
+                r = files_check(s); /* else it is synced, and nobody will ever find it */
         if (r < 0)
                 return r;
 
@@ -294,4 +284,21 @@ void store_rollback(Store *s)
         s->connection.no_memory = false;
         s->n_types = 0; /* some may have been of this group */
         forget_group(s);
+}
+
+int store_probe(Store *s)
+{
+        char sql[64];
+        int r;
+
+        snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", store_schema_version());
+        r = store_begin(s);
+        if (r < 0)
+                return r;
+        r = connection_run(&s->connection, sql, "Could not write to");
+        if (r >= 0)
+                r = store_commit(s);
+        if (r < 0)
+                store_rollback(s);
+        return r;
 }

@@ -11,11 +11,16 @@
  *   -EBUSY            another process held the lock longer than the time-out
  *   -EBADMSG          not a database, or a damaged one
  *   -ENOTRECOVERABLE  a sync failed: what the disk holds is not known. Never try again: leave the process
+ *   -EIDRM            (writing) the database, its WAL or the WAL's index was removed or replaced. Never try
+ *                     again: store_save(), then leave the process
  *   -EIO, -ENOMEM     as they say
  *   -ESTALE           (open) the database was made by a newer program
  *   -EPROTONOSUPPORT  (open) a database, but not one of ours
  *   -ETIME            (reading) the query took longer than the reader's time limit
- *   -ENOENT           (open) there is no such file, or no such directory
+ *   -ENOENT           (open) there is no such file
+ *   -ENOTDIR, -EISDIR, -ELOOP, -ENAMETOOLONG
+ *                     (open) there can't be a database at this path: the directory isn't there, or it is
+ *                     something else than a file
  *   -EMSGSIZE         a body or metadata too large to be kept: about this delivery alone
  *   -EUCLEAN          the rows that this verb met contradict each other
  */
@@ -42,6 +47,19 @@ DEFINE_CLEANUP(Store *, store_close)
 int store_begin(Store *s);
 int store_commit(Store *s);
 void store_rollback(Store *s);
+
+/* Outside a group. Whether the files are still those that were opened. 0, -EIDRM, negative errno where it
+ * can't be told. Every group asks by itself. */
+int store_check(Store *s);
+
+/* Outside a group. Writes something of no consequence, to see whether it can be done. */
+int store_probe(Store *s);
+
+/* After -EIDRM, before leaving: brings what was acknowledged to where it is found, and says in store_error()
+ * what was done. `progress` is called now and then. Negative errno: not now; store_save_error() says why,
+ * and it may be tried again. */
+int store_save(Store *s, void (*progress)(void *userdata), void *userdata);
+const char *store_save_error(const Store *s);
 
 /* Within a group. Keeps the delivery and what follows from it: task, revision, event, counters. The same
  * bytes again are only counted: the outcome is then a duplicate, or invalid for what is in the quarantine.

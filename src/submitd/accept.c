@@ -257,6 +257,8 @@ static int submit(Acceptance *x)
         int r;
 
         body = http_request_body(x->request, &size);
+        if (!http_request_hold(x->request, callback_weight(body, size)))
+                return http_reply_no_memory(x->request);
         r = accept_parse(x->type, x->kind, body, size, c->settings->submit.callback_url, &x->params,
                         &x->problems);
         if (r > 0)

@@ -18,6 +18,9 @@
 
 /* Parsing. */
 
+#define VALUE_SIZE \
+        100U /* bytes that a value takes once it is parsed: 32 for a number, a list or an object several */
+
 static int refuse(Callback *c, const char *format, ...) _printf_(2, 3);
 
 static int refuse(Callback *c, const char *format, ...)
@@ -30,12 +33,13 @@ static int refuse(Callback *c, const char *format, ...)
         return CALLBACK_NOT_JSON;
 }
 
-/* How deep brackets nest outside of texts. What is no JSON may give any number: the parser refuses it then.
- */
-static unsigned measure_depth(const char *p, size_t size)
+/* How deep brackets nest, and how many values there are at most, outside of texts. What is no JSON may give
+ * any number: the parser refuses it then. */
+static void measure(const char *p, size_t size, unsigned *ret_depth, size_t *ret_values)
 {
         unsigned depth = 0, deepest = 0;
         bool in_text = false;
+        size_t values = 1;
 
         for (size_t i = 0; i < size; i++) {
                 if (in_text) {
@@ -47,24 +51,45 @@ static unsigned measure_depth(const char *p, size_t size)
                 }
                 if (p[i] == '"')
                         in_text = true;
+                else if (p[i] == ',')
+                        values++;
                 else if (p[i] == '{' || p[i] == '[') {
+                        values++; /* its first */
                         depth++;
                         deepest = MAX(deepest, depth);
                 } else if ((p[i] == '}' || p[i] == ']') && depth > 0)
                         depth--;
         }
-        return deepest;
+        *ret_depth = deepest;
+        *ret_values = values;
+}
+
+size_t callback_weight(const void *body, size_t size)
+{
+        size_t values;
+        unsigned depth;
+
+        measure(body, size, &depth, &values);
+        /* What is refused for it is not parsed. */
+        if (depth > CALLBACK_DEPTH_MAX || values > CALLBACK_VALUES_MAX)
+                return 0;
+        return values * VALUE_SIZE + size;
 }
 
 static int parse_json(Callback *c, const void *body, size_t size)
 {
         json_error_t error;
+        unsigned depth;
+        size_t values;
         int r;
 
         if (size == 0)
                 return refuse(c, "the body is empty: wanted is a JSON object");
-        if (measure_depth(body, size) > CALLBACK_DEPTH_MAX)
+        measure(body, size, &depth, &values);
+        if (depth > CALLBACK_DEPTH_MAX)
                 return refuse(c, "objects and lists are nested more than %u deep", CALLBACK_DEPTH_MAX);
+        if (values > CALLBACK_VALUES_MAX)
+                return refuse(c, "there are more than %u values", CALLBACK_VALUES_MAX);
 
         r = json_parse(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &c->root, &error);
         if (r == -EBADMSG)

@@ -8,9 +8,10 @@
 #include "task/problem.h"
 #include "task/type.h"
 
-#define CALLBACK_DEPTH_MAX   64U  /* arrays and objects within each other */
-#define CALLBACK_ID_MAX      128U /* bytes of a task_id */
-#define CALLBACK_TYPE_MAX    64U  /* bytes of a type's name */
+#define CALLBACK_DEPTH_MAX   64U      /* arrays and objects within each other */
+#define CALLBACK_VALUES_MAX  1000000U /* of all kinds: parsed, a body can be fifty times its size */
+#define CALLBACK_ID_MAX      128U     /* bytes of a task_id */
+#define CALLBACK_TYPE_MAX    64U      /* bytes of a type's name */
 #define CALLBACK_DIGEST_SIZE 16U
 
 /* Outcomes that the caller must handle: positive, where negative is an errno. */
@@ -57,6 +58,9 @@ typedef struct Callback {
 
         Problems problems;
 } Callback;
+
+/* About how many bytes it takes to parse a body: 0 for one that is refused unparsed. */
+size_t callback_weight(const void *body, size_t size);
 
 /* Parses a body. Always sets *ret (to be freed with callback_free()) unless it fails: for CALLBACK_NOT_JSON
  * the problems say why and everything else is empty. What can be read of a broken envelope is read, so that

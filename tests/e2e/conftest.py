@@ -1,5 +1,5 @@
-"""Options and fixtures: `--kill-rounds N`, `--nth-rounds N`, `--nth-seed S`, `--submissions N`; a daemon of its own for
-each test that asks for one."""
+"""Options and fixtures: how long, how often and how many, `pytest --help` says which; a daemon of its own for each test
+that asks for one."""
 
 import pytest
 
@@ -14,6 +14,9 @@ def pytest_addoption(parser):
     parser.addoption("--submissions", type=int, default=1000, help="how many tasks the largest test hands in")
     parser.addoption("--soak-seconds", type=int, default=60, help="how long everything goes on at once")
     parser.addoption("--soak-seed", type=int, help="repeats what a soak sends; another one each time by default")
+    parser.addoption("--hostile-seconds", type=float, default=0.4, help="how long each attack lasts, twice")
+    parser.addoption("--hostile-connections", type=int, default=2000, help="how many connections the largest attacks make")
+    parser.addoption("--hostile-seed", type=int, default=20161, help="what the dice of the attacks begin with")
 
 
 def pytest_configure(config):

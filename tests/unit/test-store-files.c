@@ -76,14 +76,17 @@ static void test_empty_file_becomes_a_database(void **state)
 static void test_not_there(void **state)
 {
         Fixture *f = *state;
-        _cleanup_free_ char *error = NULL;
+        _cleanup_free_ char *error = NULL, *missing = NULL, *refused = NULL;
+        Store *s = NULL;
         StoreReader *reader = NULL;
         char path[128];
 
         assert_int_equal(store_reader_open(f->path, 0, &reader, &error), -ENOENT);
         assert_non_null(strstr(error, "no such file"));
         snprintf(path, sizeof(path), "%s/missing/scale.db", f->directory);
-        assert_refused(path, -ENOENT, "missing");
+        assert_int_equal(store_reader_open(path, 0, &reader, &missing), -ENOENT);
+        assert_int_equal(store_open(path, &s, &refused), -ENOTDIR);
+        assert_non_null(strstr(refused, "Its directory must exist"));
 }
 
 static void test_reader_before_the_schema(void **state)
