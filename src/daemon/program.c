@@ -19,6 +19,7 @@
 #include "basic/secret.h"
 #include "daemon/journal.h"
 #include "daemon/message.h"
+#include "task/json-arena.h"
 
 #define OVERRIDES_MAX     128U
 #define DESCRIPTORS_APART 512U /* local sockets, the database, the loops */
@@ -240,6 +241,7 @@ int program_main(const Program *p, int argc, char **argv)
         }
 
         journal_init(p->name);
+        json_arena_setup();
         r = secrets_init();
         if (r < 0) {
                 log_error_errno(r, "Secrets can't be protected");

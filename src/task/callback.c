@@ -64,15 +64,16 @@ static int parse_json(Callback *c, const void *body, size_t size)
         if (measure_depth(body, size) > CALLBACK_DEPTH_MAX)
                 return refuse(c, "objects and lists are nested more than %u deep", CALLBACK_DEPTH_MAX);
 
+        json_arena_enter(&c->arena, size);
         c->root = json_loadb(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+        json_arena_leave();
         if (!c->root) {
                 if (json_error_code(&error) == json_error_out_of_memory)
                         return -ENOMEM;
                 return refuse(c, "not JSON, line %d, column %d: %s", error.line, error.column, error.text);
         }
         if (!json_is_object(c->root)) {
-                json_decref(c->root);
-                c->root = NULL;
+                json_arena_done(&c->arena, TAKE_PTR(c->root));
                 return refuse(c, "wanted is a JSON object, this is a list");
         }
         return 0;
@@ -184,7 +185,7 @@ Callback *callback_free(Callback *c)
                 return NULL;
 
         problems_done(&c->problems);
-        json_decref(c->root);
+        json_arena_done(&c->arena, c->root);
         free(c);
         return NULL;
 }
