@@ -19,8 +19,9 @@ typedef struct Connection {
         char error[STORE_ERROR_MAX];
 } Connection;
 
-/* Opens, sets what every connection wants. The error is left in `c`. 0 or negative errno. */
-int connection_open(Connection *c, const char *path, int flags);
+/* Opens, sets what every connection wants. `vfs`: by which layer of file access; NULL: SQLite's own. The
+ * error is left in `c`. 0 or negative errno. */
+int connection_open(Connection *c, const char *path, int flags, const char *vfs);
 void connection_done(Connection *c);
 
 /* Whose database it is. 0: ours, or an empty one (version 0); -EPROTONOSUPPORT, -ESTALE, -EBADMSG, ... */
@@ -37,6 +38,11 @@ int connection_refuse(Connection *c, int error, const char *format, ...) _printf
 /* Runs SQL without parameters; reads the one number that it gives. */
 int connection_run(Connection *c, const char *sql, const char *what);
 int connection_get(Connection *c, const char *sql, const char *what, int64_t *ret);
+
+/* sqlite-gather.c: a layer of file access that writes to the WAL in large pieces. For connections that have
+ * set synchronous=FULL before they write. NULL: there is none. */
+
+const char *store_gather_vfs(void);
 
 /* sqlite-turn.c: whose turn it is to write, among processes. */
 
