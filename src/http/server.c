@@ -21,7 +21,7 @@
 #include "basic/time-util.h"
 #include "http/internal.h"
 
-#define MEMORY_PER_CONNECTION ((size_t)32 * 1024) /* headers and the buffers of libmicrohttpd */
+#define MEMORY_PER_CONNECTION ((size_t)16 * 1024) /* headers and the buffers of libmicrohttpd */
 #define ACCEPT_BATCH          64U
 #define QUIESCE_USEC          (1 * USEC_PER_SEC)
 #define PAUSE_USEC            (100 * USEC_PER_MSEC)
