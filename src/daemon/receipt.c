@@ -52,10 +52,30 @@ static int reply_invalid(HttpRequest *request, const Receipt *receipt)
                         first ? first->message : "see problems");
 }
 
+/* The ordinary answer, as bytes: nearly every callback gets it. 0; 1: this isn't one. */
+static int reply_ordinary(HttpRequest *request, const Receipt *receipt)
+{
+        char text[CALLBACK_ID_MAX + 128];
+        int n;
+
+        if (!receipt->task_id || receipt->task_id[strcspn(receipt->task_id, "\"\\")] != 0)
+                return 1; /* null, or to be escaped; control characters aren't in ids */
+        n = snprintf(text, sizeof(text), "{\"result\":\"%s\",\"task_id\":\"%s\",\"delivery\":%" PRIu64 "}",
+                        verdict_to_string(receipt->outcome.verdict), receipt->task_id,
+                        receipt->outcome.delivery);
+        assert(n > 0 && (size_t)n < sizeof(text));
+        return http_reply(request, receipt->status, "application/json", text, (size_t)n);
+}
+
 /* {"result", "task_id", "delivery"}, and the problems of an invalid one that is answered 200. */
 static int reply_result(HttpRequest *request, const Receipt *receipt)
 {
         json_t *reply;
+        int r;
+
+        r = receipt->outcome.verdict == VERDICT_INVALID ? 1 : reply_ordinary(request, receipt);
+        if (r <= 0)
+                return r;
 
         reply = json_pack("{s:s, s:s?, s:I}", "result", verdict_to_string(receipt->outcome.verdict),
                         "task_id", receipt->task_id, "delivery", (json_int_t)receipt->outcome.delivery);

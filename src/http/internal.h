@@ -44,7 +44,7 @@ struct HttpServer {
         HttpServerOptions options;
         HttpLimits limits;
         struct MHD_Daemon *mhd;
-        sd_event_source *io, *timer, *deadlines, *pause;
+        sd_event_source *io, *resumed, *timer, *deadlines, *pause;
         sd_event_source *listeners[LISTENERS_MAX];
         size_t n_listeners;
         bool accepting, quiescing, freeing;

@@ -22,7 +22,7 @@
 #include "basic/time-util.h"
 #include "http/internal.h"
 
-#define MEMORY_PER_CONNECTION ((size_t)32 * 1024) /* headers and the buffers of libmicrohttpd */
+#define MEMORY_PER_CONNECTION ((size_t)16 * 1024) /* headers and the buffers of libmicrohttpd */
 #define ACCEPT_BATCH          64U
 #define QUIESCE_USEC          (1 * USEC_PER_SEC)
 #define PAUSE_USEC            (100 * USEC_PER_MSEC)
@@ -190,6 +190,12 @@ static int on_io(
         return 0;
 }
 
+static int on_resumed(_unused_ sd_event_source *source, void *userdata)
+{
+        server_run(userdata);
+        return 0;
+}
+
 static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
         server_run(userdata);
@@ -210,7 +216,8 @@ void connection_suspend(Connection *c)
         MHD_suspend_connection(c->mhd);
 }
 
-/* It goes on with the next run, which is soon: libmicrohttpd's own wake-up reaches nobody in this mode. */
+/* It goes on with the next run, which is the next thing that the loop does: libmicrohttpd's own wake-up
+ * reaches nobody in this mode, and a timer, however short, would only fire a while later. */
 void connection_resume(Connection *c)
 {
         HttpServer *s = c->server;
@@ -218,8 +225,7 @@ void connection_resume(Connection *c)
         assert(c->suspended);
         c->suspended = false;
         MHD_resume_connection(c->mhd);
-        (void)sd_event_source_set_time_relative(s->timer, 0);
-        (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+        (void)sd_event_source_set_enabled(s->resumed, SD_EVENT_ONESHOT);
 }
 
 /* Accepting. */
@@ -301,11 +307,14 @@ static void server_run(HttpServer *s)
 
         (void)MHD_run(s->mhd);
 
-        if (MHD_get_timeout(s->mhd, &msec) == MHD_YES) {
+        if (MHD_get_timeout(s->mhd, &msec) != MHD_YES)
+                (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
+        else if (msec == 0)
+                (void)sd_event_source_set_enabled(s->resumed, SD_EVENT_ONESHOT);
+        else {
                 (void)sd_event_source_set_time_relative(s->timer, msec * USEC_PER_MSEC);
                 (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
-        } else
-                (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
+        }
 
         server_check_deadlines(s);
         if (!s->accepting && !s->quiescing && has_room(s) &&
@@ -399,9 +408,11 @@ int http_server_new(sd_event *loop, const HttpServerOptions *options, HttpServer
         for (Phase p = 0; p < _PHASE_MAX; p++)
                 s->phases[p].tail = &s->phases[p].head;
 
-        /* Between an answer and its way out there are several runs; each would wait for as long as the timer
-         * may be late. */
-        r = add_timer(s, 1, on_timer, &s->timer);
+        r = sd_event_add_defer(s->loop, &s->resumed, on_resumed, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->resumed, SD_EVENT_OFF);
+        if (r >= 0)
+                r = add_timer(s, 1, on_timer, &s->timer); /* several runs may follow each other */
         if (r >= 0)
                 r = add_timer(s, USEC_PER_MSEC, on_deadlines, &s->deadlines);
         if (r >= 0)
@@ -441,6 +452,7 @@ HttpServer *http_server_free(HttpServer *s)
         for (size_t i = 0; i < s->n_listeners; i++)
                 sd_event_source_disable_unref(s->listeners[i]);
         sd_event_source_disable_unref(s->io);
+        sd_event_source_disable_unref(s->resumed);
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(s->deadlines);
         sd_event_source_disable_unref(s->pause);

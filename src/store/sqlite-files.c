@@ -255,7 +255,7 @@ static int copy_to(Store *s, const char *path, void (*progress)(void *userdata),
         sqlite3_backup *backup = NULL;
         int rc, r;
 
-        r = connection_open(&target, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+        r = connection_open(&target, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
         if (r >= 0 && sqlite3_db_config(target.db, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL) != SQLITE_OK)
                 r = connection_fail(&target, "Could not set up");
         if (r >= 0)

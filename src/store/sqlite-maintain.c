@@ -75,7 +75,7 @@ int store_checkpointer_open(const char *path, StoreCheckpointer **ret)
         if (!c)
                 return -ENOMEM;
 
-        r = connection_open(&c->connection, path, SQLITE_OPEN_READWRITE);
+        r = connection_open(&c->connection, path, SQLITE_OPEN_READWRITE, NULL);
         /* Its syncs are those that count before the WAL is written over. */
         if (r >= 0)
                 r = connection_run(&c->connection,
@@ -231,7 +231,7 @@ static int open_target(StoreBackup *b, const char *target)
 
         r = check_target(&b->target, target);
         if (r >= 0)
-                r = connection_open(&b->target, target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+                r = connection_open(&b->target, target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
         if (r < 0)
                 return r;
         /* A copy that isn't finished is thrown away, so there is nothing to roll back. The copy as a whole
@@ -247,7 +247,7 @@ static int open_source(StoreBackup *b, const char *path)
 {
         int version, r;
 
-        r = connection_open(&b->source, path, SQLITE_OPEN_READONLY);
+        r = connection_open(&b->source, path, SQLITE_OPEN_READONLY, NULL);
         if (r >= 0)
                 r = connection_run(&b->source, "BEGIN", "Could not read");
         if (r >= 0)

@@ -30,7 +30,7 @@ static int reader_setup(StoreReader *r, const char *path)
 {
         int version, k;
 
-        k = connection_open(&r->connection, path, SQLITE_OPEN_READONLY);
+        k = connection_open(&r->connection, path, SQLITE_OPEN_READONLY, NULL);
         if (k >= 0)
                 k = connection_run(&r->connection, "PRAGMA query_only = ON", "Could not set up");
         if (k >= 0)

@@ -145,7 +145,7 @@ static int store_setup(Store *s, const char *path)
         r = files_prepare(c, path);
         if (r < 0)
                 return r;
-        r = connection_open(c, path, SQLITE_OPEN_READWRITE);
+        r = connection_open(c, path, SQLITE_OPEN_READWRITE, store_gather_vfs());
         if (r < 0)
                 return r;
         if (sqlite3_db_readonly(c->db, "main") != 0)

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "basic/buffer.h"
+#include "task/json-memory.h"
 #include "task/problem.h"
 #include "task/type.h"
 
@@ -35,7 +36,8 @@ typedef enum CallbackFlags {
 } CallbackFlags;
 
 typedef struct Callback {
-        json_t *root; /* owned; NULL when the body was not JSON */
+        JsonArena arena;
+        json_t *root; /* owned, in the arena; NULL when the body was not JSON */
         CallbackKind kind;
         bool unchecked; /* a type without rules here: only the envelope was checked */
 

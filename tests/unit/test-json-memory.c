@@ -1,0 +1,70 @@
+/* Memory that comes and goes with a value. */
+
+#include "test.h"
+
+#include <stdio.h>
+
+#include "task/json-memory.h"
+
+/* Pieces of every size, more than one block of them, and values of before and after. */
+static void test_arena(_unused_ void **state)
+{
+        json_t *before = json_pack("{s:s}", "a", "before");
+        JsonArena arena = {};
+        json_t *root, *after;
+
+        json_arena_enter(&arena, 10);
+        root = json_object();
+        for (unsigned i = 0; i < 2000; i++) {
+                char name[16], text[4096];
+
+                snprintf(name, sizeof(name), "%u", i);
+                memset(text, 'x', sizeof(text));
+                assert_int_equal(json_object_set_new(root, name, json_stringn(text, i * 2)), 0);
+        }
+        json_arena_leave();
+
+        after = json_pack("{s:O}", "inside", json_object_get(root, "1999"));
+        assert_int_equal(json_object_size(root), 2000);
+        for (unsigned i = 0; i < 2000; i++) {
+                char name[16];
+
+                snprintf(name, sizeof(name), "%u", i);
+                assert_int_equal(json_string_length(json_object_get(root, name)), i * 2);
+        }
+        assert_int_equal(strspn(json_string_value(json_object_get(after, "inside")), "x"), 3998);
+        json_decref(after);
+        json_decref(before);
+        json_arena_done(&arena, root);
+
+        json_arena_done(&arena, NULL);          /* an empty one */
+        json_arena_done(&arena, json_object()); /* a value that was made without */
+}
+
+static void test_a_piece_larger_than_a_block(_unused_ void **state)
+{
+        size_t size = 3 * 1024 * 1024;
+        JsonArena arena = {};
+        char *text = malloc(size);
+        json_t *root;
+
+        assert_non_null(text);
+        memset(text, 'y', size);
+        json_arena_enter(&arena, size);
+        root = json_stringn(text, size);
+        json_arena_leave();
+        assert_int_equal(json_string_length(root), size);
+        assert_memory_equal(json_string_value(root), text, size);
+        json_arena_done(&arena, root);
+        free(text);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_arena),
+                cmocka_unit_test(test_a_piece_larger_than_a_block),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
