@@ -156,7 +156,7 @@ static inline uint64_t store_digest(sqlite3 *db)
                 while (sqlite3_step(statement) == SQLITE_ROW)
                         h = store_mix_row(h, statement);
                 assert_int_equal(sqlite3_finalize(statement), SQLITE_OK);
-                h = store_mix(h, sql, 1);
+                h = store_mix(h, *sql, strlen(*sql));
         }
         return h;
 }
