@@ -411,6 +411,10 @@ int http_server_new(sd_event *loop, const HttpServerOptions *options, HttpServer
         r = sd_event_add_defer(s->loop, &s->resumed, on_resumed, s);
         if (r >= 0)
                 r = sd_event_source_set_enabled(s->resumed, SD_EVENT_OFF);
+        /* libsystemd takes a deferred source for the one that has waited longest, always: without this, one
+         * that is enabled again and again lets nobody else have a turn. */
+        if (r >= 0)
+                r = sd_event_source_set_priority(s->resumed, SD_EVENT_PRIORITY_NORMAL + 1);
         if (r >= 0)
                 r = add_timer(s, 1, on_timer, &s->timer); /* several runs may follow each other */
         if (r >= 0)

@@ -678,6 +678,49 @@ static void test_a_later_reply_does_not_wait_for_a_late_timer(_unused_ void **st
         assert_int_equal(late_by, 1);
 }
 
+/* Says request after request on some connections, and takes the answers, until it is told to stop. */
+static void *flood(void *userdata)
+{
+        static const char request[] = "GET /arg/x HTTP/1.1\r\n" H "\r\n";
+        _cleanup_free_ char *text = malloc(100 * sizeof(request));
+        struct pollfd fds[4];
+        size_t at[ELEMENTSOF(fds)] = {}, n = 0;
+        char answer[65536];
+
+        while (n < 100 * (sizeof(request) - 1))
+                n = (size_t)(stpcpy(text + n, request) - text);
+        for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+                fds[i] = (struct pollfd){ .fd = dial(), .events = POLLIN | POLLOUT };
+        while (!atomic_load((atomic_bool *)userdata)) {
+                (void)poll(fds, ELEMENTSOF(fds), 100);
+                for (size_t i = 0; i < ELEMENTSOF(fds); i++) {
+                        ssize_t k = send(fds[i].fd, text + at[i], n - at[i], MSG_DONTWAIT | MSG_NOSIGNAL);
+
+                        at[i] = k > 0 ? (at[i] + (size_t)k) % n : at[i];
+                        (void)recv(fds[i].fd, answer, sizeof(answer), MSG_DONTWAIT);
+                }
+        }
+        for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+                close(fds[i].fd);
+        return NULL;
+}
+
+/* A server that had something to go on with at each turn of the loop took every turn, so that nobody was
+ * accepted any more and nothing else of the loop was done. */
+static void test_pipelines_without_end_leave_others_their_turn(_unused_ void **state)
+{
+        atomic_bool enough = false;
+        pthread_t flooder;
+
+        assert_int_equal(pthread_create(&flooder, NULL, flood, &enough), 0);
+        while (http_server_connections(server) < 4)
+                usleep(1000);
+        for (unsigned i = 0; i < 5; i++)
+                expect("GET /arg/y HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 200", "y|");
+        atomic_store(&enough, true);
+        assert_int_equal(pthread_join(flooder, NULL), 0);
+}
+
 static void test_listen(_unused_ void **state)
 {
         static const char *const bad[] = { "", "localhost:80", "127.0.0.1", "127.0.0.1:70000", "[::1]",
@@ -726,6 +769,7 @@ int main(void)
                 T(test_more_than_the_maximum_wait_their_turn),
                 T(test_freed_with_requests_in_flight),
                 T(test_a_later_reply_does_not_wait_for_a_late_timer),
+                T(test_pipelines_without_end_leave_others_their_turn),
                 T(test_listen),
         };
 
