@@ -121,13 +121,17 @@ def metric(local, name, server="callback"):
 def besiege(daemon, target, seed, row, seconds, least=3):
     """One attack, with honest callbacks meanwhile. What the attacker saw, what it cost, and how honest ones fared."""
     attack = Attack(target, seed, **row)
-    with Cost(daemon) as cost, Honest(daemon) as honest:
-        assert attack.ready.wait(WAIT), "the attack never came together"
-        n = len(honest.times)
-        end = time.monotonic() + seconds
-        eventually(lambda: time.monotonic() > end and len(honest.times) >= n + least or honest.wrong,
-                   "honest callbacks are answered meanwhile")
-        account = attack.stop()
+    try:
+        with Cost(daemon) as cost, Honest(daemon) as honest:
+            assert attack.ready.wait(WAIT), "the attack never came together"
+            n = len(honest.times)
+            end = time.monotonic() + seconds
+            eventually(lambda: time.monotonic() > end and len(honest.times) >= n + least or honest.wrong,
+                       "honest callbacks are answered meanwhile")
+            account = attack.stop()
+    finally:
+        attack.process.kill()  # where it did not come to its end
+        attack.process.wait()
     assert daemon.process.poll() is None, daemon.log()[-3000:]
     assert not honest.wrong, honest.wrong[:3]
     return account, cost, honest
