@@ -242,8 +242,10 @@ def replace(path, other, **more):
     other.rename(path)
 
 
+# In one step each: between two a daemon may find that there is nothing, and says so.
+
 def put_aside_and_replace(path, other, **more):
-    path.rename(path.with_name("renamed.db"))
+    path.with_name("renamed.db").hardlink_to(path)
     other.rename(path)
 
 
@@ -266,8 +268,8 @@ def delete_wal_and_shm(path, **more):
 
 
 def replace_wal(path, **more):
-    delete_wal(path)
-    pathlib.Path(f"{path}-wal").write_bytes(b"")
+    path.with_name("empty").write_bytes(b"")
+    path.with_name("empty").rename(f"{path}-wal")
 
 
 # What happens, where what was acknowledged is afterwards, beside the database, and what the log says.
