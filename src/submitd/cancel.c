@@ -146,7 +146,7 @@ static bool is_about_task(const ApiAnswer *answer)
 
         if (answer->error != 0 || (answer->status != 500 && outcome_of_answer(answer) != OUTCOME_REJECTED))
                 return false;
-        body = json_loadb(answer->body, answer->body_size, JSON_ALLOW_NUL, NULL);
+        body = outcome_read(answer);
         return json_is_string(json_object_get(body, "error"));
 }
 
@@ -155,7 +155,7 @@ static int take_answer(Cancel *x, const ApiAnswer *answer)
         json_auto_t *task = NULL;
 
         if (answer->error == 0 && answer->status == 200)
-                task = json_loadb(answer->body, answer->body_size, JSON_ALLOW_NUL, NULL);
+                task = outcome_read(answer);
         if (task && streq_ptr(outcome_task_id(task), x->task_id))
                 return reply_task(x, answer, task);
         if (is_about_task(answer))

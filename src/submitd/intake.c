@@ -10,6 +10,7 @@
 #include "store/outbox.h"
 #include "submitd/outcome.h"
 #include "task/callback.h"
+#include "task/json.h"
 
 #define BODY_MAX (64U << 20) /* an answer is bounded by less, and compact JSON adds little */
 
@@ -89,7 +90,9 @@ bool intake_failed_alone(int error)
 
 json_t *intake_parse(const char *body, size_t size)
 {
-        json_auto_t *value = json_loadb(body, size, JSON_ALLOW_NUL, NULL);
+        json_auto_t *value = NULL;
 
+        if (json_parse(body, size, JSON_ALLOW_NUL, &value, NULL) < 0)
+                return NULL;
         return json_is_object(value) ? TAKE_PTR(value) : NULL;
 }

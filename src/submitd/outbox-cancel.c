@@ -59,8 +59,7 @@ static bool tell(Cancel *c, const ApiAnswer *answer)
         Account *account;
         bool ended;
 
-        task = answer->body_size > 0 ? json_loadb(answer->body, answer->body_size, JSON_ALLOW_NUL, NULL)
-                                     : NULL;
+        task = outcome_read(answer);
         if (!streq_ptr(outcome_task_id(task), c->task_id) ||
                         account_new(task, outbox_realtime(c->outbox), &account) < 0)
                 return false;

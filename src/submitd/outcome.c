@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "task/callback.h"
+#include "task/json.h"
 #include "task/type.h"
 
 #define WORDS_MAX 160U /* bytes of what the API says of itself that are handed on */
@@ -69,6 +70,15 @@ static void copy_words(const char *text, char buf[static WORDS_MAX + 1])
         buf[n] = 0;
 }
 
+json_t *outcome_read(const ApiAnswer *answer)
+{
+        json_t *value = NULL;
+
+        if (answer->body_size > 0)
+                (void)json_parse(answer->body, answer->body_size, JSON_ALLOW_NUL, &value, NULL);
+        return value;
+}
+
 /* What the API says itself; an error page is not handed on. */
 static void copy_error(const ApiAnswer *answer, char buf[static WORDS_MAX + 1])
 {
@@ -76,9 +86,9 @@ static void copy_error(const ApiAnswer *answer, char buf[static WORDS_MAX + 1])
         const char *error;
 
         buf[0] = 0;
-        if (!answer->is_json || answer->body_size == 0)
+        if (!answer->is_json)
                 return;
-        body = json_loadb(answer->body, answer->body_size, JSON_ALLOW_NUL, NULL);
+        body = outcome_read(answer);
         error = json_string_value(json_object_get(body, "error"));
         if (error)
                 copy_words(error, buf);
@@ -133,8 +143,7 @@ TaskClaim outcome_claim_task(const ApiAnswer *answer, const char *submission, js
         json_auto_t *task = NULL;
 
         *ret_task = NULL;
-        task = answer->body_size > 0 ? json_loadb(answer->body, answer->body_size, JSON_ALLOW_NUL, NULL)
-                                     : NULL;
+        task = outcome_read(answer);
         if (!outcome_task_id(task))
                 return TASK_UNUSABLE;
         if (!streq_ptr(outcome_task_submission(task), submission))

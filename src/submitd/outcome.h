@@ -28,6 +28,10 @@ Outcome outcome_of_answer(const ApiAnswer *answer);
 /* A sentence for people: "the API answered 402: Not enabled", "no answer: Connection reset". Returns buf. */
 const char *outcome_describe(const ApiAnswer *answer, char buf[static OUTCOME_TEXT_SIZE]);
 
+/* What the body of an answer says. A new reference; NULL: nothing, no JSON, or there is no memory to read
+ * it. Nobody may conclude from NULL that something isn't there. */
+json_t *outcome_read(const ApiAnswer *answer) _warn_unused_;
+
 /* What a body that should be a task is. */
 typedef enum TaskClaim {
         TASK_OURS,     /* a task that carries the submission's id */

@@ -116,8 +116,8 @@ static void on_page(const ApiAnswer *answer, void *userdata)
 
         if (outcome == OUTCOME_ACCOUNT)
                 outbox_hold(o, outcome_describe(answer, text));
-        if (outcome == OUTCOME_DONE && answer->body_size > 0)
-                page = json_loadb(answer->body, answer->body_size, JSON_ALLOW_NUL, NULL);
+        if (outcome == OUTCOME_DONE)
+                page = outcome_read(answer);
         if (!page) {
                 fail_page(r, answer, outcome, outcome_describe(answer, text));
                 return;
