@@ -116,32 +116,32 @@ int parse_duration(const char *s, uint64_t *ret_usec)
         return parse_with_unit(s, duration_units, ELEMENTSOF(duration_units), ret_usec);
 }
 
+size_t utf8_measure(const char *p, const char *end)
+{
+        unsigned char a = (unsigned char)p[0], b = end - p > 1 ? (unsigned char)p[1] : 0;
+        size_t n = a < 0x80 ? 1 : a < 0xe0 ? 2 : a < 0xf0 ? 3 : 4;
+
+        if ((a >= 0x80 && a < 0xc2) || a > 0xf4 || (size_t)(end - p) < n)
+                return 0;
+        /* Not longer than need be, no surrogates, nothing beyond the last one. */
+        if ((a == 0xe0 && b < 0xa0) || (a == 0xed && b > 0x9f) || (a == 0xf0 && b < 0x90) ||
+                        (a == 0xf4 && b > 0x8f))
+                return 0;
+        for (size_t i = 1; i < n; i++)
+                if (((unsigned char)p[i] & 0xc0) != 0x80)
+                        return 0;
+        return n;
+}
+
 bool text_is_utf8(const char *text, size_t size)
 {
-        const unsigned char *p = (const unsigned char *)text, *end = p + size;
+        const char *end = text + size;
+        size_t n;
 
-        while (p < end) {
-                unsigned c = *p++, n = c < 0x80   ? 0
-                                       : c < 0xc2 ? 4
-                                       : c < 0xe0 ? 1
-                                       : c < 0xf0 ? 2
-                                       : c < 0xf5 ? 3
-                                                  : 4;
-                unsigned low = 0x80, high = 0xbf; /* of the next byte */
-
-                if (n > 3 || (size_t)(end - p) < n)
+        for (const char *p = text; p < end; p += n) {
+                n = utf8_measure(p, end);
+                if (n == 0)
                         return false;
-                if (c == 0xe0)
-                        low = 0xa0;
-                else if (c == 0xed)
-                        high = 0x9f;
-                else if (c == 0xf0)
-                        low = 0x90;
-                else if (c == 0xf4)
-                        high = 0x8f;
-                for (; n > 0; n--, p++, low = 0x80, high = 0xbf)
-                        if (*p < low || *p > high)
-                                return false;
         }
         return true;
 }

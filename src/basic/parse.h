@@ -19,5 +19,8 @@ int parse_size(const char *s, uint64_t *ret);
 /* A duration in microseconds: a number with ms, s, m, h or d behind it; a bare 0 needs no unit. */
 int parse_duration(const char *s, uint64_t *ret_usec);
 
+/* How many bytes the character at p has, before `end`; 0: it is none. */
+size_t utf8_measure(const char *p, const char *end) _pure_;
+
 /* UTF-8 without surrogates, overlong forms and what is beyond the last character. */
 bool text_is_utf8(const char *text, size_t size) _pure_;

@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "basic/buffer.h"
+#include "basic/parse.h"
 
 #define INTEGER_DIGITS_MAX 18U /* what every json_int_t holds */
 #define EXACT_DIGITS_MAX   15U /* what every double holds */
@@ -48,24 +49,6 @@ static bool take(Reader *r, char c)
 
 /* Texts. */
 
-/* How many bytes the character at p has; 0: it is none. */
-static size_t measure_character(const char *p, const char *end)
-{
-        unsigned char a = (unsigned char)p[0], b = end - p > 1 ? (unsigned char)p[1] : 0;
-        size_t n = a >= 0xf0 ? 4 : a >= 0xe0 ? 3 : 2;
-
-        if (a < 0xc2 || a > 0xf4 || (size_t)(end - p) < n)
-                return 0;
-        /* Not longer than need be, no surrogates, nothing beyond the last one. */
-        if ((a == 0xe0 && b < 0xa0) || (a == 0xed && b > 0x9f) || (a == 0xf0 && b < 0x90) ||
-                        (a == 0xf4 && b > 0x8f))
-                return 0;
-        for (size_t i = 1; i < n; i++)
-                if (((unsigned char)p[i] & 0xc0) != 0x80)
-                        return 0;
-        return n;
-}
-
 static bool is_plain(char c)
 {
         return (unsigned char)c >= 0x20 && (unsigned char)c < 0x80 && c != '"' && c != '\\';
@@ -90,7 +73,7 @@ static bool scan_text(Reader *r, size_t *ret_size, bool *ret_escapes)
                         *ret_escapes = true;
                         n = r->end - r->p > 1 ? 2 : 0;
                 } else
-                        n = measure_character(r->p, r->end);
+                        n = (unsigned char)*r->p < 0x80 ? 0 : utf8_measure(r->p, r->end);
                 if (n == 0)
                         return false;
                 r->p += n;
