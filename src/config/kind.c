@@ -79,8 +79,7 @@ static int apply_url_path(
         if (*value != '/' || n < 2 || n > SETTINGS_PATH_MAX || value[n - 1] == '/' || strstr(value, "//") ||
                         value[strspn(value, allowed)] || streq(value, "/healthz")) {
                 *ret_wanted = "a path as /callback, of up to 2048 letters, digits and /._~-, without a "
-                              "slash at "
-                              "its end, and not /healthz";
+                              "slash at its end, and not /healthz";
                 return -EINVAL;
         }
         return replace_text(target, value);
