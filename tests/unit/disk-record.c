@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "basic/fd.h"
+#include "basic/parse.h"
 
 #define SECTOR    512U
 #define NAMES_MAX 8U
@@ -389,4 +390,24 @@ void disk_cut(DiskCut cut, uint64_t *chance, const char *path)
                 lay_file(&f, n, dir);
         pthread_mutex_unlock(&lock);
         fd_close(dir);
+}
+
+void disk_empty(const char *path)
+{
+        DIR *d = opendir(path);
+        struct dirent *entry;
+
+        assert_non_null(d);
+        while ((entry = readdir(d)))
+                if (entry->d_name[0] != '.')
+                        assert_int_equal(unlinkat(dirfd(d), entry->d_name, 0), 0);
+        closedir(d);
+}
+
+uint64_t disk_option(const char *name, uint64_t otherwise)
+{
+        const char *text = getenv(name);
+        uint64_t n;
+
+        return text && parse_u64(text, 0, UINT64_MAX, &n) == 0 ? n : otherwise;
 }

@@ -75,6 +75,12 @@ uint64_t disk_pending(void);
 /* Lays the files as they may be after a cut now into an empty directory. */
 void disk_cut(DiskCut cut, uint64_t *chance, const char *directory);
 
+/* Removes all files of a directory. */
+void disk_empty(const char *path);
+
+/* The number in a variable of the environment, by which a run is repeated or made longer. */
+uint64_t disk_option(const char *name, uint64_t otherwise);
+
 /* A number from a sequence that its seed decides. */
 static inline uint64_t disk_chance(uint64_t *chance)
 {

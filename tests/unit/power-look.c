@@ -6,25 +6,12 @@
 
 #include "power.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "basic/fd.h"
-
-void power_empty(const char *path)
-{
-        DIR *d = opendir(path);
-        struct dirent *entry;
-
-        assert_non_null(d);
-        while ((entry = readdir(d)))
-                if (entry->d_name[0] != '.')
-                        assert_int_equal(unlinkat(dirfd(d), entry->d_name, 0), 0);
-        closedir(d);
-}
 
 /* What came out has to be the state before the group, or the one after it, which is not known yet; the
  * first opening makes the first state. */
@@ -46,7 +33,7 @@ static bool look_at(Power *p, DiskCut cut, uint64_t *ret_digest)
 {
         unsigned promises = 0;
 
-        power_empty(p->cut);
+        disk_empty(p->cut);
         disk_cut(cut, &p->chance, p->cut);
         p->met->states++;
         p->met->by_cut[cut]++;
@@ -72,7 +59,7 @@ static void die(Power *p)
 
         if (!look_at(p, cut, &p->next_digest))
                 return;
-        power_empty(p->next);
+        disk_empty(p->next);
         disk_cut(cut, &again, p->next);
         p->dead = true;
         p->met->lives++;

@@ -124,6 +124,5 @@ void power_look_around(Power *p, unsigned extremes, unsigned randoms);
 void power_on_change(DiskOp op, void *userdata);
 void power_look_from(sd_event *loop, Power *p);
 
-void power_empty(const char *directory);
 void power_init(void);
 void power_done(void);

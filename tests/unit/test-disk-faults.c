@@ -62,27 +62,7 @@ typedef struct Healthy {
 
 static const char *const suffixes[] = { "", "-wal" };
 
-static uint64_t get_number(const char *name, uint64_t otherwise)
-{
-        const char *text = getenv(name);
-        uint64_t n;
-
-        return text && parse_u64(text, 0, UINT64_MAX, &n) == 0 ? n : otherwise;
-}
-
 /* Files. */
-
-static void empty(const char *path)
-{
-        DIR *d = opendir(path);
-        struct dirent *entry;
-
-        assert_non_null(d);
-        while ((entry = readdir(d)))
-                if (entry->d_name[0] != '.')
-                        assert_int_equal(unlinkat(dirfd(d), entry->d_name, 0), 0);
-        closedir(d);
-}
 
 static void load(Healthy *h, const char *directory)
 {
@@ -106,7 +86,7 @@ static void load(Healthy *h, const char *directory)
 
 static void lay(const Healthy *h)
 {
-        empty(live);
+        disk_empty(live);
         for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
                 char path[128];
                 int fd;
@@ -172,8 +152,8 @@ static Healthy *prepare(const Scenario *scenario)
 
         assert_non_null(h);
         h->scenario = scenario;
-        empty(live);
-        empty(cut);
+        disk_empty(live);
+        disk_empty(cut);
         if (scenario->begin == BEGIN_OLD)
                 lay_old(s.path);
         else if (scenario->begin != BEGIN_EMPTY) {
@@ -298,7 +278,7 @@ static bool run(const Healthy *h, const DiskFault *fault, bool ends)
         int64_t memory;
 
         lay(h);
-        empty(cut);
+        disk_empty(cut);
         memory = sqlite3_memory_used();
         disk_record(live);
         disk_fail(fault);
@@ -322,7 +302,7 @@ static bool run(const Healthy *h, const DiskFault *fault, bool ends)
 
 static void test_the_nth_failure(_unused_ void **state)
 {
-        uint64_t stride = MAX(get_number("NTH_STRIDE", STRIDE), 1), seed = get_number("NTH_SEED", 1);
+        uint64_t stride = MAX(disk_option("NTH_STRIDE", STRIDE), 1), seed = disk_option("NTH_SEED", 1);
         unsigned runs = 0, hits = 0;
 
         chance = seed;
@@ -354,7 +334,7 @@ static void test_the_nth_failure(_unused_ void **state)
 /* The same, of what the commit queue promises. */
 static void test_the_commit_queue_makes_no_false_promise(_unused_ void **state)
 {
-        uint64_t stride = MAX(get_number("NTH_STRIDE", STRIDE), 1), seed = get_number("NTH_SEED", 1);
+        uint64_t stride = MAX(disk_option("NTH_STRIDE", STRIDE), 1), seed = disk_option("NTH_SEED", 1);
         unsigned runs = 0, hits = 0;
 
         chance = seed;
@@ -366,8 +346,8 @@ static void test_the_commit_queue_makes_no_false_promise(_unused_ void **state)
                 for (fault.nth = 1; hit; fault.nth += 1 + disk_pick(&chance, stride)) {
                         _cleanup_free_ char *lost = NULL;
 
-                        empty(live);
-                        empty(cut);
+                        disk_empty(live);
+                        disk_empty(cut);
                         hit = nth_queue_run(live, cut, &fault, &chance, &lost);
                         runs++;
                         hits += hit;
@@ -394,8 +374,8 @@ static int set_up(_unused_ void **state)
 
 static int tear_down(_unused_ void **state)
 {
-        empty(live);
-        empty(cut);
+        disk_empty(live);
+        disk_empty(cut);
         assert_int_equal(rmdir(live), 0);
         assert_int_equal(rmdir(cut), 0);
         assert_int_equal(rmdir(top), 0);

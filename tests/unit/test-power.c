@@ -52,7 +52,7 @@ static void remove_directories(Power *p)
         const char *const paths[] = { p->live, p->next, p->cut };
 
         FOREACH_ARRAY(path, paths, ELEMENTSOF(paths)) {
-                power_empty(*path);
+                disk_empty(*path);
                 assert_int_equal(rmdir(*path), 0);
         }
         assert_int_equal(rmdir(p->top), 0);
@@ -267,7 +267,7 @@ static void live(Power *p)
         if (!p->dead)
                 return;
 
-        power_empty(p->live);
+        disk_empty(p->live);
         memcpy(path, p->live, sizeof(path));
         memcpy(p->live, p->next, sizeof(path));
         memcpy(p->next, path, sizeof(path));
@@ -345,17 +345,9 @@ static bool run_sequence(uint64_t seed, bool hasty, char why[static 1024])
         return ok;
 }
 
-static uint64_t get_number(const char *name, uint64_t otherwise)
-{
-        const char *text = getenv(name);
-        uint64_t n;
-
-        return text && parse_u64(text, 0, UINT64_MAX, &n) == 0 ? n : otherwise;
-}
-
 static void test_nothing_acknowledged_is_lost(_unused_ void **state)
 {
-        uint64_t seed = get_number("POWER_SEED", 1), states = get_number("POWER_STATES", STATES),
+        uint64_t seed = disk_option("POWER_SEED", 1), states = disk_option("POWER_STATES", STATES),
                  first = seed;
         char why[1024];
 
