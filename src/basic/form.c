@@ -16,12 +16,13 @@ static int hex_value(char c)
         return -1;
 }
 
-size_t form_decode(char *text, bool plus)
+static size_t decode(char *text, bool plus, bool nul)
 {
         char *out = text;
 
         for (const char *in = text; *in; in++) {
-                if (*in == '%' && hex_value(in[1]) >= 0 && hex_value(in[2]) >= 0) {
+                if (*in == '%' && hex_value(in[1]) >= 0 && hex_value(in[2]) >= 0 &&
+                                (nul || in[1] != '0' || in[2] != '0')) {
                         *out++ = (char)(hex_value(in[1]) * 16 + hex_value(in[2]));
                         in += 2;
                 } else
@@ -29,6 +30,11 @@ size_t form_decode(char *text, bool plus)
         }
         *out = 0;
         return (size_t)(out - text);
+}
+
+size_t form_decode(char *text, bool plus)
+{
+        return decode(text, plus, true);
 }
 
 static FormPair decode_piece(char *piece)
@@ -43,7 +49,7 @@ static FormPair decode_piece(char *piece)
 
         pair.value = value;
         pair.value_size = form_decode(value, true);
-        (void)form_decode(piece, true);
+        (void)decode(piece, true, false); /* a name that ended at a NUL would be another's */
         return pair;
 }
 

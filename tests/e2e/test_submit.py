@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import threading
+from urllib.parse import urlencode
 
 import pytest
 
@@ -323,6 +324,14 @@ def test_cancel_of_what_is_queued(held, api):
     other = held.add()
     held.reaches(other, "accepted")
     assert api.submissions() == [other] and api.count_cancels() == 0
+
+
+def test_a_nul_in_the_name_of_a_parameter(held):
+    """Once `urgency%00x` was taken for the urgency."""
+    answer = held.post("categorization", urlencode({**TASK, "urgency\0x": "week"}, doseq=True))
+    params = held.submission(answer.json["submission_id"])["params"]
+    assert "urgency" not in params and params["urgency%00x"] == "week"
+    assert held.submit.docs("/v1/submissions?state%00x=accepted")
 
 
 @pytest.mark.parametrize("id", ["a%2Fb", "..", "a%20b", "x" * 129, "%00"])
