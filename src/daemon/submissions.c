@@ -31,7 +31,7 @@ static int set_json(json_t *o, const char *name, const char *text, size_t size)
 
         if (!text)
                 return 0;
-        r = json_parse(text, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &value, NULL);
+        r = json_parse(text, size, JSON_DECODE_ANY, &value, NULL);
         if (r == -ENOMEM)
                 return r;
         return json_object_set_new(o, name, r < 0 ? json_stringn(text, size) : value);

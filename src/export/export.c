@@ -207,7 +207,7 @@ static int read_row(Exporter *x, const char *line, size_t size, Row *ret)
         if (x->format->verbatim)
                 return 0;
 
-        r = json_parse(line, size, JSON_ALLOW_NUL, &x->task, NULL);
+        r = json_parse(line, size, 0, &x->task, NULL);
         if (r < 0)
                 return r;
         if (!json_is_object(x->task))

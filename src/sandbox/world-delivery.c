@@ -163,7 +163,7 @@ int attempts_to_json(const World *w, json_t **ret)
 
 static int get_url(const Task *t, char **ret)
 {
-        json_auto_t *task = json_loads(t->text, 0, NULL);
+        json_auto_t *task = json_loads(t->text, JSON_ALLOW_NUL, NULL);
         const char *url;
 
         if (!task)

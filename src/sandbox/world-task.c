@@ -110,7 +110,7 @@ static int set_time(json_t *object, const char *name, int64_t time)
 
 int task_render(const Task *t, TaskStatus status, json_t *response, int64_t completed_at, json_t **ret)
 {
-        json_auto_t *task = json_loads(t->text, 0, NULL);
+        json_auto_t *task = json_loads(t->text, JSON_ALLOW_NUL, NULL);
 
         if (!task || json_object_set_new(task, "status", json_string(task_status_to_string(status))) < 0 ||
                         (completed_at != TIME_NONE && set_time(task, "completed_at", completed_at) < 0) ||

@@ -92,7 +92,7 @@ json_t *intake_parse(const char *body, size_t size)
 {
         json_auto_t *value = NULL;
 
-        if (json_parse(body, size, JSON_ALLOW_NUL, &value, NULL) < 0)
+        if (json_parse(body, size, 0, &value, NULL) < 0)
                 return NULL;
         return json_is_object(value) ? TAKE_PTR(value) : NULL;
 }

@@ -75,7 +75,7 @@ json_t *outcome_read(const ApiAnswer *answer)
         json_t *value = NULL;
 
         if (answer->body_size > 0)
-                (void)json_parse(answer->body, answer->body_size, JSON_ALLOW_NUL, &value, NULL);
+                (void)json_parse(answer->body, answer->body_size, 0, &value, NULL);
         return value;
 }
 

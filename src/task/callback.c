@@ -105,7 +105,7 @@ static int parse_json(Callback *c, const void *body, size_t size)
         if (values > CALLBACK_VALUES_MAX)
                 return refuse(c, "there are more than %u values", CALLBACK_VALUES_MAX);
 
-        r = json_parse(body, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &c->root, &error);
+        r = json_parse(body, size, JSON_REJECT_DUPLICATES, &c->root, &error);
         if (r == -EBADMSG)
                 return refuse(c, "not JSON, line %d, column %d: %s", error.line, error.column, error.text);
         if (r < 0)

@@ -12,7 +12,7 @@
 
 int task_body_parse(const void *body, size_t size, json_t **ret)
 {
-        return json_parse(body, size, JSON_ALLOW_NUL, ret, NULL);
+        return json_parse(body, size, 0, ret, NULL);
 }
 
 int task_response_of_body(const void *body, size_t size, json_t **ret)

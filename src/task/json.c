@@ -4,7 +4,8 @@
  *
  * And jansson 2.14 reads past a NUL byte that follows a number or a literal, as if it were not there. What
  * was taken for JSON here would be none for whoever reads it after us, so such a byte is refused: it can
- * stand nowhere in JSON.
+ * stand nowhere in JSON. An escaped one is a character as any other, for everybody: who takes a text in must
+ * not hand it on to one of us that can't read it.
  */
 
 #include "task/json.h"
@@ -44,7 +45,7 @@ int json_parse(const void *text, size_t size, size_t flags, json_t **ret, json_e
         r = json_reserve_enter(&reserve, size);
         if (r < 0)
                 return r;
-        value = json_loadb(text, size, flags, &error);
+        value = json_loadb(text, size, flags | JSON_ALLOW_NUL, &error);
         if (!json_reserve_leave(&reserve, &value))
                 return -ENOMEM;
         if (!value) {

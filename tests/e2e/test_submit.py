@@ -326,6 +326,20 @@ def test_cancel_of_what_is_queued(held, api):
     assert api.submissions() == [other] and api.count_cancels() == 0
 
 
+WITH_NUL = {**TASK, "callback_url": "http://www.example.com/", "instruction": "big\0small", "color": "a\0b"}
+
+
+@pytest.mark.parametrize("body", [WITH_NUL, urlencode(WITH_NUL, doseq=True)], ids=["json", "form"])
+def test_a_nul_in_a_task_gets_to_the_api(make_submitter, make_sandbox, body):
+    """Once a form with one was acknowledged and could never be sent, while the same as JSON was refused."""
+    sandbox = make_sandbox()
+    submitter = make_submitter(url=sandbox.url, key="live_made_up").start()
+    id = submitter.post("categorization", body).json["submission_id"]
+    eventually(lambda: submitter.submission(id)["state"] == "accepted", "accepted", 10)
+    [task] = sandbox.get("/v1/tasks")["docs"]
+    assert (task["instruction"], task["params"]["color"]) == ("big\0small", "a\0b")
+
+
 def test_a_nul_in_the_name_of_a_parameter(held):
     """Once `urgency%00x` was taken for the urgency."""
     answer = held.post("categorization", urlencode({**TASK, "urgency\0x": "week"}, doseq=True))
