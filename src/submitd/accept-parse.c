@@ -10,6 +10,7 @@
 #include "basic/form.h"
 #include "http/header.h"
 #include "store/outbox.h"
+#include "task/callback.h"
 #include "task/check.h"
 #include "task/json.h"
 #include "task/params.h"
@@ -48,6 +49,8 @@ static int parse_json(const TaskType *type, const void *body, size_t size, json_
         json_error_t error;
         int r;
 
+        if (callback_check_bounds(body, size, problems) != 0)
+                return ACCEPT_UNREADABLE;
         r = json_parse(body, size, JSON_REJECT_DUPLICATES, &params, &error);
         if (r < 0 && r != -EBADMSG)
                 return r;

@@ -77,6 +77,23 @@ size_t callback_weight(const void *body, size_t size)
         return values * VALUE_SIZE + size;
 }
 
+int callback_check_bounds(const void *text, size_t size, Problems *problems)
+{
+        size_t values;
+        unsigned depth;
+
+        measure(text, size, &depth, &values);
+        if (depth > CALLBACK_DEPTH_MAX)
+                problems_add(problems, SEVERITY_ERROR, "", "objects and lists are nested more than %u deep",
+                                CALLBACK_DEPTH_MAX);
+        else if (values > CALLBACK_VALUES_MAX)
+                problems_add(problems, SEVERITY_ERROR, "", "there are more than %u values",
+                                CALLBACK_VALUES_MAX);
+        else
+                return 0;
+        return CALLBACK_NOT_JSON;
+}
+
 /* The quick way, which nearly every body takes: there, values are cut from an arena. */
 static bool read_ordinary(Callback *c, const void *body, size_t size)
 {
@@ -91,20 +108,15 @@ static bool read_ordinary(Callback *c, const void *body, size_t size)
 static int parse_json(Callback *c, const void *body, size_t size)
 {
         json_error_t error;
-        unsigned depth;
-        size_t values;
         int r;
 
         if (size == 0)
                 return refuse(c, "the body is empty: wanted is a JSON object");
         if (size / 2 <= CALLBACK_VALUES_MAX && read_ordinary(c, body, size))
                 return 0;
-        measure(body, size, &depth, &values);
-        if (depth > CALLBACK_DEPTH_MAX)
-                return refuse(c, "objects and lists are nested more than %u deep", CALLBACK_DEPTH_MAX);
-        if (values > CALLBACK_VALUES_MAX)
-                return refuse(c, "there are more than %u values", CALLBACK_VALUES_MAX);
-
+        r = callback_check_bounds(body, size, &c->problems);
+        if (r != 0)
+                return r;
         r = json_parse(body, size, JSON_REJECT_DUPLICATES, &c->root, &error);
         if (r == -EBADMSG)
                 return refuse(c, "not JSON, line %d, column %d: %s", error.line, error.column, error.text);

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "submitd/accept.h"
+#include "task/callback.h"
 
 #define FORM                                                                              \
         "instruction=Big+or+small%3F&attachment_type=text&attachment=car&categories=big&" \
@@ -128,6 +129,17 @@ static void test_bounds(_unused_ void **state)
 
         memset(deep, '[', 100000);
         assert_int_equal(parse(BODY_JSON, deep, NULL, &params, &problems), ACCEPT_UNREADABLE);
+        problems_done(&problems);
+
+        /* What the budget of memory takes for refused is refused before it is parsed. */
+        memset(deep, 0, 100002);
+        strcpy(deep, "{\"a\":");
+        memset(deep + 5, '[', CALLBACK_DEPTH_MAX);
+        memset(deep + 5 + CALLBACK_DEPTH_MAX, ']', CALLBACK_DEPTH_MAX);
+        strcat(deep, "}");
+        assert_int_equal(callback_weight(deep, strlen(deep)), 0);
+        assert_int_equal(parse(BODY_JSON, deep, NULL, &params, &problems), ACCEPT_UNREADABLE);
+        assert_non_null(strstr(problems.items[0].message, "nested more than 64 deep"));
         problems_done(&problems);
 
         problems = (Problems){};
