@@ -1,15 +1,19 @@
 /*
  * A group's pages go into the WAL in one piece. SQLite writes each page with two calls, 24 bytes and 4096,
- * one behind the other; for the kernel many small writes cost ten times what one large one does. So what is
- * written to the WAL is gathered in memory as long as it continues where it ended, and handed on before
- * anybody could miss it: when the WAL is synced, read there, measured or cut off.
+ * one behind the other; for the kernel many small writes cost ten times what one large one does. So while a
+ * group commits, what is written to the WAL is gathered in memory as long as it continues where it ended,
+ * and handed on before anybody could miss it: when the WAL is synced, read there, measured or cut off.
  *
  * Why nothing is lost by it. A connection with synchronous=FULL syncs the WAL at the end of every
  * transaction, and only after that succeeded tells other connections (in the index in shared memory) how far
- * they may read. What was gathered and not handed on belongs to a transaction that isn't committed, which a
- * crash takes back anyway. A failure to hand on comes out of the sync, before the commit counts. That is why
- * only the writer uses it, which sets FULL and reads it back before it writes anything. A sector that can't
- * be trusted not to harm its neighbours makes SQLite write behind the sync: nothing is gathered then.
+ * they may read. A failure to hand on comes out of the sync, before the commit counts. That is why only the
+ * writer uses it, which sets FULL and reads it back before it writes anything. A sector that can't be
+ * trusted not to harm its neighbours makes SQLite write behind the sync: nothing is gathered then.
+ *
+ * Why nothing is written late. There is something in memory only between store_gather_start() and
+ * store_gather_end(), around one COMMIT. What SQLite writes before it, because a group outgrows its cache,
+ * is not gathered: taken back, it would be left here, and go over what another process wrote there since.
+ * What a COMMIT that failed leaves is dropped.
  */
 
 #include "store/sqlite-internal.h"
@@ -25,6 +29,7 @@ typedef struct GatherFile {
         char *data;         /* owned */
         int size, max;
         sqlite3_int64 at; /* where in the file `data` belongs */
+        bool gathers;     /* else `size` is 0 */
 } GatherFile;
 
 static sqlite3_vfs gather_vfs, *below;
@@ -58,7 +63,7 @@ static int gather_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
                 if (rc != SQLITE_OK)
                         return rc;
         }
-        if (n > g->max)
+        if (!g->gathers || n > g->max)
                 return g->real->pMethods->xWrite(g->real, p, n, at);
 
         if (g->size == 0)
@@ -99,7 +104,6 @@ static int gather_measure(sqlite3_file *f, sqlite3_int64 *ret)
         return rc == SQLITE_OK ? real_of(f)->pMethods->xFileSize(real_of(f), ret) : rc;
 }
 
-/* A file that is closed with something in it is one whose transaction never committed. */
 static int gather_close(sqlite3_file *f)
 {
         free(gather_of(f)->data);
@@ -189,6 +193,37 @@ static void make_vfs(void)
         gather_vfs.xOpen = gather_open;
         if (sqlite3_vfs_register(&gather_vfs, 0) != SQLITE_OK)
                 below = NULL;
+}
+
+/* NULL: the WAL is not open, or not by way of this layer. */
+static GatherFile *gather_of_wal(Connection *c)
+{
+        sqlite3_file *f = NULL;
+
+        if (sqlite3_file_control(c->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &f) != SQLITE_OK || !f)
+                return NULL;
+        return f->pMethods == &gather_methods ? gather_of(f) : NULL;
+}
+
+void store_gather_start(Connection *c)
+{
+        GatherFile *g = gather_of_wal(c);
+
+        if (!g)
+                return;
+        assert(!g->gathers && g->size == 0);
+        g->gathers = true;
+}
+
+void store_gather_end(Connection *c, bool committed)
+{
+        GatherFile *g = gather_of_wal(c);
+
+        if (!g)
+                return;
+        assert(!committed || g->size == 0);
+        g->size = 0;
+        g->gathers = false;
 }
 
 const char *store_gather_vfs(void)

@@ -42,10 +42,14 @@ int connection_refuse(Connection *c, int error, const char *format, ...) _printf
 int connection_run(Connection *c, const char *sql, const char *what);
 int connection_get(Connection *c, const char *sql, const char *what, int64_t *ret);
 
-/* sqlite-gather.c: a layer of file access that writes to the WAL in large pieces. For connections that have
- * set synchronous=FULL before they write. NULL: there is none. */
+/* sqlite-gather.c: a layer of file access that writes a commit to the WAL in large pieces. */
 
+/* For connections that have set synchronous=FULL before they write. NULL: there is none. */
 const char *store_gather_vfs(void);
+
+/* Around a COMMIT; nothing where the connection doesn't use the layer. */
+void store_gather_start(Connection *c);
+void store_gather_end(Connection *c, bool committed);
 
 /* sqlite-turn.c: whose turn it is to write, among processes. */
 

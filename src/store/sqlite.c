@@ -261,8 +261,11 @@ int store_commit(Store *s)
 
         assert(s->in_group);
         r = connection_check_memory(&s->connection, store_flush_tallies(s));
-        if (r >= 0)
+        if (r >= 0) {
+                store_gather_start(&s->connection);
                 r = query_run(&commit, "Could not commit to");
+                store_gather_end(&s->connection, r >= 0);
+        }
         if (r >= 0)
                 r = files_check(s); /* else it is synced, and nobody will ever find it */
         if (r < 0)

@@ -36,10 +36,10 @@ static void wait_until(atomic_bool *what)
         }
 }
 
-static int write_group(Store *s, const char *prefix, unsigned n)
+static int write_body(Store *s, const char *prefix, unsigned n, const char *body)
 {
         char id[64];
-        StoreDelivery d = response_of(id, "body", 1);
+        StoreDelivery d = response_of(id, body, 1);
         StoreOutcome o;
         int r;
 
@@ -53,6 +53,11 @@ static int write_group(Store *s, const char *prefix, unsigned n)
         if (r < 0)
                 store_rollback(s);
         return r;
+}
+
+static int write_group(Store *s, const char *prefix, unsigned n)
+{
+        return write_body(s, prefix, n, "body");
 }
 
 /* In the child: nothing of the test's framework may run there. */
@@ -95,6 +100,24 @@ static void child_holds(const char *path, Shared *shared)
         if (store_begin(s) < 0)
                 return;
         atomic_fetch_add(&shared->groups, 1);
+        sleep(60);
+}
+
+/* And is not closed: that would bring the WAL into the database. */
+static void child_writes_much(const char *path, Shared *shared)
+{
+        static char body[20000];
+        _cleanup_free_ char *error = NULL;
+        Store *s = NULL;
+        int r;
+
+        wait_until(&shared->ready);
+        memset(body, 'x', sizeof(body) - 1);
+        r = store_open(path, &s, &error);
+        for (unsigned n = 0; r >= 0 && n < 100; n++)
+                r = write_body(s, "child", n, body);
+        atomic_store(&shared->failed, r);
+        atomic_store(&shared->stop, true);
         sleep(60);
 }
 
@@ -186,6 +209,64 @@ static void test_checkpoints_beside_a_writer(void **state)
                         0);
         assert_int_equal(count_tasks(f->path), 300 + shared->groups);
         assert_int_equal(munmap(shared, sizeof(*shared)), 0);
+}
+
+static void take_back(Store *s, size_t size)
+{
+        _cleanup_free_ char *body = malloc(size + 1);
+        StoreDelivery d;
+        StoreOutcome o;
+
+        assert_non_null(body);
+        memset(body, 'x', size);
+        body[size] = 0;
+        d = response_of("large", body, 1);
+        assert_int_equal(store_begin(s), 0);
+        assert_int_equal(store_record_delivery(s, &d, &o), 0);
+        store_rollback(s);
+}
+
+/* What a crash would leave. */
+static void check_copy(const char *path, uint64_t tasks)
+{
+        char command[1280], copy[300];
+
+        snprintf(copy, sizeof(copy), "%s-copy", path);
+        snprintf(command, sizeof(command), "cp %s %s && cp %s-wal %s-wal", path, copy, path, copy);
+        assert_int_equal(system(command), 0);
+        assert_int_equal(ask(copy, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> "
+                                   "'ok'"),
+                        0);
+        assert_int_equal(count_tasks(copy), tasks);
+}
+
+/* A group that is larger than SQLite's cache gets into the WAL before it is committed. Taken back, nothing
+ * of it may come later: once it went over what another process had synced at that place meanwhile. */
+static void test_group_taken_back_before_another_writes(void **state)
+{
+        Fixture *f = *state;
+
+        for (size_t size = 2100000; size < 2400000; size += 40000) {
+                Shared *shared = share();
+                char path[256];
+                pid_t pid;
+
+                snprintf(path, sizeof(path), "%s-%zu", f->path, size);
+                pid = start_child(child_writes_much, path, shared);
+                f->store = open_store(path);
+                take_back(f->store, size);
+                atomic_store(&shared->ready, true);
+                wait_until(&shared->stop);
+                assert_int_equal(shared->failed, 0);
+                for (unsigned n = 0; n < 3; n++)
+                        assert_int_equal(write_group(f->store, "parent", n), 0);
+                check_copy(path, 103);
+
+                assert_int_equal(kill(pid, SIGKILL), 0);
+                end_child(pid, SIGKILL);
+                store_close(TAKE_PTR(f->store));
+                assert_int_equal(munmap(shared, sizeof(*shared)), 0);
+        }
 }
 
 /* Another handle starts the WAL over: what the first one knows of it is not true any more. */
@@ -372,6 +453,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 TEST(test_fair_turns),
+                TEST(test_group_taken_back_before_another_writes),
                 TEST(test_checkpoints_beside_a_writer),
                 TEST(test_wal_started_over_by_another),
                 TEST(test_numbers_and_names_of_two),
