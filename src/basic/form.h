@@ -11,7 +11,8 @@ typedef struct FormPair {
 } FormPair;
 
 /* Splits `text` at `&`, then at the first `=`, and decodes `+` and `%XX` in place; a bad `%zz` stays as it
- * is, and so does `%00` in a name. Empty pieces are skipped. *ret_n pairs are set, pointing into `text`. 0, or -E2BIG beyond `max` pairs.
+ * is, and so does `%00` in a name. Empty pieces are skipped. *ret_n pairs are set, pointing into `text`. 0,
+ * or -E2BIG beyond `max` pairs.
  */
 int form_split(char *text, FormPair *pairs, size_t max, size_t *ret_n);
 

@@ -64,8 +64,8 @@ typedef struct Callback {
 /* About how many bytes it takes to parse a body: 0 for one that is refused unparsed. */
 size_t callback_weight(const void *body, size_t size);
 
-/* Whether a text may be parsed at all: names it as a problem when it nests deeper or has more values than the
- * maxima above. 0, CALLBACK_NOT_JSON. */
+/* Whether a text may be parsed at all: names it as a problem when it nests deeper or has more values than
+ * the maxima above. 0, CALLBACK_NOT_JSON. */
 int callback_check_bounds(const void *text, size_t size, Problems *problems);
 
 /* Parses a body. Always sets *ret (to be freed with callback_free()) unless it fails: for CALLBACK_NOT_JSON
