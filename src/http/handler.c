@@ -5,7 +5,8 @@
  * unless there is no body that would have to be read past.
  *
  * A body without a declared length is counted while it comes. One that gets too large is still read, up to
- * as much again, because an answer in the middle of it would never be seen.
+ * as much again, because an answer in the middle of it would never be seen. That of a GET is read and
+ * dropped: nobody asks for it, so whoever comes by may not take the room of others with it.
  */
 
 #include <stdio.h>
@@ -93,6 +94,33 @@ void handler_on_completed(_unused_ void *cls, struct MHD_Connection *mhd, void *
 
 /* The checks. */
 
+#define HTTP_TOKEN "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+/* Of the headers, what says where the request ends. */
+typedef struct FramingHeaders {
+        unsigned n_length, n_coding, n_host;
+        const char *length, *coding; /* the last */
+        bool bad_name;
+} FramingHeaders;
+
+static enum MHD_Result on_header(
+                void *cls, _unused_ enum MHD_ValueKind kind, const char *name, const char *value)
+{
+        FramingHeaders *h = cls;
+
+        if (*name == 0 || strspn(name, HTTP_TOKEN) != strlen(name))
+                h->bad_name = true;
+        else if (strcasecmp(name, "Content-Length") == 0) {
+                h->n_length++;
+                h->length = value ?: "";
+        } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
+                h->n_coding++;
+                h->coding = value ?: "";
+        } else if (strcasecmp(name, "Host") == 0)
+                h->n_host++;
+        return MHD_YES;
+}
+
 typedef struct Framing {
         bool has_body;
         bool chunked;
@@ -102,25 +130,28 @@ typedef struct Framing {
 /* NULL, or what could be read in two ways. */
 static const char *check_framing(const HttpRequest *r, const char *version, Framing *ret)
 {
-        unsigned n_length = http_request_header_count(r, "Content-Length");
-        unsigned n_coding = http_request_header_count(r, "Transfer-Encoding");
-        unsigned n_host = http_request_header_count(r, "Host");
+        bool is_1_1 = streq(version, MHD_HTTP_VERSION_1_1);
+        FramingHeaders h = {};
         Framing f = {};
 
-        if (n_host > 1 || (n_host == 0 && streq(version, MHD_HTTP_VERSION_1_1)))
+        MHD_get_connection_values(r->connection->mhd, MHD_HEADER_KIND, on_header, &h);
+        if (h.bad_name) /* libmicrohttpd takes the blank of "Content-Length : 3" for a part of it */
+                return "the name of a header has a character that no name has, perhaps a blank before the "
+                       "colon";
+        if (h.n_host > 1 || (h.n_host == 0 && is_1_1))
                 return "exactly one Host is wanted";
-        if (n_length > 0 && n_coding > 0)
+        if (h.n_length > 0 && h.n_coding > 0)
                 return "Content-Length and Transfer-Encoding contradict each other";
-        if (n_length > 1)
+        if (h.n_length > 1)
                 return "one Content-Length at most is wanted";
-        if (n_coding > 1 || (n_coding == 1 && strcasecmp(http_request_header(r, "Transfer-Encoding"),
-                                                              "chunked") != 0))
+        if (h.n_coding > 0 && !is_1_1)
+                return "Transfer-Encoding came with HTTP/1.1, and this is an older version";
+        if (h.n_coding > 1 || (h.n_coding == 1 && strcasecmp(h.coding, "chunked") != 0))
                 return "the only Transfer-Encoding that is taken is chunked";
-        if (n_length == 1 &&
-                        parse_u64(http_request_header(r, "Content-Length"), 0, UINT64_MAX, &f.length) < 0)
+        if (h.n_length == 1 && parse_u64(h.length, 0, UINT64_MAX, &f.length) < 0)
                 return "Content-Length is no number";
 
-        f.chunked = n_coding == 1;
+        f.chunked = h.n_coding == 1;
         f.has_body = f.chunked || f.length > 0;
         *ret = f;
         return NULL;
@@ -179,6 +210,11 @@ static int check_route(HttpRequest *r, const char *method)
         return 0;
 }
 
+static bool drops_body(const HttpRequest *r)
+{
+        return r->stage == STAGE_DRAINING || streq(r->route->method, MHD_HTTP_METHOD_GET);
+}
+
 static int check_body(HttpRequest *r, const Framing *f)
 {
         const HttpServer *s = r->connection->server;
@@ -186,7 +222,7 @@ static int check_body(HttpRequest *r, const Framing *f)
         r->body = BUFFER_INIT(s->limits.max_body);
         if (f->length > s->limits.max_body)
                 return refuse_size(r);
-        if (!account(r, (size_t)f->length))
+        if (!drops_body(r) && !account(r, (size_t)f->length))
                 return http_reply_no_memory(r);
         return 0;
 }
@@ -223,7 +259,7 @@ static enum MHD_Result take_upload(HttpRequest *r, const char *data, size_t size
 {
         const HttpServer *s = r->connection->server;
 
-        if (r->stage == STAGE_DRAINING) {
+        if (drops_body(r)) {
                 r->drained += size;
                 return r->drained > s->limits.max_body ? MHD_NO : MHD_YES;
         }

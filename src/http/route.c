@@ -5,6 +5,7 @@
  */
 
 #include <stdio.h>
+#include <strings.h>
 
 #include "http/internal.h"
 
@@ -18,12 +19,12 @@ typedef struct Segments {
 /* "http://host/path" is "/path". */
 static char *strip_origin(char *target)
 {
-        char *p = strstr(target, "://");
+        static const char *const schemes[] = { "http://", "https://" };
 
-        if (*target == '/' || !p)
-                return target;
-        p = strchr(p + 3, '/');
-        return p ?: target;
+        FOREACH_ARRAY(s, schemes, ELEMENTSOF(schemes))
+                if (strncasecmp(target, *s, strlen(*s)) == 0)
+                        return strchr(target + strlen(*s), '/') ?: target;
+        return target;
 }
 
 static bool split_path(char *path, Segments *ret)

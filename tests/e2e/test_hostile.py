@@ -177,6 +177,16 @@ def test_kept_connections_are_kept_when_nobody_waits(make_daemon):
     assert metric(daemon.query, "scale_callbackd_crowded_out_total") == 0
 
 
+def test_bodies_that_nobody_wants_take_no_room(daemon):
+    """Lengths declared to /healthz, by whoever comes by, once used up the memory for callbacks."""
+    raws = [daemon.raw().say(f"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: {8 << 20}\r\n\r\n{{") for _ in range(16)]
+    eventually(lambda: metric(daemon.query, "scale_callbackd_connections") == len(raws), "all are there")
+    daemon.deliver(callback())
+    assert metric(daemon.query, "scale_callbackd_bodies_in_flight_bytes") == 0
+    for raw in raws:
+        raw.close()
+
+
 # What two programs could read in two ways, and the only answers that there may be. What is stored afterwards is at most
 # the first request: `{}` is kept in the quarantine, and the second one never is anything.
 SECOND = f"POST /callback/smuggled HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Length: 2\r\n\r\n{{}}"
@@ -194,6 +204,8 @@ SMUGGLED = [
     (f"Content-Length: 2.0\r\n\r\n{{}}{SECOND}", {400}),
     (f"Content-Length:\r\n\r\n{SECOND}", {400}),
     (f"Content-Length: 99999999999999999999999\r\n\r\n{{}}{SECOND}", {400, 413}),
+    (f"Content-Length : {len(SECOND)}\r\n\r\n{SECOND}", {400}),
+    (f"Content-Length: 2\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n{SECOND}", {400}),
     # Codings.
     (f"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n{SECOND}", {400}),
     (f"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n{SECOND}", {400}),
@@ -251,7 +263,7 @@ def test_what_is_tolerated_is_read_in_one_way(daemon, text):
 @pytest.mark.parametrize("target, status", [
     ("http://x/callback", 422), ("http://other.example.com/callback", 422), ("https://x/callback?http://x/", 422),
     ("*", 404), ("x:80", 404), ("//callback", 404), ("/callback/../callback", 404), ("/%63allback", 422), ("/callback%00", 404),
-    ("/callback#x", 404), ("\\callback", 404),
+    ("/callback#x", 404), ("foo?x=://x/callback", 404), ("\\callback", 404),
 ])
 def test_forms_of_targets(daemon, target, status):
     raw = daemon.raw().say(f"POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{AUTH}Content-Length: 2\r\n\r\n{{}}")

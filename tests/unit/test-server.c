@@ -320,6 +320,9 @@ static void test_routes(_unused_ void **state)
 {
         expect("GET /arg/a%2Fb?q=1+2&z HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 200", "a/b|1 2|/arg/a%2Fb");
         expect("GET http://x/arg/a HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 200", "a|-|");
+        expect("GET HTTPS://x/arg/a HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 200", "a|-|");
+        expect("GET foo?x=://x/arg/a HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 404", "");
+        expect("GET ftp://x/arg/a HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 404", "");
         expect("GET /arg/ HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 404", "\"status_code\":404");
         expect("GET /arg/a/b HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 404", "");
         expect("GET /arg/a%00b HTTP/1.1\r\n" H "\r\n", "HTTP/1.1 404", "");
@@ -347,6 +350,15 @@ static void test_framing(_unused_ void **state)
         expect("POST /echo HTTP/1.1\r\n" H "Content-Length: +3\r\n\r\nabc", "HTTP/1.1 400", "");
         expect("POST /echo HTTP/1.1\r\n" H "Content-Length: 99999999999999999999999\r\n\r\nabc",
                         "HTTP/1.1 4", "");
+        expect("POST /echo HTTP/1.1\r\n" H "Content-Length : 3\r\n\r\nabc", "HTTP/1.1 400", "name");
+        expect("POST /echo HTTP/1.1\r\n" H "Content-Length\t: 3\r\n\r\nabc", "HTTP/1.1 400", "name");
+        expect("POST /echo HTTP/1.1\r\n" H "Content-Length: 3\r\nTransfer-Encoding : chunked\r\n\r\nabc",
+                        "HTTP/1.1 400", "name");
+        expect("POST /echo HTTP/1.1\r\n" H "Content-Length: 3\r\nX(Y): z\r\n\r\nabc", "HTTP/1.1 400",
+                        "name");
+        expect("POST /echo HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: "
+               "chunked\r\n\r\n0\r\n\r\n",
+                        "HTTP/1.1 400", "1.1");
 }
 
 static void test_order_of_checks(_unused_ void **state)
@@ -379,6 +391,10 @@ static void test_bodies(_unused_ void **state)
         expect("POST /echo HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 5\r\n\r\nhello",
                         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200", "hello");
         expect("GET /arg/x HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nhello", "HTTP/1.1 200", "x|-");
+        expect("GET /arg/x HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+               "GET /arg/y HTTP/1.1\r\n" H "\r\n",
+                        "HTTP/1.1 200", "y|-");
+        expect("GET /arg/x HTTP/1.1\r\n" H "Content-Length: 9999999\r\n\r\nhello", "HTTP/1.1 413", "");
 }
 
 static void test_chunked_body_over_the_limit(_unused_ void **state)
