@@ -9,7 +9,7 @@ import urllib.parse
 import pytest
 
 from api import TEST_KEY
-from harness import callback, eventually, scalectl
+from harness import PARAMS, callback, eventually, scalectl
 
 LIVE = {"key": "live_made_up"}
 
@@ -182,6 +182,14 @@ def test_who_waits_is_answered_when_it_stops(make_submitter, api):
 
 
 # Backfill.
+
+def test_a_number_that_no_integer_holds(make_submitter, api):
+    """One such task in the account once kept a backfill from ever getting past its page."""
+    submitter = make_submitter().start()
+    api.create("categorization", {"instruction": "?", **PARAMS, "metadata": {"hash": 2**64}}, False)
+    api.create("categorization", {"instruction": "?", **PARAMS}, False)
+    done = backfill(submitter)
+    assert (done["state"], done["seen"], done["stored"]) == ("done", 2, 2)
 
 def test_an_account_that_was_never_known(daemon, pair):
     sandbox, submitter = pair
