@@ -242,7 +242,7 @@ Callback *callback_free(Callback *c)
 
 bool callback_needs_stored_task(const Callback *c)
 {
-        return c->root && c->task_id && c->response && !member_get(c->root, "task");
+        return c->root && c->task_id && !member_get(c->root, "task");
 }
 
 /* Checking. */

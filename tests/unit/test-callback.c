@@ -152,6 +152,14 @@ static void test_without_task_the_stored_one_counts(_unused_ void **state)
         assert_int_equal(callback_check(c, NULL, 0), CALLBACK_INVALID);
         callback_free(c);
 
+        /* Also where the response is none: what is wrong is said of the right task. */
+        c = parse("{\"task_id\":\"" ID "\",\"response\":5}", 0);
+        assert_true(callback_needs_stored_task(c));
+        assert_int_equal(callback_check(c, stored, 0), CALLBACK_INVALID);
+        assert_int_equal(c->problems.n, 1);
+        assert_string_equal(c->problems.items[0].path, "response");
+        callback_free(c);
+
         c = parse(body, 0);
         assert_int_equal(callback_check(c, stored, 0), CALLBACK_INVALID);
         assert_string_equal(c->problems.items[0].path, "response.category");
