@@ -21,6 +21,8 @@ typedef struct Retry {
         Verdict verdict; /* of the delivery as it stands */
         void *body;      /* owned */
         size_t body_size;
+        int64_t received_at;
+        uint64_t n;
         char ref[STORE_REF_MAX + 1];
         bool has_ref;
 } Retry;
@@ -38,6 +40,7 @@ static int take_body(const StoredDelivery *d, void *userdata)
         Retry *x = userdata;
 
         x->verdict = d->verdict;
+        x->received_at = d->received_at;
         x->body_size = d->body_size;
         x->body = malloc(MAX(d->body_size, 1U));
         if (!x->body)
@@ -51,6 +54,24 @@ static int take_body(const StoredDelivery *d, void *userdata)
         return 0;
 }
 
+static int reply_not_quarantined(HttpRequest *request, uint64_t n)
+{
+        return http_reply_error(request, 409, NULL,
+                        "Delivery %" PRIu64 " is not in the quarantine: only invalid ones can be retried or "
+                        "discarded.",
+                        n);
+}
+
+/* Why nothing became of delivery n. */
+static int reply_failure(HttpRequest *request, uint64_t n, int error)
+{
+        if (error == -ENOENT)
+                return local_reply_not_found(request, "Delivery not found");
+        if (error == -EINVAL)
+                return reply_not_quarantined(request, n);
+        return receipt_reply_unavailable(request, error);
+}
+
 static void on_retried(const Receipt *receipt, void *userdata)
 {
         Retry *x = userdata;
@@ -58,17 +79,10 @@ static void on_retried(const Receipt *receipt, void *userdata)
 
         if (receipt->status == 200)
                 atomic_fetch_add(&x->context->metrics->verdicts[receipt->outcome.verdict], 1);
-        r = receipt_reply(x->request, receipt);
+        r = receipt->error < 0 ? reply_failure(x->request, x->n, receipt->error)
+                               : receipt_reply(x->request, receipt);
         if (r < 0)
                 log_debug_errno(r, "An answer could not be given");
-}
-
-static int reply_not_quarantined(HttpRequest *request, uint64_t n)
-{
-        return http_reply_error(request, 409, NULL,
-                        "Delivery %" PRIu64 " is not in the quarantine: only invalid ones can be retried or "
-                        "discarded.",
-                        n);
 }
 
 static int on_retry(HttpRequest *request, void *userdata)
@@ -84,6 +98,7 @@ static int on_retry(HttpRequest *request, void *userdata)
                 return -ENOMEM;
         x->context = c;
         x->request = request;
+        x->n = n;
         http_request_set_userdata(request, x, retry_free);
 
         r = n > 0 ? store_get_delivery(c->base.reader, n, true, take_body, x) : 0;
@@ -101,6 +116,7 @@ static int on_retry(HttpRequest *request, void *userdata)
                 .ref = x->has_ref ? x->ref : NULL,
                 .started = http_request_started(request),
                 .retry_of = n,
+                .came_at = x->received_at,
                 .strict = atomic_load(&c->strict),
                 .invalid_status = 422,
         };
@@ -123,12 +139,8 @@ static int run_discard(CommitJob *job, Store *store)
 
 static int reply_discarded(HttpRequest *request, uint64_t n, int result)
 {
-        if (result == -ENOENT)
-                return local_reply_not_found(request, "Delivery not found");
-        if (result == -EINVAL)
-                return reply_not_quarantined(request, n);
         if (result < 0)
-                return receipt_reply_unavailable(request, result);
+                return reply_failure(request, n, result);
         return http_reply_json(request, 200,
                         json_pack("{s:I, s:s}", "delivery", (json_int_t)n, "verdict",
                                         verdict_to_string(VERDICT_DISCARDED)));

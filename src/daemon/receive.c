@@ -153,6 +153,7 @@ static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
         x->delivery = (StoreDelivery){
                 .source = in->source,
                 .received_at = now,
+                .came_at = in->came_at,
                 .key_label = in->key_label,
                 .remote = in->remote,
                 .ref = in->ref,

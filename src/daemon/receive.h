@@ -14,6 +14,7 @@ typedef struct ReceiveInput {
         const char *key_label, *remote, *ref; /* NULL: none; borrowed until done() */
         uint64_t started;                     /* monotonic */
         uint64_t retry_of;                    /* see StoreDelivery */
+        int64_t came_at;                      /* of what is tried again; else 0 */
         bool strict;
         unsigned invalid_status; /* 422 or 200 */
 } ReceiveInput;

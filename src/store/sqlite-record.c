@@ -120,6 +120,11 @@ static int find_revision(Recording *x, int64_t *ret_number, int64_t *ret_n)
 
 /* Tasks. */
 
+static int64_t came_at(const StoreDelivery *d)
+{
+        return d->came_at != 0 ? d->came_at : d->received_at;
+}
+
 /* A row for a task that was not known: its key is the next. */
 void recording_invent_task(Recording *x)
 {
@@ -130,7 +135,7 @@ void recording_invent_task(Recording *x)
                 .type = x->type,
                 .status = d->task_status,
                 .is_test = d->is_test,
-                .created_at = d->created_at != TIME_NONE ? d->created_at : d->received_at,
+                .created_at = d->created_at != TIME_NONE ? d->created_at : came_at(d),
                 .completed_at = TIME_NONE,
                 .due_at = TIME_NONE,
         };
@@ -208,7 +213,7 @@ static int record_duplicate(Recording *x, int64_t number, int64_t first, StoreOu
 static int record_revision(Recording *x, StoreOutcome *ret)
 {
         const StoreDelivery *d = x->delivery;
-        int64_t completed_at = d->completed_at != TIME_NONE ? d->completed_at : d->received_at;
+        int64_t completed_at = d->completed_at != TIME_NONE ? d->completed_at : came_at(d);
         int64_t n = x->store->delivery + 1;
         bool first = x->task.revisions == 0;
         Verdict verdict = first ? VERDICT_STORED : VERDICT_REVISED;

@@ -90,9 +90,10 @@ typedef struct StoreDelivery {
         TaskStatus task_status;
         bool is_test;
         bool unchecked;
-        bool has_document;    /* the body has a `task` that is good to keep as the task's document */
-        int64_t created_at;   /* TIME_NONE: `received_at` is taken */
-        int64_t completed_at; /* TIME_NONE: `received_at` is taken */
+        bool has_document;  /* the body has a `task` that is good to keep as the task's document */
+        int64_t came_at;    /* where it differs from `received_at`: when what is tried again came; else 0 */
+        int64_t created_at; /* TIME_NONE: that time is taken */
+        int64_t completed_at; /* TIME_NONE: that time is taken */
         uint8_t digest[CALLBACK_DIGEST_SIZE];
         const StoreMetadata *metadata;
         size_t n_metadata;

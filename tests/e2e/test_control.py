@@ -1,5 +1,6 @@
 """The control socket, and scalectl beside it."""
 
+import datetime
 import json
 import sqlite3
 import subprocess
@@ -29,6 +30,33 @@ def test_retry(daemon):
     assert (third["source"], third["verdict"]) == ("retry", "revised")
     assert daemon.query.get("/v1/delivery/3/body").body == daemon.query.get("/v1/delivery/1/body").body
     daemon.control.post("/v1/delivery/1/retry", 409)
+
+
+def test_a_retry_is_as_old_as_what_it_tries_again(daemon):
+    """Once it was dated by the retry, and an old response took the place of a newer one."""
+    body = quarantined(daemon)
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    daemon.deliver(callback({"category": "big"}, id=body["task_id"], completed_at=now))
+    assert daemon.control.post("/v1/delivery/1/retry").json["result"] == "revised"
+    task = daemon.query.get(f"/v1/task/{body['task_id']}").json
+    assert task["response"] == {"category": "big"} and task["completed_at"] == now
+    old = daemon.query.docs(f"/v1/task/{body['task_id']}/revisions")[1]
+    assert old["completed_at"] == daemon.query.get("/v1/delivery/1").json["received_at"]
+
+
+def test_a_retry_that_comes_too_late(daemon):
+    """Told 'please send it again' once, which could never help."""
+    for _ in range(20):
+        daemon.deliver(quarantined(daemon))
+        [number] = [d["delivery"] for d in daemon.query.docs("/v1/deliveries?verdict=invalid")]
+        paths = [f"/v1/delivery/{number}/{verb}" for verb in ("discard", "retry")]
+        connections = [UnixConnection(daemon.control.path) for _ in paths]
+        for connection, path in zip(connections, paths):
+            connection.request("POST", path)
+        statuses = [connection.getresponse().status for connection in connections]
+        for connection in connections:
+            connection.close()
+        assert sorted(statuses) == [200, 409], statuses
 
 
 def test_discard(daemon):
