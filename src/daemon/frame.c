@@ -26,6 +26,7 @@
 #define JOBS_MAX    8192U
 #define TICK_USEC   (5 * USEC_PER_SEC)
 #define DRAIN_USEC  (20 * USEC_PER_SEC) /* how long what is in flight may take after SIGTERM */
+#define BROKEN_USEC (2 * USEC_PER_SEC)  /* and after a failure of the disk: to be told of it */
 #define POLL_USEC   (20 * USEC_PER_MSEC)
 #define READER_USEC (2 * USEC_PER_SEC) /* looking something up on the main loop */
 #define STATUS_SIZE 256U
@@ -42,7 +43,8 @@ static int on_poll(sd_event_source *source, _unused_ uint64_t usec, void *userda
 {
         Frame *f = userdata;
 
-        return f->calls->in_flight(f->userdata) == 0 ? sd_event_exit(f->loop, 0) : again(source, POLL_USEC);
+        return f->calls->in_flight(f->userdata) == 0 ? sd_event_exit(f->loop, f->status)
+                                                     : again(source, POLL_USEC);
 }
 
 static int on_drain_timeout(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
@@ -50,28 +52,34 @@ static int on_drain_timeout(_unused_ sd_event_source *source, _unused_ uint64_t 
         Frame *f = userdata;
 
         f->calls->cut(f->calls->in_flight(f->userdata), f->userdata);
-        return sd_event_exit(f->loop, 0);
+        return sd_event_exit(f->loop, f->status);
+}
+
+/* Takes no more; leaves once nothing is in flight, or after `usec`. */
+static int drain(Frame *f, uint64_t usec)
+{
+        int r;
+
+        f->stopping = true;
+        f->calls->quiesce(f->userdata);
+        r = sd_event_add_time_relative(f->loop, &f->poll, CLOCK_MONOTONIC, 0, 1, on_poll, f);
+        if (r >= 0)
+                r = sd_event_add_time_relative(f->loop, &f->drain, CLOCK_MONOTONIC, usec, USEC_PER_MSEC,
+                                on_drain_timeout, f);
+        return r < 0 ? sd_event_exit(f->loop, f->status ?: EX_OSERR) : 0;
 }
 
 static int on_term(_unused_ sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
         Frame *f = userdata;
-        int r;
 
         if (f->stopping)
                 return 0;
-        f->stopping = true;
 
         log_event(LOG_NOTICE, MESSAGE_STOPPING, NULL, 0, "Stopping: %s.",
                         si->ssi_signo == SIGTERM ? "asked to" : "interrupted");
         (void)sd_notifyf(false, "STOPPING=1\nSTATUS=%s", f->calls->stopping);
-        f->calls->quiesce(f->userdata);
-
-        r = sd_event_add_time_relative(f->loop, &f->poll, CLOCK_MONOTONIC, 0, 1, on_poll, f);
-        if (r >= 0)
-                r = sd_event_add_time_relative(f->loop, &f->drain, CLOCK_MONOTONIC, DRAIN_USEC,
-                                USEC_PER_MSEC, on_drain_timeout, f);
-        return r < 0 ? sd_event_exit(f->loop, EX_OSERR) : 0;
+        return drain(f, DRAIN_USEC);
 }
 
 /* From the commit thread. */
@@ -80,6 +88,7 @@ static void on_fatal(_unused_ int error, _unused_ void *userdata)
         (void)kill(getpid(), SIGUSR1);
 }
 
+/* Nothing can be stored any more, and everybody who waits is to hear that. */
 static int on_broken(
                 _unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
 {
@@ -87,7 +96,8 @@ static int on_broken(
 
         (void)sd_notify(false,
                         "STOPPING=1\nSTATUS=The disk failed, or the database was replaced: see the log.");
-        return sd_event_exit(f->loop, EX_IOERR);
+        f->status = EX_IOERR;
+        return f->stopping ? 0 : drain(f, BROKEN_USEC);
 }
 
 /* While running. */

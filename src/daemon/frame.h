@@ -33,6 +33,7 @@ typedef struct Frame {
         bool stopping;
 
         /* The rest is the frame's own. */
+        int status; /* to leave with */
         const FrameCalls *calls;
         void *userdata;
         sd_event_source *tick, *drain, *poll, *watchdog;

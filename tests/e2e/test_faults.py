@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import KEY, UnixConnection, callback, eventually
+from harness import KEY, UnixConnection, ask, callback, eventually
 
 
 class Load:
@@ -210,24 +210,29 @@ def shim(tmp_path_factory):
 
 
 def test_a_failed_sync_is_fatal(make_daemon, shim, tmp_path):
-    """Nobody is told 200, everybody 503 or nothing, and the daemon leaves with 74 for a start afresh."""
+    """Nobody is told 200, who asked is told 503, and the daemon leaves with 74 for a start afresh."""
     trigger = tmp_path / "fail"
     preload = {"LD_PRELOAD": str(shim), "FSYNC_FAILS": str(trigger), "ASAN_OPTIONS": "verify_asan_link_order=0:abort_on_error=1"}
     daemon = make_daemon(env=preload).start()
     acknowledged = []
     for _ in range(5):
         acknowledged.append(daemon.deliver(callback()))
+    bodies = [callback() for _ in range(8)]
+    connections = [daemon.connect() for _ in bodies]
+    for connection in connections:
+        assert ask(connection, "GET", "/healthz").status == 200
     trigger.touch()
-    body = callback()
-    try:
-        assert daemon.post(body).status == 503
-    except OSError:
-        pass
+    for connection, body in zip(connections, bodies):
+        connection.request("POST", "/callback", json.dumps(body), {"scale-callback-auth": KEY})
+    assert [connection.getresponse().status for connection in connections] == [503] * len(bodies)
+    for connection in connections:
+        connection.close()
     assert daemon.wait() == 74
     assert "A sync to the disk failed" in daemon.log()
     trigger.unlink()
 
     daemon.start()
-    assert daemon.query.get("/v1/stats").json["tasks"] in (5, 6)
-    daemon.deliver(body)
-    assert daemon.query.get("/v1/stats").json["tasks"] == 6
+    assert 5 <= daemon.query.get("/v1/stats").json["tasks"] <= 5 + len(bodies)
+    for body in bodies:
+        daemon.deliver(body)
+    assert daemon.query.get("/v1/stats").json["tasks"] == 5 + len(bodies)
