@@ -6,6 +6,8 @@
 
 #include "store/types.h"
 
+#define METADATA_TEXT_MAX 256U /* bytes of a key, and of a value: what is longer can't be searched for */
+
 typedef struct Metadata {
         StoreMetadata values[STORE_METADATA_MAX]; /* borrowed from the task and from `numbers` */
         char *numbers[STORE_METADATA_MAX];        /* owned: values that are no texts, put into words */

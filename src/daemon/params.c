@@ -11,6 +11,7 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
+#include "daemon/metadata.h"
 #include "store/outbox.h"
 
 const char *param_cursor_format(int64_t created_at, uint64_t id, char buf[static PARAM_CURSOR_SIZE])
@@ -155,31 +156,46 @@ int params_read(HttpRequest *request, const Param *params, size_t n, void *value
         return 0;
 }
 
+#define METADATA_PREFIX "metadata."
+
+typedef struct MetadataReading {
+        ParamMetadata items;
+        const char *bad, *wanted; /* the parameter that can't be taken, and what would be */
+} MetadataReading;
+
 static int take_metadata(const char *name, const char *value, void *userdata)
 {
-        static const char prefix[] = "metadata.";
-        ParamMetadata *m = userdata;
+        const size_t prefix = strlen(METADATA_PREFIX), size = strlen(name);
+        MetadataReading *x = userdata;
+        ParamMetadata *m = &x->items;
 
-        if (strncmp(name, prefix, sizeof(prefix) - 1) != 0 || name[sizeof(prefix) - 1] == 0)
+        if (strncmp(name, METADATA_PREFIX, prefix) != 0)
                 return 0;
-        if (m->n == PARAM_METADATA_MAX)
-                return -E2BIG;
+        x->bad = name;
+        if (size == prefix)
+                x->wanted = "metadata.KEY=VALUE, with the name of a member";
+        else if (m->n == PARAM_METADATA_MAX) {
+                x->bad = "metadata";
+                x->wanted = "at most eight of metadata.KEY=VALUE";
+        } else if (size - prefix > METADATA_TEXT_MAX || strlen(value) > METADATA_TEXT_MAX)
+                x->wanted = "a key and a value of at most 256 bytes: longer ones can't be searched for";
+        if (x->wanted)
+                return -EINVAL;
 
-        m->items[m->n++] = (StoreMetadata){ name + sizeof(prefix) - 1, value };
+        m->items[m->n++] = (StoreMetadata){ name + prefix, value };
         return 0;
 }
 
 int params_read_metadata(HttpRequest *request, ParamMetadata *ret)
 {
-        ParamMetadata m = {};
+        MetadataReading x = {};
         int r;
 
-        r = http_request_each_query(request, take_metadata, &m);
-        if (r == -E2BIG) {
-                r = params_refuse(request, "metadata", "at most eight of metadata.KEY=VALUE");
+        r = http_request_each_query(request, take_metadata, &x);
+        if (r < 0) {
+                r = params_refuse(request, x.bad, x.wanted);
                 return r < 0 ? r : 1;
         }
-        if (r >= 0)
-                *ret = m;
-        return MIN(r, 0);
+        *ret = x.items;
+        return 0;
 }

@@ -3,6 +3,7 @@
 import json
 import re
 import stat
+import urllib.parse
 
 import pytest
 
@@ -78,11 +79,27 @@ def test_filters(daemon, query, fits):
     ("/v1/events?after=x", "after"), ("/v1/events?wait=301", "wait"), ("/v1/events?follow=perhaps", "follow"),
     ("/v1/events?include=everything", "include"), ("/v1/events?limit=0", "limit"), ("/v1/export?format=xml", "format"),
     ("/v1/export?after_seq=x", "after_seq"), ("/v1/export?" + "&".join(f"metadata.a{i}=1" for i in range(9)), "metadata"),
-    ("/v1/task/x/revisions?limit=0", "limit"),
+    ("/v1/task/x/revisions?limit=0", "limit"), ("/v1/tasks?metadata.=x", "metadata."), ("/v1/export?metadata.=x", "metadata."),
+    (f"/v1/tasks?metadata.url={'x' * 257}", "metadata.url"), (f"/v1/tasks?metadata.{'k' * 257}=x", "metadata." + "k" * 257),
 ])
 def test_a_bad_parameter_is_named(daemon, target, name):
     answer = daemon.query.get(target, status=400).json
     assert answer["status_code"] == 400 and name in answer["error"] and answer["problems"][0]["path"] == name
+
+
+def test_metadata_is_found_as_it_is_shown(daemon):
+    """Numbers once had to be asked for with all 17 digits, and a submission's id was lost behind 32 other members."""
+    values = {"f": 0.1, "whole": 2.0, "large": 1e300, "beyond": 2**64, "yes": True, "text": "a b"}
+    first = daemon.deliver(callback(metadata=values))["task_id"]
+    shown = json.loads(daemon.query.get(f"/v1/task/{first}").body, parse_float=str, parse_int=str)["metadata"]
+    for name, value in shown.items():
+        text = urllib.parse.quote("true" if value is True else value)
+        assert ids(daemon.query.docs(f"/v1/tasks?metadata.{name}={text}")) == [first], (name, value)
+
+    many = {**{f"k{i:02}": "v" for i in range(40)}, "scale_submission_id": "0" * 32}
+    second = daemon.deliver(callback(metadata=many))["task_id"]
+    assert ids(daemon.query.docs(f"/v1/tasks?metadata.scale_submission_id={'0' * 32}")) == [second]
+    assert [ids(daemon.query.docs(f"/v1/tasks?metadata.k{i}=v")) for i in (30, 31)] == [[second], []]
 
 
 def test_404(daemon):
