@@ -172,7 +172,7 @@ int export_on_get(HttpRequest *request, void *userdata)
         if (r != 0)
                 return MIN(r, 0);
         if (!streq(q.format, "jsonl"))
-                return params_refuse(request, "format", "jsonl");
+                return params_refuse(request, "format", "jsonl, of which scalectl export makes the others");
 
         x = calloc(1, sizeof(Export));
         if (!x)
