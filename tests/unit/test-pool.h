@@ -81,6 +81,7 @@ struct Peer {
         int fd;
         uint16_t port;
         atomic_uint n_connections, n_requests, n_closed;
+        pthread_mutex_t lock;
         char heard[32768]; /* the last request */
 };
 
@@ -142,6 +143,7 @@ static inline void peer_start(Peer *p)
 {
         p->port = 0;
         p->fd = listen_at("127.0.0.1", &p->port, 16);
+        assert_int_equal(pthread_mutex_init(&p->lock, NULL), 0);
         assert_int_equal(pthread_create(&p->thread, NULL, run_peer, p), 0);
 }
 
@@ -152,9 +154,21 @@ static inline void peer_stop(Peer *p)
         close(p->fd);
 }
 
+/* Whether the last request has this text. */
+static inline bool peer_has_heard(Peer *p, const char *text)
+{
+        bool has;
+
+        pthread_mutex_lock(&p->lock);
+        has = strstr(p->heard, text);
+        pthread_mutex_unlock(&p->lock);
+        return has;
+}
+
 /* Reads one request, body and all. False when the other end has closed. */
 static inline bool hear(Peer *p, int fd)
 {
+        char heard[sizeof(p->heard)];
         size_t n = 0, want = 0;
 
         while (want == 0 || n < want) {
@@ -164,16 +178,19 @@ static inline bool hear(Peer *p, int fd)
 
                 if (poll(&poll_fd, 1, 20000) <= 0)
                         return false;
-                k = recv(fd, p->heard + n, sizeof(p->heard) - 1 - n, 0);
+                k = recv(fd, heard + n, sizeof(heard) - 1 - n, 0);
                 if (k <= 0)
                         return false;
                 n += (size_t)k;
-                p->heard[n] = 0;
-                end = strstr(p->heard, "\r\n\r\n");
-                length = strstr(p->heard, "Content-Length: ");
+                heard[n] = 0;
+                end = strstr(heard, "\r\n\r\n");
+                length = strstr(heard, "Content-Length: ");
                 if (end)
-                        want = (size_t)(end - p->heard) + 4 + (length ? (size_t)atoi(length + 16) : 0);
+                        want = (size_t)(end - heard) + 4 + (length ? (size_t)atoi(length + 16) : 0);
         }
+        pthread_mutex_lock(&p->lock);
+        memcpy(p->heard, heard, n + 1);
+        pthread_mutex_unlock(&p->lock);
         atomic_fetch_add(&p->n_requests, 1);
         return true;
 }

@@ -8,6 +8,7 @@
 #include "test-store-common.h"
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 typedef struct FaultyFile {
         sqlite3_file base;
@@ -16,7 +17,7 @@ typedef struct FaultyFile {
 
 static bool faulty_sync;         /* every sync fails */
 static int64_t faulty_room = -1; /* bytes that can still be written; -1: any number */
-static unsigned faulty_syncs;    /* that succeeded */
+static atomic_uint faulty_syncs; /* that succeeded */
 static sqlite3_vfs *faulty_below;
 
 static inline sqlite3_file *real_file(sqlite3_file *f)
