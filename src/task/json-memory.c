@@ -140,9 +140,31 @@ void json_arena_leave(void)
         entered = NULL;
 }
 
+/* Whether nobody else has a reference into the value, of bounded depth. */
+static bool is_unshared(const json_t *value)
+{
+        const char *name;
+        json_t *inner;
+        size_t i;
+
+        if (!value || json_is_boolean(value) || json_is_null(value))
+                return true;
+        if (value->refcount != 1)
+                return false;
+        json_object_foreach((json_t *)(uintptr_t)value, name, inner)
+                if (!is_unshared(inner))
+                        return false;
+        json_array_foreach(value, i, inner)
+                if (!is_unshared(inner))
+                        return false;
+        return true;
+}
+
 void json_arena_done(JsonArena *a, json_t *root)
 {
         assert(!entered);
+        /* A reference that outlives the arena dangles; without one, counting would hide that. */
+        assert(!SANITIZED || is_unshared(root));
         if (!a->blocks)
                 json_decref(root); /* made without, or nothing at all */
         for (JsonBlock *block = a->blocks, *older; block; block = older) {
