@@ -161,18 +161,6 @@ const char *format_size(uint64_t bytes, char buf[static FORMAT_SIZE_SIZE])
         return buf;
 }
 
-const char *format_duration(uint64_t usec, char buf[static FORMAT_DURATION_SIZE])
-{
-        if (usec < 1000)
-                (void)snprintf(buf, FORMAT_DURATION_SIZE, "%uus", (unsigned)usec);
-        else if (usec < USEC_PER_SEC)
-                (void)snprintf(buf, FORMAT_DURATION_SIZE, "%.1fms", (double)usec / 1e3);
-        else
-                (void)snprintf(buf, FORMAT_DURATION_SIZE, "%.1fs", (double)usec / 1e6);
-
-        return buf;
-}
-
 /* A clean copy of at most FORMAT_VALUE_MAX bytes, cut between characters, with "..." behind it where cut. */
 static char *copy_bounded(const char *s)
 {

@@ -6,9 +6,8 @@
 
 #include "basic/macros.h"
 
-#define FORMAT_TIME_SIZE     sizeof("2016-06-23 11:09:34")
-#define FORMAT_SIZE_SIZE     sizeof("1023.9P")
-#define FORMAT_DURATION_SIZE sizeof("18446744073709.6s")
+#define FORMAT_TIME_SIZE sizeof("2016-06-23 11:09:34")
+#define FORMAT_SIZE_SIZE sizeof("1023.9P")
 
 /* Columns that a clean UTF-8 text takes on a terminal. */
 size_t format_width(const char *s);
@@ -35,9 +34,6 @@ const char *format_json_time(const json_t *v, bool utc, char buf[static FORMAT_T
 
 /* "512", "1.5K", "8.0M": factors of 1024. Returns buf. */
 const char *format_size(uint64_t bytes, char buf[static FORMAT_SIZE_SIZE]);
-
-/* Microseconds as "350us", "1.2ms", "3.4s". Returns buf. */
-const char *format_duration(uint64_t usec, char buf[static FORMAT_DURATION_SIZE]);
 
 /* A JSON value as a short text that is safe on a terminal, owned by the caller: strings as they are, others
  * as compact JSON, of at most FORMAT_VALUE_MAX bytes before it is made safe, cut at a character's end. ""

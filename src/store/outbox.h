@@ -177,10 +177,6 @@ typedef int (*StoreSubmissionFn)(const Submission *submission, void *userdata);
 int store_get_submission(
                 StoreReader *r, const char *id, bool with_params, StoreSubmissionFn fn, void *userdata);
 
-/* The one that this task belongs to. 1: found, 0: there is no such task, or it belongs to none. */
-int store_get_submission_of_task(
-                StoreReader *r, const char *task_id, bool with_params, StoreSubmissionFn fn, void *userdata);
-
 /* In the order of arrival, those behind number `after`, without parameters; `state` may be
  * _SUBMISSION_STATE_ERRNO (any). 0. */
 int store_list_submissions(StoreReader *r, SubmissionState state, uint64_t after, unsigned limit,

@@ -84,16 +84,6 @@ static int get_number(StoreReader *r, ReaderStatement statement, uint64_t *ret)
         return 0;
 }
 
-int store_get_last_event(StoreReader *r, uint64_t *ret)
-{
-        int k;
-
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        return reader_end(r, get_number(r, R_LAST_EVENT, ret));
-}
-
 /* Figures. */
 
 static int get_types(StoreReader *r, StoreStats *ret)

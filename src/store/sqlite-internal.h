@@ -202,7 +202,6 @@ typedef enum OutboxWriterStatement {
 
 typedef enum OutboxReaderStatement {
         OR_SUBMISSION,
-        OR_SUBMISSION_OF_TASK,
         OR_PARAMETERS,
         OR_ACCOUNT,
         OR_LIST,

@@ -99,12 +99,6 @@ int store_get_submission(
         return get_by(r, OR_SUBMISSION, id, with_params, fn, userdata);
 }
 
-int store_get_submission_of_task(
-                StoreReader *r, const char *task_id, bool with_params, StoreSubmissionFn fn, void *userdata)
-{
-        return get_by(r, OR_SUBMISSION_OF_TASK, task_id, with_params, fn, userdata);
-}
-
 static int give_list(StoreReader *r, SubmissionState state, uint64_t after, unsigned limit,
                 StoreSubmissionFn fn, void *userdata)
 {

@@ -73,7 +73,6 @@ const char *const outbox_writer_sql[_OW_MAX] = {
 
 const char *const outbox_reader_sql[_OR_MAX] = {
         [OR_SUBMISSION] = SUBMISSION "WHERE s.id = ?1",
-        [OR_SUBMISSION_OF_TASK] = SUBMISSION "WHERE s.n = (SELECT submission FROM task WHERE task_id = ?1)",
         [OR_PARAMETERS] = "SELECT body FROM parameters WHERE submission = ?1",
         [OR_ACCOUNT] = "SELECT body FROM account WHERE submission = ?1",
 

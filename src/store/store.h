@@ -138,7 +138,6 @@ int store_list_events(StoreReader *r, uint64_t after, unsigned limit, bool with_
 int store_reader_changed(StoreReader *r);
 
 int store_get_stats(StoreReader *r, StoreStats *ret);
-int store_get_last_event(StoreReader *r, uint64_t *ret);
 
 /* A consistent copy of the whole database, as it is now, into a file of its own, in steps that don't hold up
  * the writer; while it lasts the WAL can't start over. `target` is made, or there and empty, else -EEXIST;

@@ -42,17 +42,14 @@ static void test_width_and_cut(_unused_ void **state)
         assert_int_equal(format_cut("ab", 9), 2);
 }
 
-static void test_sizes_and_durations(_unused_ void **state)
+static void test_sizes(_unused_ void **state)
 {
-        char size[FORMAT_SIZE_SIZE], duration[FORMAT_DURATION_SIZE];
+        char size[FORMAT_SIZE_SIZE];
 
         assert_string_equal(format_size(0, size), "0");
         assert_string_equal(format_size(512, size), "512");
         assert_string_equal(format_size(1536, size), "1.5K");
         assert_string_equal(format_size(8388608, size), "8.0M");
-        assert_string_equal(format_duration(350, duration), "350us");
-        assert_string_equal(format_duration(1200, duration), "1.2ms");
-        assert_string_equal(format_duration(3400000, duration), "3.4s");
 }
 
 static void expect_response(const char *json, const char *text)
@@ -126,7 +123,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_clean),
                 cmocka_unit_test(test_width_and_cut),
-                cmocka_unit_test(test_sizes_and_durations),
+                cmocka_unit_test(test_sizes),
                 cmocka_unit_test(test_responses_in_a_few_words),
                 cmocka_unit_test(test_nothing_of_a_response_is_raw),
                 cmocka_unit_test(test_long_values_are_cut),

@@ -36,7 +36,6 @@ static void test_add_and_read_back(void **state)
         assert_int_equal(store_get_submission(f->reader, "s1", false, see_submission, &o), 1);
         assert_string_equal(o.params, "");
         assert_int_equal(store_get_submission(f->reader, "s2", false, see_submission, &o), 0);
-        assert_int_equal(store_get_submission_of_task(f->reader, "a", false, see_submission, &o), 0);
         check_consistency(f);
 }
 
