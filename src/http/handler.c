@@ -94,7 +94,16 @@ void handler_on_completed(_unused_ void *cls, struct MHD_Connection *mhd, void *
 
 /* The checks. */
 
-#define HTTP_TOKEN "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+/* A token of RFC 9110. */
+static bool is_token(const char *name)
+{
+        const char *p = name;
+
+        while ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+                        (*p && strchr("-!#$%&'*+.^_`|~", *p)))
+                p++;
+        return p > name && *p == 0;
+}
 
 /* Of the headers, what says where the request ends. */
 typedef struct FramingHeaders {
@@ -108,7 +117,7 @@ static enum MHD_Result on_header(
 {
         FramingHeaders *h = cls;
 
-        if (*name == 0 || strspn(name, HTTP_TOKEN) != strlen(name))
+        if (!is_token(name))
                 h->bad_name = true;
         else if (strcasecmp(name, "Content-Length") == 0) {
                 h->n_length++;
