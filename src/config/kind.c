@@ -409,11 +409,12 @@ static const struct {
         int (*apply)(const Setting *setting, const char *value, void *target, const char **ret_wanted);
         void (*print)(const void *value, FILE *f);
         void (*done)(void *value); /* NULL: owns nothing */
+        bool unquoted;             /* where a key or a password is easily put by mistake */
 } kinds[_SETTING_KIND_MAX] = {
-        [SETTING_FILE] = { apply_file, print_text, done_text },
+        [SETTING_FILE] = { apply_file, print_text, done_text, .unquoted = true },
         [SETTING_SOCKET] = { apply_socket, print_text, done_text },
         [SETTING_URL_PATH] = { apply_url_path, print_text, done_text },
-        [SETTING_URL] = { apply_url, print_text, done_text },
+        [SETTING_URL] = { apply_url, print_text, done_text, .unquoted = true },
         [SETTING_LISTEN] = { apply_listen, print_listen, done_listen },
         [SETTING_NETWORKS] = { apply_networks, print_networks, NULL },
         [SETTING_SIZE] = { apply_size, print_size, NULL },
@@ -439,4 +440,9 @@ void setting_done(const Setting *setting, Settings *s)
 {
         if (kinds[setting->kind].done)
                 kinds[setting->kind].done(value_at(setting, s));
+}
+
+bool setting_may_be_quoted(const Setting *setting)
+{
+        return !kinds[setting->kind].unquoted;
 }

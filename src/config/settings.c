@@ -4,6 +4,9 @@
  * right as a whole or refused with the place and what would be right. inih takes the lines apart; it is
  * handed one line at a time, so that the line of a mistake is known, and a line too long for it is refused,
  * not split. Its settings are global, and set here once before every use.
+ *
+ * What is refused may be a key in the wrong place, and what is said of it is kept in a log: only what can't
+ * be one is quoted.
  */
 
 #include "config/settings.h"
@@ -21,6 +24,8 @@
 #define LINE_SIZE    4096 /* for 32 networks with room to spare */
 #define DROPINS_MAX  256U
 #define ROWS_MAX     64U
+
+#define NAME_QUOTED_MAX 24U
 
 /* One source being read. */
 typedef struct Reading {
@@ -109,6 +114,14 @@ static const char *nearest_key(const char *section, const char *key)
         return best;
 }
 
+/* A name for a message: as it is when it looks like one of a section or a setting, which keys don't. */
+static const char *quote_name(const char *name)
+{
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
+
+        return strlen(name) <= NAME_QUOTED_MAX && !name[strspn(name, letters)] ? name : "...";
+}
+
 /* "[callback], [query]": the rows of a section stand together. Returns buf. */
 #define SECTIONS_SIZE 256U
 static const char *list_sections(char buf[static SECTIONS_SIZE])
@@ -133,14 +146,14 @@ static int fail_unknown(const char *where, const char *section, const char *key,
         if (!*section)
                 return fail(ret_error, -EINVAL,
                                 "%s: %s stands in no section; one as [callback] is wanted above it", where,
-                                key);
+                                quote_name(key));
         if (!section_exists(section))
                 return fail(ret_error, -EINVAL, "%s: there is no section [%s]; wanted is one of %s", where,
-                                section, list_sections(sections));
+                                quote_name(section), list_sections(sections));
 
         near = nearest_key(section, key);
-        return fail(ret_error, -EINVAL, "%s: there is no setting %s in [%s]%s%s%s", where, key, section,
-                        near ? "; is " : "", near ?: "", near ? " meant?" : "");
+        return fail(ret_error, -EINVAL, "%s: there is no setting %s in [%s]%s%s%s", where, quote_name(key),
+                        section, near ? "; is " : "", near ?: "", near ? " meant?" : "");
 }
 
 static void print_limit(const Setting *setting, uint64_t v, FILE *f)
@@ -185,9 +198,9 @@ static int apply(Settings *s, const char *where, const char *section, const char
         r = setting_apply(setting, *value ? value : setting->default_value, s, &wanted);
         if (r == -ERANGE)
                 return fail_range(where, setting, value, ret_error);
-        if (r == -EINVAL) /* a URL may have been given with a password in it */
+        if (r == -EINVAL)
                 return fail(ret_error, r, "%s: [%s] %s = %s can't be read: wanted is %s", where, section,
-                                key, strchr(value, '@') ? "..." : value, wanted);
+                                key, setting_may_be_quoted(setting) ? value : "...", wanted);
         return r;
 }
 
@@ -374,22 +387,27 @@ static int apply_override(Settings *s, const char *text, char **ret_error)
         char *dot, *equals;
 
         copy = strdup(text);
-        if (!copy || asprintf(&where, "-o %s", text) < 0) {
-                where = NULL;
+        if (!copy)
                 return -ENOMEM;
-        }
         equals = strchr(copy, '=');
         if (equals)
                 *equals++ = 0;
         dot = strchr(copy, '.');
+        if (dot)
+                *dot++ = 0;
+        if (asprintf(&where, "-o %s%s%s", quote_name(copy), dot ? "." : "", dot ? quote_name(dot) : "") <
+                        0) {
+                where = NULL;
+                return -ENOMEM;
+        }
+
         if (!dot || !equals)
                 return fail(ret_error, -EINVAL, "%s: wanted is -o section.key=value", where);
-        *dot++ = 0;
         if (!value_fits_a_file(equals))
                 return fail(ret_error, -EINVAL,
-                                "-o %s.%s: wanted is a value as a file can have it, without control "
-                                "characters, spaces around it, and `;` at the beginning of a word",
-                                copy, dot);
+                                "%s: wanted is a value as a file can have it, without control characters, "
+                                "spaces around it, and `;` at the beginning of a word",
+                                where);
         return apply(s, where, copy, dot, equals, &setting, ret_error);
 }
 

@@ -49,3 +49,6 @@ void setting_print(const Setting *setting, const Settings *s, FILE *f);
 
 /* Frees what the value owns. */
 void setting_done(const Setting *setting, Settings *s);
+
+/* Whether a value that was refused may be said. */
+bool setting_may_be_quoted(const Setting *setting);

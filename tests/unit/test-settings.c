@@ -128,7 +128,7 @@ static void test_mistakes(_unused_ void **state)
                                 "line 2: [callback] trusted_proxies = 10.1.0.0/8 can't be read: wanted is "
                                 "up to 32 of NETWORK/BITS without bits behind the prefix, ADDRESS and unix, "
                                 "with spaces between them" },
-                { "[store]\npath = scale.db\n", "line 2: [store] path = scale.db can't be read: wanted is "
+                { "[store]\npath = scale.db\n", "line 2: [store] path = ... can't be read: wanted is "
                                                 "an absolute path of at most 2048 bytes" },
                 { "[callback]\nstrict = no\nstrict = no\n",
                                 "line 3: [callback] strict stands in this file already" },
@@ -144,7 +144,7 @@ static void test_mistakes(_unused_ void **state)
                                 "wanted "
                                 "is at least 1K and at most 64G" },
                 { "[submit]\ncallback_url = example.com\n",
-                                "line 2: [submit] callback_url = example.com can't be read: wanted is a URL "
+                                "line 2: [submit] callback_url = ... can't be read: wanted is a URL "
                                 "as https://example.com/path, without user, query and fragment, and without "
                                 "a slash at its end" },
                 { "[api]\nurl = https://user:key@example.com\n",
@@ -377,8 +377,8 @@ static void test_overrides(_unused_ void **state)
                 const char *text, *says;
         } cases[] = {
                 { "callback.strict", "-o callback.strict: wanted is -o section.key=value" },
-                { "strict=1", "-o strict=1: wanted is -o section.key=value" },
-                { "callback.nope=1", "-o callback.nope=1: there is no setting nope in [callback]" },
+                { "strict=1", "-o strict: wanted is -o section.key=value" },
+                { "callback.nope=1", "-o callback.nope: there is no setting nope in [callback]" },
                 { "callback.max_body=128M", "[callback] max_body is larger than max_bodies, the memory for "
                                             "all bodies together" },
         };
@@ -392,6 +392,51 @@ static void test_overrides(_unused_ void **state)
 
                 assert_int_equal(settings_load(path, &overrides, &s, &error), -EINVAL);
                 assert_string_equal(error, c->says);
+        }
+}
+
+/* Whatever is said may be kept in a log for years. */
+static void test_a_secret_in_the_wrong_place_is_not_quoted(_unused_ void **state)
+{
+        static const char *const lines[] = {
+                "[api]\nkey_file = canary0123",
+                "[callback]\nauth_keys_file = live canary0123",
+                "[callback]\nauth_keys_file = ./canary0123",
+                "[api]\nkey = canary0123",
+                "[api]\nurl = https://user:canary0123@example.com/v1",
+                "[api]\nurl = https://canary0123:@example.com/v1",
+                "[api]\nurl = canary0123",
+                "[submit]\ncallback_url = https://example.com/?key=canary0123",
+                "[api]\ncanary0123=",
+                "[callback]\nlive canary0123==",
+                "[callback]\nlive: canary0123",
+                "[callback]\nlive canary0123",
+                "[canary0123]\nkey = x",
+                "canary0123=",
+        };
+        static const char *const overrides_texts[] = {
+                "api.key=canary0123",
+                "api.key_file=canary0123",
+                "api.url=https://user:canary0123@x/v1",
+                "callback.auth_keys_file=live canary0123",
+                "callback.auth_keys_file=/canary0123 ",
+                "api.canary0123=",
+                "canary0123",
+                "canary0123.key=1",
+                "live.canary0123",
+        };
+        size_t n = ELEMENTSOF(lines);
+
+        for (size_t i = 0; i < n + ELEMENTSOF(overrides_texts); i++) {
+                const char *items[] = { i < n ? "callback.strict=no" : overrides_texts[i - n] };
+                const SettingsOverrides overrides = { items, 1 };
+                _cleanup_free_ char *error = NULL;
+                Settings s;
+
+                write_file(path, i < n ? lines[i] : "");
+                assert_int_equal(settings_load(path, &overrides, &s, &error), -EINVAL);
+                if (strstr(error, "canary0123"))
+                        fail_msg("%s", error);
         }
 }
 
@@ -490,6 +535,7 @@ int main(void)
                 cmocka_unit_test(test_a_nul_byte_in_the_last_line_is_refused),
                 cmocka_unit_test(test_overrides_say_what_a_file_can_say),
                 cmocka_unit_test(test_overrides),
+                cmocka_unit_test(test_a_secret_in_the_wrong_place_is_not_quoted),
                 cmocka_unit_test(test_missing_file),
                 cmocka_unit_test(test_dump_there_and_back),
                 cmocka_unit_test(test_what_needs_a_restart),
