@@ -70,28 +70,10 @@ int settings_dump_defaults(FILE *f)
         return stream_status(f);
 }
 
-/* The value as text, owned by the caller; NULL when out of memory. */
-static char *print_to_text(const Setting *setting, const Settings *s)
-{
-        char *text = NULL;
-        size_t size;
-        FILE *f;
-
-        f = open_memstream(&text, &size);
-        if (!f)
-                return NULL;
-        setting_print(setting, s, f);
-        if (fclose(f) != 0) {
-                free(text);
-                return NULL;
-        }
-        return text;
-}
-
 /* 1, 0 or -ENOMEM. */
 static int differs(const Setting *setting, const Settings *a, const Settings *b)
 {
-        _cleanup_free_ char *x = print_to_text(setting, a), *y = print_to_text(setting, b);
+        _cleanup_free_ char *x = setting_format(setting, a), *y = setting_format(setting, b);
 
         return !x || !y ? -ENOMEM : !streq(x, y);
 }

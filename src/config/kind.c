@@ -436,6 +436,23 @@ void setting_print(const Setting *setting, const Settings *s, FILE *f)
         kinds[setting->kind].print(const_value_at(setting, s), f);
 }
 
+char *setting_format(const Setting *setting, const Settings *s)
+{
+        char *text = NULL;
+        size_t size;
+        FILE *f;
+
+        f = open_memstream(&text, &size);
+        if (!f)
+                return NULL;
+        setting_print(setting, s, f);
+        if (fclose(f) != 0) {
+                free(text);
+                return NULL;
+        }
+        return text;
+}
+
 void setting_done(const Setting *setting, Settings *s)
 {
         if (kinds[setting->kind].done)

@@ -4,19 +4,15 @@
  * right as a whole or refused with the place and what would be right. inih takes the lines apart; it is
  * handed one line at a time, so that the line of a mistake is known, and a line too long for it is refused,
  * not split. Its settings are global, and set here once before every use.
- *
- * What is refused may be a key in the wrong place, and what is said of it is kept in a log: only what can't
- * be one is quoted.
  */
 
 #include "config/settings.h"
 
 #include <dirent.h>
 #include <ini.h>
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "config/mistake.h"
 #include "config/table.h"
 
 #define DEFAULT_PATH SYSCONF_DIR "/scale/scale.conf"
@@ -25,37 +21,43 @@
 #define DROPINS_MAX  256U
 #define ROWS_MAX     64U
 
-#define NAME_QUOTED_MAX 24U
+/* What is being put together. */
+typedef struct Loading {
+        Settings settings;
+        char *origins[ROWS_MAX]; /* where each was set; NULL: nowhere */
+        char **ret_error;
+} Loading;
 
 /* One source being read. */
 typedef struct Reading {
-        Settings *settings;
+        Loading *loading;
         const char *path;
         FILE *file;
         unsigned line;
         bool seen[ROWS_MAX];
         int error; /* of the first mistake */
-        char **ret_error;
 } Reading;
-
-static int fail(char **ret_error, int error, const char *format, ...) _printf_(3, 4);
-
-static int fail(char **ret_error, int error, const char *format, ...)
-{
-        va_list ap;
-
-        va_start(ap, format);
-        if (vasprintf(ret_error, format, ap) < 0)
-                *ret_error = NULL;
-        va_end(ap);
-        return error;
-}
 
 void settings_done(Settings *s)
 {
         for (size_t i = 0; i < settings_table_size; i++)
                 setting_done(&settings_table[i], s);
         *s = (Settings){};
+}
+
+static void loading_done(Loading *l)
+{
+        settings_done(&l->settings);
+        FOREACH_ARRAY(o, l->origins, ROWS_MAX)
+                free(*o);
+}
+
+static size_t row_of(const Setting *setting)
+{
+        size_t row = (size_t)(setting - settings_table);
+
+        assert(row < ROWS_MAX);
+        return row;
 }
 
 static const Setting *find_setting(const char *section, const char *key)
@@ -66,142 +68,33 @@ static const Setting *find_setting(const char *section, const char *key)
         return NULL;
 }
 
-static bool section_exists(const char *section)
-{
-        FOREACH_ARRAY(s, settings_table, settings_table_size)
-                if (streq(s->section, section))
-                        return true;
-        return false;
-}
-
-/* How many letters have to change for one to become the other: for guesses at what was meant. */
-static size_t distance(const char *a, const char *b)
-{
-        size_t row[64], n = strlen(b);
-
-        if (strlen(a) >= ELEMENTSOF(row) || n >= ELEMENTSOF(row))
-                return SIZE_MAX;
-
-        for (size_t j = 0; j <= n; j++)
-                row[j] = j;
-        for (size_t i = 1; a[i - 1]; i++) {
-                size_t diagonal = row[0];
-
-                row[0] = i;
-                for (size_t j = 1; j <= n; j++) {
-                        size_t change = diagonal + (a[i - 1] != b[j - 1]);
-
-                        diagonal = row[j];
-                        row[j] = MIN(MIN(row[j] + 1, row[j - 1] + 1), change);
-                }
-        }
-        return row[n];
-}
-
-static const char *nearest_key(const char *section, const char *key)
-{
-        const char *best = NULL;
-        size_t least = 4; /* further away it is no slip of the pen */
-
-        FOREACH_ARRAY(s, settings_table, settings_table_size) {
-                size_t d = streq(s->section, section) ? distance(s->key, key) : SIZE_MAX;
-
-                if (d < least) {
-                        least = d;
-                        best = s->key;
-                }
-        }
-        return best;
-}
-
-/* A name for a message: as it is when it looks like one of a section or a setting, which keys don't. */
-static const char *quote_name(const char *name)
-{
-        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
-
-        return strlen(name) <= NAME_QUOTED_MAX && !name[strspn(name, letters)] ? name : "...";
-}
-
-/* "[callback], [query]": the rows of a section stand together. Returns buf. */
-#define SECTIONS_SIZE 256U
-static const char *list_sections(char buf[static SECTIONS_SIZE])
-{
-        const char *last = "";
-        size_t n = 0;
-
-        FOREACH_ARRAY(s, settings_table, settings_table_size) {
-                if (streq(s->section, last) || n >= SECTIONS_SIZE)
-                        continue;
-                n += (size_t)snprintf(buf + n, SECTIONS_SIZE - n, "%s[%s]", n > 0 ? ", " : "", s->section);
-                last = s->section;
-        }
-        return buf;
-}
-
-static int fail_unknown(const char *where, const char *section, const char *key, char **ret_error)
-{
-        char sections[SECTIONS_SIZE];
-        const char *near;
-
-        if (!*section)
-                return fail(ret_error, -EINVAL,
-                                "%s: %s stands in no section; one as [callback] is wanted above it", where,
-                                quote_name(key));
-        if (!section_exists(section))
-                return fail(ret_error, -EINVAL, "%s: there is no section [%s]; wanted is one of %s", where,
-                                quote_name(section), list_sections(sections));
-
-        near = nearest_key(section, key);
-        return fail(ret_error, -EINVAL, "%s: there is no setting %s in [%s]%s%s%s", where, quote_name(key),
-                        section, near ? "; is " : "", near ?: "", near ? " meant?" : "");
-}
-
-static void print_limit(const Setting *setting, uint64_t v, FILE *f)
-{
-        Settings s = {};
-
-        memcpy((char *)&s + setting->offset, &v, sizeof(v));
-        setting_print(setting, &s, f);
-}
-
-static int fail_range(const char *where, const Setting *setting, const char *value, char **ret_error)
-{
-        char limits[128] = "";
-        FILE *f;
-
-        f = fmemopen(limits, sizeof(limits), "w");
-        if (!f)
-                return -errno;
-        fputs("at least ", f);
-        print_limit(setting, setting->min, f);
-        if (setting->max < UINT64_MAX) {
-                fputs(" and at most ", f);
-                print_limit(setting, setting->max, f);
-        }
-        fclose(f);
-        return fail(ret_error, -EINVAL, "%s: [%s] %s = %s is out of range: wanted is %s", where,
-                        setting->section, setting->key, value, limits);
-}
-
 /* Sets one value; `where` is for messages. An empty one stands for the default. */
-static int apply(Settings *s, const char *where, const char *section, const char *key, const char *value,
-                const Setting **ret_setting, char **ret_error)
+static int apply(Loading *l, const char *where, const char *section, const char *key, const char *value,
+                const Setting **ret_setting)
 {
         const Setting *setting = find_setting(section, key);
         const char *wanted = NULL;
+        char *origin;
         int r;
 
         *ret_setting = setting;
         if (!setting)
-                return fail_unknown(where, section, key, ret_error);
+                return mistake_unknown(where, section, key, l->ret_error);
 
-        r = setting_apply(setting, *value ? value : setting->default_value, s, &wanted);
+        r = setting_apply(setting, *value ? value : setting->default_value, &l->settings, &wanted);
         if (r == -ERANGE)
-                return fail_range(where, setting, value, ret_error);
+                return mistake_range(where, setting, value, l->ret_error);
         if (r == -EINVAL)
-                return fail(ret_error, r, "%s: [%s] %s = %s can't be read: wanted is %s", where, section,
-                                key, setting_may_be_quoted(setting) ? value : "...", wanted);
-        return r;
+                return mistake_value(where, setting, value, wanted, l->ret_error);
+        if (r < 0)
+                return r;
+
+        origin = strdup(where);
+        if (!origin)
+                return -ENOMEM;
+        free(l->origins[row_of(setting)]);
+        l->origins[row_of(setting)] = origin;
+        return 0;
 }
 
 /* Files. */
@@ -230,16 +123,17 @@ static char *read_line(char *buf, int size, void *userdata)
 
         x->line++;
         if (x->line > LINES_MAX) {
-                x->error = fail(x->ret_error, -E2BIG, "%s: more than %u lines", x->path, LINES_MAX);
+                x->error = mistake(
+                                x->loading->ret_error, -E2BIG, "%s: more than %u lines", x->path, LINES_MAX);
                 return NULL;
         }
         if (strlen(buf) < n) {
-                x->error = fail(x->ret_error, -EINVAL, "%s, line %u: a NUL byte; wanted is text", x->path,
-                                x->line);
+                x->error = mistake(x->loading->ret_error, -EINVAL, "%s, line %u: a NUL byte; wanted is text",
+                                x->path, x->line);
                 return NULL;
         }
         if (buf[n - 1] != '\n' && !feof(x->file)) {
-                x->error = fail(x->ret_error, -EINVAL,
+                x->error = mistake(x->loading->ret_error, -EINVAL,
                                 "%s, line %u: longer than the %d bytes that a line may have", x->path,
                                 x->line, size - 2);
                 return NULL;
@@ -262,15 +156,14 @@ static int on_value(void *userdata, const char *section, const char *key, const 
                 return 1;
         }
 
-        x->error = apply(x->settings, where, section, key, value ?: "", &setting, x->ret_error);
+        x->error = apply(x->loading, where, section, key, value ?: "", &setting);
         if (x->error < 0 || !setting)
                 return 1;
 
-        row = (size_t)(setting - settings_table);
-        assert(row < ROWS_MAX);
+        row = row_of(setting);
         if (x->seen[row])
-                x->error = fail(x->ret_error, -EINVAL, "%s: [%s] %s stands in this file already", where,
-                                section, key);
+                x->error = mistake(x->loading->ret_error, -EINVAL, "%s: [%s] %s stands in this file already",
+                                where, section, key);
         x->seen[row] = true;
         return 1;
 }
@@ -285,28 +178,28 @@ static void set_up_inih(void)
 }
 
 /* 0; -ENOENT: there is no such file; other negative errno, with what was wrong. */
-static int load_file(const char *path, Settings *s, char **ret_error)
+static int load_file(const char *path, Loading *l)
 {
-        Reading x = { .settings = s, .path = path, .ret_error = ret_error };
+        Reading x = { .loading = l, .path = path };
         int r;
 
         x.file = fopen(path, "re");
         if (!x.file) {
                 r = -errno;
-                return fail(ret_error, r, "%s can't be read: %s", path, strerror(-r));
+                return mistake(l->ret_error, r, "%s can't be read: %s", path, strerror(-r));
         }
 
         set_up_inih();
         r = ini_parse_stream(read_line, &x, on_value, &x);
         if (x.error == 0 && ferror(x.file))
-                x.error = fail(ret_error, -EIO, "%s can't be read to its end", path);
+                x.error = mistake(l->ret_error, -EIO, "%s can't be read to its end", path);
         fclose(x.file);
 
         /* Reading ends with our first mistake, so what inih could not take apart stands above it, and may
          * be its cause. */
         if (r > 0) {
-                free(*ret_error);
-                return fail(ret_error, -EINVAL,
+                free(*l->ret_error);
+                return mistake(l->ret_error, -EINVAL,
                                 "%s, line %d: neither a [section] nor a setting: wanted is key = value",
                                 path, r);
         }
@@ -328,7 +221,7 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
         return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int load_drop_ins(const char *path, Settings *s, char **ret_error)
+static int load_drop_ins(const char *path, Loading *l)
 {
         _cleanup_free_ char *dir = NULL;
         struct dirent **entries = NULL;
@@ -343,10 +236,10 @@ static int load_drop_ins(const char *path, Settings *s, char **ret_error)
                 if (errno == ENOENT)
                         return 0;
                 r = -errno;
-                return fail(ret_error, r, "%s can't be read: %s", dir, strerror(-r));
+                return mistake(l->ret_error, r, "%s can't be read: %s", dir, strerror(-r));
         }
         if ((unsigned)n > DROPINS_MAX)
-                r = fail(ret_error, -E2BIG, "%s: more than %u files", dir, DROPINS_MAX);
+                r = mistake(l->ret_error, -E2BIG, "%s: more than %u files", dir, DROPINS_MAX);
 
         for (int i = 0; i < n; i++) {
                 _cleanup_free_ char *file = NULL;
@@ -356,7 +249,7 @@ static int load_drop_ins(const char *path, Settings *s, char **ret_error)
                                 file = NULL;
                                 r = -ENOMEM;
                         } else
-                                r = load_file(file, s, ret_error);
+                                r = load_file(file, l);
                 }
                 free(entries[i]);
         }
@@ -380,7 +273,7 @@ static bool value_fits_a_file(const char *value)
         return n == 0 || (!strchr(spaces, value[0]) && !strchr(spaces, value[n - 1]) && value[0] != ';');
 }
 
-static int apply_override(Settings *s, const char *text, char **ret_error)
+static int apply_override(Loading *l, const char *text)
 {
         _cleanup_free_ char *copy = NULL, *where = NULL;
         const Setting *setting;
@@ -395,20 +288,20 @@ static int apply_override(Settings *s, const char *text, char **ret_error)
         dot = strchr(copy, '.');
         if (dot)
                 *dot++ = 0;
-        if (asprintf(&where, "-o %s%s%s", quote_name(copy), dot ? "." : "", dot ? quote_name(dot) : "") <
-                        0) {
+        if (asprintf(&where, "-o %s%s%s", mistake_quote_name(copy), dot ? "." : "",
+                            dot ? mistake_quote_name(dot) : "") < 0) {
                 where = NULL;
                 return -ENOMEM;
         }
 
         if (!dot || !equals)
-                return fail(ret_error, -EINVAL, "%s: wanted is -o section.key=value", where);
+                return mistake(l->ret_error, -EINVAL, "%s: wanted is -o section.key=value", where);
         if (!value_fits_a_file(equals))
-                return fail(ret_error, -EINVAL,
+                return mistake(l->ret_error, -EINVAL,
                                 "%s: wanted is a value as a file can have it, without control characters, "
                                 "spaces around it, and `;` at the beginning of a word",
                                 where);
-        return apply(s, where, copy, dot, equals, &setting, ret_error);
+        return apply(l, where, copy, dot, equals, &setting);
 }
 
 static int apply_defaults(Settings *s)
@@ -426,56 +319,70 @@ static int apply_defaults(Settings *s)
 }
 
 /* What no setting can say by itself. */
-static int check_together(const Settings *s, char **ret_error)
+
+/* "[query] socket (FILE, line 3)", for two of them; `wrong` is what is wrong between them. */
+static int fail_together(const Loading *l, const Setting *a, const Setting *b, const char *wrong)
 {
+        _cleanup_free_ char *x = setting_format(a, &l->settings), *y = setting_format(b, &l->settings);
+        const char *where = l->origins[row_of(a)], *other = l->origins[row_of(b)];
+
+        return mistake(l->ret_error, -EINVAL, "[%s] %s = %s (%s) %s [%s] %s = %s (%s)", a->section, a->key,
+                        strna(x), where ?: "the default", wrong, b->section, b->key, strna(y),
+                        other ?: "the default");
+}
+
+static int check_together(const Loading *l)
+{
+        const Settings *s = &l->settings;
+
         if (s->callback.max_body > s->callback.max_bodies)
-                return fail(ret_error, -EINVAL,
-                                "[callback] max_body is larger than max_bodies, the memory for all bodies "
-                                "together");
+                return fail_together(l, find_setting("callback", "max_body"),
+                                find_setting("callback", "max_bodies"),
+                                "is larger than the memory for all bodies together,");
         if (streq(s->query.socket, s->control.socket))
-                return fail(ret_error, -EINVAL, "[query] socket and [control] socket are the same path");
+                return fail_together(l, find_setting("query", "socket"), find_setting("control", "socket"),
+                                "is the path of another socket too,");
         return 0;
 }
 
-static int load_all(const char *path, const SettingsOverrides *overrides, Settings *s, char **ret_error)
+static int load_all(const char *path, const SettingsOverrides *overrides, Loading *l)
 {
         const char *file = path ?: DEFAULT_PATH;
         int r;
 
-        r = apply_defaults(s);
+        r = apply_defaults(&l->settings);
         if (r < 0)
                 return r;
 
-        r = load_file(file, s, ret_error);
+        r = load_file(file, l);
         if (r == -ENOENT && !path) {
-                free(*ret_error);
-                *ret_error = NULL;
+                free(*l->ret_error);
+                *l->ret_error = NULL;
         } else if (r < 0)
                 return r;
 
-        r = load_drop_ins(file, s, ret_error);
+        r = load_drop_ins(file, l);
         if (r < 0)
                 return r;
 
         for (size_t i = 0; overrides && i < overrides->n; i++) {
-                r = apply_override(s, overrides->items[i], ret_error);
+                r = apply_override(l, overrides->items[i]);
                 if (r < 0)
                         return r;
         }
-        return check_together(s, ret_error);
+        return check_together(l);
 }
 
 int settings_load(const char *path, const SettingsOverrides *overrides, Settings *ret, char **ret_error)
 {
-        Settings s = {};
+        _cleanup_(loading_done) Loading l = { .ret_error = ret_error };
         int r;
 
         *ret_error = NULL;
-        r = load_all(path, overrides, &s, ret_error);
-        if (r < 0) {
-                settings_done(&s);
+        r = load_all(path, overrides, &l);
+        if (r < 0)
                 return r;
-        }
-        *ret = s;
+        *ret = l.settings;
+        l.settings = (Settings){};
         return 0;
 }

@@ -47,6 +47,9 @@ int setting_apply(const Setting *setting, const char *value, Settings *s, const 
 /* Writes the value as setting_apply() takes it. */
 void setting_print(const Setting *setting, const Settings *s, FILE *f);
 
+/* The same as a text, owned by the caller; NULL when out of memory. */
+char *setting_format(const Setting *setting, const Settings *s);
+
 /* Frees what the value owns. */
 void setting_done(const Setting *setting, Settings *s);
 

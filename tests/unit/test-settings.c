@@ -379,8 +379,14 @@ static void test_overrides(_unused_ void **state)
                 { "callback.strict", "-o callback.strict: wanted is -o section.key=value" },
                 { "strict=1", "-o strict: wanted is -o section.key=value" },
                 { "callback.nope=1", "-o callback.nope: there is no setting nope in [callback]" },
-                { "callback.max_body=128M", "[callback] max_body is larger than max_bodies, the memory for "
-                                            "all bodies together" },
+                { "callback.max_body=128M",
+                                "[callback] max_body = 128M (-o callback.max_body) is larger than the "
+                                "memory for all bodies together, [callback] max_bodies = 64M (the "
+                                "default)" },
+                { "query.socket=/run/scale-callbackd/control.sock",
+                                "[query] socket = /run/scale-callbackd/control.sock (-o query.socket) is "
+                                "the path of another socket too, [control] socket = "
+                                "/run/scale-callbackd/control.sock (the default)" },
         };
 
         write_file(path, "");
@@ -393,6 +399,25 @@ static void test_overrides(_unused_ void **state)
                 assert_int_equal(settings_load(path, &overrides, &s, &error), -EINVAL);
                 assert_string_equal(error, c->says);
         }
+}
+
+/* Two that don't fit together are both named, with where each stands. */
+static void test_what_does_not_fit_together_is_named_with_its_places(_unused_ void **state)
+{
+        _cleanup_free_ char *error = NULL, *expected = NULL;
+        Settings s;
+
+        write_file(path, "[callback]\nmax_body = 1K\nmax_bodies = 16M\n");
+        assert_int_equal(mkdir(drop_in_dir, 0700), 0);
+        write_file(drop_in, "\n[callback]\nmax_body = 20M\n");
+        assert_int_equal(settings_load(path, NULL, &s, &error), -EINVAL);
+        unlink(drop_in);
+        rmdir(drop_in_dir);
+        assert_true(asprintf(&expected,
+                                    "[callback] max_body = 20M (%s, line 3) is larger than the memory for "
+                                    "all bodies together, [callback] max_bodies = 16M (%s, line 3)",
+                                    drop_in, path) > 0);
+        assert_string_equal(error, expected);
 }
 
 /* Whatever is said may be kept in a log for years. */
@@ -535,6 +560,7 @@ int main(void)
                 cmocka_unit_test(test_a_nul_byte_in_the_last_line_is_refused),
                 cmocka_unit_test(test_overrides_say_what_a_file_can_say),
                 cmocka_unit_test(test_overrides),
+                cmocka_unit_test(test_what_does_not_fit_together_is_named_with_its_places),
                 cmocka_unit_test(test_a_secret_in_the_wrong_place_is_not_quoted),
                 cmocka_unit_test(test_missing_file),
                 cmocka_unit_test(test_dump_there_and_back),
