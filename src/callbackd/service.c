@@ -109,18 +109,21 @@ static int reload(Service *s)
         _cleanup_(settings_freep) Settings *next = NULL;
         Settings *old = s->settings;
         Keys *keys;
+        int r;
 
         next = program_load_settings(
                         s->config, s->overrides, "Not reloaded, the settings stay as they were: ");
         if (!next)
                 return -EINVAL;
+        r = frame_keep_until_restart(old, next, own_sections);
+        if (r < 0)
+                return r;
         if (load_keys(next, &keys) != 0) {
                 log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
                                 "Not reloaded, settings and keys stay as they were.");
                 return -EINVAL;
         }
 
-        frame_warn_of_restart(old, next, own_sections);
         receiver_reload(s->receiver, next, keys);
         raise_descriptor_limit(next);
         commit_set_min_free(s->frame.commit, next->store.min_free);

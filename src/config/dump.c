@@ -86,7 +86,8 @@ static bool is_among(const char *const *names, const char *name)
         return false;
 }
 
-int settings_needs_restart(const Settings *old, const Settings *new, const char *const *sections, char **ret)
+int settings_needs_restart(
+                const Settings *in_force, const Settings *new, const char *const *sections, char **ret)
 {
         _cleanup_free_ char *names = NULL;
         int r;
@@ -96,7 +97,7 @@ int settings_needs_restart(const Settings *old, const Settings *new, const char 
 
                 if (i->reloadable || !is_among(sections, i->section))
                         continue;
-                r = differs(i, old, new);
+                r = differs(i, in_force, new);
                 if (r < 0)
                         return r;
                 if (r == 0)
@@ -107,5 +108,25 @@ int settings_needs_restart(const Settings *old, const Settings *new, const char 
                 names = longer;
         }
         *ret = TAKE_PTR(names);
+        return 0;
+}
+
+int settings_keep_until_restart(const Settings *in_force, Settings *new)
+{
+        FOREACH_ARRAY(i, settings_table, settings_table_size) {
+                _cleanup_free_ char *text = NULL;
+                const char *wanted;
+                int r;
+
+                if (i->reloadable)
+                        continue;
+                text = setting_format(i, in_force);
+                if (!text)
+                        return -ENOMEM;
+                r = setting_apply(i, text, new, &wanted);
+                assert(r != -EINVAL && r != -ERANGE);
+                if (r < 0)
+                        return r;
+        }
         return 0;
 }

@@ -80,4 +80,8 @@ int settings_dump_defaults(FILE *f);
  * two and only take effect at the next start, separated by ", " (owned by the caller); NULL when there are
  * none. -ENOMEM or 0. */
 int settings_needs_restart(
-                const Settings *old, const Settings *new, const char *const *sections, char **ret);
+                const Settings *in_force, const Settings *new, const char *const *sections, char **ret);
+
+/* Puts what only takes effect at the next start, in any section, back to what is in force. -ENOMEM (some may
+ * be put back then) or 0. */
+int settings_keep_until_restart(const Settings *in_force, Settings *new);

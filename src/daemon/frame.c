@@ -140,12 +140,19 @@ static int on_watchdog(sd_event_source *source, _unused_ uint64_t usec, void *us
         return again(source, f->watchdog_usec / 4);
 }
 
-void frame_warn_of_restart(const Settings *old, const Settings *new, const char *const *sections)
+int frame_keep_until_restart(const Settings *in_force, Settings *new, const char *const *sections)
 {
         _cleanup_free_ char *restart = NULL;
+        int r;
 
-        if (settings_needs_restart(old, new, sections, &restart) >= 0 && restart)
+        r = settings_needs_restart(in_force, new, sections, &restart);
+        if (r >= 0 && restart)
                 log_warning("These settings change at the next start only: %s", restart);
+        if (r >= 0)
+                r = settings_keep_until_restart(in_force, new);
+        if (r < 0)
+                log_oom();
+        return r;
 }
 
 /* Putting together. */

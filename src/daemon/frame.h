@@ -56,5 +56,6 @@ void frame_settle(Frame *f);
 /* Ends the writer and frees what is left. Also for a frame that is all zeros. */
 void frame_done(Frame *f);
 
-/* After a reload: names the settings in `sections` (NULL-terminated) that wait for the next start. */
-void frame_warn_of_restart(const Settings *old, const Settings *new, const char *const *sections);
+/* For a reload: names the settings in `sections` (NULL-terminated) that wait for the next start, and puts
+ * all such back to what is in force: the next reload compares with that again. 0, or -ENOMEM, said. */
+int frame_keep_until_restart(const Settings *in_force, Settings *new, const char *const *sections);

@@ -256,18 +256,21 @@ static int reload(Service *s)
         OutboxOptions options;
         Settings *old = s->settings;
         ApiKey key;
+        int r;
 
         next = program_load_settings(
                         s->config, s->overrides, "Not reloaded, the settings stay as they were: ");
         if (!next)
                 return -EINVAL;
+        r = frame_keep_until_restart(old, next, own_sections);
+        if (r < 0)
+                return r;
         if (api_key_load(next, &key) != 0) {
                 log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
                                 "Not reloaded, the settings and the API key stay as they were.");
                 return -EINVAL;
         }
 
-        frame_warn_of_restart(old, next, own_sections);
         warn_of_callback_url(next);
         api_client_reload(s->context.client, next, &key);
         options = outbox_options(s, next);

@@ -143,6 +143,22 @@ def test_reload_changes_limits(make_daemon, tmp_path):
     daemon.deliver(callback())
 
 
+def test_reload_compares_with_what_is_in_force(make_daemon, tmp_path):
+    """A setting that waits for the next start is named at every reload until it is set back, and not then."""
+    config = tmp_path / "scale.conf"
+    config.write_text("[callback]\npath = /a\n")
+    daemon = make_daemon(config=config).start()
+    said = "change at the next start only: [callback] path"
+    for n, path in enumerate(("/b", "/b", "/c"), 1):
+        config.write_text(f"[callback]\npath = {path}\n")
+        daemon.reload()
+        assert daemon.log().count(said) == n
+    daemon.deliver(callback(), path="/a")
+    config.write_text("[callback]\npath = /a\n")
+    daemon.reload()
+    assert daemon.log().count(said) == 3
+
+
 @pytest.mark.load
 def test_rotation_of_keys_loses_no_callback(make_daemon):
     """Old, old and new, new: senders change in between, and nobody is ever refused."""

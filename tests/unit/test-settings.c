@@ -524,6 +524,12 @@ static void test_what_needs_a_restart(_unused_ void **state)
         assert_string_equal(restart, "[callback] listen, [store] path");
         assert_int_equal(settings_needs_restart(&a, &b, submitter, &others), 0);
         assert_null(others);
+
+        assert_int_equal(settings_keep_until_restart(&a, &b), 0);
+        assert_int_equal(settings_needs_restart(&a, &b, all_sections, &others), 0);
+        assert_null(others);
+        assert_string_equal(b.callback.listen[0], "127.0.0.1:8090");
+        assert_true(b.callback.strict);
         settings_done(&a);
         settings_done(&b);
 }
