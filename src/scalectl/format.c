@@ -143,6 +143,40 @@ const char *format_json_time(const json_t *v, bool utc, char buf[static FORMAT_T
         return buf;
 }
 
+static bool ends_with(const char *name, size_t size, const char *end)
+{
+        size_t n = strlen(end);
+
+        return size >= n && memcmp(name + size - n, end, n) == 0;
+}
+
+bool format_names_time(const char *name, size_t size)
+{
+        static const char *const names[] = { "since", "until", "oldest" };
+
+        FOREACH_ARRAY(i, names, ELEMENTSOF(names))
+                if (strlen(*i) == size && memcmp(*i, name, size) == 0)
+                        return true;
+        return ends_with(name, size, "_at");
+}
+
+const char *format_zoned_time(int64_t t, char buf[static FORMAT_ZONED_SIZE])
+{
+        time_t seconds = (time_t)(t / (int64_t)USEC_PER_SEC);
+        struct tm tm;
+        long minutes;
+
+        (void)time_format(t, buf);
+        if (!localtime_r(&seconds, &tm) || tm.tm_gmtoff / 60 == 0)
+                return buf;
+
+        minutes = tm.tm_gmtoff / 60;
+        (void)time_format(t + (int64_t)minutes * 60 * (int64_t)USEC_PER_SEC, buf);
+        (void)snprintf(strchr(buf, 'Z'), sizeof("+hh:mm"), "%c%02u:%02u", minutes < 0 ? '-' : '+',
+                        (unsigned)labs(minutes) / 60 % 24, (unsigned)labs(minutes) % 60);
+        return buf;
+}
+
 const char *format_size(uint64_t bytes, char buf[static FORMAT_SIZE_SIZE])
 {
         static const char units[] = "KMGTPE";
@@ -211,6 +245,21 @@ char *format_value(const json_t *v)
                         v, sink_take, &sink, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
         sink.data[sink.size] = 0;
         return copy_bounded(sink.data);
+}
+
+char *format_member(const char *name, const json_t *v, bool utc)
+{
+        char time[FORMAT_TIME_SIZE], size[FORMAT_SIZE_SIZE];
+
+        if (!v || json_is_null(v))
+                return strdup("-");
+        if (json_is_boolean(v))
+                return strdup(json_is_true(v) ? "yes" : "no");
+        if (json_is_string(v) && format_names_time(name, strlen(name)))
+                return strdup(format_json_time(v, utc, time));
+        if (json_is_integer(v) && ends_with(name, strlen(name), "_bytes"))
+                return strdup(format_size((uint64_t)json_integer_value(v), size));
+        return format_value(v);
 }
 
 /* "key=value, key=value": as many as there is room for. */

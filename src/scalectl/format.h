@@ -32,6 +32,14 @@ const char *format_time(int64_t t, bool utc, char buf[static FORMAT_TIME_SIZE]);
 /* The same for a time stamp as JSON has it; "" where there is none, "?" for one that can't be read. */
 const char *format_json_time(const json_t *v, bool utc, char buf[static FORMAT_TIME_SIZE]);
 
+/* Whether a member of this name is a time, in what the daemons say of themselves and their documents. */
+bool format_names_time(const char *name, size_t size);
+
+/* The API's form in the reader's zone, "2016-06-23T11:09:34.752+02:00"; with Z where that is UTC. Returns
+ * buf. */
+#define FORMAT_ZONED_SIZE sizeof("2016-06-23T11:09:34.752000+02:00")
+const char *format_zoned_time(int64_t t, char buf[static FORMAT_ZONED_SIZE]);
+
 /* "512", "1.5K", "8.0M": factors of 1024. Returns buf. */
 const char *format_size(uint64_t bytes, char buf[static FORMAT_SIZE_SIZE]);
 
@@ -40,6 +48,10 @@ const char *format_size(uint64_t bytes, char buf[static FORMAT_SIZE_SIZE]);
  * for NULL. NULL when out of memory. */
 #define FORMAT_VALUE_MAX 256U
 char *format_value(const json_t *v);
+
+/* The same for a member of a report: a time by its name as format_json_time(), bytes as format_size(), yes
+ * and no, "-" for nothing. */
+char *format_member(const char *name, const json_t *v, bool utc);
 
 /* A response in a few words, safe on a terminal, owned by the caller: what a list shows of it. NULL when out
  * of memory. */

@@ -7,6 +7,7 @@
 
 #include "scalectl/json-text.h"
 
+#include "basic/time-util.h"
 #include "scalectl/format.h"
 #include "scalectl/term.h"
 
@@ -193,76 +194,108 @@ void json_text_print_line(const char *text, size_t size, bool terminal, FILE *f)
         (void)fputc('\n', f);
 }
 
-static void print_break(unsigned depth, unsigned indent, FILE *f)
-{
-        unsigned n = MIN(indent + depth * INDENT_STEP, INDENT_MAX);
+/* A text laid out, so far. */
+typedef struct Layout {
+        const JsonLook *look;
+        const char *end;
+        unsigned depth;
+        bool time; /* the value at hand is one of the object's own times */
+        FILE *f;
+} Layout;
 
-        (void)fprintf(f, "\n%*s", (int)n, "");
+/* A string with its quotes that is a time, in the reader's zone. Whether it is one. */
+static bool print_time(const char *p, const char *end, FILE *f)
+{
+        char text[64], zoned[FORMAT_ZONED_SIZE];
+        size_t n = (size_t)(end - p);
+        int64_t t;
+
+        if (n < 2 || n - 2 >= sizeof(text))
+                return false;
+        memcpy(text, p + 1, n - 2);
+        text[n - 2] = 0;
+        if (time_parse(text, &t) < 0)
+                return false;
+
+        (void)fprintf(f, "\"%s\"", format_zoned_time(t, zoned));
+        return true;
 }
 
 /* A string or a scalar, coloured by what it is. */
-static const char *print_leaf(const char *p, const char *end, bool colour, FILE *f)
+static const char *print_leaf(Layout *l, const char *p)
 {
-        const char *next = *p == '"' ? skip_string(p, end) : skip_scalar(p, end);
-        const char *sgr = SGR_YELLOW;
+        const char *next = *p == '"' ? skip_string(p, l->end) : skip_scalar(p, l->end);
+        const char *after, *sgr = SGR_YELLOW;
+        bool is_name = false, is_time = l->time;
 
         if (!next)
                 next = p + 1;
         if (*p == '"') {
-                const char *after = skip_space(next, end);
-
-                sgr = after < end && *after == ':' ? SGR_BLUE : SGR_GREEN;
+                after = skip_space(next, l->end);
+                is_name = after < l->end && *after == ':';
+                sgr = is_name ? SGR_BLUE : SGR_GREEN;
         }
+        l->time = is_name && l->look->zone && l->depth == 1 &&
+                  format_names_time(p + 1, (size_t)(next - p) - 2);
 
-        (void)fputs(colour ? sgr : "", f);
-        print_string(p, next, f);
-        (void)fputs(colour ? SGR_RESET : "", f);
+        (void)fputs(l->look->colour ? sgr : "", l->f);
+        if (!is_time || *p != '"' || !print_time(p, next, l->f))
+                print_string(p, next, l->f);
+        (void)fputs(l->look->colour ? SGR_RESET : "", l->f);
         return next;
 }
 
-/* An opening bracket; an empty container stays on its line. */
-static const char *print_open(const char *p, const char *end, unsigned *depth, unsigned indent, FILE *f)
+static void print_break(const Layout *l)
 {
-        const char *next = skip_space(p + 1, end);
+        unsigned n = MIN(l->look->indent + l->depth * INDENT_STEP, INDENT_MAX);
 
-        (void)fputc(*p, f);
-        if (next < end && (*next == '}' || *next == ']')) {
-                (void)fputc(*next, f);
+        (void)fprintf(l->f, "\n%*s", (int)n, "");
+}
+
+/* An opening bracket; an empty container stays on its line. */
+static const char *print_open(Layout *l, const char *p)
+{
+        const char *next = skip_space(p + 1, l->end);
+
+        l->time = false;
+        (void)fputc(*p, l->f);
+        if (next < l->end && (*next == '}' || *next == ']')) {
+                (void)fputc(*next, l->f);
                 return next + 1;
         }
 
-        (*depth)++;
-        print_break(*depth, indent, f);
+        l->depth++;
+        print_break(l);
         return p + 1;
 }
 
-void json_text_print(const char *text, size_t size, unsigned indent, bool colour, FILE *f)
+void json_text_print(const char *text, size_t size, const JsonLook *look, FILE *f)
 {
-        const char *p = text, *end = text + size;
-        unsigned depth = 0;
+        Layout l = { .look = look, .end = text + size, .f = f };
+        const char *p = text;
 
-        (void)fprintf(f, "%*s", (int)indent, "");
-        while ((p = skip_space(p, end)) < end)
+        (void)fprintf(f, "%*s", (int)look->indent, "");
+        while ((p = skip_space(p, l.end)) < l.end)
                 switch (*p) {
                 case '{':
                 case '[':
-                        p = print_open(p, end, &depth, indent, f);
+                        p = print_open(&l, p);
                         break;
                 case '}':
                 case ']':
-                        depth -= depth > 0;
-                        print_break(depth, indent, f);
+                        l.depth -= l.depth > 0;
+                        print_break(&l);
                         (void)fputc(*p++, f);
                         break;
                 case ',':
                         (void)fputc(*p++, f);
-                        print_break(depth, indent, f);
+                        print_break(&l);
                         break;
                 case ':':
                         (void)fputs(": ", f);
                         p++;
                         break;
                 default:
-                        p = print_leaf(p, end, colour, f);
+                        p = print_leaf(&l, p);
                 }
 }

@@ -33,6 +33,12 @@ int json_text_member(const char *text, size_t size, const char *name, JsonItem *
  * could harm it is shown as an escape, so that the values are the same. */
 void json_text_print_line(const char *text, size_t size, bool terminal, FILE *f);
 
-/* Valid JSON laid out for people, every line indented by `indent`, no line end behind it. What could harm a
- * terminal is shown as an escape. */
-void json_text_print(const char *text, size_t size, unsigned indent, bool colour, FILE *f);
+typedef struct JsonLook {
+        unsigned indent; /* of every line */
+        bool colour;
+        bool zone; /* times of the object itself are shown in the reader's; what is within is left alone */
+} JsonLook;
+
+/* Valid JSON laid out for people, no line end behind it. What could harm a terminal is shown as an escape.
+ */
+void json_text_print(const char *text, size_t size, const JsonLook *look, FILE *f);

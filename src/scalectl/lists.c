@@ -224,7 +224,8 @@ int show_object_of(Ctl *ctl, ApiSide side, ApiUrl *url)
         if (ctl->json)
                 json_text_print_line(buffer_text(&body), body.size, ctl->term.width > 0, stdout);
         else {
-                json_text_print(buffer_text(&body), body.size, 0, ctl->term.colour, stdout);
+                json_text_print(buffer_text(&body), body.size,
+                                &(JsonLook){ .colour = ctl->term.colour, .zone = !ctl->utc }, stdout);
                 putchar('\n');
         }
         return 0;

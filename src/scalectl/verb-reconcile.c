@@ -56,14 +56,9 @@ static void print_report(const json_t *report, bool utc)
         json_t *value;
 
         json_object_foreach((json_t *)(uintptr_t)report, name, value) {
-                _cleanup_free_ char *text = format_value(value), *label = format_clean(name);
-                char time[FORMAT_TIME_SIZE];
-                size_t n = strlen(name);
+                _cleanup_free_ char *text = format_member(name, value, utc), *label = format_clean(name);
 
-                if (n > 3 && streq(name + n - 3, "_at"))
-                        printf("%-12s %s\n", strna(label), format_json_time(value, utc, time));
-                else
-                        printf("%-12s %s\n", strna(label), strna(text));
+                printf("%-12s %s\n", strna(label), strna(text));
         }
 }
 

@@ -8,28 +8,23 @@
 #include "scalectl/lists.h"
 
 /* Members of the answer, a line each, nested ones with their names before them. */
-static void print_figures(const json_t *o, const char *prefix)
+static void print_figures(const json_t *o, const char *prefix, bool utc)
 {
         json_t *value;
         const char *name;
-        char size[FORMAT_SIZE_SIZE];
 
         json_object_foreach((json_t *)(uintptr_t)o, name, value) {
                 _cleanup_free_ char *path = NULL, *clean = format_clean(name);
-                size_t n = strlen(name);
+                _cleanup_free_ char *text = format_member(name, value, utc);
 
                 if (!clean || asprintf(&path, "%s%s%s", prefix, *prefix ? " " : "", clean) < 0) {
                         path = NULL;
                         return;
                 }
                 if (json_is_object(value))
-                        print_figures(value, path);
-                else if (json_is_boolean(value))
-                        printf("%-40s %s\n", path, json_is_true(value) ? "yes" : "no");
-                else if (n > 6 && streq(name + n - 6, "_bytes"))
-                        printf("%-40s %s\n", path, format_size((uint64_t)json_integer_value(value), size));
+                        print_figures(value, path, utc);
                 else
-                        printf("%-40s %" JSON_INTEGER_FORMAT "\n", path, json_integer_value(value));
+                        printf("%-40s %s\n", path, strna(text));
         }
 }
 
@@ -54,7 +49,7 @@ int verb_stats(Ctl *ctl, int argc, char **argv)
         answer = json_loadb(buffer_text(&body), body.size, JSON_ALLOW_NUL, NULL);
         if (!answer)
                 return api_complain_broken();
-        print_figures(answer, "");
+        print_figures(answer, "", ctl->utc);
         return 0;
 }
 

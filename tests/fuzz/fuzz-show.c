@@ -53,7 +53,7 @@ static void print_line_safely(const char *text, size_t size, FILE *f)
 
 static void print_pretty(const char *text, size_t size, FILE *f)
 {
-        json_text_print(text, size, 4, false, f);
+        json_text_print(text, size, &(JsonLook){ .indent = 4 }, f);
 }
 
 static void filter(const char *text, size_t size, FILE *f)

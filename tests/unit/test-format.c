@@ -2,6 +2,8 @@
 
 #include "test.h"
 
+#include <time.h>
+
 #include "scalectl/format.h"
 #include "scalectl/term.h"
 
@@ -50,6 +52,57 @@ static void test_sizes(_unused_ void **state)
         assert_string_equal(format_size(512, size), "512");
         assert_string_equal(format_size(1536, size), "1.5K");
         assert_string_equal(format_size(8388608, size), "8.0M");
+}
+
+#define BERLIN "CET-1CEST,M3.5.0,M10.5.0/3"
+
+static void expect_member(const char *name, const char *json, bool utc, const char *text)
+{
+        json_t *value = json_loads(json, JSON_DECODE_ANY, NULL);
+        _cleanup_free_ char *got = format_member(name, value, utc);
+
+        assert_string_equal(got, text);
+        json_decref(value);
+}
+
+static void set_zone(const char *zone)
+{
+        assert_int_equal(setenv("TZ", zone, 1), 0);
+        tzset();
+}
+
+static void test_members_of_reports(_unused_ void **state)
+{
+        set_zone(BERLIN);
+        expect_member("hold", "\"operator\"", false, "operator");
+        expect_member("since", "\"2016-06-23T09:09:34.752Z\"", false, "2016-06-23 11:09:34");
+        expect_member("since", "\"2016-06-23T09:09:34.752Z\"", true, "2016-06-23 09:09:34");
+        expect_member("until", "null", false, "-");
+        expect_member("oldest", "\"2016-01-23T09:09:34Z\"", false, "2016-01-23 10:09:34");
+        expect_member("finished_at", "\"2016-06-23T09:09:34.752Z\"", false, "2016-06-23 11:09:34");
+        expect_member("free_bytes", "1536", false, "1.5K");
+        expect_member("bytes", "1536", false, "1536");
+        expect_member("writable", "true", false, "yes");
+        set_zone("UTC");
+}
+
+static void test_times_with_their_zone(_unused_ void **state)
+{
+        static const struct {
+                const char *zone, *text;
+        } cases[] = {
+                { "UTC", "2016-06-23T09:09:34.752Z" },
+                { BERLIN, "2016-06-23T11:09:34.752+02:00" },
+                { "<+0545>-5:45", "2016-06-23T14:54:34.752+05:45" },
+                { "NST3:30NDT,M3.2.0,M11.1.0", "2016-06-23T06:39:34.752-02:30" },
+        };
+        char buf[FORMAT_ZONED_SIZE];
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                set_zone(c->zone);
+                assert_string_equal(format_zoned_time(INT64_C(1466672974752000), buf), c->text);
+        }
+        set_zone("UTC");
 }
 
 static void expect_response(const char *json, const char *text)
@@ -124,6 +177,8 @@ int main(void)
                 cmocka_unit_test(test_clean),
                 cmocka_unit_test(test_width_and_cut),
                 cmocka_unit_test(test_sizes),
+                cmocka_unit_test(test_members_of_reports),
+                cmocka_unit_test(test_times_with_their_zone),
                 cmocka_unit_test(test_responses_in_a_few_words),
                 cmocka_unit_test(test_nothing_of_a_response_is_raw),
                 cmocka_unit_test(test_long_values_are_cut),

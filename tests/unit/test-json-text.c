@@ -3,18 +3,24 @@
 #include "test.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "scalectl/json-text.h"
 #include "scalectl/term.h"
 
-static void expect_print(const char *in, const char *out)
+static void expect_look(const JsonLook *look, const char *in, const char *out)
 {
         char buf[512] = "";
         FILE *f = fmemopen(buf, sizeof(buf), "w");
 
-        json_text_print(in, strlen(in), 0, false, f);
+        json_text_print(in, strlen(in), look, f);
         fclose(f);
         assert_string_equal(buf, out);
+}
+
+static void expect_print(const char *in, const char *out)
+{
+        expect_look(&(JsonLook){}, in, out);
 }
 
 static void expect_line_on(bool terminal, const char *in, const char *out)
@@ -39,6 +45,49 @@ static void test_print(_unused_ void **state)
                         "{\n  \"a\": [\n    1,\n    2.50,\n    {\n      \"b\": null\n    }\n  ],\n  \"c\": "
                         "\"x\\\"y\"\n}");
         expect_print("[]", "[]");
+}
+
+/* Copies `in` with what stands for %s. */
+static void fill_in(char ret[static 256], const char *in, const char *text)
+{
+        const char *gap = strstr(in, "%s");
+
+        assert_non_null(gap);
+        snprintf(ret, 256, "%.*s%s%s", (int)(gap - in), in, text, gap + 2);
+}
+
+/* Times of the object itself, not those that somebody wrote into it, nor texts that only look like one. */
+static void test_times_in_the_readers_zone(_unused_ void **state)
+{
+        static const JsonLook look = { .zone = true };
+        static const char time[] = "2016-06-23T09:09:34.752Z";
+        char in[256], out[256];
+        static const struct {
+                const char *in, *out;
+                bool shifted;
+        } cases[] = {
+                { "{\"created_at\":\"%s\"}", "{\n  \"created_at\": \"%s\"\n}", true },
+                { "{ \"since\" : \"%s\" }", "{\n  \"since\": \"%s\"\n}", true },
+                { "{\"title\":\"%s\"}", "{\n  \"title\": \"%s\"\n}", false },
+                { "{\"created_at\":[\"%s\"]}", "{\n  \"created_at\": [\n    \"%s\"\n  ]\n}", false },
+                { "{\"params\":{\"at_at\":\"%s\"}}", "{\n  \"params\": {\n    \"at_at\": \"%s\"\n  }\n}",
+                                false },
+                { "{\"a_at\":1,\"b\":\"%s\"}", "{\n  \"a_at\": 1,\n  \"b\": \"%s\"\n}", false },
+                { "[\"a_at\",\"%s\"]", "[\n  \"a_at\",\n  \"%s\"\n]", false },
+                { "{\"a_at\":\"%s \"}", "{\n  \"a_at\": \"%s \"\n}", false },
+        };
+
+        assert_int_equal(setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1), 0);
+        tzset();
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                fill_in(in, c->in, time);
+                fill_in(out, c->out, c->shifted ? "2016-06-23T11:09:34.752+02:00" : time);
+                expect_look(&look, in, out);
+                fill_in(out, c->out, time);
+                expect_print(in, out);
+        }
+        assert_int_equal(setenv("TZ", "UTC", 1), 0);
+        tzset();
 }
 
 static void test_lines(_unused_ void **state)
@@ -94,6 +143,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_print),
+                cmocka_unit_test(test_times_in_the_readers_zone),
                 cmocka_unit_test(test_lines),
                 cmocka_unit_test(test_lines_on_a_terminal),
                 cmocka_unit_test(test_members),
