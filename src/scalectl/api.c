@@ -14,28 +14,39 @@
 #define QUERY_USEC   (60 * USEC_PER_SEC)
 #define CONTROL_USEC (15 * 60 * USEC_PER_SEC) /* pruning a large database takes its time */
 
+static void append(ApiUrl *u, const char *text, size_t size)
+{
+        if (u->error == 0)
+                u->error = buffer_append(&u->text, text, size);
+        if (u->error == -ENOBUFS)
+                u->error = -E2BIG;
+}
+
 ApiUrl api_url(const char *path)
 {
         ApiUrl u = { .text = BUFFER_INIT(URL_MAX) };
 
-        u.failed = buffer_append_str(&u.text, path) < 0;
+        append(&u, path, strlen(path));
         return u;
 }
 
 static void append_encoded(ApiUrl *u, const char *text)
 {
         static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+        char escape[sizeof("%00")];
 
-        for (; *text && !u->failed; text++)
+        for (; *text && u->error == 0; text++)
                 if (strchr(plain, *text))
-                        u->failed = buffer_append(&u->text, text, 1) < 0;
-                else
-                        u->failed = buffer_append_f(&u->text, "%%%02X", (unsigned char)*text) < 0;
+                        append(u, text, 1);
+                else {
+                        snprintf(escape, sizeof(escape), "%%%02X", (unsigned char)*text);
+                        append(u, escape, 3);
+                }
 }
 
 void api_url_segment(ApiUrl *u, const char *segment)
 {
-        u->failed = u->failed || buffer_append_str(&u->text, "/") < 0;
+        append(u, "/", 1);
         append_encoded(u, segment);
 }
 
@@ -43,10 +54,10 @@ void api_url_add(ApiUrl *u, const char *name, const char *value)
 {
         if (!value)
                 return;
-        u->failed = u->failed || buffer_append_str(&u->text, u->has_query ? "&" : "?") < 0;
+        append(u, u->has_query ? "&" : "?", 1);
         u->has_query = true;
         append_encoded(u, name);
-        u->failed = u->failed || buffer_append_str(&u->text, "=") < 0;
+        append(u, "=", 1);
         append_encoded(u, value);
 }
 
@@ -121,6 +132,9 @@ int api_complain_unreachable(ApiSide side, const char *where, int error, const c
                 return EX_TEMPFAIL;
         case -EINVAL:
                 complain("%s: %s", where, *says ? says : "this is no URL");
+                return EX_USAGE;
+        case -E2BIG:
+                complain("the arguments are too long for a request");
                 return EX_USAGE;
         case -ENOMEM:
                 complain("out of memory");
@@ -197,7 +211,7 @@ int api_call_status(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *ur
         HttpClientResult result = {};
         int r, status = 0;
 
-        r = url->failed ? -ENOMEM : http_client_perform(&request, &result);
+        r = url->error < 0 ? url->error : http_client_perform(&request, &result);
         if (r < 0)
                 status = api_complain_unreachable(side, request.socket, r, result.error);
         else if (result.status < 200 || result.status > 299)
@@ -244,7 +258,7 @@ int api_stream(const Ctl *ctl, ApiSide side, ApiUrl *url,
         HttpClientResult result = {};
         int r, status = 0;
 
-        r = url->failed ? -ENOMEM : http_client_perform(&request, &result);
+        r = url->error < 0 ? url->error : http_client_perform(&request, &result);
         if (ret_passing)
                 *ret_passing = is_passing(r, result.status);
         if (ret_passing && *ret_passing)

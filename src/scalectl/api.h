@@ -20,7 +20,8 @@ typedef enum ApiSide {
 /* A URL that is put together: a path and its parameters, with everything encoded. */
 typedef struct ApiUrl {
         Buffer text;
-        bool has_query, failed;
+        bool has_query;
+        int error; /* of the first that failed: -E2BIG (too long), -ENOMEM */
 } ApiUrl;
 
 ApiUrl api_url(const char *path);

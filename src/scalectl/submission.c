@@ -95,7 +95,9 @@ int sender_send(Sender *s, uint64_t number, const char *type, const char *conten
 
         api_url_segment(&url, type);
         x = calloc(1, sizeof(Sending));
-        r = !x || url.failed ? -ENOMEM : wait_until(s, IN_FLIGHT - 1);
+        r = !x ? -ENOMEM : url.error;
+        if (r >= 0)
+                r = wait_until(s, IN_FLIGHT - 1);
         if (r >= 0) {
                 *x = (Sending){ .sender = s, .number = number };
                 r = http_pool_start(s->pool,

@@ -126,7 +126,7 @@ static int submit_one(const Ctl *ctl, const char *type, const char *content_type
                 r = sender_finish(s);
         if (r < 0) {
                 complain("the task can't be sent: %s", strerror(-r));
-                return EX_OSERR;
+                return r == -E2BIG ? EX_USAGE : EX_OSERR;
         }
         return x.status;
 }

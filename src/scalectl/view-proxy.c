@@ -161,7 +161,7 @@ static int forward(View *v, HttpRequest *request, const char *first, const char 
         /* These two would be taken for steps in the path on the way. */
         if (argument && (streq(argument, ".") || streq(argument, "..")))
                 r = reply_no(request, 404, "Not found");
-        else if (url.failed)
+        else if (url.error < 0)
                 r = reply_no(request, 414, "This is too long.");
         else
                 r = start(v, request, buffer_text(&url.text));

@@ -167,6 +167,14 @@ def test_what_does_not_go_together(arguments):
     assert done.returncode == 64 and "usage: scalectl" in done.stderr and "--help" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [
+    ["task", "x" * 9000], ["tasks", "--metadata", "k=" + "\u00e9" * 2000], ["queue", "show", "x" * 9000],
+    ["submit", "x" * 9000, "-d", "a=b"], ["export", "--type", "x" * 9000]])
+def test_what_is_too_long_is_no_lack_of_memory(daemon, arguments):
+    done = scalectl(daemon, *arguments)
+    assert done.returncode == 64 and "too long" in done.stderr and "memory" not in done.stderr
+
+
 # Many at once.
 
 def quarantined(daemon, n):

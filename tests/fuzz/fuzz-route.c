@@ -97,7 +97,7 @@ static void check_found(const Found *f, const char *method)
                 return;
 
         url = build(r);
-        if (!url.failed && url.text.size <= HTTP_URI_MAX) {
+        if (url.error == 0 && url.text.size <= HTTP_URI_MAX) {
                 find(&again, method, buffer_text(&url.text));
                 assert(again.result == ROUTE_FOUND);
                 check_same(r, again.request);

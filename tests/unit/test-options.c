@@ -152,9 +152,23 @@ static void test_urls(_unused_ void **state)
         api_url_add_number(&u, "n", 7);
         api_url_add_time(&u, "t", 0);
         api_url_add_time(&u, "none", TIME_NONE);
-        assert_false(u.failed);
+        assert_int_equal(u.error, 0);
         assert_string_equal(buffer_text(&u.text), "/v1/task/a%2Fb%20%3F%C3%A9?metadata.x%20y=1%262%3D3&n=7"
                                                   "&t=1970-01-01T00%3A00%3A00.000Z");
+        api_url_done(&u);
+}
+
+/* What is too long is no lack of memory. */
+static void test_urls_that_are_too_long(_unused_ void **state)
+{
+        static char text[9000];
+        ApiUrl u = api_url("/v1/task");
+
+        memset(text, ' ', sizeof(text) - 1);
+        api_url_segment(&u, text);
+        assert_int_equal(u.error, -E2BIG);
+        api_url_add_number(&u, "n", 7);
+        assert_int_equal(u.error, -E2BIG);
         api_url_done(&u);
 }
 
@@ -168,6 +182,7 @@ int main(void)
                 cmocka_unit_test(test_help_comes_before_all_else),
                 cmocka_unit_test(test_words),
                 cmocka_unit_test(test_urls),
+                cmocka_unit_test(test_urls_that_are_too_long),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
