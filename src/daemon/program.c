@@ -288,6 +288,7 @@ int program_status_of_store(int error)
         } statuses[] = {
                 { ESTALE, EX_CONFIG },
                 { EPROTONOSUPPORT, EX_CONFIG },
+                { EBADMSG, EX_CONFIG },
                 { ENOTDIR, EX_CONFIG },
                 { EISDIR, EX_CONFIG },
                 { ELOOP, EX_CONFIG },
