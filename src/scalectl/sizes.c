@@ -53,6 +53,14 @@ static int add_entry(Sizes *s, const char *key, uint64_t offset)
         return 0;
 }
 
+/* Whether a first line can be names of columns, and not a size with a mistake in it. */
+static bool is_header(const char *line)
+{
+        const char *comma = strchr(line, ',');
+
+        return comma && strchr(comma + 1, ',') && !line[strcspn(line, "0123456789")];
+}
+
 static int read_list(Sizes *s)
 {
         uint64_t offset = 0, line = 0;
@@ -60,15 +68,15 @@ static int read_list(Sizes *s)
         int r;
 
         while ((n = getline(&s->line, &s->allocated, s->list)) >= 0) {
+                bool header = ++line == 1 && is_header(s->line);
                 const char *key;
                 ImageSize size;
 
-                line++;
                 if (image_size_parse_line(s->line, &key, &size) >= 0) {
                         r = add_entry(s, key, offset);
                         if (r != 0)
                                 return r;
-                } else if (line > 1 && s->line[strspn(s->line, "\r\n")] != 0) {
+                } else if (!header && s->line[strspn(s->line, "\r\n")] != 0) {
                         complain("%s, line %" PRIu64 ": wanted is URL-OR-NAME,WIDTH,HEIGHT", s->list_name,
                                         line);
                         return EX_DATAERR;

@@ -91,9 +91,25 @@ static void test_bad_lists(_unused_ void **state)
         assert_int_equal(sizes_open(NULL, "/none/of/this", &s), EX_NOINPUT);
         put_list("a.jpg,1,2\nb.jpg,1\n");
         assert_int_equal(sizes_open(list, NULL, &s), EX_DATAERR);
+        put_list("\xef\xbb\xbfimage,width,height\r\n");
+        assert_int_equal(sizes_open(list, NULL, &s), 0);
+        sizes_done(&s);
         put_list("");
         assert_int_equal(sizes_open(list, NULL, &s), 0);
         sizes_done(&s);
+}
+
+/* Of a set of one image it would be all there is. */
+static void test_a_mistake_in_the_first_line_is_no_header(_unused_ void **state)
+{
+        static const char *const lists[] = { "a.png,100\n", "a.png,100\nb.png,1,2\n", "a.png;100;200\n",
+                "a.png,100,2x\n", "a.png\n" };
+        Sizes s;
+
+        FOREACH_ARRAY(text, lists, ELEMENTSOF(lists)) {
+                put_list(*text);
+                assert_int_equal(sizes_open(list, NULL, &s), EX_DATAERR);
+        }
 }
 
 static void test_a_list_that_changes(_unused_ void **state)
@@ -168,6 +184,7 @@ int main(void)
                 TEST(test_list),
                 TEST(test_many),
                 TEST(test_bad_lists),
+                TEST(test_a_mistake_in_the_first_line_is_no_header),
                 TEST(test_a_list_that_changes),
                 TEST(test_images),
                 TEST(test_far_into_the_file),
