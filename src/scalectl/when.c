@@ -11,17 +11,14 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 
-static int from_local(struct tm *tm, int64_t fraction, int64_t *ret)
+/* East of Greenwich 1970 begins before there are times: what lies there is at the first one. */
+static void from_local(struct tm *tm, int64_t fraction, int64_t *ret)
 {
         time_t t;
 
         tm->tm_isdst = -1;
         t = mktime(tm);
-        if (t < 0)
-                return -ERANGE;
-
-        *ret = (int64_t)t * (int64_t)USEC_PER_SEC + fraction;
-        return 0;
+        *ret = t < 0 ? 0 : (int64_t)t * (int64_t)USEC_PER_SEC + fraction;
 }
 
 /* Midnight, `days` days before the one that `now` is in. */
@@ -36,9 +33,9 @@ static int parse_day(int days, int64_t now, bool utc, int64_t *ret)
         tm.tm_hour = tm.tm_min = tm.tm_sec = 0;
         tm.tm_mday -= days;
         if (!utc)
-                return from_local(&tm, 0, ret);
-
-        *ret = (int64_t)timegm(&tm) * (int64_t)USEC_PER_SEC;
+                from_local(&tm, 0, ret);
+        else
+                *ret = (int64_t)timegm(&tm) * (int64_t)USEC_PER_SEC;
         return 0;
 }
 
@@ -93,7 +90,8 @@ static int parse_iso(const char *s, bool utc, int64_t *ret)
         seconds = (time_t)(t / (int64_t)USEC_PER_SEC);
         if (!gmtime_r(&seconds, &tm))
                 return -ERANGE;
-        return from_local(&tm, t % (int64_t)USEC_PER_SEC, ret);
+        from_local(&tm, t % (int64_t)USEC_PER_SEC, ret);
+        return 0;
 }
 
 int when_parse(const char *s, int64_t now, bool utc, int64_t *ret)

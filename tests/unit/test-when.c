@@ -36,6 +36,9 @@ static void test_the_readers_zone(_unused_ void **state)
         expect("2016-06-23T11:09:34.752", false, NOW);
         expect("2016-06-23T09:09:34.752", true, NOW);
         expect("today", false, INT64_C(1466632800000000));
+        expect("1970-01-01", false, 0); /* there, that is before the first time that there is */
+        expect("1970-01-01T01:59:59.5", false, 0);
+        expect("1970-01-01T02:00:00.5", false, 500000);
         unsetenv("TZ");
         tzset();
 }
