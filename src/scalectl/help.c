@@ -63,7 +63,7 @@ static const OptionHelp option_helps[] = {
         { NULL, "--through", "URL", "deliver a made-up callback there, to try the proxy", NULL, false },
         { NULL, "--to", "URL", "send it there instead of to the first listener", NULL, false },
         { NULL, "--type", "T", "only those of this type", "@types", false },
-        { NULL, "--until", "TIME", "only those of before then: a time, today, 2h, 7d",
+        { NULL, "--until", "TIME", "only those of then or before: a time, today, 2h, 7d",
                         "today yesterday 1h 7d", false },
         { NULL, "--verbose", NULL, "name each task that is left out", NULL, false },
         { NULL, "--verdict", "V", "only those with this verdict",

@@ -90,7 +90,7 @@ uint64_t list_limit(const List *l, uint64_t n, uint64_t page)
         return l->filter ? page : MIN(list_left(l, n), page);
 }
 
-/* As the daemon chooses tasks: from `since` on, before `until`. */
+/* As the daemon chooses tasks: from `since` on, up to `until` and with it. */
 static bool fits(const ListFilter *f, const json_t *doc)
 {
         const char *type = json_string_value(json_object_get(doc, "type"));
@@ -103,7 +103,7 @@ static bool fits(const ListFilter *f, const json_t *doc)
                 return true;
         if (!time || time_parse(time, &t) < 0)
                 return false;
-        return (f->since == TIME_NONE || t >= f->since) && (f->until == TIME_NONE || t < f->until);
+        return (f->since == TIME_NONE || t >= f->since) && (f->until == TIME_NONE || t <= f->until);
 }
 
 void list_done(List *l)

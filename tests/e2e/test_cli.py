@@ -126,9 +126,21 @@ def test_deliveries_are_chosen(daemon):
     assert numbers("--since", "1h") == [1, 2, 3, 4, 5] and numbers("--until", "1h") == []
     assert numbers("--since", "2h", "--until", "now", "--verdict", "invalid") == [4]
     received = lines(scalectl(daemon, "--json", "deliveries"))[2]["received_at"]
-    assert numbers("--since", received) == [3, 4, 5] and numbers("--until", received) == [1, 2]
+    assert numbers("--since", received) == [3, 4, 5] and numbers("--until", received) == [1, 2, 3]
     assert [d["delivery"] for d in lines(scalectl(daemon, "--json", "quarantine", "list", "--since", "1h"))] == [4]
     assert lines(scalectl(daemon, "--json", "quarantine", "list", "--after", 4)) == []
+
+
+def test_a_time_is_among_what_it_chooses_everywhere(daemon):
+    """The API's end_time is the maximum value: no list leaves out what was at just that time."""
+    body = callback()
+    daemon.deliver(body)
+    daemon.post("{", status=400)
+    created = body["task"]["created_at"]
+    received = lines(scalectl(daemon, "--json", "quarantine"))[0]["received_at"]
+    for what, time in (("tasks", created), ("export", created), ("quarantine", received)):
+        for option in ("--since", "--until"):
+            assert len(lines(scalectl(daemon, "--json", what, option, time))) == 1, (what, option)
 
 
 def test_filters_reach_beyond_a_page(daemon):
@@ -156,6 +168,8 @@ def test_the_queue_is_chosen(held):
     assert chosen("--type", "categorization", "-n", 1) == [chosen()[0]]
     assert chosen("--type", "annotation") == [] and chosen("--until", "1h") == []
     assert sorted(chosen("--since", "1h", "--state", "queued")) == sorted(ids)
+    first = held.submission(ids[0])["created_at"]
+    assert chosen("--until", first) == [ids[0]] and sorted(chosen("--since", first)) == sorted(ids)
 
 
 @pytest.mark.parametrize("arguments", [
