@@ -167,8 +167,8 @@ static int print_json(const BulkVerb *verb, const char *id, const char *now, con
         return 0;
 }
 
-/* What would become of one. */
-static int look(const Ctl *ctl, const BulkVerb *verb, const char *id)
+/* What would become of one; *ret_nothing: it stays as it is. */
+static int look(const Ctl *ctl, const BulkVerb *verb, const char *id, bool *ret_nothing)
 {
         _cleanup_free_ char *now = NULL;
         const BulkRule *rule = verb->rules;
@@ -182,6 +182,7 @@ static int look(const Ctl *ctl, const BulkVerb *verb, const char *id)
 
         while (rule->now && !streq(rule->now, now))
                 rule++;
+        *ret_nothing = rule->outcome == BULK_NOTHING;
         if (ctl->json)
                 r = print_json(verb, id, now, rule);
         else if (rule->outcome == BULK_REFUSED)
@@ -196,7 +197,8 @@ static int look(const Ctl *ctl, const BulkVerb *verb, const char *id)
 int bulk_run(const Ctl *ctl, const BulkVerb *verb, bool dry_run, char *const *ids, unsigned n)
 {
         _cleanup_(ids_done) Ids all = {};
-        size_t i, refused = 0;
+        size_t i, refused = 0, nothing = 0;
+        char unchanged[48] = "";
         int r, worst = 0;
 
         r = collect(verb, ids, n, &all);
@@ -204,14 +206,19 @@ int bulk_run(const Ctl *ctl, const BulkVerb *verb, bool dry_run, char *const *id
                 return r;
 
         for (i = 0; i < all.n && (worst == 0 || worst == EX_NO); i++) {
-                r = dry_run ? look(ctl, verb, all.items[i]) : verb->act(ctl, verb, all.items[i]);
+                bool same = false;
+
+                r = dry_run ? look(ctl, verb, all.items[i], &same) : verb->act(ctl, verb, all.items[i]);
                 refused += r != 0;
+                nothing += r == 0 && same;
                 worst = MAX(worst, r);
         }
+        if (nothing > 0)
+                snprintf(unchanged, sizeof(unchanged), "%zu would stay as they are, ", nothing);
         if (all.n == 0)
                 complain("there are no ids on standard input: nothing to do");
         else if (all.n > 1)
-                complain("%zu %s%s, %zu refused or failed, %zu not tried", i - refused,
-                                dry_run ? "would be " : "", verb->done, refused, all.n - i);
+                complain("%zu %s%s, %s%zu refused or failed, %zu not tried", i - refused - nothing,
+                                dry_run ? "would be " : "", verb->done, unchanged, refused, all.n - i);
         return worst;
 }

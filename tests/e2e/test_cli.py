@@ -266,6 +266,8 @@ def test_queue_and_cancel_take_many(held):
     assert done.returncode == 0 and held.state(ids[2]) == "canceled"
     dry = ctl(held, "cancel", "--dry-run", ids[0], "f" * 32)
     assert dry.returncode == 1 and "canceled, nothing would change" in dry.stdout and "there is none" in dry.stderr
+    dry = ctl(held, "cancel", "--dry-run", *ids)
+    assert dry.returncode == 0 and "1 would be canceled, 3 would stay as they are, 0 refused" in dry.stderr
 
 
 def test_dry_runs_know_what_is_refused(submitter):
