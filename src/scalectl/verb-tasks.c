@@ -142,6 +142,8 @@ int verb_task(Ctl *ctl, int argc, char **argv)
                         1, &n);
         if (r != 0)
                 return r;
+        if (o.revisions && o.deliveries)
+                return verb_complain_usage(verb_find("task"));
         if (o.revisions)
                 return list_of_task(ctl, argv[1], "revisions", revision_columns,
                                 ELEMENTSOF(revision_columns), add_revision);

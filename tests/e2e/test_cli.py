@@ -175,7 +175,8 @@ def test_the_queue_is_chosen(held):
 @pytest.mark.parametrize("arguments", [
     ["quarantine", "retry", "--since", "1h", "1"], ["quarantine", "--dry-run"], ["quarantine", "list", "--dry-run"],
     ["quarantine", "retry"], ["queue", "drop", "--state", "queued", "x"], ["queue", "hold", "--dry-run"],
-    ["queue", "show", "x", "--dry-run"], ["queue", "nonsense"], ["cancel"], ["cancel", "--dry-run"]])
+    ["queue", "show", "x", "--dry-run"], ["queue", "nonsense"], ["cancel"], ["cancel", "--dry-run"],
+    ["task", "x", "--revisions", "--deliveries"]])
 def test_what_does_not_go_together(arguments):
     done = run(*arguments)
     assert done.returncode == 64 and "usage: scalectl" in done.stderr and "--help" in done.stderr
