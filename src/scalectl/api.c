@@ -6,6 +6,8 @@
 #include "scalectl/api.h"
 
 #include <inttypes.h>
+#include <pwd.h>
+#include <sys/stat.h>
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
@@ -115,6 +117,22 @@ static const char *socket_of(const Ctl *ctl, ApiSide side)
         }
 }
 
+/* What would help is in the mode of the socket, as far as that can be seen. */
+static void complain_of_right(const char *where)
+{
+        const struct passwd *owner = NULL;
+        struct stat st;
+
+        if (stat(where, &st) < 0 || (st.st_mode & S_IWGRP)) {
+                complain("you may not use %s: are you in the group of the socket?", where);
+                return;
+        }
+        if (st.st_uid != 0)
+                owner = getpwuid(st.st_uid);
+        complain("you may not use %s: only root%s%s may", where, owner ? " and " : "",
+                        owner ? owner->pw_name : "");
+}
+
 int api_complain_unreachable(ApiSide side, const char *where, int error, const char *says)
 {
         switch (error) {
@@ -125,7 +143,7 @@ int api_complain_unreachable(ApiSide side, const char *where, int error, const c
                 return EX_UNAVAILABLE;
         case -EACCES:
         case -EPERM:
-                complain("you may not use %s: are you in the group of the socket?", where);
+                complain_of_right(where);
                 return EX_NOPERM;
         case -ETIMEDOUT:
                 complain("%s: no answer came in time", where);

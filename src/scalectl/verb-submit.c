@@ -260,6 +260,8 @@ static int send_lines(Batch *b, FILE *f, NdjsonNames *names)
 /* The exit status of it all, said. */
 static int sum_up(const Batch *b, int error)
 {
+        int status = EX_TEMPFAIL;
+
         if (!b->ctl->json)
                 printf("%s: %" PRIu64 " in the outbox, %" PRIu64 " refused\n", b->name, b->taken,
                                 b->refused);
@@ -276,13 +278,13 @@ static int sum_up(const Batch *b, int error)
         if (b->error == -EAGAIN)
                 complain("the submitter answered %u", b->status);
         else if (b->error < 0)
-                (void)api_complain_unreachable(
+                status = api_complain_unreachable(
                                 API_SUBMIT, b->ctl->settings.submit.socket, b->error, b->message);
         if (b->error < 0) {
                 complain("not all of %s was submitted: run it again, what is in the outbox is not taken "
                          "twice",
                                 b->name);
-                return EX_TEMPFAIL;
+                return status;
         }
         return b->refused > 0 ? EX_DATAERR : 0;
 }

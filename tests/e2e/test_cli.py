@@ -2,8 +2,11 @@
 
 import json
 import os
+import pwd
 import re
+import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -15,10 +18,10 @@ STATES = ["queued", "sending", "unknown", "accepted", "rejected", "canceled", "e
 VERDICTS = ["stored", "duplicate", "revised", "invalid", "attachment_failure", "discarded"]
 
 
-def run(*arguments, stdin=None, options=()):
-    command = [str(SCALECTL), *(x for o in options for x in ("-o", o)), *map(str, arguments)]
+def run(*arguments, stdin=None, options=(), prefix=(), zone="UTC"):
+    command = [*prefix, str(SCALECTL), *(x for o in options for x in ("-o", o)), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=WAIT,
-                          env={**os.environ, "TZ": "UTC"})
+                          env={**os.environ, "TZ": zone})
 
 
 def ctl(submitter, *arguments, stdin=None):
@@ -180,6 +183,30 @@ def test_the_queue_is_chosen(held):
 def test_what_does_not_go_together(arguments):
     done = run(*arguments)
     assert done.returncode == 64 and "usage: scalectl" in done.stderr and "--help" in done.stderr
+
+
+def test_a_file_of_tasks_says_why_nobody_took_it(tmp_path):
+    (tmp_path / "tasks").write_text('{"type": "categorization", "attachment": "car"}\n')
+    done = run("submit", "--from", tmp_path / "tasks", options=[f"submit.socket={tmp_path}/none"])
+    assert done.returncode == 69 and "nobody listens" in done.stderr and "run it again" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="nobody else can be tried without root")
+def test_who_may_not_use_a_socket_is_told_what_helps():
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        path = f"{folder}/socket"
+        os.chmod(folder, 0o755)  # everybody may go there
+        listener.bind(path)
+        listener.listen()
+        for mode, owner, said in ((0o660, 0, "are you in the group of the socket?"), (0o600, 0, "only root may"),
+                                  (0o600, 1, f"only root and {pwd.getpwuid(1).pw_name} may")):
+            os.chmod(path, mode)
+            os.chown(path, owner, 0)
+            for arguments in (["tasks"], ["submit", "--from", "-", "--batch", "x"]):
+                done = run(*arguments, stdin='{"type": "x"}\n', prefix=nobody,
+                           options=[f"query.socket={path}", f"submit.socket={path}"])
+                assert done.returncode == 77 and said in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("arguments", [
