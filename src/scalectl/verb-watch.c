@@ -63,6 +63,9 @@ static void print_event(const Watch *w, const json_t *event, const char *text, s
         print_member("  ", json_object_get(event, "type"), 0);
         if (json_is_integer(json_object_get(event, "delivery")))
                 print_member("  delivery ", json_object_get(event, "delivery"), 0);
+        if (!json_is_string(json_object_get(event, "task_id")) &&
+                        json_is_string(json_object_get(event, "submission")))
+                print_member("  submission ", json_object_get(event, "submission"), 0);
         putchar('\n');
 }
 

@@ -319,3 +319,73 @@ def test_a_completed_task_is_a_no_like_any_other(submitter, api):
     done = ctl(submitter, "cancel", *tasks)
     assert done.returncode == 1 and "The task was completed." in done.stderr
     assert f"{tasks[1]}: canceled" in done.stdout and "1 canceled, 1 refused or failed, 0 not tried" in done.stderr
+
+
+# What is shown.
+
+BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
+
+
+def times_of(text):
+    """What stands behind the name of a time."""
+    return re.findall(r"(?:since|oldest|_at)\W+(\d.*?)\"?,?$", text, re.M)
+
+
+@pytest.fixture
+def both(daemon, make_submitter):
+    """A receiver and a submitter whose queue is held, on one database, and a way to ask them from Berlin."""
+    submitter = make_submitter(database=daemon.database).start()
+    submitter.submit.post("/v1/queue/hold?reason=dentist")
+    options = [f"submit.socket={submitter.submit.path}", f"query.socket={daemon.query.path}"]
+    return daemon, submitter, lambda *arguments: run(*arguments, options=options, zone=BERLIN)
+
+
+def test_stats_show_texts_as_texts_and_times_as_times(both):
+    _, submitter, ask = both
+    submitter.add()
+    held = json.loads(ask("stats", "--json").stdout)["outbox"]
+    text = ask("stats").stdout
+    assert re.search(r"^outbox hold +held$", text, re.M) and re.search(r"^outbox reason +dentist$", text, re.M)
+    assert re.search(r"^queue writable +yes$", text, re.M)
+    assert len(times_of(text)) == 2
+    utc = ask("stats", "--utc").stdout
+    assert re.search(rf"^outbox since +{held['since'][:10]} {held['since'][11:19]}$", utc, re.M) and utc != text
+
+
+def test_times_are_in_the_readers_zone_everywhere(both):
+    daemon, submitter, ask = both
+    body = callback(metadata={"seen_at": "2016-06-23T09:09:34.752Z"})
+    daemon.deliver(body)
+    id = submitter.add()
+    text = ask("task", body["task_id"]).stdout
+    shown = json.loads(text)
+    assert shown["created_at"] == "2016-06-23T11:09:34.752+02:00"
+    assert shown["completed_at"] == "2016-06-23T11:10:02.798+02:00"
+    assert shown["metadata"] == body["task"]["metadata"]  # what others wrote is theirs
+    for arguments in (["task", body["task_id"]], ["delivery", 1], ["queue", "show", id]):
+        times = times_of(ask(*arguments).stdout.replace("seen_at", "seen"))
+        assert times and all(time[-6:] in ("+01:00", "+02:00") for time in times)
+        raw = json.loads(ask(*arguments, "--json").stdout)
+        assert json.loads(ask(*arguments, "--utc").stdout) == raw
+    assert json.loads(ask("task", body["task_id"], "--json").stdout) == body["task"]
+
+
+def test_watch_says_which_submission(both, api):
+    daemon, submitter, _ = both
+    api.plan = lambda method, *_: (400, {"status_code": 400, "error": "No."}) if method == "POST" else None
+    id = submitter.add()
+    submitter.submit.post("/v1/queue/resume")
+    submitter.reaches(id, "rejected")
+    daemon.deliver(callback())
+    events = daemon.query.lines("/v1/events")
+    watch = subprocess.Popen([SCALECTL, "-o", f"query.socket={daemon.query.path}", "watch", "--after", "0"],
+                             stdout=subprocess.PIPE, text=True)
+    try:
+        for event in events:
+            line = watch.stdout.readline()
+            named = event["submission"] if event["submission"] and not event["task_id"] else None
+            assert f"  {event['kind']}" in line and (f"  submission {named}" in line if named else "submission " not in line)
+    finally:
+        watch.terminate()
+        assert watch.wait(WAIT) == 0
+    assert any(event["submission"] == id for event in events)
