@@ -13,6 +13,26 @@
 #include "daemon/params.h"
 #include "daemon/receipt.h"
 
+/* 503, in words for an administrator, who has nothing to send again. */
+static int reply_unavailable(HttpRequest *request, int error)
+{
+        static const struct {
+                int error;
+                const char *text;
+        } reasons[] = {
+                { ENOSPC, "There is no room on the disk, and any change takes some: make room, then try "
+                          "again." },
+                { EAGAIN, "Too much is waiting for the disk: try again." },
+        };
+        const char *text = "The database can't be changed now: see the log of scale-callbackd, then try "
+                           "again.";
+
+        FOREACH_ARRAY(i, reasons, ELEMENTSOF(reasons))
+                if (error == -i->error)
+                        text = i->text;
+        return http_reply_error(request, 503, NULL, "%s", text);
+}
+
 /* Trying again. */
 
 typedef struct Retry {
@@ -69,7 +89,7 @@ static int reply_failure(HttpRequest *request, uint64_t n, int error)
                 return local_reply_not_found(request, "Delivery not found");
         if (error == -EINVAL)
                 return reply_not_quarantined(request, n);
-        return receipt_reply_unavailable(request, error);
+        return reply_unavailable(request, error);
 }
 
 static void on_retried(const Receipt *receipt, void *userdata)
@@ -121,7 +141,7 @@ static int on_retry(HttpRequest *request, void *userdata)
                 .invalid_status = 422,
         };
         r = receive(c->port, c->base.reader, &in, on_retried, x);
-        return r < 0 ? receipt_reply_unavailable(request, r) : 0;
+        return r < 0 ? reply_unavailable(request, r) : 0;
 }
 
 /* Discarding. */
@@ -175,7 +195,7 @@ static int on_discard(HttpRequest *request, void *userdata)
                 return local_reply_not_found(request, "Delivery not found");
 
         r = commit_submit(c->port, &x->job);
-        return r < 0 ? receipt_reply_unavailable(request, r) : 0;
+        return r < 0 ? reply_unavailable(request, r) : 0;
 }
 
 /* Pruning. */
@@ -208,7 +228,7 @@ static void on_pruned(uint64_t deleted, int error, void *userdata)
 
         x->prune = NULL;
         if (error < 0)
-                r = receipt_reply_unavailable(x->request, error);
+                r = reply_unavailable(x->request, error);
         else
                 r = http_reply_json(x->request, 200, json_pack("{s:I}", "deleted", (json_int_t)deleted));
         if (r < 0)
@@ -236,7 +256,7 @@ static int on_prune(HttpRequest *request, void *userdata)
 
         r = prune_start(c->loop, c->port, now_realtime() - (int64_t)(q.older_than * USEC_PER_SEC), on_pruned,
                         x, &x->prune);
-        return r < 0 ? receipt_reply_unavailable(request, r) : 0;
+        return r < 0 ? reply_unavailable(request, r) : 0;
 }
 
 const HttpRoute control_routes[] = {

@@ -2,9 +2,12 @@
 
 import datetime
 import json
+import os
 import sqlite3
 import subprocess
 import time
+
+import pytest
 
 from harness import SCALECTL, UnixConnection, callback, eventually, scalectl
 
@@ -57,6 +60,21 @@ def test_a_retry_that_comes_too_late(daemon):
         for connection in connections:
             connection.close()
         assert sorted(statuses) == [200, 409], statuses
+
+
+def test_without_room_an_administrator_is_told_what_helps(make_daemon):
+    """Not 'nothing was kept, please send it again': that is for a sender."""
+    daemon = make_daemon().start()
+    daemon.deliver(quarantined(daemon))
+    daemon.stop()
+    daemon.settings.append("store.min_free=1024G")
+    daemon.start()
+    free = os.statvfs(daemon.dir)
+    if free.f_bavail * free.f_frsize >= 1 << 40:
+        pytest.skip("SKIPPED: a terabyte is free here")
+    for arguments in (["prune", "--older-than", "1d"], ["quarantine", "discard", 1], ["quarantine", "retry", 1]):
+        done = scalectl(daemon, *arguments)
+        assert done.returncode == 75 and "make room" in done.stderr and "send it" not in done.stderr
 
 
 def test_discard(daemon):
