@@ -220,8 +220,8 @@ static int write_duration(const Metric *m, const MetricText *x)
         }
         n += atomic_load(&figures_of(x)->metrics->duration[METRICS_BUCKETS_MAX]);
         return buffer_append_f(x->out,
-                        PREFIX "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n" PREFIX "%s_sum %.9g\n" PREFIX
-                               "%s_count %" PRIu64 "\n",
+                        PREFIX "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n" PREFIX "%s_sum " METRIC_REAL
+                               "\n" PREFIX "%s_count %" PRIu64 "\n",
                         m->name, n, m->name,
                         (double)atomic_load(&figures_of(x)->metrics->duration_usec) / (double)USEC_PER_SEC,
                         m->name, n);

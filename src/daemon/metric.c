@@ -13,7 +13,7 @@
 int metric_put_value(const Metric *m, const MetricText *x, uint64_t v)
 {
         if (m->divisor > 0)
-                return buffer_append_f(x->out, "%.9g\n", (double)v / m->divisor);
+                return buffer_append_f(x->out, METRIC_REAL "\n", (double)v / m->divisor);
         return buffer_append_f(x->out, "%" PRIu64 "\n", v);
 }
 

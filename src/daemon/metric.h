@@ -6,6 +6,9 @@
 #include "basic/macros.h"
 #include "store/outbox.h"
 
+/* As many digits as a double has for sure: a time since 1970 to 10 us. */
+#define METRIC_REAL "%.15g"
+
 typedef struct Metric Metric;
 
 /* One text being written. */

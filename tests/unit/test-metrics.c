@@ -54,6 +54,14 @@ static void test_histogram(_unused_ void **state)
         expect("_duration_seconds_sum 60.0039\n");
 }
 
+static void test_times_are_not_rounded(_unused_ void **state)
+{
+        metrics.started_at = INT64_C(1795658127123450);
+        expect("\nscale_callbackd_start_time_seconds 1795658127.12345\n");
+        metrics_count_duration(&metrics, UINT64_C(1234567890123));
+        expect("_duration_seconds_sum 1234567.890123\n");
+}
+
 static void test_keys_are_bounded(_unused_ void **state)
 {
         char label[16];
@@ -88,6 +96,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup(test_counters, set_up),
                 cmocka_unit_test_setup(test_histogram, set_up),
+                cmocka_unit_test_setup(test_times_are_not_rounded, set_up),
                 cmocka_unit_test_setup(test_keys_are_bounded, set_up),
                 cmocka_unit_test_setup(test_labels_can_not_break_out, set_up),
                 cmocka_unit_test_setup(test_a_text_too_long_is_an_error, set_up),
