@@ -1,5 +1,8 @@
 /* Boxes. What was stored was checked by the rules of its time, perhaps leniently, so each box is looked at
- * again: an image from which a broken box was dropped would teach that there is nothing. */
+ * again: an image from which a broken box was dropped would teach that there is nothing.
+ *
+ * Where the size of its image is known, a box that goes beyond it is cut to it; a task with a box outside of
+ * it is left out, because then the size is that of another image. */
 
 #include "export/boxes.h"
 
@@ -108,13 +111,6 @@ static int note_classes(Exporter *x, const Row *row)
         return EXPORT_FITS;
 }
 
-int boxes_survey(Exporter *x, const Row *row)
-{
-        int r = check_boxes(row);
-
-        return r == EXPORT_FITS ? note_classes(x, row) : r;
-}
-
 /* Whether any part of every box is in the image. */
 static bool are_inside(const Row *row, const ImageSize *image)
 {
@@ -128,7 +124,7 @@ static bool are_inside(const Row *row, const ImageSize *image)
         return true;
 }
 
-int boxes_survey_sized(Exporter *x, const Row *row)
+int boxes_survey(Exporter *x, const Row *row)
 {
         ImageSize image;
         int r;
@@ -137,9 +133,11 @@ int boxes_survey_sized(Exporter *x, const Row *row)
         if (r != EXPORT_FITS)
                 return r;
         r = exporter_find_size(x, row, &image);
-        if (r <= 0)
-                return r < 0 ? r : EXPORT_NO_SIZE;
-        return are_inside(row, &image) ? note_classes(x, row) : EXPORT_OUTSIDE;
+        if (r < 0)
+                return r;
+        if (r == 0 && x->format->needs_sizes)
+                return EXPORT_NO_SIZE;
+        return r == 0 || are_inside(row, &image) ? note_classes(x, row) : EXPORT_OUTSIDE;
 }
 
 /* Cuts one direction. */

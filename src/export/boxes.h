@@ -8,12 +8,10 @@ typedef struct Box {
         double left, top, width, height; /* pixels; width and height are more than 0 */
 } Box;
 
-/* Whether the response of a row is a list of boxes that can be used, perhaps an empty one, and notes their
- * classes. EXPORT_FITS, another reason, negative errno. */
+/* Whether the response of a row is a list of boxes that can be used, perhaps an empty one, its size is known
+ * if the format needs that, and a part of every box is in an image of that size; notes their classes.
+ * EXPORT_FITS, another reason, negative errno. */
 int boxes_survey(Exporter *x, const Row *row);
-
-/* Likewise, and whether its size is known and a part of every box is in it. */
-int boxes_survey_sized(Exporter *x, const Row *row);
 
 size_t boxes_count(const Row *row);
 Box boxes_get(const Row *row, size_t i);

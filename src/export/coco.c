@@ -86,12 +86,15 @@ static uint32_t category_id(const Exporter *x, const Class *class)
         return class->number + (x->options.has_classes ? 1 : 0);
 }
 
-static void write_box(Exporter *x, const Row *row, size_t i)
+/* `image` is NULL where its size is not known. */
+static void write_box(Exporter *x, const Row *row, size_t i, const ImageSize *image)
 {
         char label[CLASS_NAME_MAX + 1];
         Box b = boxes_get(row, i);
+        bool is_cut = image && box_cut(&b, image);
         const double sides[] = { b.left, b.top, b.width, b.height };
 
+        x->counts.cut_boxes += is_cut;
         separate(x);
         put_f(&x->stream, "{\"id\":%" PRIu64 ",\"image_id\":%" PRIu64 ",\"category_id\":%" PRIu32, x->n,
                         image_id(row),
@@ -107,8 +110,14 @@ static void write_box(Exporter *x, const Row *row, size_t i)
 
 static int write_annotations(Exporter *x, const Row *row)
 {
+        ImageSize image;
+        int r;
+
+        r = exporter_find_size(x, row, &image);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < boxes_count(row); i++)
-                write_box(x, row, i);
+                write_box(x, row, i, r > 0 ? &image : NULL);
         return 0;
 }
 

@@ -65,7 +65,7 @@ const ExportFormat export_voc = {
         .shape = EXPORT_FOLDER,
         .needs_sizes = true,
         .type = "annotation",
-        .select = boxes_survey_sized,
+        .select = boxes_survey,
         .n_passes = 1,
         .passes = { { .row = write_file } },
 };

@@ -2,9 +2,6 @@
  * YOLO: a text file an image in labels/, with a line a box: the number of its class, its centre and its
  * size, as parts of the image's. Beside them classes.txt, data.yaml and an index. An image without boxes is
  * an empty file.
- *
- * A box that goes beyond its image is cut to it; a task with a box outside of it is left out, because then
- * the size is that of another image.
  */
 
 #include "export/boxes.h"
@@ -79,7 +76,7 @@ const ExportFormat export_yolo = {
         .needs_sizes = true,
         .has_classes = true,
         .type = "annotation",
-        .select = boxes_survey_sized,
+        .select = boxes_survey,
         .n_passes = 2,
         .passes = { {}, { begin_labels, write_labels, end_labels } },
 };

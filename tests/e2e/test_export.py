@@ -261,6 +261,18 @@ def deliver_images(daemon):
 LEFT_OUT = (5, 2, 3, {"with an image of unknown size": 2, "with a box outside of its image": 1})
 
 
+def test_coco_cuts_boxes_where_the_size_is_known(daemon, images):
+    """As the other two formats of boxes, which need all sizes."""
+    first, *_, last = deliver_images(daemon)
+    run = export(daemon, "--format", "coco", "--images", images)
+    assert counts(run) == (5, 4, 1, {"with a box outside of its image": 1}) and "cut to it: 1" in run.stderr
+    coco = Coco(run.stdout)
+    assert coco.boxes(first["task_id"]) == [([20, 10, 40, 20], "dog"), ([150, 50, 50, 50], "cow")]
+    assert last["task_id"] not in coco.image_ids()
+    run = export(daemon, "--format", "coco")
+    assert counts(run) == (5, 5, 0, {}) and "cut to it" not in run.stderr
+
+
 def test_yolo(daemon, tmp_path, images):
     bodies = deliver_images(daemon)
     out = tmp_path / "yolo"

@@ -229,8 +229,12 @@ static void test_coco(_unused_ void **state)
 
         /* On its own, and with a size, the image has the same id. */
         o.image = (ImageSize){ 100, 80 };
-        y = export("coco", &plain, NULL, (const char *const[]){ images[1], images[0], NULL }, &o);
+        y = export("coco", &plain, NULL, (const char *const[]){ images[1], images[0], images[9], NULL }, &o);
+        expect_counts(y, 3, 2);
+        assert_int_equal(exporter_counts(y)->left_out[EXPORT_OUTSIDE], 1);
+        assert_int_equal(exporter_counts(y)->cut_boxes, 1);
         d = json_loads(buffer_text(&o.stream), 0, NULL);
+        assert_non_null(strstr(buffer_text(&o.stream), "\"bbox\":[0.5,0,99.5,20],\"area\":1990,"));
         image = json_array_get(json_object_get(d, "images"), 1);
         assert_int_equal(json_integer_value(json_object_get(image, "id")), id);
         assert_int_equal(json_integer_value(json_object_get(image, "width")), 100);
