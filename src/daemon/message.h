@@ -24,8 +24,7 @@
 #define MESSAGE_DELIVERY "4bd1f65a0af845d09960c12b20c568e9" /* a callback as it should be */
 #define MESSAGE_DELIVERY_REVISED \
         "c20855d373d247ff8d18d4586e60c057" /* another response for a task that has one */
-#define MESSAGE_DELIVERY_INVALID \
-        "e375338e8ba0427fab44e141877f066f" /* a callback that went to the quarantine */
+#define MESSAGE_DELIVERY_INVALID "e375338e8ba0427fab44e141877f066f" /* what went to the quarantine */
 #define MESSAGE_ATTACHMENT_FAILED \
         "4a594eb760de471f91ce0c851fd26aeb" /* Scale could not fetch an attachment */
 #define MESSAGE_QUEUE_HELD \

@@ -48,8 +48,10 @@ static void count(Backfill *b, const Receipt *receipt)
         case VERDICT_INVALID:
                 if (receipt->outcome.repeated)
                         c->known++;
-                else
+                else {
                         c->invalid++;
+                        intake_tell_invalid(receipt);
+                }
                 break;
         case VERDICT_STORED:
         case VERDICT_ATTACHMENT_FAILURE:
@@ -59,9 +61,6 @@ static void count(Backfill *b, const Receipt *receipt)
         default:
                 c->stored++;
         }
-        if (receipt->outcome.second_task)
-                log_error("Task %s belongs to a submission that has another task already.",
-                                strna(receipt->task_id));
 }
 
 static void not_stored(Backfill *b, const char *task_id, int error)

@@ -15,9 +15,13 @@ typedef struct Intake {
 
 /* Takes a task object as the API shows it. `submission`: whose task it is, NULL where not known (then what
  * its metadata says is taken). Exactly one call of done() follows, later and from the port's loop, unless
- * this returns negative: -EAGAIN the queue is full, and as receive(). The task is not needed any longer. */
+ * this returns negative: -EAGAIN the queue is full, and as receive(). The task is not needed any longer.
+ * That its submission has another task already is said in the log. */
 int intake_take(const Intake *in, const json_t *task, Source source, const char *submission,
                 void (*done)(const Receipt *receipt, void *userdata), void *userdata);
+
+/* Says that what the API told of a task went to the quarantine. */
+void intake_tell_invalid(const Receipt *receipt);
 
 /* Whether a failure to store, returned or in a receipt, is about that one task: the next one may fare
  * better.

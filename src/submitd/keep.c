@@ -6,11 +6,9 @@
 
 #include "submitd/keep.h"
 
-#include <inttypes.h>
-
 #include "basic/log.h"
 #include "basic/time-util.h"
-#include "daemon/receive.h"
+#include "submitd/intake.h"
 
 typedef struct Keeping {
         void (*done)(void *userdata);
@@ -27,9 +25,7 @@ static void on_kept(const Receipt *receipt, void *userdata)
                 log_warning_errno(receipt->error, "What the API told of task %s could not be stored",
                                 strna(receipt->task_id));
         else if (receipt->outcome.verdict == VERDICT_INVALID)
-                log_warning("What the API told of task %s is not valid, and is in the quarantine as "
-                            "delivery %" PRIu64 ".",
-                                strna(receipt->task_id), receipt->outcome.delivery);
+                intake_tell_invalid(receipt);
         if (k->done)
                 k->done(k->userdata);
 }

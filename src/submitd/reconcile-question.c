@@ -115,12 +115,6 @@ static void count_brought_in(Question *q, const Receipt *receipt)
                                 "%" PRIu64 ".",
                                 q->pending.task_id, canceled ? "canceled" : "finished",
                                 receipt->outcome.delivery);
-        if (receipt->outcome.second_task)
-                log_event(LOG_ERR, MESSAGE_SECOND_TASK,
-                                LOG_FIELDS(LOG_TEXT("TASK_ID", q->pending.task_id),
-                                                LOG_TEXT("SUBMISSION", q->pending.submission)),
-                                "Task %s belongs to a submission that has another task already.",
-                                q->pending.task_id);
 }
 
 static void not_stored(Question *q, int error)
@@ -146,6 +140,8 @@ static void on_stored(const Receipt *receipt, void *userdata)
                 not_stored(q, receipt->error);
         else if (receipt->outcome.verdict == VERDICT_INVALID) {
                 r->report.counts.invalid++;
+                if (!receipt->outcome.repeated && reconcile_may_tell(r))
+                        intake_tell_invalid(receipt);
                 put_aside(q, "is a task of which the API says what breaks the rules: see the quarantine");
         } else {
                 if (receipt->outcome.verdict == VERDICT_DUPLICATE)

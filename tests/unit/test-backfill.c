@@ -141,11 +141,14 @@ static void test_an_invalid_one_stands_apart(void **state)
 
         make_many(f, ids, ELEMENTSOF(ids), MINUTE);
         at_the_api(f, ids[2], "complete", "{\"response\":{\"category\":\"huge\"}}");
+        hear_of(MESSAGE_DELIVERY_INVALID);
         assert_int_equal(run(f)->counts.invalid, 1);
+        expect_heard("DELIVERY=N TASK_ID=", ids[2], " TASK_TYPE=categorization VERDICT=invalid");
         assert_int_equal(backfill_report(f->backfill)->counts.stored, 4);
         assert_int_equal(run(f)->counts.invalid, 0);
         assert_int_equal(backfill_report(f->backfill)->counts.known, 5);
         assert_int_equal(stats_of(f).by_verdict[VERDICT_INVALID], 1); /* asking again is no repetition */
+        assert_int_equal(n_heard, 1);
 }
 
 /* How the list is walked. */
@@ -497,5 +500,6 @@ int main(void)
                 TEST(test_beside_a_reconciliation),
         };
 
+        log_set_sink(hear);
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,6 +128,58 @@ static void test_a_submission_is_said(void **state)
         assert_string_equal(deliveries_of(f, id_of(task)).ref, "0123456789abcdef0123456789abcdef");
 }
 
+#define SUBMISSION "0123456789abcdef0123456789abcdef"
+
+static int run_add(_unused_ CommitJob *job, Store *store)
+{
+        const StoreSubmission n = {
+                .id = SUBMISSION,
+                .type = "categorization",
+                .created_at = T0,
+                .next_at = T0,
+                .expires_at = TIME_NONE,
+                .params = "{}",
+                .params_size = 2,
+        };
+        char id[SUBMISSION_ID_SIZE];
+        StoreAddition a;
+
+        return store_add_submission(store, &n, &a, id);
+}
+
+static bool is_added;
+
+static void on_added(_unused_ CommitJob *job, int result)
+{
+        assert_int_equal(result, 0);
+        is_added = true;
+}
+
+/* In the log with its own id, and with all that the catalog names. */
+static void test_a_second_task_is_an_event(void **state)
+{
+        CommitJob job = { .run = run_add, .done = on_added };
+        json_auto_t *metadata = json_pack("{s:s}", TASK_SUBMISSION_KEY, SUBMISSION);
+        Fixture *f = *state;
+
+        is_added = false;
+        assert_int_equal(commit_submit(f->port, &job), 0);
+        while (!is_added)
+                assert_true(sd_event_run(f->loop, 60 * USEC_PER_SEC) >= 0);
+
+        hear_of(MESSAGE_SECOND_TASK);
+        for (unsigned i = 0; i < 2; i++) {
+                json_auto_t *task = create_task(f, "day");
+
+                json_object_set(task, "metadata", metadata);
+                take(f, task, SOURCE_BACKFILL);
+                if (i == 0)
+                        assert_int_equal(n_heard, 0);
+                else
+                        expect_heard("TASK_ID=", id_of(task), " SUBMISSION=" SUBMISSION);
+        }
+}
+
 static void test_a_thousand_in_rounds(void **state)
 {
         static char ids[1000][25];
@@ -438,8 +490,10 @@ static void test_an_invalid_result_goes_to_the_quarantine_once(void **state)
         make_pending(f, "immediate", id);
         make(f);
         f->script = script_invalid;
+        hear_of(MESSAGE_DELIVERY_INVALID);
         pass(f, DAY);
         live(f, 50 * MINUTE);
+        expect_heard("DELIVERY=N TASK_ID=", id, " TASK_TYPE=categorization VERDICT=invalid");
         assert_int_equal(f->n_requests, 1);
         assert_int_equal(figures_of(f).counts.invalid, 1);
         assert_int_equal(status_of(f, id), TASK_PENDING);
@@ -447,6 +501,7 @@ static void test_an_invalid_result_goes_to_the_quarantine_once(void **state)
         live(f, 3 * DAY);
         assert_in_range(f->n_requests, 5, 10);
         assert_int_equal(deliveries_of(f, id).by_verdict[VERDICT_INVALID], 1);
+        assert_int_equal(n_heard, 1);
 
         f->script = NULL; /* it is mended */
         complete(f, id);
@@ -722,6 +777,7 @@ int main(void)
                 TEST(test_an_interval_of_zero_is_never),
                 TEST(test_what_was_canceled_or_is_pending),
                 TEST(test_a_submission_is_said),
+                TEST(test_a_second_task_is_an_event),
                 TEST(test_a_thousand_in_rounds),
                 TEST(test_a_callback_that_is_faster),
                 TEST(test_faults_only_take_time),
@@ -744,5 +800,6 @@ int main(void)
                 TEST(test_an_id_of_any_characters),
         };
 
+        log_set_sink(hear);
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

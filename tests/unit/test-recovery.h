@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "basic/log.h"
 #include "basic/parse.h"
+#include "daemon/message.h"
 #include "sandbox/world.h"
 #include "store/outbox.h"
 #include "submitd/backfill.h"
@@ -349,6 +351,42 @@ static inline json_t *create_task(Fixture *f, const char *urgency)
 static inline const char *id_of(const json_t *task)
 {
         return json_string_value(json_object_get(task, "task_id"));
+}
+
+/* The last event of the log with this id, as "NAME=value NAME=value"; a number is one when it is not 0. */
+static const char *heard_id;
+static char heard[256];
+static unsigned n_heard;
+
+static inline bool hear(_unused_ int level, const char *id, const LogField *fields, size_t n,
+                _unused_ const char *text)
+{
+        if (!heard_id || !streq_ptr(id, heard_id))
+                return false;
+        n_heard++;
+        *heard = 0;
+        FOREACH_ARRAY(field, fields, n)
+                snprintf(heard + strlen(heard), sizeof(heard) - strlen(heard), "%s%s=%s", *heard ? " " : "",
+                                field->name,
+                                field->is_text      ? strna(field->text)
+                                : field->number > 0 ? "N"
+                                                    : "0");
+        return false;
+}
+
+static inline void hear_of(const char *id)
+{
+        heard_id = id;
+        n_heard = 0;
+}
+
+static inline void expect_heard(const char *before, const char *id, const char *behind)
+{
+        char expected[256];
+
+        snprintf(expected, sizeof(expected), "%s%s%s", before, id, behind);
+        assert_int_equal(n_heard, 1);
+        assert_string_equal(heard, expected);
 }
 
 static unsigned n_taken;
