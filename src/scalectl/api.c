@@ -11,6 +11,7 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
+#include "task/json.h"
 
 #define URL_MAX      8192U
 #define QUERY_USEC   (60 * USEC_PER_SEC)
@@ -168,6 +169,18 @@ int api_complain_unreachable(ApiSide side, const char *where, int error, const c
         }
 }
 
+json_t *api_json_text(const void *text, size_t size)
+{
+        json_t *value;
+
+        return json_parse(text, size, 0, &value, NULL) < 0 ? NULL : value;
+}
+
+json_t *api_json(const Buffer *body)
+{
+        return api_json_text(buffer_text(body), body->size);
+}
+
 int api_complain_broken(void)
 {
         complain("the answer is not what a daemon of this version gives");
@@ -200,7 +213,7 @@ int api_complain(unsigned status, const Buffer *body)
                 { 422, EX_NO },
                 { 503, EX_TEMPFAIL },
         };
-        json_auto_t *answer = json_loadb(buffer_text(body), body->size, 0, NULL);
+        json_auto_t *answer = api_json(body);
         const char *error = json_string_value(json_object_get(answer, "error"));
 
         if (error)

@@ -48,6 +48,10 @@ int api_stream(const Ctl *ctl, ApiSide side, ApiUrl *url,
                 int (*on_data)(const char *data, size_t size, void *userdata), void *userdata,
                 bool *ret_passing);
 
+/* What a daemon answered as a value, a new reference; NULL: it is no JSON, or there is no memory. */
+json_t *api_json(const Buffer *body);
+json_t *api_json_text(const void *text, size_t size);
+
 /* Three ways for a call to go wrong, said on standard error: there is no answer, the answer is an error, or
  * it is none that the daemon gives. All return an exit status. */
 int api_complain_unreachable(ApiSide side, const char *where, int error, const char *says);

@@ -142,7 +142,7 @@ int bulk_get(const Ctl *ctl, ApiSide side, ApiUrl *url, const char *member, char
         r = api_call(ctl, side, "GET", url, &body);
         if (r != 0)
                 return r;
-        object = json_loadb(buffer_text(&body), body.size, JSON_ALLOW_NUL, NULL);
+        object = api_json(&body);
         text = format_value(json_object_get(object, member));
         if (!text)
                 return no_memory();

@@ -185,7 +185,7 @@ static int read_last_event(ExportRun *x)
         r = api_call(x->ctl, API_QUERY, "GET", &url, &body);
         if (r != 0)
                 return r;
-        stats = json_loadb(buffer_text(&body), body.size, 0, NULL);
+        stats = api_json(&body);
         last = json_object_get(stats, "last_event");
         if (!json_is_integer(last))
                 return api_complain_broken();

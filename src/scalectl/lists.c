@@ -114,7 +114,7 @@ void list_done(List *l)
 
 static int add_doc(List *l, const JsonItem *item)
 {
-        json_auto_t *doc = json_loadb(item->text, item->size, JSON_ALLOW_NUL, NULL);
+        json_auto_t *doc = api_json_text(item->text, item->size);
 
         if (!doc)
                 return api_complain_broken();
@@ -217,7 +217,7 @@ int show_object_of(Ctl *ctl, ApiSide side, ApiUrl *url)
         r = api_call(ctl, side, "GET", url, &body);
         if (r != 0)
                 return r;
-        object = json_loadb(buffer_text(&body), body.size, JSON_ALLOW_NUL, NULL);
+        object = api_json(&body);
         if (!object)
                 return api_complain_broken();
 

@@ -127,7 +127,7 @@ int verb_delivery(Ctl *ctl, int argc, char **argv)
 /* {"result", "delivery"} of one that was tried again, {"verdict"} of one that was discarded. */
 static int show_outcome(const Ctl *ctl, const char *number, const Buffer *body)
 {
-        json_auto_t *answer = json_loadb(buffer_text(body), body->size, JSON_ALLOW_NUL, NULL);
+        json_auto_t *answer = api_json(body);
         _cleanup_free_ char *result = format_value(json_object_get(answer, "result"));
         _cleanup_free_ char *verdict = format_value(json_object_get(answer, "verdict"));
 

@@ -9,7 +9,7 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "config/network.h"
-#include "http/client.h"
+#include "scalectl/api.h"
 #include "scalectl/keyfile.h"
 #include "scalectl/verb-doctor.h"
 #include "task/encode.h"
@@ -188,7 +188,7 @@ static void look_at_remote(Doctor *d, const char *remote, json_int_t n)
 /* The answer says which delivery it is: is there such a one, with this task? */
 static void look_for_it(Doctor *d, const char *id, const Buffer *body)
 {
-        json_auto_t *answer = json_loadb(buffer_text(body), body->size, JSON_ALLOW_NUL, NULL);
+        json_auto_t *answer = api_json(body);
         json_int_t n = json_integer_value(json_object_get(answer, "delivery"));
         json_auto_t *delivery = NULL;
         const char *task, *remote;

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "basic/parse.h"
-#include "http/client.h"
+#include "scalectl/api.h"
 #include "scalectl/verb-doctor.h"
 
 #define TIMEOUT_USEC (10 * USEC_PER_SEC)
@@ -40,9 +40,7 @@ int doctor_ask(const char *socket, const char *url, unsigned *ret_status, json_t
                 if (ret_status)
                         *ret_status = result.status;
                 if (ret)
-                        *ret = result.status == 200 ? json_loadb(buffer_text(&result.body), result.body.size,
-                                                                      JSON_ALLOW_NUL, NULL)
-                                                    : NULL;
+                        *ret = result.status == 200 ? api_json(&result.body) : NULL;
         }
         http_client_result_done(&result);
         return r;

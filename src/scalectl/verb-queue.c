@@ -75,7 +75,7 @@ static json_t *get_queue(const Ctl *ctl, int *ret)
 
         *ret = api_call(ctl, API_SUBMIT, "GET", &url, &body);
         if (*ret == 0) {
-                queue = json_loadb(buffer_text(&body), body.size, JSON_ALLOW_NUL, NULL);
+                queue = api_json(&body);
                 if (!queue)
                         *ret = api_complain_broken();
         }
@@ -127,7 +127,7 @@ static int list_queue(Ctl *ctl, const QueueOptions *o)
 /* "ID: state" of a submission, or of a task. */
 static int show_state(const Ctl *ctl, const char *id, const Buffer *body)
 {
-        json_auto_t *answer = json_loadb(buffer_text(body), body->size, JSON_ALLOW_NUL, NULL);
+        json_auto_t *answer = api_json(body);
         _cleanup_free_ char *state = format_value(json_object_get(answer, "state"));
         _cleanup_free_ char *status = format_value(json_object_get(answer, "status"));
         bool wanted = json_is_true(json_object_get(answer, "cancel_requested"));
@@ -261,7 +261,7 @@ static int act_on_queue(const Ctl *ctl, const char *action, const char *reason)
         r = api_call(ctl, API_SUBMIT, "POST", &url, &body);
         if (r != 0)
                 return r;
-        answer = json_loadb(buffer_text(&body), body.size, JSON_ALLOW_NUL, NULL);
+        answer = api_json(&body);
         hold = format_value(json_object_get(answer, "hold"));
         flushed = json_object_get(answer, "flushed");
         if (!hold || !*hold)

@@ -27,7 +27,7 @@ static int ask(const Round *x, const char *method, ApiUrl *url, Buffer *text, js
         r = api_call(x->ctl, API_SUBMIT, method, url, text);
         if (r != 0)
                 return r;
-        *ret = json_loadb(buffer_text(text), text->size, JSON_ALLOW_NUL, NULL);
+        *ret = api_json(text);
         return json_is_string(json_object_get(*ret, "state")) ? 0 : api_complain_broken();
 }
 

@@ -93,7 +93,7 @@ static int show_answer(const Ctl *ctl, const HttpClientResult *result)
         if (result->status != 200)
                 return api_complain(result->status, &result->body);
 
-        answer = json_loadb(buffer_text(&result->body), result->body.size, JSON_ALLOW_NUL, NULL);
+        answer = api_json(&result->body);
         what = format_value(json_object_get(answer, "result"));
         task = format_value(json_object_get(answer, "task_id"));
         if (!what || !task)

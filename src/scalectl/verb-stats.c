@@ -46,7 +46,7 @@ int verb_stats(Ctl *ctl, int argc, char **argv)
         r = api_call(ctl, API_QUERY, "GET", &url, &body);
         if (r != 0)
                 return r;
-        answer = json_loadb(buffer_text(&body), body.size, JSON_ALLOW_NUL, NULL);
+        answer = api_json(&body);
         if (!answer)
                 return api_complain_broken();
         print_figures(answer, "", ctl->utc);
@@ -84,7 +84,7 @@ int verb_prune(Ctl *ctl, int argc, char **argv)
         r = api_call(ctl, API_CONTROL, "POST", &url, &body);
         if (r != 0)
                 return r;
-        answer = json_loadb(buffer_text(&body), body.size, 0, NULL);
+        answer = api_json(&body);
         if (!json_is_integer(json_object_get(answer, "deleted")))
                 return api_complain_broken();
         if (ctl->json)

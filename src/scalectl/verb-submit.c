@@ -76,7 +76,7 @@ static int read_input(const char *name, Buffer *ret)
 /* What came of one: said, and shown. An exit status. */
 static int show_answer(const Ctl *ctl, unsigned status, const char *body, size_t size)
 {
-        json_auto_t *answer = json_loadb(body, size, JSON_ALLOW_NUL, NULL);
+        json_auto_t *answer = api_json_text(body, size);
         _cleanup_free_ char *id = format_value(json_object_get(answer, "submission_id"));
         _cleanup_free_ char *state = format_value(json_object_get(answer, "state"));
 

@@ -71,7 +71,7 @@ static void print_event(const Watch *w, const json_t *event, const char *text, s
 
 static int take_line(Watch *w, const char *text, size_t size)
 {
-        json_auto_t *event = json_loadb(text, size, JSON_ALLOW_NUL, NULL);
+        json_auto_t *event = api_json_text(text, size);
         const char *type = json_string_value(json_object_get(event, "type"));
         json_int_t seq = json_integer_value(json_object_get(event, "seq"));
 
@@ -130,7 +130,7 @@ static int find_newest(Ctl *ctl, uint64_t *ret)
         r = api_call(ctl, API_QUERY, "GET", &url, &body);
         if (r != 0)
                 return r;
-        stats = json_loadb(buffer_text(&body), body.size, JSON_ALLOW_NUL, NULL);
+        stats = api_json(&body);
         newest = json_object_get(stats, "last_event");
         if (!json_is_integer(newest))
                 return api_complain_broken();

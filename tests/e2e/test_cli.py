@@ -389,3 +389,14 @@ def test_watch_says_which_submission(both, api):
         watch.terminate()
         assert watch.wait(WAIT) == 0
     assert any(event["submission"] == id for event in events)
+
+
+# What daemons answer.
+
+def test_a_nul_in_an_error_is_no_reason_to_doubt_who_answers(submitter, api):
+    """The API's words, handed on. Once they were said to come from something else than the daemon."""
+    task = submitter.reaches(submitter.add(), "accepted")["task_id"]
+    api.plan = lambda method, path, body: (500, {"status_code": 500, "error": "Completed\0 by now"}) \
+        if path.endswith("/cancel") else None
+    done = ctl(submitter, "cancel", task)
+    assert done.returncode == 1 and "Completed" in done.stderr and "not from the daemon" not in done.stderr, done.stderr
