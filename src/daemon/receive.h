@@ -35,7 +35,7 @@ struct Receipt {
 /* Parses, validates (reading the stored task with `reader` where the rules need it) and hands the delivery
  * to the commit queue. Exactly one call of done() follows, later and from the port's loop, unless this
  * returns negative: -EAGAIN the queue is full, -ENOMEM, or what the reader returned. A body that is not
- * valid is recorded too (VERDICT_INVALID) — except when `retry_of` is set: then done() gets 400 or 422 from
- * the loop without anything being recorded. */
+ * valid is recorded too (VERDICT_INVALID) — except when `retry_of` is set: then done() gets
+ * `invalid_status`, also for what is no JSON, from the loop without anything being recorded. */
 int receive(CommitPort *port, StoreReader *reader, const ReceiveInput *in,
                 void (*done)(const Receipt *receipt, void *userdata), void *userdata);
