@@ -41,6 +41,7 @@ typedef struct HttpPoolResult {
         const Buffer *body;   /* never NULL; with an error, what came of it */
         bool is_json;         /* by its Content-Type */
         int64_t date;         /* of the answer's Date; TIME_NONE: absent or unreadable */
+        bool is_replay;       /* Idempotency-Replayed: true */
         uint64_t retry_after; /* microseconds, at most a day; UINT64_MAX: absent or unreadable */
         const char *message;  /* for people, where error != 0: where and what; never a secret; else NULL */
 } HttpPoolResult;

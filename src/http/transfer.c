@@ -207,10 +207,11 @@ static const char *header_of(const HttpTransfer *t, const char *name)
 static void read_answer(HttpTransfer *t)
 {
         HttpPoolResult *result = &t->result;
-        const char *date = header_of(t, "Date");
+        const char *date = header_of(t, "Date"), *replayed = header_of(t, "Idempotency-Replayed");
 
         result->status = curl_get_status(t->curl);
         result->is_json = header_type_is_json(header_of(t, "Content-Type"));
+        result->is_replay = streq_ptr(replayed, "true");
         if (!date || time_parse_http_date(date, &result->date) < 0)
                 result->date = TIME_NONE;
         /* By the answerer's clock where we know it. */

@@ -69,8 +69,15 @@ static void on_done(const HttpPoolResult *result, void *userdata)
         Sender *s = x->sender;
 
         s->under_way--;
-        s->done(x->number, result->error < 0 ? 0 : result->status, buffer_text(result->body),
-                        result->body->size, result->error, result->message, s->userdata);
+        s->done(x->number,
+                        &(SenderAnswer){
+                                        .status = result->error < 0 ? 0 : result->status,
+                                        .body = result->body,
+                                        .is_replay = result->is_replay,
+                                        .error = result->error,
+                                        .message = result->message,
+                        },
+                        s->userdata);
 }
 
 static int wait_until(Sender *s, unsigned under_way)

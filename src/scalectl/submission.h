@@ -2,13 +2,21 @@
 
 /* Sending tasks to the submitter: many at a time, each with what became of it. */
 
+#include "basic/buffer.h"
 #include "scalectl/ctl.h"
 
 typedef struct Sender Sender;
 
-/* What became of one: the status and the body of the answer; 0: there was none, and `message` says why. */
-typedef void (*SenderDoneFn)(uint64_t number, unsigned status, const char *body, size_t size, int error,
-                const char *message, void *userdata);
+/* What became of one; it is there during the call. */
+typedef struct SenderAnswer {
+        unsigned status;     /* 0: there is no answer, and `message` says why */
+        const Buffer *body;  /* never NULL */
+        bool is_replay;      /* the same came before, with the same key */
+        int error;           /* negative errno; 0 with an answer */
+        const char *message; /* for people, with an error */
+} SenderAnswer;
+
+typedef void (*SenderDoneFn)(uint64_t number, const SenderAnswer *answer, void *userdata);
 
 int sender_new(const Ctl *ctl, SenderDoneFn done, void *userdata, Sender **ret);
 Sender *sender_free(Sender *s);

@@ -73,26 +73,60 @@ static int read_input(const char *name, Buffer *ret)
         return r == -ENOBUFS ? EX_DATAERR : r < 0 || ferror(f) ? EX_IOERR : 0;
 }
 
-/* What came of one: said, and shown. An exit status. */
-static int show_answer(const Ctl *ctl, unsigned status, const char *body, size_t size)
+/* A submission as it was answered: whether nothing will come of it, however often it is submitted. Its key
+ * leads to it again, and only `queue retry` sends it. */
+static bool is_given_up(const json_t *submission)
 {
-        json_auto_t *answer = api_json_text(body, size);
-        _cleanup_free_ char *id = format_value(json_object_get(answer, "submission_id"));
-        _cleanup_free_ char *state = format_value(json_object_get(answer, "state"));
+        static const char *const states[] = { "rejected", "canceled", "expired" };
+        const char *state = json_string_value(json_object_get(submission, "state"));
 
-        if (status < 200 || status > 299)
-                return api_complain(status, &(Buffer){ .data = (char *)(uintptr_t)body, .size = size });
+        FOREACH_ARRAY(s, states, ELEMENTSOF(states))
+                if (streq_ptr(*s, state))
+                        return true;
+        return false;
+}
+
+/* Says so; `where` comes first. */
+static void complain_given_up(const char *where, const json_t *submission)
+{
+        const char *error = json_string_value(json_object_get(submission, "error"));
+
+        complain("%ssubmission %s is %s%s%s", where,
+                        json_string_value(json_object_get(submission, "submission_id")) ?: "",
+                        json_string_value(json_object_get(submission, "state")), error ? ": " : "",
+                        error ?: "");
+}
+
+static int sum_up_given_up(void)
+{
+        complain("what was rejected or canceled, or has expired, is not sent by submitting it again: see "
+                 "`scalectl queue list --state STATE` and `scalectl queue retry ID`");
+        return EX_DATAERR;
+}
+
+/* What came of one: said, and shown. An exit status. */
+static int show_answer(const Ctl *ctl, const SenderAnswer *a)
+{
+        json_auto_t *submission = api_json(a->body);
+        _cleanup_free_ char *id = format_value(json_object_get(submission, "submission_id"));
+        _cleanup_free_ char *state = format_value(json_object_get(submission, "state"));
+
+        if (a->status < 200 || a->status > 299)
+                return api_complain(a->status, a->body);
         if (!id || !state)
                 return EX_OSERR;
         if (!*id)
                 return api_complain_broken();
 
-        api_complain_of_problems(json_object_get(answer, "problems"));
+        api_complain_of_problems(json_object_get(submission, "problems"));
         if (ctl->json)
-                json_text_print_line(body, size, ctl->term.width > 0, stdout);
+                json_text_print_line(buffer_text(a->body), a->body->size, ctl->term.width > 0, stdout);
         else
-                printf("%s: %s\n", id, state);
-        return 0;
+                printf("%s: %s%s\n", id, state, a->is_replay ? ", it came before" : "");
+        if (!is_given_up(submission))
+                return 0;
+        complain_given_up("", submission);
+        return sum_up_given_up();
 }
 
 typedef struct Single {
@@ -100,16 +134,15 @@ typedef struct Single {
         int status; /* to leave with */
 } Single;
 
-static void on_single(_unused_ uint64_t number, unsigned status, const char *body, size_t size, int error,
-                const char *message, void *userdata)
+static void on_single(_unused_ uint64_t number, const SenderAnswer *a, void *userdata)
 {
         Single *x = userdata;
 
-        if (error < 0)
+        if (a->error < 0)
                 x->status = api_complain_unreachable(
-                                API_SUBMIT, x->ctl->settings.submit.socket, error, message ?: "");
+                                API_SUBMIT, x->ctl->settings.submit.socket, a->error, a->message ?: "");
         else
-                x->status = show_answer(x->ctl, status, body, size);
+                x->status = show_answer(x->ctl, a);
 }
 
 static int submit_one(const Ctl *ctl, const char *type, const char *content_type, const Buffer *body,
@@ -163,8 +196,10 @@ typedef struct Batch {
         const char *name;
         uint64_t size; /* of the file; 0: not known */
         uint64_t shown_at;
-        uint64_t taken, refused;
-        int error; /* there is no going on */
+        uint64_t taken, before; /* in the outbox; those of them that an earlier run put there */
+        uint64_t refused;
+        uint64_t given_up; /* came before, and will not be sent */
+        int error;         /* there is no going on */
         unsigned status;
         char message[256];
         Sender *sender;
@@ -184,25 +219,38 @@ static void show_progress(Batch *b, uint64_t bytes, bool end)
         progress_bar(stderr, b->size > 0 ? (double)bytes / (double)b->size : -1, b->taken, "in the outbox");
 }
 
-static void on_line(uint64_t number, unsigned status, const char *body, size_t size, int error,
-                const char *message, void *userdata)
+/* One line is in the outbox; or it was, and will not be sent. */
+static void take_line(Batch *b, uint64_t number, const SenderAnswer *a)
 {
-        const Buffer text = { .data = (char *)(uintptr_t)body, .size = size };
+        json_auto_t *submission = api_json(a->body);
+        char where[512];
+
+        if (b->ctl->json)
+                json_text_print_line(buffer_text(a->body), a->body->size, b->ctl->term.width > 0, stdout);
+        if (!is_given_up(submission)) {
+                b->taken++;
+                b->before += a->is_replay;
+        } else if (b->given_up++ < COMPLAIN_MAX) {
+                snprintf(where, sizeof(where), "%s, line %" PRIu64 ": ", b->name, number);
+                complain_given_up(where, submission);
+        }
+}
+
+static void on_line(uint64_t number, const SenderAnswer *a, void *userdata)
+{
         Batch *b = userdata;
 
-        if (error == 0 && status >= 200 && status <= 299) {
-                b->taken++;
-                if (b->ctl->json)
-                        json_text_print_line(body, size, b->ctl->term.width > 0, stdout);
-        } else if (error == 0 && status >= 400 && status <= 499) {
+        if (a->error == 0 && a->status >= 200 && a->status <= 299) {
+                take_line(b, number, a);
+        } else if (a->error == 0 && a->status >= 400 && a->status <= 499) {
                 if (b->refused++ < COMPLAIN_MAX) {
                         complain("%s, line %" PRIu64 ":", b->name, number);
-                        (void)api_complain(status, &text);
+                        (void)api_complain(a->status, a->body);
                 }
         } else if (b->error == 0) {
-                b->error = error < 0 ? error : -EAGAIN;
-                b->status = status;
-                snprintf(b->message, sizeof(b->message), "%s", message ?: "");
+                b->error = a->error < 0 ? a->error : -EAGAIN;
+                b->status = a->status;
+                snprintf(b->message, sizeof(b->message), "%s", a->message ?: "");
         }
 }
 
@@ -257,14 +305,26 @@ static int send_lines(Batch *b, FILE *f, NdjsonNames *names)
         return r < 0 ? r : k;
 }
 
+static void print_counts(const Batch *b)
+{
+        printf("%s: %" PRIu64 " in the outbox", b->name, b->taken);
+        if (b->before > 0)
+                printf(" (%" PRIu64 " of them before)", b->before);
+        printf(", %" PRIu64 " refused", b->refused);
+        if (b->given_up > 0)
+                printf(", %" PRIu64 " that will not be sent", b->given_up);
+        putchar('\n');
+}
+
 /* The exit status of it all, said. */
 static int sum_up(const Batch *b, int error)
 {
         int status = EX_TEMPFAIL;
 
         if (!b->ctl->json)
-                printf("%s: %" PRIu64 " in the outbox, %" PRIu64 " refused\n", b->name, b->taken,
-                                b->refused);
+                print_counts(b);
+        if (b->given_up > 0)
+                (void)sum_up_given_up();
         if (b->refused > COMPLAIN_MAX)
                 complain("%" PRIu64 " more lines were refused", b->refused - COMPLAIN_MAX);
 
@@ -286,7 +346,7 @@ static int sum_up(const Batch *b, int error)
                                 b->name);
                 return status;
         }
-        return b->refused > 0 ? EX_DATAERR : 0;
+        return b->refused + b->given_up > 0 ? EX_DATAERR : 0;
 }
 
 static int submit_many(const Ctl *ctl, const SubmitOptions *o)

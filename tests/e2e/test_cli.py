@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from harness import SCALECTL, WAIT, callback, scalectl
+from harness import PARAMS, SCALECTL, WAIT, callback, scalectl
 
 VERBS = [line.split("\t")[0] for line in
          subprocess.run([SCALECTL, "words"], capture_output=True, text=True).stdout.splitlines()]
@@ -389,6 +389,70 @@ def test_watch_says_which_submission(both, api):
         watch.terminate()
         assert watch.wait(WAIT) == 0
     assert any(event["submission"] == id for event in events)
+
+
+# Tasks that came before.
+
+def no_good(method, path, body):
+    """An API that has no use for any task."""
+    return (400, {"status_code": 400, "error": "The attachment is empty."}) if method == "POST" else None
+
+
+def write_tasks(path, *attachments):
+    path.write_text("".join(json.dumps({"type": "categorization", "instruction": "Big?", **PARAMS, "attachment": a}) + "\n"
+                            for a in attachments))
+    return path
+
+
+def test_a_file_again_says_what_is_never_sent(submitter, api, tmp_path):
+    """Once it said that all was in the outbox, and 0, although every task had been rejected."""
+    path = write_tasks(tmp_path / "tasks.ndjson", "car", "bus")
+    api.plan = no_good
+    assert ctl(submitter, "queue", "hold").returncode == 0
+    done = ctl(submitter, "submit", "--from", path)
+    assert done.returncode == 0 and "2 in the outbox, 0 refused\n" in done.stdout
+    assert ctl(submitter, "queue", "resume").returncode == 0
+    ids = [doc["submission_id"] for doc in submitter.submit.docs("/v1/submissions")]
+    for id in ids:
+        submitter.reaches(id, "rejected")
+
+    write_tasks(path, "car", "bus", "tram")
+    api.plan = lambda method, path, body: None
+    done = ctl(submitter, "submit", "--from", path)
+    assert done.returncode == 65 and "1 in the outbox, 0 refused, 2 that will not be sent" in done.stdout, done.stdout
+    assert "line 1: submission" in done.stderr and "line 2:" in done.stderr and "line 3:" not in done.stderr
+    assert done.stderr.count("The attachment is empty.") == 2 and "scalectl queue retry" in done.stderr
+    done = ctl(submitter, "--json", "submit", "--from", path)
+    assert done.returncode == 65 and len(done.stdout.splitlines()) == 3 and "scalectl queue retry" in done.stderr
+
+    for id in ids:
+        assert ctl(submitter, "queue", "retry", id).returncode == 0
+        submitter.reaches(id, "accepted")
+    done = ctl(submitter, "submit", "--from", path)
+    assert done.returncode == 0 and "3 in the outbox (3 of them before), 0 refused\n" in done.stdout, done.stdout
+
+
+def test_a_key_again_says_what_is_never_sent(submitter, api):
+    submit = ["submit", "categorization", "-d", "instruction=Big?", "-d", "attachment_type=text", "-d", "attachment=car",
+              "-d", "categories=big", "--idempotency-key", "order-7"]
+    api.plan = no_good
+    assert ctl(submitter, *submit).returncode in (0, 65)
+    [doc] = submitter.submit.docs("/v1/submissions")
+    submitter.reaches(doc["submission_id"], "rejected")
+    done = ctl(submitter, *submit)
+    assert done.returncode == 65 and done.stdout == f"{doc['submission_id']}: rejected, it came before\n", done.stdout
+    assert "The attachment is empty." in done.stderr and "scalectl queue retry" in done.stderr
+
+
+def test_a_file_again_after_a_drop(held, tmp_path):
+    path = write_tasks(tmp_path / "tasks.ndjson", "car")
+    assert ctl(held, "submit", "--from", path).returncode == 0
+    done = ctl(held, "submit", "--from", path)
+    assert done.returncode == 0 and "1 in the outbox (1 of them before), 0 refused" in done.stdout
+    [doc] = held.submit.docs("/v1/submissions")
+    assert ctl(held, "queue", "drop", doc["submission_id"]).returncode == 0
+    done = ctl(held, "submit", "--from", path)
+    assert done.returncode == 65 and "0 in the outbox, 0 refused, 1 that will not be sent" in done.stdout
 
 
 # What daemons answer.
