@@ -1,6 +1,7 @@
 /*
  * reconcile, backfill: the submitter does them, however long they take; these verbs begin one, say how far
- * it is, and show what came of it. To leave them early is no harm: it goes on.
+ * it is, and show what came of it. To leave them early is no harm: it goes on. A submitter that is restarted
+ * knows nothing of it any more: only what is seen to be done, of the one that was begun, is done.
  */
 
 #include <inttypes.h>
@@ -16,7 +17,9 @@
 
 typedef struct Round {
         const Ctl *ctl;
-        const char *path, *counts; /* the member that says how far it is */
+        const char *verb, *path;
+        const char *counts; /* the member that says how far it is */
+        unsigned before;    /* others that may have to end first; they are told of meanwhile */
 } Round;
 
 /* One call, its report in *ret. 0, or an exit status. */
@@ -31,9 +34,9 @@ static int ask(const Round *x, const char *method, ApiUrl *url, Buffer *text, js
         return json_is_string(json_object_get(*ret, "state")) ? 0 : api_complain_broken();
 }
 
-static bool is_running(const json_t *report)
+static bool is_in_state(const json_t *report, const char *state)
 {
-        return streq_ptr(json_string_value(json_object_get(report, "state")), "running");
+        return streq_ptr(json_string_value(json_object_get(report, "state")), state);
 }
 
 static void show_progress(const Round *x, const json_t *report, bool end)
@@ -64,11 +67,23 @@ static void print_report(const json_t *report, bool utc)
 
 static int finish(const Round *x, const json_t *report, const Buffer *text)
 {
+        const char *error = json_string_value(json_object_get(report, "error"));
+
         if (x->ctl->json)
                 json_text_print_line(buffer_text(text), text->size, x->ctl->term.width > 0, stdout);
         else
                 print_report(report, x->ctl->utc);
-        return streq_ptr(json_string_value(json_object_get(report, "state")), "failed") ? EX_TEMPFAIL : 0;
+        if (is_in_state(report, "done"))
+                return 0;
+        complain("it was given up%s%s: run `scalectl %s` again", error ? ": " : "", error ?: "", x->verb);
+        return EX_TEMPFAIL;
+}
+
+/* It was begun, and there is no knowing what came of it. */
+static int complain_lost(const Round *x, const char *why)
+{
+        complain("%sit is not known what came of it: run `scalectl %s` again", why, x->verb);
+        return EX_TEMPFAIL;
 }
 
 static int follow(const Round *x, ApiUrl *url)
@@ -76,10 +91,13 @@ static int follow(const Round *x, ApiUrl *url)
         const struct timespec pause = { .tv_nsec = POLL_NSEC };
         json_auto_t *report = NULL;
         _cleanup_buffer_ Buffer text = BUFFER_INIT(0);
+        unsigned others = 0;
         int r;
 
         r = ask(x, "POST", url, &text, &report);
-        while (r == 0 && is_running(report)) {
+        if (r != 0)
+                return r;
+        while (r == 0 && is_in_state(report, "running") && others <= x->before) {
                 ApiUrl again = api_url(x->path);
                 json_t *newer = NULL;
 
@@ -87,16 +105,24 @@ static int follow(const Round *x, ApiUrl *url)
                 (void)nanosleep(&pause, NULL);
                 buffer_done(&text);
                 r = ask(x, "GET", &again, &text, &newer);
+                others += !json_equal(
+                                json_object_get(report, "started_at"), json_object_get(newer, "started_at"));
                 json_decref(report);
                 report = newer;
         }
         show_progress(x, report, true);
-        return r != 0 ? r : finish(x, report, &text);
+
+        if (r != 0)
+                return complain_lost(x, "");
+        if (others > x->before || is_in_state(report, "none"))
+                return complain_lost(x, "the submitter was restarted, or another one was begun since: ");
+        return finish(x, report, &text);
 }
 
 int verb_reconcile(Ctl *ctl, int argc, char **argv)
 {
-        const Round x = { ctl, "/v1/reconcile", "asked" };
+        /* One of the interval's may be running. */
+        const Round x = { ctl, "reconcile", "/v1/reconcile", "asked", .before = 1 };
         ApiUrl url;
         unsigned n;
         int r;
@@ -119,7 +145,7 @@ static const Option backfill_options[] = {
 
 int verb_backfill(Ctl *ctl, int argc, char **argv)
 {
-        const Round x = { ctl, "/v1/backfill", "seen" };
+        const Round x = { ctl, "backfill", "/v1/backfill", "seen", .before = 0 };
         BackfillOptions o = { TIME_NONE, TIME_NONE };
         ApiUrl url;
         unsigned n;

@@ -2,6 +2,8 @@
 
 import collections
 import json
+import socket
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -9,7 +11,7 @@ import urllib.parse
 import pytest
 
 from api import TEST_KEY
-from harness import PARAMS, callback, eventually, scalectl
+from harness import PARAMS, SCALECTL, WAIT, callback, eventually, scalectl
 
 LIVE = {"key": "live_made_up"}
 
@@ -334,3 +336,55 @@ def test_from_the_command_line(daemon, pair):
     done = ctl("reconcile")
     assert done.returncode == 0 and "recovered" in done.stdout, done.stderr
     assert daemon.query.get(f"/v1/task/{id}").json["status"] == "completed"
+
+
+def submit_socket(folder, answers):
+    """A submitter's socket that gives these reports, one a request, the last of them for ever. Its path."""
+    path = folder / "fake.sock"
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    server.listen()
+    reports = iter(answers)
+
+    def serve():
+        report = None
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                report = next(reports, report)
+                body = json.dumps(report).encode()
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                                   b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return path
+
+
+NONE = {"state": "none", "asked": 0, "seen": 0}
+FIRST = {"state": "running", "started_at": "2026-01-01T00:00:00.000Z", "asked": 1, "seen": 1}
+SECOND = {**FIRST, "started_at": "2026-01-01T00:05:00.000Z"}
+THIRD = {**FIRST, "started_at": "2026-01-01T00:06:00.000Z"}
+
+
+@pytest.mark.parametrize("verb, answers, status", [
+    ("backfill", [FIRST, NONE], 75),
+    ("reconcile", [FIRST, NONE], 75),
+    ("backfill", [FIRST, SECOND, {**SECOND, "state": "done"}], 75),
+    ("backfill", [FIRST, {**SECOND, "state": "done"}], 75),
+    ("reconcile", [FIRST, SECOND, THIRD, {**THIRD, "state": "done"}], 75),
+    ("reconcile", [FIRST, SECOND, {**SECOND, "state": "done"}], 0),  # one of the interval's was before it
+    ("backfill", [FIRST, FIRST, {**FIRST, "state": "done"}], 0),
+    ("backfill", [FIRST, {**FIRST, "state": "failed", "error": "The API is gone."}], 75),
+])
+def test_a_round_that_is_not_the_one_that_was_begun(tmp_path, verb, answers, status):
+    """The submitter was restarted: once zeros were shown, with 0."""
+    done = subprocess.run([SCALECTL, "-o", f"submit.socket={submit_socket(tmp_path, answers)}", verb],
+                          capture_output=True, text=True, timeout=WAIT)
+    assert done.returncode == status, (done.stdout, done.stderr)
+    if status == 0:
+        assert not done.stderr and done.stdout.startswith("state")
+    elif answers[-1].get("error"):
+        assert "The API is gone." in done.stderr and f"run `scalectl {verb}` again" in done.stderr
+    else:
+        assert not done.stdout and "restarted" in done.stderr and f"run `scalectl {verb}` again" in done.stderr
