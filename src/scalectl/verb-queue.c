@@ -144,6 +144,16 @@ static int show_state(const Ctl *ctl, const char *id, const Buffer *body)
         return 0;
 }
 
+/* What a call that failed did, as far as that can be told. Nothing is to be added where it came to nobody.
+ */
+static void say_what_changed(const char *id, int r, unsigned status)
+{
+        if (status >= 400 && status <= 499)
+                complain("%s: nothing was changed", id);
+        else if (status >= 500 || r == EX_TEMPFAIL || r == EX_IOERR)
+                complain("%s: whether anything was changed is not known", id);
+}
+
 static int act(const Ctl *ctl, const char *path, const char *id, const char *action)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
@@ -154,12 +164,11 @@ static int act(const Ctl *ctl, const char *path, const char *id, const char *act
         api_url_segment(&url, id);
         api_url_segment(&url, action);
         r = api_call_status(ctl, API_SUBMIT, "POST", &url, &body, &status);
+        if (r == 0)
+                return show_state(ctl, id, &body);
+        say_what_changed(id, r, status);
         /* The API's own, handed on: what it says of a completed task, a no like any other. */
-        if (status == 500 && streq(path, "/v1/task"))
-                r = EX_NO;
-        if (r == EX_NO)
-                complain("%s: nothing was changed", id);
-        return r != 0 ? r : show_state(ctl, id, &body);
+        return status == 500 && streq(path, "/v1/task") ? EX_NO : r;
 }
 
 static int act_on_submission(const Ctl *ctl, const BulkVerb *verb, const char *id)

@@ -391,6 +391,21 @@ def test_watch_says_which_submission(both, api):
     assert any(event["submission"] == id for event in events)
 
 
+@pytest.mark.parametrize("answer, status, known", [
+    ((404, {"status_code": 404, "error": "Task not found"}), 1, True),
+    ((500, {"status_code": 500, "error": "Internal error."}), 1, False),
+    ("drop", 75, False),
+])
+def test_cancel_claims_only_what_is_known(submitter, api, answer, status, known):
+    """Of a 500 it was said that nothing was changed."""
+    api.plan = lambda method, path, body: answer if path.endswith("/cancel") else None
+    done = ctl(submitter, "cancel", "58a6363baa9d139b20a42600") if answer == "drop" else \
+        ctl(submitter, "cancel", submitter.reaches(submitter.add(), "accepted")["task_id"])
+    assert done.returncode == status, done.stderr
+    assert ("nothing was changed" in done.stderr) == known
+    assert ("whether anything was changed is not known" in done.stderr) != known
+
+
 # Tasks that came before.
 
 def no_good(method, path, body):
