@@ -24,6 +24,21 @@ void listeners_done(Listeners *l)
         *l = LISTENERS_INIT;
 }
 
+/* Passed sockets stand in the place of all settings for them: said where somebody set one. */
+static void warn_of_unused(const Settings *s, const Listeners *l)
+{
+        if (l->n_callback > 0 && !settings_is_default(s, "callback", "listen"))
+                for (size_t i = 0; i < SETTINGS_LISTEN_MAX && s->callback.listen[i]; i++)
+                        sockets_warn_unused(l->callback, l->n_callback, s->callback.listen[i],
+                                        "[callback] listen", "scale-callbackd.socket");
+        if (l->query >= 0 && !settings_is_default(s, "query", "socket"))
+                sockets_warn_unused(&l->query, 1, s->query.socket, "[query] socket",
+                                "scale-callbackd-query.socket");
+        if (l->control >= 0 && !settings_is_default(s, "control", "socket"))
+                sockets_warn_unused(&l->control, 1, s->control.socket, "[control] socket",
+                                "scale-callbackd-control.socket");
+}
+
 int listeners_open(const Settings *settings, Listeners *ret)
 {
         _cleanup_(listeners_done) Listeners l = LISTENERS_INIT;
@@ -36,6 +51,8 @@ int listeners_open(const Settings *settings, Listeners *ret)
         int r;
 
         r = sockets_take_passed(places, ELEMENTSOF(places));
+        if (r == 0)
+                warn_of_unused(settings, &l);
         if (r == 0 && l.query < 0)
                 r = sockets_open(settings->query.socket, MODE_QUERY, "[query] socket", &l.query);
         if (r == 0 && l.control < 0)

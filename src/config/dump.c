@@ -78,6 +78,22 @@ static int differs(const Setting *setting, const Settings *a, const Settings *b)
         return !x || !y ? -ENOMEM : !streq(x, y);
 }
 
+bool settings_is_default(const Settings *s, const char *section, const char *key)
+{
+        FOREACH_ARRAY(i, settings_table, settings_table_size) {
+                const char *wanted;
+                Settings d = {};
+                bool is;
+
+                if (!streq(i->section, section) || !streq(i->key, key))
+                        continue;
+                is = setting_apply(i, i->default_value, &d, &wanted) < 0 || differs(i, s, &d) <= 0;
+                setting_done(i, &d);
+                return is;
+        }
+        return true;
+}
+
 static bool is_among(const char *const *names, const char *name)
 {
         for (; *names; names++)

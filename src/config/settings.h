@@ -73,6 +73,9 @@ int settings_load(const char *path, const SettingsOverrides *overrides, Settings
 /* The settings as a configuration file. They hold no secrets. */
 int settings_dump(const Settings *s, FILE *f);
 
+/* Whether a setting has the value that it has when nobody says; true when out of memory. */
+bool settings_is_default(const Settings *s, const char *section, const char *key);
+
 /* Writes the commented defaults that conf/scale.conf holds, made from the table: a test compares the two. */
 int settings_dump_defaults(FILE *f);
 

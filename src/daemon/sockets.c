@@ -65,21 +65,6 @@ int sockets_take_passed(const SocketPlace *places, size_t n_places)
         return status;
 }
 
-int sockets_open(const char *address, mode_t mode, const char *setting, int *ret)
-{
-        int fd;
-
-        fd = http_listen(address, mode);
-        if (fd < 0) {
-                log_error_errno(fd, "Can't listen on %s (%s)", address, setting);
-                return fd == -EACCES || fd == -EPERM ? EX_NOPERM
-                       : fd == -EINVAL               ? EX_CONFIG
-                                                     : EX_UNAVAILABLE;
-        }
-        *ret = fd;
-        return 0;
-}
-
 static const char *describe(int fd, char *buf, size_t size)
 {
         union {
@@ -104,6 +89,35 @@ static const char *describe(int fd, char *buf, size_t size)
                 snprintf(buf, size, "%s",
                                 a.local.sun_path[0] ? a.local.sun_path : "a socket without a path");
         return buf;
+}
+
+void sockets_warn_unused(
+                const int *fds, size_t n, const char *address, const char *setting, const char *unit)
+{
+        const char *place = strncmp(address, "unix:", 5) == 0 ? address + 5 : address;
+        char buf[128];
+
+        FOREACH_ARRAY(fd, fds, n)
+                if (streq(describe(*fd, buf, sizeof(buf)), place))
+                        return;
+        log_warning("%s = %s is not used, because the service manager passed another socket: it is the "
+                    "socket unit that says where, `systemctl edit %s` changes it.",
+                        setting, address, unit);
+}
+
+int sockets_open(const char *address, mode_t mode, const char *setting, int *ret)
+{
+        int fd;
+
+        fd = http_listen(address, mode);
+        if (fd < 0) {
+                log_error_errno(fd, "Can't listen on %s (%s)", address, setting);
+                return fd == -EACCES || fd == -EPERM ? EX_NOPERM
+                       : fd == -EINVAL               ? EX_CONFIG
+                                                     : EX_UNAVAILABLE;
+        }
+        *ret = fd;
+        return 0;
 }
 
 void sockets_announce(int fd, const char *what)

@@ -17,6 +17,10 @@ typedef struct SocketPlace {
  * socket that has no place is a mistake in a unit. */
 int sockets_take_passed(const SocketPlace *places, size_t n_places);
 
+/* Warns where none of the passed sockets listens where the setting says; `unit` is what passes them. */
+void sockets_warn_unused(
+                const int *fds, size_t n, const char *address, const char *setting, const char *unit);
+
 /* Opens one (see http_listen()); `setting` names for people where the address stands. 0, or a status. */
 int sockets_open(const char *address, mode_t mode, const char *setting, int *ret);
 

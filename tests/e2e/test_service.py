@@ -253,6 +253,53 @@ def test_sockets_by_name(make_daemon, tmp_path):
     assert f"Listening on 127.0.0.1:{daemon.port} (callback)" in log
 
 
+START_WITH_ONE = ("import os, sys\nos.dup2(int(sys.argv[1]), 3)\n"
+                  "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES=sys.argv[2])\n"
+                  "os.execv(sys.argv[3], sys.argv[3:])\n")
+
+
+def log_with_a_socket(daemon, passed, name, *options):
+    """What it says when it is started with a socket of that name, and ended."""
+    command = daemon.command(*(x for o in options for x in ("-o", o)))
+    process = subprocess.Popen(["/usr/bin/python3", "-c", START_WITH_ONE, str(passed.fileno()), name, *command],
+                               pass_fds=[passed.fileno()], stderr=subprocess.PIPE, text=True, env=daemon.environment())
+    log = ""
+    while "Ready." not in log:
+        line = process.stderr.readline()
+        assert line, log
+        log += line
+    process.terminate()
+    log += process.communicate(timeout=60)[1]
+    assert process.returncode == 0, log
+    return log
+
+
+@pytest.mark.parametrize("listen, warned", [
+    ("127.0.0.1:8099", "[callback] listen = 127.0.0.1:8099"),
+    ("127.0.0.1:{port} unix:/run/x.sock", "[callback] listen = unix:/run/x.sock"),
+    ("127.0.0.1:{port}", None),
+    ("", None),  # the default
+])
+def test_an_address_that_is_not_used_is_said(make_daemon, listen, warned):
+    """Sockets are passed, so that nobody listens where the settings say: once that was not said."""
+    tcp = socket.create_server(("127.0.0.1", 0))
+    log = log_with_a_socket(make_daemon(), tcp, "callback", f"callback.listen={listen.format(port=tcp.getsockname()[1])}")
+    lines = [line for line in log.splitlines() if "is not used" in line]
+    assert len(lines) == (1 if warned else 0), log
+    assert not warned or (warned in lines[0] and "systemctl edit scale-callbackd.socket" in lines[0])
+
+
+@pytest.mark.parametrize("name", ["query", "control"])
+def test_a_local_socket_that_is_not_used_is_said(make_daemon, tmp_path, name):
+    passed = socket.socket(socket.AF_UNIX)
+    passed.bind(str(tmp_path / "passed"))
+    passed.listen()
+    daemon = make_daemon()
+    log = log_with_a_socket(daemon, passed, name, f"{name}.socket=/run/x.sock")
+    assert f"[{name}] socket = /run/x.sock is not used" in log and f"systemctl edit scale-callbackd-{name}.socket" in log
+    assert "is not used" not in log_with_a_socket(daemon, passed, name, f"{name}.socket={tmp_path}/passed")
+
+
 def test_sockets_of_other_names_are_refused(make_daemon):
     tcp = socket.create_server(("127.0.0.1", 0))
     daemon = make_daemon()

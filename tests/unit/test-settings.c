@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config/settings.h"
+#include "config/table.h"
 
 static char dir[] = "/tmp/test-settings-XXXXXX", path[64], drop_in_dir[80], drop_in[96];
 
@@ -534,6 +534,27 @@ static void test_what_needs_a_restart(_unused_ void **state)
         settings_done(&b);
 }
 
+static void test_what_is_default(_unused_ void **state)
+{
+        const char *items[] = { "query.socket=/x", "store.min_free=1G", "submit.socket=" };
+        const SettingsOverrides overrides = { items, ELEMENTSOF(items) };
+        Settings a, b;
+        char *error;
+
+        write_file(path, "");
+        assert_int_equal(settings_load(path, NULL, &a, &error), 0);
+        assert_int_equal(settings_load(path, &overrides, &b, &error), 0);
+        FOREACH_ARRAY(i, settings_table, settings_table_size) {
+                bool is_set = streq(i->section, "query") || streq(i->key, "min_free");
+
+                if (!settings_is_default(&a, i->section, i->key) ||
+                                settings_is_default(&b, i->section, i->key) == is_set)
+                        fail_msg("[%s] %s", i->section, i->key);
+        }
+        settings_done(&a);
+        settings_done(&b);
+}
+
 static void test_the_installed_file_is_the_defaults(_unused_ void **state)
 {
         const char *conf = getenv("CONF_FILE");
@@ -571,6 +592,7 @@ int main(void)
                 cmocka_unit_test(test_missing_file),
                 cmocka_unit_test(test_dump_there_and_back),
                 cmocka_unit_test(test_what_needs_a_restart),
+                cmocka_unit_test(test_what_is_default),
                 cmocka_unit_test(test_the_installed_file_is_the_defaults),
         };
 
