@@ -17,7 +17,8 @@
 const Setting settings_table[] = {
         { "callback", "listen", SETTING_LISTEN, AT(callback.listen), "127.0.0.1:8090", 0, 0, false,
                         "Where callbacks are taken: ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH, several "
-                        "with spaces between them. Sockets that systemd passes come first." },
+                        "with spaces between them. Used only where systemd passes no socket; with the "
+                        "package, change the unit: `systemctl edit scale-callbackd.socket`." },
         { "callback", "path", SETTING_URL_PATH, AT(callback.path), "/callback", 0, 0, false,
                         "The path of the callback URL. PATH/REF is taken too." },
         { "callback", "auth_keys_file", SETTING_FILE, AT(callback.auth_keys_file), "", 0, 0, true,
@@ -46,9 +47,15 @@ const Setting settings_table[] = {
         { "callback", "strict", SETTING_BOOLEAN, AT(callback.strict), "no", 0, 0, true,
                         "Takes warnings for errors." },
         { "query", "socket", SETTING_SOCKET, AT(query.socket), "/run/scale-callbackd/query.sock", 0, 0,
-                        false, "The Unix socket for queries (mode 0660)." },
+                        false,
+                        "The Unix socket for queries (mode 0660). Used only where systemd passes no socket; "
+                        "with the package, change the unit: `systemctl edit "
+                        "scale-callbackd-query.socket`." },
         { "control", "socket", SETTING_SOCKET, AT(control.socket), "/run/scale-callbackd/control.sock", 0, 0,
-                        false, "The Unix socket for administrators (mode 0600)." },
+                        false,
+                        "The Unix socket for administrators (mode 0600). Used only where systemd passes no "
+                        "socket; with the package, change the unit: `systemctl edit "
+                        "scale-callbackd-control.socket`." },
         { "store", "path", SETTING_FILE, AT(store.path), LOCALSTATE_DIR "/lib/scale-callbackd/scale.db", 0,
                         0, false, "The database." },
         { "store", "keep_deliveries", SETTING_AGE, AT(store.keep_deliveries), "forever", SEC, UINT64_MAX,
@@ -59,7 +66,10 @@ const Setting settings_table[] = {
                         "Free space to be left on the file system of the database: with less, callbacks are "
                         "answered 503." },
         { "submit", "socket", SETTING_SOCKET, AT(submit.socket), "/run/scale-submitd/submit.sock", 0, 0,
-                        false, "The Unix socket that takes new tasks (mode 0660)." },
+                        false,
+                        "The Unix socket that takes new tasks (mode 0660). Used only where systemd passes "
+                        "no socket; with the package, change the unit: `systemctl edit "
+                        "scale-submitd.socket`." },
         { "submit", "callback_url", SETTING_URL, AT(submit.callback_url), "", 0, 0, true,
                         "The public URL of the receiver, as https://example.com/callback: what is submitted "
                         "gets it as its callback_url, with the submission's id behind it." },

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "e2e"))
 
-from harness import KEY, Local, ask, callback, eventually  # noqa: E402
+from harness import KEY, Local, UnixConnection, ask, callback, eventually  # noqa: E402
 
 KEYS = pathlib.Path("/etc/credstore/callback-auth-keys")
 

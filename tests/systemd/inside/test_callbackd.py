@@ -3,13 +3,14 @@
 import os
 import pathlib
 import re
+import shutil
 import stat
 import subprocess
 import sys
 import threading
 import time
 
-from conftest import KEY, KEYS, callback, eventually, run
+from conftest import KEY, KEYS, UnixConnection, callback, eventually, run
 
 
 def test_starts_is_ready_and_stores(receiver):
@@ -149,6 +150,48 @@ def test_connections_wait_while_it_is_stopped(receiver):
     receiver.systemctl("stop")
     assert receiver.post(callback()).status == 200  # the socket starts it
     assert receiver.get("ActiveState") == "active"
+
+
+CONF = pathlib.Path(__file__).resolve().parents[3] / "conf"
+EXAMPLES = ("nginx.conf", "Caddyfile", "haproxy.cfg")
+
+
+def drop_in_of(example):
+    """The drop-in that an example shows, for a Unix socket between the proxy and the receiver."""
+    lines = [line.strip(" \t#") for line in (CONF / example).read_text().splitlines()]
+    start = lines.index("[Socket]")
+    return "".join(line + "\n" for line in lines[start:start + 3])
+
+
+def test_the_socket_of_the_proxies_examples(receiver):
+    """A setting that says where has no effect with the units, and that is said; the drop-in has."""
+    units = ["scale-callbackd.service", "scale-callbackd.socket"]
+    setting = pathlib.Path("/etc/scale/scale.conf.d/listen.conf")
+    drop_in = pathlib.Path("/etc/systemd/system/scale-callbackd.socket.d/override.conf")
+    path = "/run/scale-callbackd/callback.sock"
+    try:
+        setting.write_text(f"[callback]\nlisten = unix:{path}\n")
+        before = receiver.cursor()
+        run("systemctl", "restart", *units)
+        assert not os.path.exists(path) and receiver.post(callback()).status == 200
+        [said] = [e["MESSAGE"] for e in receiver.journal(before) if "is not used" in e["MESSAGE"]]
+        assert "systemctl edit scale-callbackd.socket" in said
+
+        [text] = {drop_in_of(example) for example in EXAMPLES}
+        drop_in.parent.mkdir(parents=True)
+        drop_in.write_text(text)
+        run("systemctl", "daemon-reload")
+        before = receiver.cursor()
+        run("systemctl", "restart", *units)
+        assert receiver.post(callback(), connection=UnixConnection(path)).status == 200
+        run("setpriv", "--reuid=nobody", "--clear-groups", "--regid=nogroup", "curl", "-fsS", "--unix-socket", path,
+            "http://localhost/healthz")
+        assert not [e for e in receiver.journal(before) if "is not used" in e["MESSAGE"]]
+    finally:
+        setting.unlink()
+        shutil.rmtree(drop_in.parent, ignore_errors=True)
+        run("systemctl", "daemon-reload")
+        run("systemctl", "restart", *units)
 
 
 # Stops one thread where it is, as a disk that never answers would; until it is killed.
