@@ -380,6 +380,9 @@ static int listen_for_tasks(Service *s)
         size_t n = 0;
 
         r = sockets_take_passed(&(SocketPlace){ "submit", &fd, &n, 1 }, 1);
+        if (r == 0 && n > 0 && !settings_is_default(s->settings, "submit", "socket"))
+                sockets_warn_unused(&fd, n, s->settings->submit.socket, "[submit] socket",
+                                "scale-submitd.socket");
         if (r == 0 && n == 0)
                 r = sockets_open(s->settings->submit.socket, MODE_SUBMIT, "[submit] socket", &fd);
         if (r != 0) {

@@ -133,6 +133,7 @@ def test_a_socket_by_name(make_submitter, tmp_path):
         process.terminate()
         log = process.communicate(timeout=60)[1]
     assert process.returncode == 0, log
+    assert f"[submit] socket = {submitter.submit.path} is not used" in log and "edit scale-submitd.socket" in log
     process = launch("query")
     assert 'named "query"' in process.communicate(timeout=60)[1] and process.returncode == 78
 
