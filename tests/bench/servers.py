@@ -134,8 +134,8 @@ def lost_in(database, sql, ids):
 class Bare(Server):
     """The server library alone: see server.c."""
 
-    names = {"drop": "libmicrohttpd, body read and dropped", "parse": "libmicrohttpd and jansson, parsed and dropped",
-             "refuse": "libmicrohttpd, refused by the headers"}
+    names = {"drop": "libmicrohttpd, body read and dropped",
+             "parse": "libmicrohttpd, jansson parsing the same body, for comparison", "refuse": "libmicrohttpd, refused by the headers"}
 
     def __init__(self, mode):
         self.mode, self.name = mode, self.names[mode]
