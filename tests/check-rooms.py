@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Holds the source against the tables in src/README.md: which room may use which, which library is used where,
-and how long a file may be. `check-rooms.py SOURCE_ROOT`; with --self-test it shows that it finds what is wrong."""
+how long a file may be, and for rooms that have a table of their files, that it names all there are. `check-rooms.py SOURCE_ROOT`; with --self-test it shows that it finds what is wrong."""
 
 import os
 import re
@@ -61,18 +61,34 @@ def check_file(root, path, rooms, libraries):
                 yield f"src/{relative}: {library} may only be used in {', '.join(sorted(allowed))}"
 
 
+def check_listed(root, room):
+    """A room's table of files, if it has one, against its folder."""
+    text = read(os.path.join(root, "src/README.md"))
+    if f"| file of `{room}/` |" not in text:
+        return
+    listed = [words(row[0]).pop() for row in rows(text, f"file of `{room}/` |")]
+    there = {os.path.splitext(name)[0] for name in os.listdir(os.path.join(root, "src", room)) if name.endswith((".c", ".h"))}
+    for name in sorted(there - set(listed)):
+        yield f"src/README.md: {room}/{name} is not among the files"
+    for name in sorted(set(listed) - there):
+        yield f"src/README.md: there is no {room}/{name}"
+
+
 def check(root):
     rooms, libraries = tables(root)
     problems = [p for path in sources(root) for p in check_file(root, path, rooms, libraries)]
     for room in rooms:
         if not os.path.isdir(os.path.join(root, "src", room)):
             problems.append(f"src/README.md: there is no room {room}")
+        else:
+            problems += check_listed(root, room)
     return problems
 
 
 def self_test():
     readme = ("| room | what | may use |\n|---|---|---|\n| `a/` | x | |\n| `b/` | x | `a` |\n\n"
               "| library | only in |\n|---|---|\n| `sqlite3.h` | `b/` |\n")
+    files = "\n| file of `a/` | what |\n|---|---|\n| `x` | x |\n| `y` | y |\n"
     cases = [
         ({"b/x.c": '#include "a/x.h"\n#include <sqlite3.h>\n', "a/x.c": ""}, 0),
         ({"a/x.c": '#include "b/x.h"\n', "b/x.c": ""}, 1),
@@ -80,6 +96,9 @@ def self_test():
         ({"a/x.c": "\n" * (LINES_MAX + 1), "b/x.c": ""}, 1),
         ({"a/x.c": "", "b/x.c": "", "c/x.c": ""}, 1),
         ({"a/x.c": ""}, 1),
+        ({"a/x.c": "", "b/x.c": "", "README.md": readme + files}, 1),
+        ({"a/x.c": "", "a/x.h": "", "a/y.h": "", "b/x.c": "", "README.md": readme + files}, 0),
+        ({"a/x.c": "", "a/y.h": "", "a/z.c": "", "b/x.c": "", "README.md": readme + files}, 1),
     ]
     for files, expected in cases:
         with tempfile.TemporaryDirectory() as root:
