@@ -2,11 +2,13 @@
 """Holds the manual pages against the programs, both ways: every option, setting, verb, metric and exit status is in
 its page, settings with their defaults, and nothing is in a page that isn't there. What is promised in
 scale-promises(7) names the tests that hold it, and they exist. `check-docs.py SOURCE_ROOT CALLBACKD
-SUBMITD SCALECTL SANDBOX`; with --self-test it shows that it finds what is wrong.
+SUBMITD SCALECTL SANDBOX`; `check-docs.py --rendered MANDOC PAGE...` looks at pages as they are read; with --self-test it
+shows that it finds what is wrong.
 
 Options are what a program's help shows and what the tables in the source take; exit statuses are the names of
 sysexits.h in the rooms that a program is made of, as src/README.md has them."""
 
+import json
 import os
 import re
 import subprocess
@@ -168,6 +170,40 @@ def check(root, callbackd, submitd, scalectl, sandbox):
     yield from compare("verb", verbs, set(re.findall(r"^\.It Cm ([a-z-]+)", read(os.path.join(root, "man/scalectl.1")), re.M)))
 
 
+# As they are read.
+
+def rendered_mistakes(text):
+    """What macros made of quotes: mdoc takes a double quote that begins a word for its own, and puts an argument behind
+    an argument into quotes of its own."""
+    text = " ".join(re.sub(r".\x08", "", text).split())
+    depth = 0
+    for match in re.finditer("[‘’]", text):
+        depth += 1 if match[0] == "‘" else -1
+        if depth not in (0, 1):
+            yield "quotes within quotes: " + text[max(0, match.start() - 30):match.end()]
+            depth = max(0, min(1, depth))
+    for shown in re.findall("‘({[^‘’]*})’", text):
+        try:
+            json.loads(shown.replace("...", "0"))
+        except ValueError:
+            yield f"no JSON: {shown}"
+
+
+RENDERED = [
+    ("a ‘b’, c\n‘d ‘, it's ’’ e ‘f’", 2),
+    ("‘POST /v1/task/ID‘/cancel’’", 2),
+    ('‘{"drop_answer": 0.1,\n    lag: 0}’ ‘{"lag": 0}’ ‘{"url": ...}’', 1),
+    ("a\x08ab ‘_\x08c’, doesn't", 0),
+    ("a ’b", 1),
+]
+
+
+def check_rendered(mandoc, pages):
+    for page in pages:
+        for mistake in rendered_mistakes(run(mandoc, "-T", "utf8", page)):
+            yield f"{os.path.basename(page)}: {mistake}"
+
+
 # A small tree in which everything fits, its programs being scripts.
 STATUS = ".Sh EXIT STATUS\n.It 0\n.It 64\n.Sh SEE ALSO\n.It 99\n"
 FITTING = {
@@ -279,6 +315,8 @@ def expect(what, found, wanted):
 
 
 def self_test():
+    for text, n in RENDERED:
+        expect(text, len(list(rendered_mistakes(text))), n)
     expect("what fits", check_tree(FITTING), [])
     for name, old, new, wanted in MISTAKES:
         assert old in FITTING[name], old
@@ -304,6 +342,6 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--self-test"]:
         self_test()
     else:
-        found = list(check(*sys.argv[1:6]))
+        found = list(check_rendered(sys.argv[2], sys.argv[3:]) if sys.argv[1] == "--rendered" else check(*sys.argv[1:6]))
         print("\n".join(found))
         sys.exit(1 if found else 0)
