@@ -55,7 +55,8 @@ int settings_dump_defaults(FILE *f)
 {
         const char *section = NULL;
 
-        print_comment("Settings of scale-callbackd. What stands here behind # are the defaults. Files in "
+        print_comment("Settings of scale-callbackd, scale-submitd and scalectl. What stands here behind # "
+                      "are the defaults. Files in "
                       "scale.conf.d/ are read after this one, in the order of their names, and -o "
                       "section.key=value on the command line wins over both. See scale.conf(5).",
                         f);

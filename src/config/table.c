@@ -27,7 +27,8 @@ const Setting settings_table[] = {
         { "callback", "max_body", SETTING_SIZE, AT(callback.max_body), "8M", KIB, GIB, true,
                         "The largest body of a callback." },
         { "callback", "max_bodies", SETTING_SIZE, AT(callback.max_bodies), "64M", KIB, 64 * GIB, true,
-                        "Memory for all bodies in flight together." },
+                        "Memory for all bodies in flight together. Reading what they say may take four "
+                        "times as much beside it." },
         { "callback", "max_connections", SETTING_NUMBER, AT(callback.max_connections), "1024", 1, 100000,
                         true,
                         "Connections at once; more wait in the backlog. The soft limit of descriptors is "
