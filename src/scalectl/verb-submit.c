@@ -340,6 +340,8 @@ static int sum_up(const Batch *b, int error)
         else if (b->error < 0)
                 status = api_complain_unreachable(
                                 API_SUBMIT, b->ctl->settings.submit.socket, b->error, b->message);
+        if (status == EX_IOERR) /* an answer that was cut: the next run hears it */
+                status = EX_TEMPFAIL;
         if (b->error < 0) {
                 complain("not all of %s was submitted: run it again, what is in the outbox is not taken "
                          "twice",
