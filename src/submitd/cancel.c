@@ -1,7 +1,8 @@
 /*
  * Canceling. The id may be a submission's or a task's. What is still in the outbox is canceled there, or as
  * soon as it is known whether there is a task; what the API has is canceled at the API, whose answer is
- * handed on as it is: the task, or its error with its status. An answer that says nothing about this task
+ * handed on as it is: the task, or its error with its status. A 500 may say that the task can't be canceled,
+ * or come when it has been: so the API is asked how the task is. An answer that says nothing about this task
  * (nobody there, too many requests, something about the account) is none: where the submission is known, the
  * wish is remembered and tried again by the outbox, else it is for the client to come again.
  *
@@ -38,7 +39,8 @@ typedef struct Cancel {
         unsigned from;                       /* see store_want_cancel() */
         int outcome;                         /* likewise */
         unsigned tries;
-        char *answer; /* the API's, while it is being stored */
+        unsigned status; /* of `answer` */
+        char *answer;    /* the API's, to be handed on; NULL: none yet */
         size_t answer_size;
 } Cancel;
 
@@ -96,74 +98,140 @@ static int want(Cancel *x, unsigned from)
         return r < 0 ? cancel_end(x, submit_reply_unavailable(x->request, r)) : 0;
 }
 
-/* At the API. */
+/* The API's answers. */
 
-static int reply_later(Cancel *x, const ApiAnswer *answer)
+static int reply_later(Cancel *x, const char *why)
 {
-        char text[OUTCOME_TEXT_SIZE];
         int r;
 
         r = http_reply_header(x->request, "Retry-After", RETRY_AFTER);
         if (r < 0)
                 return r;
-        return http_reply_error(x->request, 503, NULL, "Task %s can't be canceled now: %s.", x->task_id,
-                        outcome_describe(answer, text));
+        return http_reply_error(
+                        x->request, 503, NULL, "Task %s can't be canceled now: %s.", x->task_id, why);
+}
+
+/* Not now. */
+static int put_off(Cancel *x, const char *why)
+{
+        return *x->submission ? want(x, FROM_ACCEPTED) : cancel_end(x, reply_later(x, why));
+}
+
+static int set_answer(Cancel *x, const ApiAnswer *answer)
+{
+        char *copy = malloc(answer->body_size + 1);
+
+        if (!copy)
+                return -ENOMEM;
+        memcpy(copy, answer->body, answer->body_size);
+        free(x->answer);
+        x->answer = copy;
+        x->answer_size = answer->body_size;
+        x->status = answer->status;
+        return 0;
+}
+
+static int hand_on(Cancel *x)
+{
+        return cancel_end(
+                        x, http_reply(x->request, x->status, "application/json", x->answer, x->answer_size));
 }
 
 static void on_kept(void *userdata)
 {
-        Cancel *x = userdata;
-
-        (void)cancel_end(x, http_reply(x->request, 200, "application/json", x->answer, x->answer_size));
+        (void)hand_on(userdata);
 }
 
-/* The task as the API has it now: kept, then handed on, whether it could be kept or not. */
-static int reply_task(Cancel *x, const ApiAnswer *answer, const json_t *task)
+/* The task as the API has it now: kept, then the answer is handed on, whether it could be kept or not. */
+static int keep_and_hand_on(Cancel *x, const ApiAnswer *answer, const json_t *task)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(2 * answer->body_size + 1024);
         int r;
 
-        x->answer = malloc(answer->body_size + 1);
-        if (!x->answer)
-                return cancel_end(x, submit_reply_unavailable(x->request, -ENOMEM));
-        memcpy(x->answer, answer->body, answer->body_size);
-        x->answer_size = answer->body_size;
-
         r = callback_body_from_task(task, &body);
         if (r >= 0)
                 r = keep_task(x->context, body.data, body.size, on_kept, x);
-        if (r < 0) {
-                log_warning_errno(r, "Task %s was canceled, but that could not be stored", x->task_id);
-                on_kept(x);
-        }
-        return 0;
+        if (r >= 0)
+                return 0;
+        log_warning_errno(r, "What the API says of task %s could not be stored", x->task_id);
+        return hand_on(x);
 }
 
-/* Whether an answer other than 200 is about this task, in the API's own words. */
-static bool is_about_task(const ApiAnswer *answer)
-{
-        json_auto_t *body = NULL;
-
-        if (answer->error != 0 || (answer->status != 500 && outcome_of_answer(answer) != OUTCOME_REJECTED))
-                return false;
-        body = outcome_read(answer);
-        return json_is_string(json_object_get(body, "error"));
-}
-
-static int take_answer(Cancel *x, const ApiAnswer *answer)
+/* The task that was asked about; NULL: it is not there. A new reference. */
+static json_t *read_task(const Cancel *x, const ApiAnswer *answer)
 {
         json_auto_t *task = NULL;
 
         if (answer->error == 0 && answer->status == 200)
                 task = outcome_read(answer);
-        if (task && streq_ptr(outcome_task_id(task), x->task_id))
-                return reply_task(x, answer, task);
-        if (is_about_task(answer))
-                return cancel_end(x, http_reply(x->request, answer->status, "application/json", answer->body,
-                                                     answer->body_size));
-        if (*x->submission)
-                return want(x, FROM_ACCEPTED);
-        return cancel_end(x, reply_later(x, answer));
+        return streq_ptr(outcome_task_id(task), x->task_id) ? json_incref(task) : NULL;
+}
+
+/* Whether an answer is an error in the API's own words. */
+static bool is_error(const ApiAnswer *answer)
+{
+        json_auto_t *body = outcome_read(answer);
+
+        return json_is_string(json_object_get(body, "error"));
+}
+
+static bool is_rejection(const ApiAnswer *answer)
+{
+        return outcome_of_answer(answer) == OUTCOME_REJECTED && is_error(answer);
+}
+
+/* How the task is, after a 500. */
+static int take_look(Cancel *x, const ApiAnswer *answer)
+{
+        json_auto_t *task = read_task(x, answer);
+        TaskStatus status = task_status_from_string(json_string_value(json_object_get(task, "status")));
+        char text[OUTCOME_TEXT_SIZE];
+
+        if (task && status <= TASK_PENDING)
+                return put_off(x, "the API answered 500, and it is pending");
+        if (!task && !is_rejection(answer))
+                return put_off(x, outcome_describe(answer, text));
+        /* Where it came to another end, the 500 is the answer. */
+        if ((!task || status == TASK_CANCELED) && set_answer(x, answer) < 0)
+                return cancel_end(x, submit_reply_unavailable(x->request, -ENOMEM));
+        return task ? keep_and_hand_on(x, answer, task) : hand_on(x);
+}
+
+static void on_look(const ApiAnswer *answer, void *userdata)
+{
+        (void)take_look(userdata, answer);
+}
+
+static int ask(Cancel *x, const char *method, const char *verb, ApiDoneFn done)
+{
+        Api api = api_client_api(x->context->client);
+        char path[CALLBACK_ID_MAX + 32];
+
+        snprintf(path, sizeof(path), "/task/%s%s", x->task_id, verb);
+        return api.request(api.userdata, &(ApiRequest){ .method = method, .path = path }, done, x);
+}
+
+static int look_at_api(Cancel *x)
+{
+        ApiAnswer unsent = {};
+
+        unsent.error = ask(x, "GET", "", on_look);
+        return unsent.error < 0 ? take_look(x, &unsent) : 0;
+}
+
+static int take_answer(Cancel *x, const ApiAnswer *answer)
+{
+        json_auto_t *task = read_task(x, answer);
+        bool is_500 = answer->error == 0 && answer->status == 500 && is_error(answer);
+        char text[OUTCOME_TEXT_SIZE];
+
+        if (!task && !is_500 && !is_rejection(answer))
+                return put_off(x, outcome_describe(answer, text));
+        if (set_answer(x, answer) < 0)
+                return cancel_end(x, submit_reply_unavailable(x->request, -ENOMEM));
+        if (task)
+                return keep_and_hand_on(x, answer, task);
+        return is_500 ? look_at_api(x) : hand_on(x);
 }
 
 static void on_answer(const ApiAnswer *answer, void *userdata)
@@ -173,13 +241,9 @@ static void on_answer(const ApiAnswer *answer, void *userdata)
 
 static int cancel_at_api(Cancel *x)
 {
-        Api api = api_client_api(x->context->client);
-        char path[CALLBACK_ID_MAX + 32];
         ApiAnswer unsent = {};
 
-        snprintf(path, sizeof(path), "/task/%s/cancel", x->task_id);
-        unsent.error = api.request(
-                        api.userdata, &(ApiRequest){ .method = "POST", .path = path }, on_answer, x);
+        unsent.error = ask(x, "POST", "/cancel", on_answer);
         return unsent.error < 0 ? take_answer(x, &unsent) : 0;
 }
 

@@ -233,6 +233,40 @@ def test_cancel_of_what_is_completed(submitter, api):
     assert "cancel_requested" not in submitter.submission(shown["submission_id"])
 
 
+def test_cancel_that_was_done_and_answered_500(submitter, api):
+    """What the API canceled before it broke is canceled here as well."""
+    def plan(method, path, body):
+        if not path.endswith("/cancel"):
+            return None
+        api.tasks[0]["status"] = "canceled"
+        return error(500, "Something went wrong.")
+
+    shown = submitter.reaches(submitter.add(), "accepted")
+    api.plan = plan
+    answer = submitter.submit.post(f"/v1/task/{shown['task_id']}/cancel").json
+    assert (answer["task_id"], answer["status"]) == (shown["task_id"], "canceled")
+    assert submitter.submit.get(f"/v1/task/{shown['task_id']}").json["status"] == "canceled"
+    assert "cancel_requested" not in submitter.submission(shown["submission_id"])
+
+
+def test_cancel_that_was_answered_500_and_not_done(submitter, api):
+    """The wish is remembered, whether the task can be looked at or not; nobody's task is for its owner to come again."""
+    api.plan = lambda method, path, body: error(500, "Something went wrong.") if path.endswith("/cancel") else None
+    stranger = api.create("categorization", {}, True)["task_id"]
+    shown = submitter.reaches(submitter.add(), "accepted")
+    assert submitter.submit.post(f"/v1/task/{shown['task_id']}/cancel", 202).json["cancel_requested"]
+    answer = submitter.submit.post(f"/v1/task/{stranger}/cancel", 503)
+    assert int(answer.headers["Retry-After"]) > 0 and "pending" in answer.json["error"]
+
+    shown = submitter.reaches(submitter.add(attachment="bus"), "accepted")
+    api.plan = lambda method, path, body: error(500) if path.startswith("/v1/task/") else None
+    assert submitter.submit.post(f"/v1/task/{shown['task_id']}/cancel", 202).json["cancel_requested"]
+    api.plan = lambda *_: None
+    submitter.stop()
+    submitter.start()
+    eventually(lambda: api.tasks[2]["status"] == "canceled", "the cancel")
+
+
 def test_cancel_of_a_task_that_is_not_there(submitter, api):
     answer = submitter.submit.post("/v1/task/576ba74eec471ff9b01557cc/cancel", 404).json
     assert answer == {"status_code": 404, "error": "Task not found"}
