@@ -13,9 +13,9 @@
  *            v                                                         |
  * (new) -> queued -> sending -> accepted                               |
  *            |          |--> rejected                                  |
- *            |          `--> unknown --> accepted, or ----------------'
- *            |--> canceled
- *            `--> expired
+ *            |          |--> expired                                   |
+ *            |          `--> unknown --> accepted, expired, or --------'
+ *            `--> canceled
  *
  * Whatever left `sending` or `unknown` without an answer keeps `sent_at`: as long as that is set there may
  * be a task, and only a list of the API's tasks that doesn't show it clears it. rejected, canceled and

@@ -142,6 +142,8 @@ uint64_t outbox_monotonic(const Outbox *o);
 int64_t outbox_realtime(const Outbox *o);
 void outbox_changed(Outbox *o);
 void outbox_wake_at(Outbox *o, uint64_t monotonic);
+/* When to try again: no later than at the end of its time, where that is still to come. */
+int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at);
 bool outbox_may_ask(const Outbox *o); /* whether a request may be made now, of any kind */
 /* A GET or a POST. 0 or negative errno; see Api. done() begins with outbox_note_answer(). */
 int outbox_ask(Outbox *o, const ApiRequest *request, ApiDoneFn done, void *userdata);

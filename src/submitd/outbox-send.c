@@ -119,7 +119,7 @@ static void end_without_task(Sending *x, SubmissionState to, unsigned status, ui
         StoreMove *m = sending_end(x, to);
 
         m->status = status;
-        m->next_at = MIN(m->now + (int64_t)delay, x->expires_at);
+        m->next_at = outbox_next_try(m->now, delay, x->expires_at);
         if (!x->is_test) {
                 x->save.live_by = -1;
                 x->save.live_day = x->live_day;
@@ -184,10 +184,19 @@ static void on_done(Sending *x, const ApiAnswer *answer)
         }
 }
 
+/* Once more, unless this was a try when its time was over. That it was is said by a clock that may jump, so
+ * that nothing is given up for that alone. */
+static void try_later(Sending *x, const ApiAnswer *answer, uint64_t delay)
+{
+        bool tried = x->step == SENDING_ASKS && answer->error != -ECANCELED;
+        bool over = tried && x->sent_at >= x->expires_at;
+
+        end_without_task(x, over ? SUBMISSION_EXPIRED : SUBMISSION_QUEUED, answer->status, delay);
+}
+
 static void on_not_sent(Sending *x, const ApiAnswer *answer)
 {
-        end_without_task(x, SUBMISSION_QUEUED, answer->status,
-                        backoff_delay(x->attempts, &x->outbox->chance));
+        try_later(x, answer, backoff_delay(x->attempts, &x->outbox->chance));
 }
 
 static void on_busy(Sending *x, const ApiAnswer *answer)
@@ -196,7 +205,7 @@ static void on_busy(Sending *x, const ApiAnswer *answer)
 
         if (answer->retry_after != UINT64_MAX)
                 delay = MAX(delay, MIN(answer->retry_after, PAUSE_MAX));
-        end_without_task(x, SUBMISSION_QUEUED, answer->status, delay);
+        try_later(x, answer, delay);
 }
 
 static void on_account(Sending *x, const ApiAnswer *answer)

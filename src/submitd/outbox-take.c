@@ -162,8 +162,6 @@ static int take_due(const Submission *s, void *userdata)
 
         if (s->cancel_wanted)
                 end_queued(x, SUBMISSION_CANCELED, s->status, "canceled before there was a task");
-        else if (s->expires_at <= room->realtime)
-                end_queued(x, SUBMISSION_EXPIRED, s->status, s->error ?: "there was no time to send it");
         else if ((!x->is_test && room->live == 0) || !take_token(o, room->now)) {
                 sending_forget(x);
                 room->n = 0;

@@ -36,6 +36,13 @@ void outbox_wake_at(Outbox *o, uint64_t monotonic)
         o->wake = MIN(o->wake, monotonic);
 }
 
+int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at)
+{
+        int64_t next = now + (int64_t)delay;
+
+        return now < expires_at ? MIN(next, expires_at) : next;
+}
+
 void outbox_changed(Outbox *o)
 {
         o->wake = 0;

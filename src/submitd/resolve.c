@@ -157,7 +157,7 @@ static void on_saved(Save *s, int result, void *userdata)
                 o->stats.duplicates++;
         else if (result == 0 && s->outcome == 0) {
                 o->stats.resolved_found += accepts;
-                o->stats.resolved_absent += !accepts && s->move.to != SUBMISSION_EXPIRED;
+                o->stats.resolved_absent += !accepts && s->move.sent_at == TIME_NONE;
                 o->stats.canceled += !accepts && s->move.to == SUBMISSION_CANCELED;
                 o->stats.expired += !accepts && s->move.to == SUBMISSION_EXPIRED;
                 if (accepts && s->account->news)
@@ -190,23 +190,25 @@ int unknown_accept(Unknown *u, const json_t *task)
         return 0;
 }
 
-static void leave_unknown(Unknown *u, SubmissionState to, uint64_t delay, const char *why)
+/* `maybe`: there may be a task for it. */
+static void leave_unknown(Unknown *u, SubmissionState to, bool maybe, const char *why)
 {
         Save *s = begin_save(u);
-        bool maybe = to == SUBMISSION_EXPIRED;
+        Outbox *o = s->outbox;
 
         s->kind = SAVE_MOVE;
         s->move = (StoreMove){
                 .from = SUBMISSION_IN(SUBMISSION_UNKNOWN),
                 .to = to,
-                .now = outbox_realtime(s->outbox),
+                .now = outbox_realtime(o),
                 .sent_at = maybe ? u->sent_at : TIME_NONE,
                 .floor_at = maybe ? u->floor_at : TIME_NONE,
                 .is_test = u->is_test,
                 .status = u->status,
                 .expires_at = TIME_NONE,
         };
-        s->move.next_at = MIN(s->move.now + (int64_t)delay, u->expires_at);
+        s->move.next_at =
+                        outbox_next_try(s->move.now, backoff_delay(u->attempts, &o->chance), u->expires_at);
         snprintf(s->error, sizeof(s->error), "%s", why);
         if (!maybe && !u->is_test) {
                 s->live_by = -1;
@@ -229,15 +231,15 @@ void unknown_conclude_absent(Unknown *u)
         /* A wish that comes after this is seen when it is taken out of the queue. */
         (void)store_get_submission(o->options.reader, u->id, false, take_wish, &cancel);
         if (cancel)
-                leave_unknown(u, SUBMISSION_CANCELED, 0, "canceled: there is no task for it");
-        else
-                leave_unknown(u, SUBMISSION_QUEUED, backoff_delay(u->attempts, &o->chance),
+                leave_unknown(u, SUBMISSION_CANCELED, false, "canceled: there is no task for it");
+        else /* as what was not sent: nothing is given up before a try when its time is over */
+                leave_unknown(u, u->sent_at >= u->expires_at ? SUBMISSION_EXPIRED : SUBMISSION_QUEUED, false,
                                 "nobody answered, and the API's list shows that there is no task");
 }
 
 void unknown_expire(Unknown *u, const char *why)
 {
-        leave_unknown(u, SUBMISSION_EXPIRED, 0, why);
+        leave_unknown(u, SUBMISSION_EXPIRED, true, why);
 }
 
 /* What the store knows. */

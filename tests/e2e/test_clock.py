@@ -55,3 +55,17 @@ def test_the_submitter_bears_jumps(make_submitter, api, clock, jump):
     submitter.reaches(ids[2], "accepted")
     assert sorted(api.submissions()) == sorted(ids)
     assert TEST_KEY not in submitter.log()
+
+
+def test_a_clock_that_comes_with_the_network_gives_nothing_up(make_submitter, api, clock):
+    """Booted without a clock: what was submitted then is more than five days old as soon as there is one."""
+    file, env = clock
+    file.write_text(f"{-YEAR}\n")
+    api.plan = lambda method, path, body: "drop before"
+    submitter = make_submitter(env=env).start()
+    id = submitter.add()
+    eventually(lambda: api.requests, "a question")
+    file.write_text("0\n")
+    api.plan = lambda *_: None
+    assert submitter.reaches(id, "accepted", hurry=True)["attempts"] == 1
+    assert api.submissions() == [id]
