@@ -12,11 +12,13 @@
 
 #include <stdio.h>
 
+#include "store/outbox.h"
 #include "task/callback.h"
 #include "task/json.h"
 #include "task/type.h"
 
 #define WORDS_MAX 160U /* bytes of what the API says of itself that are handed on */
+#define ID_DIGITS (SUBMISSION_ID_SIZE - 1)
 
 static const char *const outcome_table[] = {
         [OUTCOME_DONE] = "done",
@@ -116,12 +118,25 @@ const char *outcome_describe(const ApiAnswer *answer, char buf[static OUTCOME_TE
         return buf;
 }
 
+/* NULL for what a NUL cuts short, too: that is another text. */
+static const char *get_text(const json_t *object, const char *name)
+{
+        const json_t *value = json_object_get(object, name);
+        const char *s = json_string_value(value);
+
+        return s && strlen(s) == json_string_length(value) ? s : NULL;
+}
+
 const char *outcome_task_submission(const json_t *task)
 {
-        const json_t *id = json_object_get(json_object_get(task, "metadata"), TASK_SUBMISSION_KEY);
-        const char *s = json_string_value(id);
+        const char *s = get_text(json_object_get(task, "metadata"), TASK_SUBMISSION_KEY);
+        const char *url;
 
-        return s && strlen(s) == json_string_length(id) ? s : NULL; /* what a NUL cuts short is another id */
+        if (s)
+                return s;
+        url = get_text(task, "callback_url");
+        s = url ? strrchr(url, '/') : NULL;
+        return s && strlen(++s) == ID_DIGITS && strspn(s, "0123456789abcdef") == ID_DIGITS ? s : NULL;
 }
 
 const char *outcome_task_id(const json_t *task)

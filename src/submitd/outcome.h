@@ -40,7 +40,8 @@ typedef enum TaskClaim {
         _TASK_CLAIM_MAX,
 } TaskClaim;
 
-/* The submission whose id a task carries in its metadata; NULL: none. Borrowed from the task. */
+/* The submission whose id a task carries in its metadata, else at the end of its callback_url: not everybody
+ * hands back both. NULL: none. Borrowed from the task. */
 const char *outcome_task_submission(const json_t *task);
 
 /* The id of a task that can be kept; NULL: it is none. Borrowed from the task. */

@@ -342,6 +342,27 @@ static void test_an_error_page_tells_no_time(void **state)
         assert_int_equal(bench_row(b, ID(2)).floor_at, floor);
 }
 
+#define BARE_TASK(n) \
+        "{\"task_id\":\"task" #n "\",\"callback_url\":\"https://example.com/callback/" ID(n) "\"}"
+
+/* Not every list and not every answer hands metadata back. */
+static void test_a_task_without_metadata_is_known_by_its_callback_url(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        bench_pass(b, SETTLE);
+        bench_answer(b, "GET", "/tasks", 200, LIST(BARE_TASK(2) "," BARE_TASK(1), "2"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+        assert_string_equal(bench_row(b, ID(1)).task_id, "task1");
+        bench_add(b, ID(2));
+        bench_run(b);
+        bench_answer(b, "POST", "/task", 200, BARE_TASK(2));
+        assert_state(b, ID(2), SUBMISSION_ACCEPTED);
+        assert_int_equal(bench_queue(b).hold, QUEUE_RUNNING);
+}
+
 /* Only a listing that begins after all that may come has come says that there is nothing. */
 static void test_a_listing_speaks_only_of_what_had_settled(void **state)
 {
@@ -688,6 +709,7 @@ int main(void)
                 T(test_unknown_is_found_in_the_list),
                 T(test_an_api_without_dates_is_listed_from_the_start),
                 T(test_an_error_page_tells_no_time),
+                T(test_a_task_without_metadata_is_known_by_its_callback_url),
                 T(test_a_listing_speaks_only_of_what_had_settled),
                 T(test_a_listing_finds_also_what_had_not_settled),
                 T(test_all_pages_are_turned),

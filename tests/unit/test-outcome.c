@@ -6,7 +6,8 @@
 
 #include "submitd/outcome.h"
 
-#define ID "0123456789abcdef0123456789abcdef"
+#define ID  "0123456789abcdef0123456789abcdef"
+#define URL "https://example.com/callback/"
 
 static ApiAnswer answer_of(unsigned status, const char *body)
 {
@@ -133,6 +134,16 @@ static void test_whose_task(_unused_ void **state)
                 { "{\"task_id\":\"t\",\"metadata\":{}}", TASK_FOREIGN },
                 { "{\"task_id\":\"t\",\"metadata\":[]}", TASK_FOREIGN },
                 { "{\"task_id\":\"t\"}", TASK_FOREIGN },
+                { "{\"task_id\":\"t\",\"callback_url\":\"" URL ID "\"}", TASK_OURS },
+                { "{\"task_id\":\"t\",\"callback_url\":\"" URL ID "\",\"metadata\":{\"a\":1}}", TASK_OURS },
+                { "{\"task_id\":\"t\",\"callback_url\":\"" URL ID "\","
+                  "\"metadata\":{\"scale_submission_id\":\"other\"}}",
+                                TASK_FOREIGN },
+                { "{\"task_id\":\"t\",\"callback_url\":\"" URL ID "/\"}", TASK_FOREIGN },
+                { "{\"task_id\":\"t\",\"callback_url\":\"" URL "0" ID "\"}", TASK_FOREIGN },
+                { "{\"task_id\":\"t\",\"callback_url\":\"" URL ID "\\u0000\"}", TASK_FOREIGN },
+                { "{\"task_id\":\"t\",\"callback_url\":\"" ID "\"}", TASK_FOREIGN },
+                { "{\"task_id\":\"t\",\"callback_url\":7}", TASK_FOREIGN },
                 { "{\"metadata\":{\"scale_submission_id\":\"" ID "\"}}", TASK_UNUSABLE },
                 { "{\"task_id\":\"\",\"metadata\":{\"scale_submission_id\":\"" ID "\"}}", TASK_UNUSABLE },
                 { "{\"task_id\":\"a b\",\"metadata\":{\"scale_submission_id\":\"" ID "\"}}", TASK_UNUSABLE },
