@@ -208,9 +208,13 @@ static void on_busy(Sending *x, const ApiAnswer *answer)
         try_later(x, answer, delay);
 }
 
+/* Who redirects may have made the task before: a POST, then a 303 to what came of it. */
 static void on_account(Sending *x, const ApiAnswer *answer)
 {
-        end_without_task(x, SUBMISSION_QUEUED, answer->status, 0);
+        if (outcome_is_redirect(answer))
+                end_unknown(x, answer);
+        else
+                end_without_task(x, SUBMISSION_QUEUED, answer->status, 0);
         x->save.hold = x->outbox->hold_busy = true;
 }
 

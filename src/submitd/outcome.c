@@ -59,6 +59,11 @@ Outcome outcome_of_answer(const ApiAnswer *answer)
         return OUTCOME_UNKNOWN;
 }
 
+bool outcome_is_redirect(const ApiAnswer *answer)
+{
+        return answer->error == 0 && answer->status >= 300 && answer->status <= 399;
+}
+
 /* Copies a text so that it fits on a line, cut where a character begins. */
 static void copy_words(const char *text, char buf[static WORDS_MAX + 1])
 {
@@ -111,7 +116,7 @@ const char *outcome_describe(const ApiAnswer *answer, char buf[static OUTCOME_TE
                 return buf;
         }
         copy_error(answer, words);
-        if (answer->status >= 300 && answer->status <= 399)
+        if (outcome_is_redirect(answer))
                 snprintf(words, sizeof(words), "a redirect, which isn't followed; is [api] url right?");
         snprintf(buf, OUTCOME_TEXT_SIZE, "the API answered %u%s%s", answer->status, words[0] ? ": " : "",
                         words);

@@ -10,8 +10,8 @@ typedef enum Outcome {
         OUTCOME_DONE,     /* 200: what was asked for is in the body, if that is usable */
         OUTCOME_NOT_SENT, /* nothing left: certain that nothing was done */
         OUTCOME_BUSY,     /* 429: nothing was done, and everybody is to wait */
-        OUTCOME_ACCOUNT, /* nothing was done, and nothing will be until somebody sees to the account, the key
-                            or the URL */
+        OUTCOME_ACCOUNT,  /* nothing was done (but see outcome_is_redirect()), and nothing will be until
+                             somebody sees to the account, the key or the URL */
         OUTCOME_REJECTED, /* nothing was done, and asking again won't help */
         OUTCOME_UNKNOWN,  /* nobody can tell whether it was done */
         _OUTCOME_MAX,
@@ -21,6 +21,9 @@ const char *outcome_to_string(Outcome v);
 
 /* By the status, or the failure. */
 Outcome outcome_of_answer(const ApiAnswer *answer);
+
+/* 3xx, which is OUTCOME_ACCOUNT. What was to be created may have been, all the same. */
+bool outcome_is_redirect(const ApiAnswer *answer);
 
 /* Enough for what outcome_describe() says. */
 #define OUTCOME_TEXT_SIZE 256U

@@ -71,17 +71,36 @@ def test_an_answer_about_the_account_holds_the_queue(submitter, api, status):
     ids = [submitter.add(attachment=str(i)) for i in range(3)]
     queue = eventually(lambda: hold_of(submitter)["hold"] == "held_account" and hold_of(submitter), "the hold")
     assert str(status) in queue["reason"]
+    # What a redirect was the answer to may have been made, and is looked for; there is nothing of it.
     eventually(lambda: hold_of(submitter)["by_state"]["queued"] == 3, "all of them queued")
-    before = len(api.requests)
+    before = api.creates()
     submitter.add(attachment="more")
     submitter.submit.post("/v1/queue/flush")
     time.sleep(0.3)
-    assert len(api.requests) == before
+    assert api.creates() == before
     api.plan = lambda *_: None
     submitter.submit.post("/v1/queue/resume")
     for id in ids:
         submitter.reaches(id, "accepted")
     assert hold_of(submitter)["hold"] == "running" and len(set(api.submissions())) == len(api.tasks) == 4
+
+
+def test_a_redirect_behind_a_task_that_was_made(make_submitter, api):
+    """POST, then 303 to what was made: after the hold there is still one task."""
+    submitter = make_submitter("submit.callback_url=https://example.com/callback").start()
+
+    def plan(method, path, body):
+        if method == "POST":
+            api.create("categorization", body, True)
+            return error(303, headers={"Location": "http://127.0.0.1:1/"})
+
+    api.plan = plan
+    id = submitter.add()
+    eventually(lambda: hold_of(submitter)["hold"] == "held_account", "the hold")
+    api.plan = lambda *_: None
+    submitter.submit.post("/v1/queue/resume")
+    submitter.reaches(id, "accepted", hurry=True)
+    assert api.submissions() == [id]
 
 
 def test_a_wrong_key_and_a_reload_with_a_good_one(make_submitter, api):
