@@ -2,7 +2,7 @@
  * Wishes to cancel what the API has a task for. The API is asked to; what it then says of the task goes into
  * the store, and with the end of the task the wish is gone. When it won't (a task that is completed can't be
  * canceled, says a 500), it is asked how the task is: that it was completed is then known as well. A task
- * that the API doesn't know can't be canceled.
+ * that the API doesn't know, in its own words and not a proxy's, can't be canceled.
  *
  * Canceling twice is harmless, so nothing of this is kept but the wish itself.
  */
@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "basic/log.h"
+#include "submitd/answer.h"
 
 #define CANCELS_MAX 64U
 
@@ -105,7 +106,7 @@ static void on_answer(const ApiAnswer *answer, void *userdata)
         } else if (!looked && (outcome == OUTCOME_UNKNOWN || outcome == OUTCOME_REJECTED) &&
                         outbox_may_ask(o))
                 ask(c, true);
-        else if (looked && outcome == OUTCOME_REJECTED && answer->status == 404)
+        else if (looked && answer_classify(answer) == ANSWER_ABSENT)
                 give_up(c);
         else
                 try_later(c);

@@ -157,6 +157,24 @@ static void test_a_task_that_the_api_does_not_know(void **state)
         assert_false(bench_row(b, ID(1)).cancel_wanted);
 }
 
+/* A page for people is not the API's word: the wish stays. */
+static void test_a_proxys_404_forgets_no_wish(void **state)
+{
+        Bench *b = *state;
+        ApiAnswer page = bench_json(b, 404, "<html>Not Found");
+
+        page.is_json = false;
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        want(b);
+        bench_answer_with(b, "POST", "/task/task1/cancel", page);
+        bench_answer_with(b, "GET", "/task/task1", page);
+        assert_true(bench_row(b, ID(1)).cancel_wanted);
+        bench_pass(b, MINUTE);
+        bench_answer(b, "POST", "/task/task1/cancel", 200, CANCELED);
+        assert_int_equal(b->n_tasks, 1);
+}
+
 static void test_another_task_in_the_answer_is_not_believed(void **state)
 {
         Bench *b = *state;
@@ -197,6 +215,7 @@ int main(void)
                 T(test_completed_meanwhile),
                 T(test_it_is_tried_until_it_is_done),
                 T(test_a_task_that_the_api_does_not_know),
+                T(test_a_proxys_404_forgets_no_wish),
                 T(test_another_task_in_the_answer_is_not_believed),
                 T(test_a_bad_key_holds_the_queue),
         };
