@@ -22,8 +22,9 @@ typedef struct Save Save;
 struct Save {
         CommitJob job;
         Outbox *outbox;
-        Save *next;                                            /* of those that wait to be tried again */
-        void (*finished)(Save *s, int result, void *userdata); /* result: 0 or why it was given up */
+        Save *next; /* of those that wait to be tried again */
+        /* result: 0 or why it was given up. NULL: nobody cares. */
+        void (*finished)(Save *s, int result, void *userdata);
         void *userdata;
 
         char id[SUBMISSION_ID_SIZE];
@@ -107,9 +108,10 @@ struct Outbox {
 
         bool started, recovered, stopping, fatal;
         Save recover, hold, flush;
-        bool hold_busy, flush_busy; /* that is on its way to the disk */
+        bool flush_busy; /* that is on its way to the disk */
         Save *waiting;
         unsigned n_saves; /* from save_submit() to finished() */
+        unsigned n_holds; /* of these, such that hold the queue, of whatever kind */
 
         Sending *sendings;
         unsigned n_sendings;

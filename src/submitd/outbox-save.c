@@ -116,11 +116,13 @@ static void finish(Save *s, int result)
         Outbox *o = s->outbox;
 
         o->n_saves--;
+        o->n_holds -= s->hold;
         if (result == 0) {
                 o->disk_failures = 0;
                 tell(s);
         }
-        s->finished(s, result, s->userdata);
+        if (s->finished)
+                s->finished(s, result, s->userdata);
         outbox_changed(o);
 }
 
@@ -173,6 +175,7 @@ void save_submit(Save *s)
         s->move.answer = s->answer;
         s->failures = 0;
         s->outbox->n_saves++;
+        s->outbox->n_holds += s->hold;
         hand_over(s);
 }
 

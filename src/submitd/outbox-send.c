@@ -87,8 +87,6 @@ static void on_ended(Save *s, int result, void *userdata)
                 if (s->move.to == SUBMISSION_UNKNOWN)
                         resolver_add(o->resolver, x);
         }
-        if (s->hold)
-                o->hold_busy = false;
         sending_forget(x);
 }
 
@@ -176,7 +174,7 @@ static void on_done(Sending *x, const ApiAnswer *answer)
         if (claim == TASK_FOREIGN) {
                 /* Should it be the API's way not to hand metadata back, every other try would pay once
                  * more. */
-                x->save.hold = x->outbox->hold_busy = true;
+                x->save.hold = true;
                 snprintf(x->save.error, sizeof(x->save.error),
                                 "the API answered 200 with a task that doesn't carry the submission's id; "
                                 "is "
@@ -215,7 +213,7 @@ static void on_account(Sending *x, const ApiAnswer *answer)
                 end_unknown(x, answer);
         else
                 end_without_task(x, SUBMISSION_QUEUED, answer->status, 0);
-        x->save.hold = x->outbox->hold_busy = true;
+        x->save.hold = true;
 }
 
 static void on_rejected(Sending *x, const ApiAnswer *answer)

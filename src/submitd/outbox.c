@@ -96,17 +96,11 @@ Outcome outbox_note_answer(Outbox *o, const ApiAnswer *answer)
         return outcome;
 }
 
-static void on_held(Save *s, _unused_ int result, _unused_ void *userdata)
-{
-        s->outbox->hold_busy = false;
-}
-
 void outbox_hold(Outbox *o, const char *reason)
 {
-        if (o->hold_busy)
+        if (o->n_holds > 0)
                 return; /* another answer said so just before */
-        o->hold_busy = true;
-        save_init(&o->hold, o, "", on_held, NULL);
+        save_init(&o->hold, o, "", NULL, NULL);
         o->hold.kind = SAVE_HOLD;
         o->hold.hold = true;
         o->hold.move.now = outbox_realtime(o);
@@ -190,7 +184,7 @@ static bool may_create(Outbox *o, const StoreQueue *queue, uint64_t now)
 {
         const uint64_t until[] = { o->create_at, o->disk_at };
 
-        if (queue->hold != QUEUE_RUNNING || o->hold_busy || queue->by_state[SUBMISSION_QUEUED] == 0)
+        if (queue->hold != QUEUE_RUNNING || o->n_holds > 0 || queue->by_state[SUBMISSION_QUEUED] == 0)
                 return false;
         FOREACH_ARRAY(u, until, ELEMENTSOF(until))
                 if (*u > now) {
@@ -209,7 +203,7 @@ static int run(Outbox *o)
         r = store_get_queue(o->options.reader, &queue);
         if (r >= 0)
                 r = resolver_run(o->resolver, &queue);
-        if (r >= 0 && queue.hold != QUEUE_HELD_ACCOUNT && !o->hold_busy)
+        if (r >= 0 && queue.hold != QUEUE_HELD_ACCOUNT && o->n_holds == 0)
                 r = cancel_run(o);
         if (r >= 0)
                 r = check_clock(o);

@@ -2,12 +2,17 @@
 
 #include "test-outbox-common.h"
 
-static void want(Bench *b)
+static void want_cancel(Bench *b, const char *id)
 {
         assert_int_equal(store_begin(b->fixture->store), 0);
-        assert_int_equal(store_want_cancel(b->fixture->store, ID(1), ~0U, b->realtime), 0);
+        assert_int_equal(store_want_cancel(b->fixture->store, id, ~0U, b->realtime), 0);
         assert_int_equal(store_commit(b->fixture->store), 0);
         bench_run(b);
+}
+
+static void want(Bench *b)
+{
+        want_cancel(b, ID(1));
 }
 
 static void send_first(Bench *b)
@@ -202,6 +207,46 @@ static void test_a_bad_key_holds_the_queue(void **state)
         assert_int_equal(b->n_asked, 0);
 }
 
+/* A sending's hold is stored while that of a cancel waits for room, and then another cancel is told the
+ * same. */
+static void test_holds_of_two_kinds_on_a_full_disk(void **state)
+{
+        Bench *b = *state;
+        ApiAnswer no = bench_json(b, 401, "{\"error\":\"Who?\"}");
+        Asked post, cancels[2];
+
+        no.body_size = strlen(no.body);
+        bench_add(b, ID(1));
+        bench_add(b, ID(2));
+        bench_start(b);
+        bench_probe(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        bench_answer(b, "POST", "/task", 200, TASK(2));
+        want_cancel(b, ID(1));
+        want_cancel(b, ID(2));
+        bench_add(b, ID(3));
+        bench_run(b);
+        FOREACH_ARRAY(c, cancels, 2)
+                *c = bench_take(b, "POST", "/task/task");
+        post = bench_take(b, "POST", "/task/categorization");
+        free(post.body);
+
+        b->disk = -ENOSPC;
+        cancels[0].done(&no, cancels[0].userdata);
+        bench_run(b);
+        b->disk = 0;
+        post.done(&no, post.userdata);
+        bench_run(b);
+        b->disk = -ENOSPC;
+        cancels[1].done(&no, cancels[1].userdata);
+        bench_run(b);
+        b->disk = 0;
+        outbox_stop(b->outbox);
+        bench_pass(b, SECOND);
+        assert_int_equal(bench_queue(b).hold, QUEUE_HELD_ACCOUNT);
+        assert_true(outbox_is_idle(b->outbox));
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
 
 int main(void)
@@ -218,6 +263,7 @@ int main(void)
                 T(test_a_proxys_404_forgets_no_wish),
                 T(test_another_task_in_the_answer_is_not_believed),
                 T(test_a_bad_key_holds_the_queue),
+                T(test_holds_of_two_kinds_on_a_full_disk),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
