@@ -1,6 +1,7 @@
 /*
  * Wishes to cancel what the API has a task for. The API is asked to; what it then says of the task goes into
- * the store, and with the end of the task the wish is gone. When it won't (a task that is completed can't be
+ * the store, and with the end of the task the wish is gone, also where the store can't take what the API
+ * says: a response that breaks the rules ends no task here. When it won't (a task that is completed can't be
  * canceled, says a 500), it is asked how the task is: that it was completed is then known as well. A task
  * that the API doesn't know, in its own words and not a proxy's, can't be canceled.
  *
@@ -53,22 +54,24 @@ static void try_later(Cancel *c)
         c->at = outbox_monotonic(c->outbox) + backoff_delay(++c->failures, &c->outbox->chance);
 }
 
-/* Hands the task of an answer on. Whether it has come to an end. */
-static bool tell(Cancel *c, const ApiAnswer *answer)
+/* Hands the task of an answer on. How it is, in the API's words; TASK_PENDING where it says nothing that can
+ * be used. */
+static TaskStatus tell(Cancel *c, const ApiAnswer *answer)
 {
         json_auto_t *task = NULL;
         Account *account;
-        bool ended;
+        TaskStatus status;
 
         task = outcome_read(answer);
         if (!streq_ptr(outcome_task_id(task), c->task_id) ||
                         account_new(task, outbox_realtime(c->outbox), &account) < 0)
-                return false;
-        ended = account->news || account->delivery.task_status != TASK_PENDING;
-        if (ended)
+                return TASK_PENDING;
+        status = MAX(task_status_from_string(json_string_value(json_object_get(task, "status"))),
+                        TASK_PENDING);
+        if (account->news || status != TASK_PENDING)
                 outbox_tell_task(c->outbox, account);
         account_free(account);
-        return ended;
+        return status;
 }
 
 static void on_forgotten(_unused_ Save *s, _unused_ int result, void *userdata)
@@ -76,9 +79,9 @@ static void on_forgotten(_unused_ Save *s, _unused_ int result, void *userdata)
         forget(userdata);
 }
 
-static void give_up(Cancel *c)
+/* It was canceled, or never will be. */
+static void end(Cancel *c)
 {
-        log_warning("Submission %s can't be canceled: the API doesn't know its task %s", c->id, c->task_id);
         c->step = CANCEL_ENDS;
         save_init(&c->save, c->outbox, c->id, on_forgotten, c);
         c->save.kind = SAVE_FORGET_CANCEL;
@@ -96,19 +99,22 @@ static void on_answer(const ApiAnswer *answer, void *userdata)
         Outcome outcome = outbox_note_answer(o, answer);
         char text[OUTCOME_TEXT_SIZE];
         bool looked = c->step == CANCEL_LOOKS;
+        TaskStatus status = outcome == OUTCOME_DONE ? tell(c, answer) : TASK_PENDING;
 
         c->step = CANCEL_WAITS;
         if (outcome == OUTCOME_ACCOUNT)
                 outbox_hold(o, outcome_describe(answer, text));
-        if (outcome == OUTCOME_DONE && tell(c, answer)) {
-                o->stats.canceled += !looked;
-                try_later(c); /* unless it is gone by then */
+        if (status != TASK_PENDING) {
+                o->stats.canceled += status == TASK_CANCELED;
+                end(c);
         } else if (!looked && (outcome == OUTCOME_UNKNOWN || outcome == OUTCOME_REJECTED) &&
                         outbox_may_ask(o))
                 ask(c, true);
-        else if (looked && answer_classify(answer) == ANSWER_ABSENT)
-                give_up(c);
-        else
+        else if (looked && answer_classify(answer) == ANSWER_ABSENT) {
+                log_warning("Submission %s can't be canceled: the API doesn't know its task %s", c->id,
+                                c->task_id);
+                end(c);
+        } else
                 try_later(c);
 }
 

@@ -126,6 +126,31 @@ static void test_completed_meanwhile(void **state)
         assert_non_null(strstr(b->task, "\"response\":{\"category\":\"a\"}"));
 }
 
+/* Whatever becomes of what the API says, as of a response that breaks the rules: it can't be canceled. */
+static void test_the_apis_word_of_an_end_ends_the_wish(void **state)
+{
+        static const char *const ends[] = { "canceled", "completed", "error" };
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        FOREACH_ARRAY(status, ends, ELEMENTSOF(ends)) {
+                char body[200];
+
+                want(b);
+                bench_answer(b, "POST", "/task/task1/cancel", 500, "{\"error\":\"no\"}");
+                snprintf(body, sizeof(body),
+                                "{\"task_id\":\"task1\",\"type\":\"categorization\",\"status\":\"%s\"}",
+                                *status);
+                bench_answer(b, "GET", "/task/task1", 200, body);
+                assert_false(bench_row(b, ID(1)).cancel_wanted);
+                bench_pass(b, DAY);
+                assert_int_equal(b->n_asked, 0);
+        }
+        assert_int_equal(b->n_tasks, 3);
+        assert_int_equal(bench_stats(b).canceled, 1);
+}
+
 static void test_it_is_tried_until_it_is_done(void **state)
 {
         Bench *b = *state;
@@ -258,6 +283,7 @@ int main(void)
                 T(test_unknown_and_found_is_canceled_at_the_api),
                 T(test_wished_for_and_not_sent),
                 T(test_completed_meanwhile),
+                T(test_the_apis_word_of_an_end_ends_the_wish),
                 T(test_it_is_tried_until_it_is_done),
                 T(test_a_task_that_the_api_does_not_know),
                 T(test_a_proxys_404_forgets_no_wish),
