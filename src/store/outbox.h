@@ -189,8 +189,9 @@ int store_list_due(StoreReader *r, SubmissionState state, int64_t now, unsigned 
 /* The earliest next_at of a state (queued or unknown); TIME_NONE: none. 0. */
 int store_get_next_due(StoreReader *r, SubmissionState state, int64_t *ret);
 
-/* Accepted ones that are still to be canceled at the API. 0. */
-int store_list_cancel_wanted(StoreReader *r, unsigned limit, StoreSubmissionFn fn, void *userdata);
+/* Accepted ones that are still to be canceled at the API, behind number `after`. 0. */
+int store_list_cancel_wanted(
+                StoreReader *r, uint64_t after, unsigned limit, StoreSubmissionFn fn, void *userdata);
 
 int store_get_queue(StoreReader *r, StoreQueue *ret);
 

@@ -148,24 +148,27 @@ int store_list_due(StoreReader *r, SubmissionState state, int64_t now, unsigned 
         return reader_end(r, give_due(r, state, now, limit, fn, userdata));
 }
 
-static int give_cancel_wanted(StoreReader *r, unsigned limit, StoreSubmissionFn fn, void *userdata)
+static int give_cancel_wanted(
+                StoreReader *r, uint64_t after, unsigned limit, StoreSubmissionFn fn, void *userdata)
 {
         _cleanup_query_ Query q = reader_outbox_query(r, OR_CANCEL_WANTED);
         int k;
 
+        query_int(&q, (int64_t)MIN(after, (uint64_t)INT64_MAX));
         query_int(&q, limit);
         k = give_submissions(r, &q, false, fn, userdata);
         return MIN(k, 0);
 }
 
-int store_list_cancel_wanted(StoreReader *r, unsigned limit, StoreSubmissionFn fn, void *userdata)
+int store_list_cancel_wanted(
+                StoreReader *r, uint64_t after, unsigned limit, StoreSubmissionFn fn, void *userdata)
 {
         int k;
 
         k = reader_begin(r);
         if (k < 0)
                 return k;
-        return reader_end(r, give_cancel_wanted(r, limit, fn, userdata));
+        return reader_end(r, give_cancel_wanted(r, after, limit, fn, userdata));
 }
 
 /* The one time that a statement gives for a state; TIME_NONE: no row. */

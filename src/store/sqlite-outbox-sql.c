@@ -81,7 +81,8 @@ const char *const outbox_reader_sql[_OR_MAX] = {
         [OR_DUE] = SUBMISSION "WHERE s.state = ?1 AND s.next_at <= ?2 ORDER BY s.next_at, s.n LIMIT ?3",
         [OR_NEXT_DUE] = "SELECT next_at FROM submission WHERE state = ?1 AND next_at IS NOT NULL "
                         "ORDER BY next_at LIMIT 1",
-        [OR_CANCEL_WANTED] = SUBMISSION "WHERE s.state = 3 AND s.cancel_wanted = 1 ORDER BY s.n LIMIT ?1",
+        [OR_CANCEL_WANTED] = SUBMISSION "WHERE s.state = 3 AND s.cancel_wanted = 1 AND s.n > ?1 "
+                                        "ORDER BY s.n LIMIT ?2",
 
         [OR_TALLY] = "SELECT state, count FROM tally_of_submissions",
         [OR_OLDEST] = "SELECT created_at FROM submission WHERE state = ?1 ORDER BY n LIMIT 1",

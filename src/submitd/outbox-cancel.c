@@ -6,6 +6,10 @@
  * that the API doesn't know, in its own words and not a proxy's, can't be canceled.
  *
  * Canceling twice is harmless, so nothing of this is kept but the wish itself.
+ *
+ * So many are in hand at once. Where there are more, one that failed makes room for those behind it: wishes
+ * that come to nothing must not keep others from their turn. Its own comes again with the next walk over all
+ * of them, and as long as some are left out of hand, walks begin ever more rarely.
  */
 
 #include "submitd/outbox-internal.h"
@@ -16,6 +20,7 @@
 #include "submitd/answer.h"
 
 #define CANCELS_MAX 64U
+#define WALKS_MAX   5U /* failures, as backoff.h counts them: an hour */
 
 struct Cancel {
         Outbox *outbox;
@@ -25,7 +30,6 @@ struct Cancel {
         enum { CANCEL_WAITS, CANCEL_ASKS, CANCEL_LOOKS, CANCEL_ENDS } step;
         unsigned failures;
         uint64_t at; /* when it is tried again */
-        bool wanted; /* seen in the store this time */
 };
 
 static void forget(Cancel *c)
@@ -138,24 +142,106 @@ static Cancel *find(const Outbox *o, const char *id)
         return NULL;
 }
 
+/* Wishes out of the store. */
+
+/* The one that would wait longest. False: none waits. */
+static bool make_room(Outbox *o)
+{
+        uint64_t now = outbox_monotonic(o);
+        Cancel *last = NULL;
+
+        for (Cancel *c = o->cancels; c; c = c->next)
+                if (c->step == CANCEL_WAITS && c->at > now && (!last || c->at > last->at))
+                        last = c;
+        if (!last)
+                return false;
+        forget(last);
+        o->cancel_walk.left_some = true;
+        return true;
+}
+
+typedef struct Page {
+        Outbox *outbox;
+        unsigned n;
+        bool full; /* there was no room for all of it */
+} Page;
+
 static int take_wish(const Submission *s, void *userdata)
 {
-        Outbox *o = userdata;
-        Cancel *c = find(o, s->id);
+        Page *page = userdata;
+        Outbox *o = page->outbox;
+        bool known = find(o, s->id) || !s->task_id;
+        Cancel *c;
 
-        if (!c && o->n_cancels < CANCELS_MAX && s->task_id) {
-                c = calloc(1, sizeof(Cancel));
-                if (!c)
-                        return -ENOMEM;
-                c->outbox = o;
-                snprintf(c->id, sizeof(c->id), "%s", s->id);
-                snprintf(c->task_id, sizeof(c->task_id), "%s", s->task_id);
-                c->next = o->cancels;
-                o->cancels = c;
-                o->n_cancels++;
+        if (!known && o->n_cancels == CANCELS_MAX && !make_room(o))
+                page->full = true;
+        if (page->full)
+                return 0;
+        page->n++;
+        o->cancel_walk.after = s->n;
+        if (known)
+                return 0;
+
+        c = calloc(1, sizeof(Cancel));
+        if (!c)
+                return -ENOMEM;
+        c->outbox = o;
+        c->failures = o->cancel_walk.n; /* it may have been in hand in each of these walks */
+        snprintf(c->id, sizeof(c->id), "%s", s->id);
+        snprintf(c->task_id, sizeof(c->task_id), "%s", s->task_id);
+        c->next = o->cancels;
+        o->cancels = c;
+        o->n_cancels++;
+        return 0;
+}
+
+static void end_walk(Outbox *o, uint64_t now)
+{
+        CancelWalk *w = &o->cancel_walk;
+        unsigned n = w->left_some ? MIN(w->n + 1, WALKS_MAX) : 0;
+
+        *w = (CancelWalk){ .n = n, .begins_at = n > 0 ? now + backoff_delay(n, &o->chance) : 0 };
+}
+
+/* Goes on with the walk, by a page. */
+static int take_wishes(Outbox *o, uint64_t now)
+{
+        Page page = { .outbox = o };
+        int r;
+
+        if (o->cancel_walk.begins_at > now) {
+                outbox_wake_at(o, o->cancel_walk.begins_at);
+                return 0;
         }
-        if (c)
-                c->wanted = true;
+        r = store_list_cancel_wanted(o->options.reader, o->cancel_walk.after, CANCELS_MAX, take_wish, &page);
+        if (r < 0)
+                return r;
+        if (page.n == CANCELS_MAX)
+                outbox_wake_at(o, now);
+        else if (!page.full)
+                end_walk(o, now);
+        return 0;
+}
+
+static int take_wanted(const Submission *s, void *userdata)
+{
+        *(bool *)userdata = s->state == SUBMISSION_ACCEPTED && s->cancel_wanted;
+        return 0;
+}
+
+/* One whose time has come: asks, unless it isn't wanted any more. */
+static int go_on(Cancel *c)
+{
+        bool wanted = false;
+        int r;
+
+        r = store_get_submission(c->outbox->options.reader, c->id, false, take_wanted, &wanted);
+        if (r < 0)
+                return r;
+        if (wanted)
+                ask(c, false);
+        else
+                forget(c);
         return 0;
 }
 
@@ -165,22 +251,23 @@ int cancel_run(Outbox *o)
         Cancel *next;
         int r;
 
-        for (Cancel *c = o->cancels; c; c = c->next)
-                c->wanted = false;
-        r = store_list_cancel_wanted(o->options.reader, CANCELS_MAX, take_wish, o);
-        if (r < 0)
-                return r;
-
-        for (Cancel *c = o->cancels; c; c = next) {
+        r = take_wishes(o, now);
+        for (Cancel *c = o->cancels; c && r >= 0; c = next) {
                 next = c->next;
                 if (c->step != CANCEL_WAITS)
                         continue;
-                if (!c->wanted)
-                        forget(c);
-                else if (c->at > now)
+                if (c->at > now)
                         outbox_wake_at(o, c->at);
                 else if (outbox_may_ask(o))
-                        ask(c, false);
+                        r = go_on(c);
         }
-        return 0;
+        return r;
+}
+
+void cancel_hurry(Outbox *o)
+{
+        for (Cancel *c = o->cancels; c; c = c->next)
+                c->at = 0;
+        o->cancel_walk.begins_at = 0;
+        o->cancel_walk.n = 0;
 }

@@ -97,7 +97,16 @@ unsigned sending_count_starting(const Outbox *o);
 
 /* resolve.h is what becomes of unknown ones, this what becomes of wishes to cancel. */
 typedef struct Cancel Cancel;
+/* Over all wishes of the store, in the order of their submissions. */
+typedef struct CancelWalk {
+        uint64_t after;     /* the last submission that was seen */
+        uint64_t begins_at; /* monotonic; 0: at once, or it has begun */
+        unsigned n;         /* walks in a row that left some out of hand */
+        bool left_some;     /* this one does */
+} CancelWalk;
 int cancel_run(Outbox *o);
+/* Forgets that some failed. */
+void cancel_hurry(Outbox *o);
 void cancel_free_all(Outbox *o);
 
 typedef struct Resolver Resolver;
@@ -118,6 +127,7 @@ struct Outbox {
         Resolver *resolver;
         Cancel *cancels;
         unsigned n_cancels;
+        CancelWalk cancel_walk;
         unsigned in_flight; /* requests of any kind */
 
         /* The API, as far as it is known. */

@@ -317,6 +317,7 @@ Outbox *outbox_free(Outbox *o)
 void outbox_hurry(Outbox *o)
 {
         resolver_hurry(o->resolver);
+        cancel_hurry(o);
         o->create_at = o->probe_at = o->disk_at = 0;
         o->trouble = o->probe_failures = 0;
         outbox_changed(o);

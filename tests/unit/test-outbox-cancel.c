@@ -232,6 +232,80 @@ static void test_a_bad_key_holds_the_queue(void **state)
         assert_int_equal(b->n_asked, 0);
 }
 
+#define MANY 100 /* more than are in hand at once */
+
+/* Number n has the task t0...n. */
+static void answer_create(Bench *b)
+{
+        const char *key = strstr(b->asked[0].body, TASK_SUBMISSION_KEY "\":\"");
+        char id[SUBMISSION_ID_SIZE], body[300];
+
+        assert_non_null(key);
+        snprintf(id, sizeof(id), "%.32s", key + strlen(TASK_SUBMISSION_KEY "\":\""));
+        snprintf(body, sizeof(body),
+                        "{\"task_id\":\"t%s\",\"type\":\"categorization\",\"metadata\":{"
+                        "\"" TASK_SUBMISSION_KEY "\":\"%s\"}}",
+                        id, id);
+        bench_answer(b, "POST", "/task/categorization", 200, body);
+}
+
+/* The first hundred can't be canceled, and stay pending. The number that was asked about. */
+static int answer_cancel(Bench *b, unsigned *n_tried)
+{
+        bool looks = streq(b->asked[0].method, "GET");
+        char task[40], body[200];
+        int n;
+
+        snprintf(task, sizeof(task), "%.33s", b->asked[0].path + strlen("/task/"));
+        n = atoi(task + strlen("t"));
+        *n_tried += n < MANY && !looks;
+        snprintf(body, sizeof(body), "{\"task_id\":\"%s\",\"type\":\"categorization\",\"status\":\"%s\"}",
+                        task, n < MANY ? "pending" : "canceled");
+        bench_answer(b, looks ? "GET" : "POST", "/task/t", n < MANY && !looks ? 500 : 200, body);
+        return n;
+}
+
+/* Wishes that come to nothing keep nobody else from his turn, nor for long one that comes later. */
+static void test_wishes_that_fail_keep_nobody(void **state)
+{
+        Bench *b = *state;
+        char id[SUBMISSION_ID_SIZE];
+        unsigned n_tried = 0, n_done = 0;
+
+        for (unsigned i = 0; i < MANY + 2; i++) {
+                snprintf(id, sizeof(id), "%032u", i);
+                bench_add(b, id);
+        }
+        bench_start(b);
+        bench_probe(b);
+        while (b->n_asked > 0)
+                answer_create(b);
+        for (unsigned i = 0; i < MANY + 1; i++) {
+                snprintf(id, sizeof(id), "%032u", i);
+                want_cancel(b, id);
+        }
+        for (int64_t until = b->realtime + DAY; b->realtime < until;) {
+                if (b->n_asked > 0)
+                        n_done += answer_cancel(b, &n_tried) >= MANY;
+                else
+                        bench_pass(b, (int64_t)MIN(MAX(outbox_next(b->outbox), b->monotonic + 1) -
+                                                                      b->monotonic,
+                                                      (uint64_t)HOUR));
+        }
+        assert_int_equal(n_done, 1);
+        snprintf(id, sizeof(id), "%032u", MANY + 1);
+        want_cancel(b, id);
+        for (int64_t until = b->realtime + 2 * HOUR; b->realtime < until && n_done < 2;) {
+                if (b->n_asked > 0)
+                        n_done += answer_cancel(b, &n_tried) >= MANY;
+                else
+                        bench_pass(b, MINUTE);
+        }
+        assert_int_equal(n_done, 2);
+        /* Each again and again, and none as fast as the API answers. */
+        assert_in_range(n_tried, MANY * 6, MANY * 60);
+}
+
 /* A sending's hold is stored while that of a cancel waits for room, and then another cancel is told the
  * same. */
 static void test_holds_of_two_kinds_on_a_full_disk(void **state)
@@ -289,6 +363,7 @@ int main(void)
                 T(test_a_proxys_404_forgets_no_wish),
                 T(test_another_task_in_the_answer_is_not_believed),
                 T(test_a_bad_key_holds_the_queue),
+                T(test_wishes_that_fail_keep_nobody),
                 T(test_holds_of_two_kinds_on_a_full_disk),
         };
 

@@ -106,9 +106,13 @@ static void test_live_days(void **state)
 
 static Outgoing list_cancel_wanted(Fixture *f)
 {
-        Outgoing o = { 0 };
+        Outgoing o = { 0 }, behind = { 0 };
 
-        assert_int_equal(store_list_cancel_wanted(f->reader, 10, see_submission, &o), 0);
+        assert_int_equal(store_list_cancel_wanted(f->reader, 0, 10, see_submission, &o), 0);
+        if (o.n > 0)
+                assert_int_equal(store_list_cancel_wanted(f->reader, o.last.n, 10, see_submission, &behind),
+                                0);
+        assert_int_equal(behind.n, 0);
         return o;
 }
 
