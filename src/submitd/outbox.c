@@ -121,6 +121,7 @@ static void on_probed(const ApiAnswer *answer, void *userdata)
         Outbox *o = userdata;
         Outcome outcome = outbox_note_answer(o, answer);
         char text[OUTCOME_TEXT_SIZE];
+        uint64_t delay;
 
         o->probing = false;
         outcome_describe(answer, text);
@@ -131,7 +132,9 @@ static void on_probed(const ApiAnswer *answer, void *userdata)
         }
         if (outcome == OUTCOME_ACCOUNT || outcome == OUTCOME_REJECTED)
                 outbox_hold(o, text);
-        o->probe_at = outbox_monotonic(o) + backoff_delay(++o->probe_failures, &o->chance);
+        /* Nothing can be sent before, so that it is asked for as often as what can be is tried. */
+        delay = backoff_delay(++o->probe_failures, &o->chance);
+        o->probe_at = outbox_monotonic(o) + MIN(delay, backoff_step(1));
         log_full(o->probe_failures == 1 ? LOG_WARNING : LOG_DEBUG, "Nothing can be sent: %s", text);
 }
 

@@ -59,6 +59,32 @@ static void test_five_days_of_trying(void **state)
         assert_int_equal(bench_stats(b).expired, 1);
 }
 
+/* Nothing can be sent before the first answer: what comes when the API is back doesn't wait for hours. */
+static void test_a_start_in_an_outage_waits_no_longer_than_it(void **state)
+{
+        Bench *b = *state;
+        unsigned n = 0;
+        int64_t until;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        for (until = b->realtime + 4 * HOUR; b->realtime < until;) {
+                if (b->n_asked == 0) {
+                        sleep_on(b);
+                        continue;
+                }
+                n++;
+                bench_answer_with(b, "GET", "/tasks", bench_failure(-ECONNREFUSED, false));
+        }
+        assert_in_range(n, 4 * 60, 4 * 60 * 3);
+        while (b->n_asked == 0)
+                sleep_on(b);
+        assert_in_range(b->realtime - until, 0, MINUTE);
+        bench_probe(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
 /* The list fails for five days: it expires, but what left stays in mind. */
 static void test_unknown_expires_and_keeps_that_it_was_sent(void **state)
 {
@@ -510,6 +536,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 T(test_five_days_of_trying),
+                T(test_a_start_in_an_outage_waits_no_longer_than_it),
                 T(test_unknown_expires_and_keeps_that_it_was_sent),
                 T(test_a_clock_that_jumps_forth_expires_nothing_untried),
                 T(test_what_is_no_try_expires_nothing),
