@@ -9,7 +9,8 @@
  * are known. Where all that was walked over lies within one second there is no later place to begin at, and
  * the offset goes on growing.
  *
- * A page that breaks off is asked for in halves: tasks can be large, and a hundred of them too large.
+ * A page that breaks off is asked for in halves: tasks can be large, and a hundred of them too large. Behind
+ * one that came whole they are doubled again: it may have been the network, and the next tasks may be small.
  */
 
 #include "submitd/backfill-internal.h"
@@ -237,6 +238,7 @@ static void take_page(Backfill *b, const ApiAnswer *answer)
         b->next_doc = 0;
         b->oldest = find_oldest(b, docs);
         b->is_last = more == 0;
+        b->limit = MIN(2 * b->limit, b->options.page);
         b->report.counts.pages++;
         b->tries = 0;
         b->at = 0;
