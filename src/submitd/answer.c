@@ -31,6 +31,11 @@ AnswerKind answer_classify(const ApiAnswer *a)
         return ANSWER_BROKEN;
 }
 
+bool answer_broke_off(const ApiAnswer *a)
+{
+        return a->error < 0 && a->status == 200;
+}
+
 uint64_t answer_pause(unsigned n, uint64_t first, uint64_t most)
 {
         uint64_t pause = MIN(first, most);

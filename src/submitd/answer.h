@@ -15,6 +15,10 @@ typedef enum AnswerKind {
 
 AnswerKind answer_classify(const ApiAnswer *answer);
 
+/* An answer that began well and broke off. Of a page: as if there were too much of it, so that half of it is
+ * asked for next. */
+bool answer_broke_off(const ApiAnswer *answer);
+
 /* How long to wait before the `n`-th try after the first (from 1): `first`, doubled each time, up to `most`.
  * Microseconds. */
 uint64_t answer_pause(unsigned n, uint64_t first, uint64_t most);

@@ -165,7 +165,6 @@ static void try_again_soon(Backfill *b, const char *why)
         try_again(b, answer_pause(b->tries + 1, PAUSE_FIRST, PAUSE_MOST), why);
 }
 
-/* An answer that began well and broke off. */
 static void ask_for_less(Backfill *b, const char *why)
 {
         if (b->limit == 1) {
@@ -253,7 +252,7 @@ static void on_page(const ApiAnswer *answer, void *userdata)
         outcome_describe(answer, why);
         if (answer->error == -ECANCELED)
                 backfill_fail(b, "the submitter is stopping");
-        else if (answer->error < 0 && answer->status == 200)
+        else if (answer_broke_off(answer))
                 ask_for_less(b, why);
         else
                 switch (answer_classify(answer)) {

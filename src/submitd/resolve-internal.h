@@ -27,6 +27,7 @@ struct Resolver {
         bool is_test;  /* of the key that lists */
         int64_t start; /* TIME_NONE: from the first task on */
         uint64_t offset;
+        unsigned limit; /* of the next page */
         unsigned pages;
         bool page_waits; /* for page_at, to be asked for once more */
         unsigned page_failures;

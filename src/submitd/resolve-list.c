@@ -4,13 +4,15 @@
  * came, was the one that was asked for, and together they were as many as they said.
  *
  * A page that nobody answered is asked for a few times more before the listing is void: of an account with
- * many tasks some page always fails. That proves no less, new tasks only push others to later pages.
+ * many tasks some page always fails. That proves no less, new tasks only push others to later pages. One
+ * that breaks off is asked for in halves, as a backfill's is.
  */
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "basic/log.h"
+#include "submitd/answer.h"
 #include "submitd/resolve-internal.h"
 
 #define PAGE_SIZE 100U
@@ -102,6 +104,13 @@ static void fail_page(Resolver *r, const ApiAnswer *answer, Outcome outcome, con
         r->page_at = outbox_monotonic(o) + backoff_local(r->page_failures);
 }
 
+static void ask_for_less(Resolver *r)
+{
+        r->limit /= 2;
+        r->page_waits = true;
+        r->page_at = outbox_monotonic(r->outbox);
+}
+
 static void ask_page(Resolver *r);
 
 static void on_page(const ApiAnswer *answer, void *userdata)
@@ -118,11 +127,16 @@ static void on_page(const ApiAnswer *answer, void *userdata)
                 outbox_hold(o, outcome_describe(answer, text));
         if (outcome == OUTCOME_DONE)
                 page = outcome_read(answer);
+        if (!page && answer_broke_off(answer) && r->limit > 1 && !o->stopping) {
+                ask_for_less(r);
+                return;
+        }
         if (!page) {
                 fail_page(r, answer, outcome, outcome_describe(answer, text));
                 return;
         }
         r->page_failures = 0;
+        r->limit = MIN(2 * r->limit, PAGE_SIZE);
         why = take_page(r, page, &more);
         if (!why && o->options.api.is_test(o->options.api.userdata) != r->is_test)
                 why = "another key was read meanwhile";
@@ -144,9 +158,9 @@ static void ask_page(Resolver *r)
         Outbox *o = r->outbox;
 
         if (r->start == TIME_NONE)
-                snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64, PAGE_SIZE, r->offset);
+                snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64, r->limit, r->offset);
         else
-                snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64 "&start_time=%s", PAGE_SIZE,
+                snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64 "&start_time=%s", r->limit,
                                 r->offset, time_format(r->start, start));
         failure.error = o->stopping || o->fatal ? -ECANCELED : outbox_ask(o, &request, on_page, r);
         if (failure.error < 0) {
@@ -183,6 +197,7 @@ bool listing_begin(Resolver *r, uint64_t now)
                 return false;
         r->listing = true;
         r->offset = r->pages = r->page_failures = 0;
+        r->limit = PAGE_SIZE;
         ask_page(r);
         return true;
 }

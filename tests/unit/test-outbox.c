@@ -532,6 +532,40 @@ static void test_a_page_is_asked_for_again(void **state)
         assert_state(b, ID(1), SUBMISSION_QUEUED);
 }
 
+/* A hundred tasks may be too large to get through in one piece. */
+static void test_a_page_that_breaks_off_is_asked_for_in_halves(void **state)
+{
+        Bench *b = *state;
+        ApiAnswer cut = bench_failure(-ETIMEDOUT, true);
+
+        cut.status = 200;
+        make_unknown(b);
+        bench_answer_with(b, "GET", "/tasks?limit=100&offset=0", cut);
+        bench_answer_with(b, "GET", "/tasks?limit=50&offset=0", cut);
+        bench_answer(b, "GET", "/tasks?limit=25&offset=0", 200, PAGE(TASK(2), "0", "3", "true"));
+        bench_answer_with(b, "GET", "/tasks?limit=50&offset=1", cut);
+        bench_answer(b, "GET", "/tasks?limit=25&offset=1", 200, PAGE(TASK(3), "1", "3", "true"));
+        bench_answer(b, "GET", "/tasks?limit=50&offset=2", 200, PAGE(TASK(1), "2", "3", "false"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
+/* One that breaks off however little is asked for is one that failed. */
+static void test_a_page_of_one_that_breaks_off_proves_nothing(void **state)
+{
+        Bench *b = *state;
+        ApiAnswer cut = bench_failure(-ETIMEDOUT, true);
+
+        cut.status = 200;
+        make_unknown(b);
+        for (unsigned i = 0; i < 7; i++)
+                bench_answer_with(b, "GET", "/tasks", cut);
+        assert_int_equal(b->n_asked, 0);
+        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+        bench_pass(b, 36 * SECOND);
+        bench_answer(b, "GET", "/tasks?limit=100&offset=0", 200, NO_TASKS);
+        assert_state(b, ID(1), SUBMISSION_QUEUED);
+}
+
 static void test_a_list_with_a_bad_key_holds_the_queue(void **state)
 {
         Bench *b = *state;
@@ -743,6 +777,8 @@ int main(void)
                 T(test_a_nul_in_another_task_voids_no_listing),
                 T(test_a_failed_page_proves_nothing),
                 T(test_a_page_is_asked_for_again),
+                T(test_a_page_that_breaks_off_is_asked_for_in_halves),
+                T(test_a_page_of_one_that_breaks_off_proves_nothing),
                 T(test_a_list_with_a_bad_key_holds_the_queue),
                 T(test_the_other_kind_of_key_proves_nothing),
                 T(test_a_process_that_died_left_it_unknown),
