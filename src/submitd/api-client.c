@@ -3,7 +3,8 @@
  * What http/pool.h guarantees is passed on as it is: nothing is sent twice, no redirect is followed, TLS is
  * verified, and `sent` is false only where it is certain.
  *
- * Nothing here looks at what an answer means.
+ * Nothing here looks at what an answer means, but for one thing that is for all who ask: until when the API
+ * wants to be left alone.
  */
 
 #include "submitd/api-client.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 
 #include "http/pool.h"
+#include "submitd/quiet.h"
 
 #define WAITING_MAX 512U                        /* cancels of as many local connections, and lists */
 #define BODY_MAX    ((size_t)256 * 1024 * 1024) /* a page of a hundred long transcripts */
@@ -20,6 +22,7 @@ struct ApiClient {
         char *url; /* without a slash at its end */
         ApiKey key;
         uint64_t timeout;
+        Quiet quiet;
         ApiClientStats stats;
 };
 
@@ -58,6 +61,7 @@ static void on_done(const HttpPoolResult *result, void *userdata)
         };
 
         account(&call->client->stats, result, call->started);
+        quiet_note(&call->client->quiet, &answer, now_monotonic());
         call->done(&answer, call->userdata);
 }
 
@@ -115,9 +119,19 @@ static bool on_is_test(void *userdata)
         return api_client_is_test(userdata);
 }
 
+static uint64_t on_quiet_until(void *userdata)
+{
+        return ((const ApiClient *)userdata)->quiet.until;
+}
+
 Api api_client_api(ApiClient *c)
 {
-        return (Api){ .request = on_request, .is_test = on_is_test, .userdata = c };
+        return (Api){
+                .request = on_request,
+                .is_test = on_is_test,
+                .quiet_until = on_quiet_until,
+                .userdata = c,
+        };
 }
 
 static void take_key(ApiClient *c, ApiKey *key)

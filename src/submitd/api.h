@@ -34,5 +34,7 @@ typedef struct Api {
         int (*request)(void *userdata, const ApiRequest *request, ApiDoneFn done, void *done_userdata);
         /* Whether the key is a test key. */
         bool (*is_test)(void *userdata);
+        /* Monotonic: it wants no request before, whoever asks. */
+        uint64_t (*quiet_until)(void *userdata);
         void *userdata;
 } Api;

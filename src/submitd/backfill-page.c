@@ -26,8 +26,7 @@
 #define TRIES_MAX     10U /* of one page: some ten minutes */
 #define PAUSE_FIRST   USEC_PER_SEC
 #define PAUSE_MOST    (2 * 60 * USEC_PER_SEC)
-#define QUIET_MOST    (3600 * USEC_PER_SEC) /* of Retry-After */
-#define DOCS_MAX      1000U                 /* on a page, whatever was asked for */
+#define DOCS_MAX      1000U /* on a page, whatever was asked for */
 #define STORE_PAUSE   (100 * USEC_PER_MSEC)
 #define STORE_MAX     600U /* tries while the commit queue is full: a minute */
 #define PATH_MAX_SIZE 192U
@@ -260,11 +259,7 @@ static void on_page(const ApiAnswer *answer, void *userdata)
                         take_page(b, answer);
                         break;
                 case ANSWER_LATER:
-                        try_again(b,
-                                        answer->retry_after == UINT64_MAX
-                                                        ? PAUSE_MOST
-                                                        : MIN(answer->retry_after, QUIET_MOST),
-                                        why);
+                        try_again(b, 0, why); /* once the API wants it again */
                         break;
                 case ANSWER_ABSENT:
                 case ANSWER_ACCOUNT:

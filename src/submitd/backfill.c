@@ -115,6 +115,12 @@ static void end(Backfill *b)
                                 c->seen, c->stored, c->revised, c->invalid);
 }
 
+/* When the next page may be asked for. */
+static uint64_t ask_at(const Backfill *b)
+{
+        return MAX(b->at, b->options.api.quiet_until(b->options.api.userdata));
+}
+
 /* What is left to do with the page at hand, or else the next one. */
 static void go_on(Backfill *b, uint64_t now)
 {
@@ -128,7 +134,7 @@ static void go_on(Backfill *b, uint64_t now)
                 backfill_fail(b, "the API's list has no end");
         if (b->ending || (b->is_last && !b->docs))
                 end(b);
-        else if (!b->docs && now >= b->at)
+        else if (!b->docs && now >= ask_at(b))
                 page_ask(b);
 }
 
@@ -147,7 +153,7 @@ uint64_t backfill_next(const Backfill *b)
         if (b->ending)
                 return b->n_handed > 0 || b->asked ? UINT64_MAX : 0;
         if (!b->docs)
-                return b->asked ? UINT64_MAX : b->at;
+                return b->asked ? UINT64_MAX : ask_at(b);
         if (b->next_doc < json_array_size(b->docs))
                 return b->n_handed < b->options.in_flight ? b->at : UINT64_MAX;
         return b->n_handed > 0 ? UINT64_MAX : 0;

@@ -10,16 +10,18 @@
  * again.
  */
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "basic/log.h"
+#include "basic/parse.h"
 #include "basic/time-util.h"
 #include "submitd/keep.h"
 #include "submitd/outcome.h"
 #include "submitd/verbs.h"
 #include "task/callback.h"
 
-#define RETRY_AFTER "30" /* seconds */
+#define RETRY_AFTER 30U /* seconds, at least */
 #define TRIES_MAX   5U
 
 /* Where the wish can be written down. */
@@ -29,7 +31,8 @@
 #define FROM_ACCEPTED SUBMISSION_IN(SUBMISSION_ACCEPTED)
 
 /* One cancel that is no plain move. Owns itself until cancel_end(). */
-typedef struct Cancel {
+typedef struct Cancel Cancel;
+struct Cancel {
         CommitJob job;
         SubmitContext *context;
         HttpRequest *request;
@@ -42,7 +45,8 @@ typedef struct Cancel {
         unsigned status; /* of `answer` */
         char *answer;    /* the API's, to be handed on; NULL: none yet */
         size_t answer_size;
-} Cancel;
+        int (*take)(Cancel *x, const ApiAnswer *answer); /* what is asked for */
+};
 
 static int look(Cancel *x, const char *id);
 
@@ -102,9 +106,13 @@ static int want(Cancel *x, unsigned from)
 
 static int reply_later(Cancel *x, const char *why)
 {
+        Api api = api_client_api(x->context->client);
+        uint64_t now = now_monotonic(), until = MAX(api.quiet_until(api.userdata), now);
+        char text[24];
         int r;
 
-        r = http_reply_header(x->request, "Retry-After", RETRY_AFTER);
+        snprintf(text, sizeof(text), "%" PRIu64, MAX((until - now) / USEC_PER_SEC + 1, RETRY_AFTER));
+        r = http_reply_header(x->request, "Retry-After", text);
         if (r < 0)
                 return r;
         return http_reply_error(
@@ -197,26 +205,28 @@ static int take_look(Cancel *x, const ApiAnswer *answer)
         return task ? keep_and_hand_on(x, answer, task) : hand_on(x);
 }
 
-static void on_look(const ApiAnswer *answer, void *userdata)
+static void on_answer(const ApiAnswer *answer, void *userdata)
 {
-        (void)take_look(userdata, answer);
+        Cancel *x = userdata;
+
+        (void)x->take(x, answer);
 }
 
-static int ask(Cancel *x, const char *method, const char *verb, ApiDoneFn done)
+/* Asks, unless the API wants to be left alone; take() gets what came of it. */
+static int ask(Cancel *x, const char *method, const char *verb,
+                int (*take)(Cancel *x, const ApiAnswer *answer))
 {
         Api api = api_client_api(x->context->client);
         char path[CALLBACK_ID_MAX + 32];
-
-        snprintf(path, sizeof(path), "/task/%s%s", x->task_id, verb);
-        return api.request(api.userdata, &(ApiRequest){ .method = method, .path = path }, done, x);
-}
-
-static int look_at_api(Cancel *x)
-{
         ApiAnswer unsent = {};
 
-        unsent.error = ask(x, "GET", "", on_look);
-        return unsent.error < 0 ? take_look(x, &unsent) : 0;
+        if (api.quiet_until(api.userdata) > now_monotonic())
+                return put_off(x, "the API wants to be left alone for a while");
+        x->take = take;
+        snprintf(path, sizeof(path), "/task/%s%s", x->task_id, verb);
+        unsent.error = api.request(
+                        api.userdata, &(ApiRequest){ .method = method, .path = path }, on_answer, x);
+        return unsent.error < 0 ? take(x, &unsent) : 0;
 }
 
 static int take_answer(Cancel *x, const ApiAnswer *answer)
@@ -231,20 +241,12 @@ static int take_answer(Cancel *x, const ApiAnswer *answer)
                 return cancel_end(x, submit_reply_unavailable(x->request, -ENOMEM));
         if (task)
                 return keep_and_hand_on(x, answer, task);
-        return is_500 ? look_at_api(x) : hand_on(x);
-}
-
-static void on_answer(const ApiAnswer *answer, void *userdata)
-{
-        (void)take_answer(userdata, answer);
+        return is_500 ? ask(x, "GET", "", take_look) : hand_on(x);
 }
 
 static int cancel_at_api(Cancel *x)
 {
-        ApiAnswer unsent = {};
-
-        unsent.error = ask(x, "POST", "/cancel", on_answer);
-        return unsent.error < 0 ? take_answer(x, &unsent) : 0;
+        return ask(x, "POST", "/cancel", take_answer);
 }
 
 /* Which submission, which task. */

@@ -9,7 +9,6 @@
 #include "submitd/outcome.h"
 
 #define DAY_USEC         (UINT64_C(24) * 3600 * USEC_PER_SEC)
-#define PAUSE_MAX        DAY_USEC            /* however long a Retry-After is */
 #define LOOK_USEC        (60 * USEC_PER_SEC) /* the clock may have jumped: how often it is looked at */
 #define API_STEP_USEC    (600 * (int64_t)USEC_PER_SEC) /* how far the API's clock may go back */
 #define UNKNOWN_MAX      1024U /* in memory at once; while there are so many, nothing new is sent */
@@ -138,11 +137,10 @@ struct Outbox {
         uint64_t probe_at;
 
         /* Monotonic times before which nothing is done. */
-        uint64_t paused_until; /* the API asked for it: no request at all */
-        uint64_t create_at;    /* it answers nobody: no new task */
-        uint64_t next_token;   /* the rate's */
-        uint64_t disk_at;      /* the disk is full: nothing new is begun */
-        unsigned busy, trouble, disk_failures;
+        uint64_t create_at;  /* it answers nobody: no new task */
+        uint64_t next_token; /* the rate's */
+        uint64_t disk_at;    /* the disk is full: nothing new is begun */
+        unsigned trouble, disk_failures;
 
         uint64_t chance;
         uint64_t wake;
@@ -156,10 +154,11 @@ void outbox_changed(Outbox *o);
 void outbox_wake_at(Outbox *o, uint64_t monotonic);
 /* When to try again: no later than at the end of its time, where that is still to come. */
 int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at);
-bool outbox_may_ask(const Outbox *o); /* whether a request may be made now, of any kind */
+uint64_t outbox_quiet_until(const Outbox *o); /* monotonic: see Api */
+bool outbox_may_ask(const Outbox *o);         /* whether a request may be made now, of any kind */
 /* A GET or a POST. 0 or negative errno; see Api. done() begins with outbox_note_answer(). */
 int outbox_ask(Outbox *o, const ApiRequest *request, ApiDoneFn done, void *userdata);
-/* What every answer tells: that the request is over, the time, whether to pause. */
+/* What every answer tells: that the request is over, the time. */
 Outcome outbox_note_answer(Outbox *o, const ApiAnswer *answer);
 /* The answer is about the account: holds the queue. */
 void outbox_hold(Outbox *o, const char *reason);

@@ -18,6 +18,7 @@
 #include <stdio.h>
 
 #include "basic/log.h"
+#include "submitd/quiet.h"
 #include "submitd/resolve.h"
 
 #define ANSWER_MAX  ((size_t)64 * 1024) /* of a rejection, as it is kept */
@@ -202,7 +203,7 @@ static void on_busy(Sending *x, const ApiAnswer *answer)
         uint64_t delay = backoff_delay(x->attempts, &x->outbox->chance);
 
         if (answer->retry_after != UINT64_MAX)
-                delay = MAX(delay, MIN(answer->retry_after, PAUSE_MAX));
+                delay = MAX(delay, MIN(answer->retry_after, QUIET_MAX));
         try_later(x, answer, delay);
 }
 

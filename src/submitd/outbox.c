@@ -2,7 +2,7 @@
  * The outbox's worker. It has no loop, no socket and no clock: it is told to run, asks what it has to ask,
  * and says when it wants to run again. The rules that keep a task from being made twice or forgotten are in
  * outbox-send.c (what is sent), resolve.c (what became of it when nobody answers) and outcome.c (what an
- * answer means); here is what they share: what is known of the API, what is paused, what is held.
+ * answer means); here is what they share: what is known of the API, and what is held.
  *
  * Before anything is sent, an answer of the API has to be there: it shows the API's clock, and that the key
  * is good. As long as there is none the worker asks for a list of one task.
@@ -52,11 +52,16 @@ void outbox_changed(Outbox *o)
 
 /* Asking. */
 
+uint64_t outbox_quiet_until(const Outbox *o)
+{
+        return o->options.api.quiet_until(o->options.api.userdata);
+}
+
 bool outbox_may_ask(const Outbox *o)
 {
         return o->recovered && !o->stopping && !o->fatal &&
                o->in_flight + sending_count_starting(o) < o->options.max_in_flight &&
-               o->paused_until <= outbox_monotonic(o);
+               outbox_quiet_until(o) <= outbox_monotonic(o);
 }
 
 int outbox_ask(Outbox *o, const ApiRequest *request, ApiDoneFn done, void *userdata)
@@ -69,20 +74,6 @@ int outbox_ask(Outbox *o, const ApiRequest *request, ApiDoneFn done, void *userd
         return r;
 }
 
-/* Somebody wants to be asked later: whatever it is that is asked. */
-static void pause_for(Outbox *o, const ApiAnswer *answer, Outcome outcome)
-{
-        uint64_t delay = 0;
-
-        if (outcome == OUTCOME_DONE)
-                o->busy = 0;
-        else if (answer->retry_after != UINT64_MAX)
-                delay = MIN(answer->retry_after, PAUSE_MAX);
-        else if (outcome == OUTCOME_BUSY)
-                delay = backoff_step(o->busy = MIN(o->busy + 1, 3U));
-        o->paused_until = MAX(o->paused_until, outbox_monotonic(o) + delay);
-}
-
 Outcome outbox_note_answer(Outbox *o, const ApiAnswer *answer)
 {
         Outcome outcome = outcome_of_answer(answer);
@@ -91,7 +82,6 @@ Outcome outbox_note_answer(Outbox *o, const ApiAnswer *answer)
         o->in_flight--;
         if (answer->error == 0 && answer->is_json && answer->date != TIME_NONE)
                 o->api_date = answer->date;
-        pause_for(o, answer, outcome);
         outbox_changed(o);
         return outcome;
 }
@@ -213,8 +203,8 @@ static int run(Outbox *o)
         if (r < 0)
                 return r;
 
-        if (o->paused_until > now)
-                outbox_wake_at(o, o->paused_until);
+        if (outbox_quiet_until(o) > now)
+                outbox_wake_at(o, outbox_quiet_until(o));
         else if (may_create(o, &queue, now))
                 r = sending_run(o, &queue);
         return r;

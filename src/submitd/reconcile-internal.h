@@ -48,8 +48,7 @@ struct Reconcile {
         Shelf *shelf;
         ReconcileWaiter *waiters;
 
-        uint64_t next_at;     /* of the interval's next round; UINT64_MAX: none */
-        uint64_t quiet_until; /* the API wants no questions before */
+        uint64_t next_at; /* of the interval's next round; UINT64_MAX: none */
         uint64_t last_end;
         unsigned failures; /* rounds, one after the other */
         bool wanted;       /* reconcile_start() was called for a round that is yet to begin */
@@ -74,6 +73,7 @@ struct Reconcile {
 };
 
 uint64_t reconcile_monotonic(const Reconcile *r);
+uint64_t reconcile_quiet_until(const Reconcile *r); /* monotonic: see Api */
 
 /* No more questions in this round, for this reason; the first one counts. */
 void reconcile_fail(Reconcile *r, const char *format, ...) _printf_(2, 3);

@@ -23,9 +23,7 @@
 #define ASK_MAX        4U
 #define ASK_PAUSE      USEC_PER_SEC
 #define ASK_PAUSE_MOST (8 * USEC_PER_SEC)
-#define QUIET_USUAL    (30 * USEC_PER_SEC)   /* 429 without Retry-After */
-#define QUIET_IN_ROUND (60 * USEC_PER_SEC)   /* longer ends the round */
-#define QUIET_MOST     (3600 * USEC_PER_SEC) /* and that is as long as it is kept */
+#define QUIET_IN_ROUND (60 * USEC_PER_SEC) /* 429 that wants longer ends the round */
 #define STORE_PAUSE    (100 * USEC_PER_MSEC)
 #define STORE_MAX      600U /* tries while the commit queue is full: a minute */
 #define PATH_MAX_SIZE  (sizeof("/task/") + 3 * (size_t)CALLBACK_ID_MAX)
@@ -203,17 +201,12 @@ static void take_task(Question *q, const ApiAnswer *answer)
 }
 
 /* 429: nobody asks for a while. */
-static void keep_quiet(Question *q, const ApiAnswer *answer, const char *why)
+static void keep_quiet(Question *q, const char *why)
 {
-        uint64_t pause = answer->retry_after == UINT64_MAX ? QUIET_USUAL
-                                                           : MIN(answer->retry_after, QUIET_MOST);
-        Reconcile *r = q->r;
-
-        r->quiet_until = MAX(r->quiet_until, reconcile_monotonic(r) + pause);
-        if (pause > QUIET_IN_ROUND)
+        if (reconcile_quiet_until(q->r) > reconcile_monotonic(q->r) + QUIET_IN_ROUND)
                 give_up(q, why);
         else
-                try_again(q, pause, true, why);
+                try_again(q, 0, true, why);
 }
 
 static void on_answer(const ApiAnswer *answer, void *userdata)
@@ -236,7 +229,7 @@ static void on_answer(const ApiAnswer *answer, void *userdata)
                         put_aside(q, "is a task that the API doesn't know");
                         break;
                 case ANSWER_LATER:
-                        keep_quiet(q, answer, why);
+                        keep_quiet(q, why);
                         break;
                 case ANSWER_ACCOUNT:
                         give_up(q, why);
@@ -302,6 +295,6 @@ void question_run(Question *q, uint64_t now)
 uint64_t question_next(const Question *q)
 {
         if (q->state == QUESTION_WAITING)
-                return MAX(q->at, q->r->quiet_until);
+                return MAX(q->at, reconcile_quiet_until(q->r));
         return q->state == QUESTION_ANSWERED ? q->at : UINT64_MAX;
 }

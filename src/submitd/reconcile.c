@@ -50,6 +50,11 @@ uint64_t reconcile_monotonic(const Reconcile *r)
         return r->options.clock.monotonic(r->options.clock.userdata);
 }
 
+uint64_t reconcile_quiet_until(const Reconcile *r)
+{
+        return r->options.api.quiet_until(r->options.api.userdata);
+}
+
 static int64_t realtime(const Reconcile *r)
 {
         return r->options.clock.realtime(r->options.clock.userdata);
@@ -170,7 +175,7 @@ static void plan_next(Reconcile *r, bool failed)
         r->last_end = now;
         if (failed)
                 pause = answer_pause(r->failures, RETRY_FIRST, MAX(interval, RETRY_FIRST));
-        r->next_at = interval == 0 ? UINT64_MAX : MAX(now + MIN(pause, interval), r->quiet_until);
+        r->next_at = interval == 0 ? UINT64_MAX : now + MIN(pause, interval);
 }
 
 static void tell_end(const Reconcile *r)
@@ -300,11 +305,16 @@ static bool run_questions(Reconcile *r, uint64_t now)
         return active > 0 || !is_over(r);
 }
 
+static uint64_t next_round(const Reconcile *r)
+{
+        return MAX(r->next_at, reconcile_quiet_until(r));
+}
+
 void reconcile_run(Reconcile *r)
 {
         uint64_t now = reconcile_monotonic(r);
 
-        if (!is_running(r) && !r->stopped && now >= r->next_at)
+        if (!is_running(r) && !r->stopped && now >= next_round(r))
                 begin_round(r, false);
         if (is_running(r) && !run_questions(r, now))
                 end_round(r);
@@ -345,7 +355,7 @@ uint64_t reconcile_next(const Reconcile *r)
                 return MIN(next, next_of_round(r));
         if (r->stopped)
                 return next;
-        return MIN(next, r->next_at);
+        return MIN(next, next_round(r));
 }
 
 /* The object. */
@@ -398,7 +408,7 @@ void reconcile_set(Reconcile *r, uint64_t interval, bool strict)
         if (interval == r->options.interval)
                 return;
         r->options.interval = interval;
-        r->next_at = interval == 0 ? UINT64_MAX : MAX(r->last_end + interval, r->quiet_until);
+        r->next_at = interval == 0 ? UINT64_MAX : r->last_end + interval;
         changed(r);
 }
 

@@ -13,6 +13,7 @@
 
 #include "basic/log.h"
 #include "submitd/answer.h"
+#include "submitd/quiet.h"
 #include "submitd/resolve-internal.h"
 
 #define PAGE_SIZE 100U
@@ -33,7 +34,7 @@ static void fail_listing(Resolver *r, const ApiAnswer *answer, const char *why)
         uint64_t delay = backoff_delay(++r->failures, &o->chance);
 
         if (answer->retry_after != UINT64_MAX)
-                delay = MAX(delay, MIN(answer->retry_after, PAUSE_MAX));
+                delay = MAX(delay, MIN(answer->retry_after, QUIET_MAX));
         r->list_at = outbox_monotonic(o) + delay;
         log_full(r->failures == 1 ? LOG_WARNING : LOG_DEBUG,
                         "The API's tasks can't be listed, %u submissions stay unknown: %s", r->n, why);
@@ -88,6 +89,13 @@ static const char *take_page(Resolver *r, const json_t *page, bool *ret_more)
         return NULL;
 }
 
+/* The next page, or the same once more. */
+static void ask_page_in(Resolver *r, uint64_t delay)
+{
+        r->page_waits = true;
+        r->page_at = outbox_monotonic(r->outbox) + delay;
+}
+
 /* Nobody answered, or with something that is no list: the page is asked for again, in a moment. Where the
  * first one fails, nothing is lost with the listing. */
 static void fail_page(Resolver *r, const ApiAnswer *answer, Outcome outcome, const char *why)
@@ -100,18 +108,8 @@ static void fail_page(Resolver *r, const ApiAnswer *answer, Outcome outcome, con
                 return;
         }
         log_debug("A page of the API's tasks is asked for again: %s", why);
-        r->page_waits = true;
-        r->page_at = outbox_monotonic(o) + backoff_local(r->page_failures);
+        ask_page_in(r, backoff_local(r->page_failures));
 }
-
-static void ask_for_less(Resolver *r)
-{
-        r->limit /= 2;
-        r->page_waits = true;
-        r->page_at = outbox_monotonic(r->outbox);
-}
-
-static void ask_page(Resolver *r);
 
 static void on_page(const ApiAnswer *answer, void *userdata)
 {
@@ -128,7 +126,8 @@ static void on_page(const ApiAnswer *answer, void *userdata)
         if (outcome == OUTCOME_DONE)
                 page = outcome_read(answer);
         if (!page && answer_broke_off(answer) && r->limit > 1 && !o->stopping) {
-                ask_for_less(r);
+                r->limit /= 2;
+                ask_page_in(r, 0);
                 return;
         }
         if (!page) {
@@ -145,7 +144,7 @@ static void on_page(const ApiAnswer *answer, void *userdata)
         if (why)
                 fail_listing(r, answer, why);
         else if (more)
-                ask_page(r);
+                ask_page_in(r, 0);
         else
                 complete_listing(r);
 }

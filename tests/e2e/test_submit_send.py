@@ -138,6 +138,33 @@ def test_retry_after_pauses_everything(submitter, api):
     assert sorted(api.submissions()) == sorted([first, second])
 
 
+def test_retry_after_is_kept_by_all(submitter, api):
+    """What a submission was told holds for cancels, reconciliation and backfill."""
+    shown = submitter.reaches(submitter.add(), "accepted")
+    stranger = api.create("categorization", {}, True)["task_id"]
+    api.plan = once(error(429, headers={"Retry-After": "600"}))
+    id = submitter.add(attachment="bus")
+    eventually(lambda: submitter.submission(id).get("status_code") == 429, "the answer")
+    before = len(api.requests)
+    assert submitter.submit.post(f"/v1/task/{shown['task_id']}/cancel", 202).json["cancel_requested"]
+    answer = submitter.submit.post(f"/v1/task/{stranger}/cancel", 503)
+    assert 500 < int(answer.headers["Retry-After"]) <= 600
+    assert submitter.submit.post("/v1/reconcile?wait=1", 202).json["state"] == "running"
+    submitter.submit.post("/v1/backfill", 202)
+    submitter.submit.post("/v1/queue/flush")
+    time.sleep(0.3)
+    assert len(api.requests) == before
+
+
+def test_what_a_backfill_was_told_is_kept_by_the_outbox(submitter, api):
+    api.plan = lambda method, path, body: error(429, headers={"Retry-After": "600"}) if method == "GET" else None
+    submitter.submit.post("/v1/backfill", 202)
+    eventually(lambda: submitter.submit.get("/v1/backfill").json["retries"] == 1, "the answer")
+    id = submitter.add()
+    time.sleep(0.3)
+    assert submitter.state(id) == "queued" and api.creates() == 0 and len(api.requests) == 1
+
+
 @pytest.mark.parametrize("plan", ["drop", error(500), error(502), (503, b"<html>busy</html>", {}, "text/html"), error(408),
                                   (200, b"<html>a proxy</html>", {}, "text/html"), (200, b'{"task_id": "1"', {})],
                          ids=["drop", "500", "502", "html", "408", "html 200", "cut"])

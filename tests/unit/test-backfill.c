@@ -397,6 +397,21 @@ static void test_retry_after_is_kept(void **state)
         assert_true(status_of(f, id) >= 0);
 }
 
+static void test_what_others_were_told_is_kept(void **state)
+{
+        char id[25];
+        Fixture *f = *state;
+
+        make_there(f, id);
+        f->quiet.until = f->monotonic + 30 * MINUTE;
+        make_with(f, (BackfillOptions){});
+        assert_int_equal(backfill_start(f->backfill, TIME_NONE, TIME_NONE), 0);
+        live(f, 29 * MINUTE);
+        assert_int_equal(f->n_requests, 0);
+        live(f, 2 * MINUTE);
+        assert_int_equal(backfill_report(f->backfill)->state, RECOVERY_DONE);
+}
+
 static void test_a_full_queue_is_waited_for(void **state)
 {
         static char ids[200][25];
@@ -518,6 +533,7 @@ int main(void)
                 TEST(test_pages_that_are_too_large_are_halved),
                 TEST(test_halves_are_doubled_again),
                 TEST(test_retry_after_is_kept),
+                TEST(test_what_others_were_told_is_kept),
                 TEST(test_a_full_queue_is_waited_for),
                 TEST(test_one_at_a_time_until_it_stops),
                 TEST(test_one_that_is_cut_is_run_again),

@@ -7,6 +7,7 @@
 
 #include "daemon/commit-group.h"
 #include "submitd/outbox.h"
+#include "submitd/quiet.h"
 #include "task/type.h"
 
 #define MINUTE (60 * SECOND)
@@ -36,6 +37,7 @@ typedef struct Bench {
         int refuse; /* what requests fail with */
         bool is_test;
         int64_t date; /* of the API, as it answers */
+        Quiet quiet;
 
         CommitJob *jobs, **jobs_tail;
         int disk; /* what commits fail with */
@@ -64,6 +66,11 @@ static inline int bench_request(void *userdata, const ApiRequest *q, ApiDoneFn d
 static inline bool bench_is_test(void *userdata)
 {
         return ((Bench *)userdata)->is_test;
+}
+
+static inline uint64_t bench_quiet_until(void *userdata)
+{
+        return ((Bench *)userdata)->quiet.until;
 }
 
 static inline int64_t bench_realtime(void *userdata)
@@ -161,6 +168,7 @@ static inline void bench_crash(Bench *b)
 {
         b->outbox = outbox_free(b->outbox);
         bench_drop_requests(b);
+        b->quiet = (Quiet){ 0 };
         b->jobs = NULL;
         b->jobs_tail = &b->jobs;
         store_reader_close(b->fixture->reader);
@@ -190,6 +198,7 @@ static inline void bench_answer_with(Bench *b, const char *method, const char *p
 
         answer.body = answer.body ?: "";
         answer.body_size = strlen(answer.body);
+        quiet_note(&b->quiet, &answer, b->monotonic);
         a.done(&answer, a.userdata);
         free(a.body);
         bench_run(b);
@@ -328,7 +337,7 @@ static inline int bench_set_up(void **state)
         b->is_test = true;
         b->jobs_tail = &b->jobs;
         b->options = (OutboxOptions){
-                .api = { bench_request, bench_is_test, b },
+                .api = { bench_request, bench_is_test, bench_quiet_until, b },
                 .writer = { bench_submit, b },
                 .clock = { bench_realtime, bench_monotonic, b },
                 .reader = b->fixture->reader,

@@ -7,6 +7,7 @@
 
 #include "sandbox/world.h"
 #include "submitd/outbox.h"
+#include "submitd/quiet.h"
 
 #define MINUTE (60 * SECOND)
 #define DAY    (24 * HOUR)
@@ -67,6 +68,7 @@ typedef struct Model {
         bool disk_full;
 
         unsigned spell;      /* a status that everything is answered with; 0: none */
+        Quiet left_alone;    /* what it says of that */
         bool down;           /* nothing leaves */
         unsigned trouble;    /* of 100 requests, how many go wrong on the way */
         bool is_test, quiet; /* quiet: no faults any more */

@@ -299,6 +299,40 @@ static void test_retry_after_holds_for_every_request(void **state)
         assert_int_equal(b->n_asked, 2);
 }
 
+/* What others who ask were told holds here, too. */
+static void test_what_others_were_told_is_kept(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_probe(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        b->quiet.until = b->monotonic + (uint64_t)HOUR;
+        bench_add(b, ID(2));
+        outbox_hurry(b->outbox);
+        bench_pass(b, HOUR - 1);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 1);
+        assert_int_equal(b->n_asked, 2);
+        bench_answer(b, "GET", "/tasks", 200,
+                        "{\"docs\":[" TASK(3) "],\"total\":2,\"limit\":100,\"offset\":0,\"has_more\":true}");
+        assert_int_equal(b->n_asked, 2);
+
+        /* In the middle of a listing: it goes on where it was. */
+        b->quiet.until = b->monotonic + (uint64_t)HOUR;
+        bench_answer(b, "POST", "/task", 200, TASK(2));
+        bench_answer(b, "GET", "/tasks?limit=100&offset=1", 200,
+                        "{\"docs\":[" TASK(3) "],\"total\":3,\"limit\":100,\"offset\":1,\"has_more\":true}");
+        bench_pass(b, HOUR - 1);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 1);
+        bench_answer(b, "GET", "/tasks?limit=100&offset=2", 200,
+                        "{\"docs\":[" TASK(
+                                        1) "],\"total\":3,\"limit\":100,\"offset\":2,\"has_more\":false}");
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
 static void test_429_without_a_time_pauses_as_well(void **state)
 {
         Bench *b = *state;
@@ -546,6 +580,7 @@ int main(void)
                 T(test_what_was_expired_settles_again),
                 T(test_retry_after_has_a_maximum),
                 T(test_retry_after_holds_for_every_request),
+                T(test_what_others_were_told_is_kept),
                 T(test_429_without_a_time_pauses_as_well),
                 T(test_the_cap_holds_until_midnight),
                 T(test_what_made_no_task_is_not_counted),

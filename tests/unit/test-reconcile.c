@@ -401,6 +401,27 @@ static void test_retry_after_is_kept(void **state)
         assert_int_equal(figures_of(f).counts.recovered, ELEMENTSOF(ids));
 }
 
+/* A round neither begins nor goes on while the outbox, say, is asked to leave the API alone. */
+static void test_what_others_were_told_is_kept(void **state)
+{
+        char id[25];
+        Fixture *f = *state;
+
+        make_pending(f, "immediate", id);
+        complete(f, id);
+        make(f);
+        pass(f, DAY);
+        f->quiet.until = f->monotonic + 10 * MINUTE;
+        live(f, 4 * MINUTE);
+        assert_int_equal(report_of(f)->state, RECOVERY_NONE);
+        reconcile_start(f->reconcile);
+        live(f, 5 * MINUTE);
+        assert_int_equal(f->n_requests, 0);
+        live(f, 2 * MINUTE);
+        assert_int_equal(report_of(f)->state, RECOVERY_DONE);
+        assert_int_equal(figures_of(f).counts.recovered, 1);
+}
+
 static void test_no_way_to_ask(void **state)
 {
         char id[25];
@@ -787,6 +808,7 @@ int main(void)
                 TEST(test_one_that_the_api_fails_at_keeps_nobody),
                 TEST(test_retry_after_is_kept),
                 TEST(test_no_way_to_ask),
+                TEST(test_what_others_were_told_is_kept),
                 TEST(test_a_task_that_the_api_does_not_know),
                 TEST(test_a_proxys_404_says_nothing),
                 TEST(test_an_invalid_result_goes_to_the_quarantine_once),

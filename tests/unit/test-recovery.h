@@ -16,6 +16,7 @@
 #include "sandbox/world.h"
 #include "store/outbox.h"
 #include "submitd/backfill.h"
+#include "submitd/quiet.h"
 #include "submitd/reconcile.h"
 
 #define T0     INT64_C(1700000000000000) /* some time in 2023 */
@@ -57,6 +58,7 @@ struct Fixture {
         unsigned n_requests; /* ever */
         int refuse;          /* what request() returns */
         bool hold;           /* no answers for now */
+        Quiet quiet;
         char last_path[512];
 
         /* True: it answered. */
@@ -118,9 +120,14 @@ static bool fixture_is_test(_unused_ void *userdata)
         return false;
 }
 
+static uint64_t fixture_quiet_until(void *userdata)
+{
+        return ((Fixture *)userdata)->quiet.until;
+}
+
 static inline Api fixture_api(Fixture *f)
 {
-        return (Api){ fixture_request, fixture_is_test, f };
+        return (Api){ fixture_request, fixture_is_test, fixture_quiet_until, f };
 }
 
 static inline WorldAnswer ask_world(Fixture *f, const char *method, const char *path, const char *body)
@@ -142,19 +149,25 @@ static inline WorldAnswer ask_world(Fixture *f, const char *method, const char *
         return a;
 }
 
-static inline void answer_by_script(const Asked *q, Scripted *s)
+static inline void answer_with(Fixture *f, const Asked *q, const ApiAnswer *answer)
+{
+        quiet_note(&f->quiet, answer, f->monotonic);
+        q->done(answer, q->userdata);
+}
+
+static inline void answer_by_script(Fixture *f, const Asked *q, Scripted *s)
 {
         const char *body = s->body ? s->body : "";
 
-        q->done(&(ApiAnswer){ .error = s->error,
-                                .sent = true,
-                                .status = s->status,
-                                .body = body,
-                                .body_size = strlen(body),
-                                .is_json = !s->is_html,
-                                .date = TIME_NONE,
-                                .retry_after = s->retry_after },
-                        q->userdata);
+        answer_with(f, q,
+                        &(ApiAnswer){ .error = s->error,
+                                        .sent = true,
+                                        .status = s->status,
+                                        .body = body,
+                                        .body_size = strlen(body),
+                                        .is_json = !s->is_html,
+                                        .date = TIME_NONE,
+                                        .retry_after = s->retry_after });
         free(s->body);
 }
 
@@ -165,15 +178,16 @@ static inline void answer_by_world(Fixture *f, const Asked *q)
 
         snprintf(path, sizeof(path), "/v1%s", q->path);
         a = ask_world(f, "GET", path, NULL);
-        q->done(&(ApiAnswer){ .error = a.drop ? -EPROTO : 0,
-                                .sent = true,
-                                .status = a.drop ? 0 : a.status,
-                                .body = buffer_text(&a.body),
-                                .body_size = a.body.size,
-                                .is_json = streq(a.content_type, "application/json"),
-                                .date = f->realtime,
-                                .retry_after = a.retry_after ? a.retry_after * USEC_PER_SEC : UINT64_MAX },
-                        q->userdata);
+        answer_with(f, q,
+                        &(ApiAnswer){ .error = a.drop ? -EPROTO : 0,
+                                        .sent = true,
+                                        .status = a.drop ? 0 : a.status,
+                                        .body = buffer_text(&a.body),
+                                        .body_size = a.body.size,
+                                        .is_json = streq(a.content_type, "application/json"),
+                                        .date = f->realtime,
+                                        .retry_after = a.retry_after ? a.retry_after * USEC_PER_SEC
+                                                                     : UINT64_MAX });
         buffer_done(&a.body);
 }
 
@@ -187,7 +201,7 @@ static inline void answer_one(Fixture *f)
         if (f->before)
                 f->before(f, q.path);
         if (f->script && f->script(f, q.path, &s))
-                answer_by_script(&q, &s);
+                answer_by_script(f, &q, &s);
         else
                 answer_by_world(f, &q);
 }
