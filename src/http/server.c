@@ -369,6 +369,8 @@ static int server_start(HttpServer *s)
 {
         const union MHD_DaemonInfo *info;
 
+        /* How many connections there may be is seen to where they are accepted: max_connections, which a
+         * reload may change. */
         s->mhd = MHD_start_daemon(
                         MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC, 0,
                         NULL, NULL, handler_on_call, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
