@@ -6,6 +6,8 @@
 
 #define USEC_PER_MSEC UINT64_C(1000)
 #define USEC_PER_SEC  UINT64_C(1000000)
+#define USEC_PER_HOUR (3600 * USEC_PER_SEC)
+#define USEC_PER_DAY  (24 * USEC_PER_HOUR)
 
 /* A decimal number, digits only. */
 int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);

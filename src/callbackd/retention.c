@@ -11,7 +11,7 @@
 #include "basic/time-util.h"
 #include "callbackd/prune.h"
 
-#define INTERVAL_USEC (3600 * USEC_PER_SEC)
+#define INTERVAL_USEC USEC_PER_HOUR
 
 struct Retention {
         sd_event *loop; /* borrowed */

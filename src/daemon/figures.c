@@ -6,8 +6,6 @@
 #include "basic/time-util.h"
 #include "daemon/local.h"
 
-#define DAY_USEC (INT64_C(24) * 3600 * (int64_t)USEC_PER_SEC)
-
 int figures_read(StoreReader *reader, Commit *commit, StoreFigures *ret)
 {
         int r;
@@ -22,7 +20,7 @@ int figures_read(StoreReader *reader, Commit *commit, StoreFigures *ret)
 
 uint64_t figures_live_today(const StoreQueue *q)
 {
-        return q->live_day == now_realtime() / DAY_USEC ? q->live_sent : 0;
+        return q->live_day == now_realtime() / (int64_t)USEC_PER_DAY ? q->live_sent : 0;
 }
 
 static json_t *count(uint64_t n)

@@ -2,9 +2,9 @@
 
 /* Values of headers, as they come from strangers. */
 
-#include "basic/macros.h"
+#include "basic/parse.h"
 
-#define HEADER_RETRY_AFTER_MAX (24 * 3600 * UINT64_C(1000000)) /* microseconds */
+#define HEADER_RETRY_AFTER_MAX USEC_PER_DAY /* microseconds */
 
 /* Whether a Content-Type (NULL: there is none) is this one, "application/json", in any case and with any
  * parameters. */

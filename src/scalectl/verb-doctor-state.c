@@ -6,7 +6,7 @@
 #include "scalectl/verb-doctor.h"
 
 #define LOG_LARGE UINT64_C(268435456) /* it is copied back from 16 MiB on */
-#define OLD_USEC  (INT64_C(3600) * (int64_t)USEC_PER_SEC)
+#define OLD_USEC  ((int64_t)USEC_PER_HOUR)
 
 static const char not_seen[] = "see what is said of its socket";
 

@@ -4,6 +4,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "basic/parse.h"
 #include "daemon/commit.h"
 #include "daemon/local.h"
 #include "http/server.h"
@@ -14,7 +15,7 @@
 #include "submitd/reconcile.h"
 
 /* How long it is tried to send a submission. */
-#define SUBMISSION_LIFE_USEC (INT64_C(5) * 24 * 3600 * 1000000)
+#define SUBMISSION_LIFE_USEC (5 * (int64_t)USEC_PER_DAY)
 
 typedef struct SubmitContext {
         LocalBase base;

@@ -8,7 +8,6 @@
 #include "submitd/outbox.h"
 #include "submitd/outcome.h"
 
-#define DAY_USEC         (UINT64_C(24) * 3600 * USEC_PER_SEC)
 #define LOOK_USEC        (60 * USEC_PER_SEC) /* the clock may have jumped: how often it is looked at */
 #define API_STEP_USEC    (600 * (int64_t)USEC_PER_SEC) /* how far the API's clock may go back */
 #define UNKNOWN_MAX      1024U /* in memory at once; while there are so many, nothing new is sent */

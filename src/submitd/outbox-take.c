@@ -181,7 +181,7 @@ static int take_due(const Submission *s, void *userdata)
  * also when the clock went back: it is about money. */
 static uint64_t count_live(const Outbox *o, const StoreQueue *queue, int64_t *ret_day)
 {
-        int64_t today = outbox_realtime(o) / (int64_t)DAY_USEC;
+        int64_t today = outbox_realtime(o) / (int64_t)USEC_PER_DAY;
         uint64_t cap = o->options.live_per_day, n = 0;
 
         *ret_day = MAX(today, queue->live_day);

@@ -19,7 +19,7 @@
 #include "submitd/resolve.h"
 
 /* Further in the future than anything is ever put off: the clock went back. */
-#define CLOCK_WENT_BACK (2 * (int64_t)DAY_USEC)
+#define CLOCK_WENT_BACK (2 * (int64_t)USEC_PER_DAY)
 
 uint64_t outbox_monotonic(const Outbox *o)
 {

@@ -2,9 +2,10 @@
 
 /* Until when the API wants to be left alone. */
 
+#include "basic/parse.h"
 #include "submitd/api.h"
 
-#define QUIET_MAX (UINT64_C(24) * 3600 * 1000000) /* however long a Retry-After is */
+#define QUIET_MAX USEC_PER_DAY /* however long a Retry-After is */
 
 typedef struct Quiet {
         uint64_t until; /* monotonic: no request before */

@@ -126,7 +126,7 @@ static int take_row(const Submission *s, void *userdata)
         u->sent_at = s->sent_at;
         u->floor_at = s->floor_at;
         u->expires_at = s->expires_at;
-        u->live_day = s->sent_at == TIME_NONE ? 0 : s->sent_at / (int64_t)DAY_USEC;
+        u->live_day = s->sent_at == TIME_NONE ? 0 : s->sent_at / (int64_t)USEC_PER_DAY;
         return 0;
 }
 

@@ -12,8 +12,6 @@
 #include "basic/parse.h"
 #include "submitd/answer.h"
 
-#define HOUR (3600 * USEC_PER_SEC)
-
 typedef struct Place {
         uint64_t id, until;
         unsigned times;
@@ -92,7 +90,7 @@ bool shelf_put(Shelf *s, uint64_t id, uint64_t now)
                 s->n++;
         }
         s->places[i].times++;
-        s->places[i].until = now + answer_pause(s->places[i].times, HOUR, 24 * HOUR);
+        s->places[i].until = now + answer_pause(s->places[i].times, USEC_PER_HOUR, USEC_PER_DAY);
         return new;
 }
 

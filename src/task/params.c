@@ -49,8 +49,6 @@ int task_make_response(const TaskType *type, const json_t *params, uint64_t n, j
         return type->make_response(params, n, ret);
 }
 
-#define USEC_PER_HOUR (3600 * USEC_PER_SEC)
-
 uint64_t task_urgency_usec(const char *urgency)
 {
         static const struct {
@@ -58,12 +56,12 @@ uint64_t task_urgency_usec(const char *urgency)
                 uint64_t usec;
         } promises[] = {
                 { "immediate", USEC_PER_HOUR },
-                { "day", 24 * USEC_PER_HOUR },
-                { "week", 7 * 24 * USEC_PER_HOUR },
+                { "day", USEC_PER_DAY },
+                { "week", 7 * USEC_PER_DAY },
         };
 
         FOREACH_ARRAY(p, promises, ELEMENTSOF(promises))
                 if (streq_ptr(p->urgency, urgency))
                         return p->usec;
-        return 7 * 24 * USEC_PER_HOUR;
+        return 7 * USEC_PER_DAY;
 }
