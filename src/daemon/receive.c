@@ -64,15 +64,10 @@ static int take_stored_task(const TaskDocument *task, void *userdata)
         return task_document_to_json(task, userdata);
 }
 
-/* What is asked for may be the account of a task that has no response; what comes by itself may not. */
-static bool is_asked_for(const ReceiveInput *in)
-{
-        return in->source == SOURCE_RECONCILE || in->source == SOURCE_BACKFILL;
-}
-
 static unsigned choose_flags(const ReceiveInput *in)
 {
-        return (in->strict ? CALLBACK_STRICT : 0) | (is_asked_for(in) ? CALLBACK_ALLOW_ACCOUNT : 0);
+        return (in->strict ? CALLBACK_STRICT : 0) |
+               (source_is_poll(in->source) ? CALLBACK_ALLOW_ACCOUNT : 0);
 }
 
 /* Parses and checks. 0, CALLBACK_NOT_JSON, CALLBACK_INVALID or negative errno. */
@@ -90,28 +85,6 @@ static int examine(Reception *x, StoreReader *reader, const ReceiveInput *in)
                         return r;
         }
         return callback_check(x->callback, x->stored, choose_flags(in));
-}
-
-static int describe_problems(Reception *x)
-{
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(PROBLEMS_TEXT_MAX);
-        json_auto_t *array = NULL;
-        const Problems *p = &x->callback->problems;
-        int r;
-
-        if (p->failed)
-                return -ENOMEM;
-        if (p->n == 0)
-                return 0;
-
-        array = problems_to_json(p);
-        if (!array)
-                return -ENOMEM;
-        r = json_encode(array, &text);
-        if (r < 0)
-                return r;
-        x->problems = buffer_take(&text, NULL);
-        return 0;
 }
 
 /* What is to be answered when it ends as `finding` says. What was JSON or not matters to who sent it; who
@@ -196,9 +169,8 @@ static void report_second_task(const Reception *x)
 {
         const StoreDelivery *d = &x->delivery;
         const StoreOutcome *o = &x->receipt.outcome;
-        bool is_asked = d->source == SOURCE_RECONCILE || d->source == SOURCE_BACKFILL;
 
-        if (!o->second_task || o->repeated || is_asked)
+        if (!o->second_task || o->repeated || source_is_poll(d->source))
                 return;
         log_event(LOG_ERR, MESSAGE_SECOND_TASK,
                         LOG_FIELDS(LOG_TEXT("TASK_ID", d->task_id),
@@ -231,7 +203,7 @@ int receive(CommitPort *port, StoreReader *reader, const ReceiveInput *in,
         finding = examine(x, reader, in);
         if (finding < 0)
                 return finding;
-        r = describe_problems(x);
+        r = problems_encode(&x->callback->problems, &x->problems);
         if (r < 0)
                 return r;
         if (finding == 0) {

@@ -5,6 +5,7 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include "basic/parse.h"
 #include "store/outbox.h"
 #include "store/sqlite-query.h"
 
@@ -222,7 +223,7 @@ typedef enum OutboxReaderStatement {
 extern const char *const outbox_writer_sql[_OW_MAX];
 extern const char *const outbox_reader_sql[_OR_MAX];
 
-#define STORE_HOUR (INT64_C(3600) * 1000000)
+#define STORE_HOUR ((int64_t)USEC_PER_HOUR)
 
 /* The hour that a time is in; also right before 1970. */
 static inline int64_t store_hour(int64_t t)
@@ -402,9 +403,6 @@ int recording_find_repeat(Recording *x, Verdict verdict, int64_t *ret_n, int64_t
 
 /* 1: its body is that of delivery n. */
 int recording_is_body_of(Recording *x, int64_t n);
-
-/* A source that asks again and again, and keeps no account of having been told the same. */
-bool recording_is_poll(const Recording *x);
 
 /* sqlite-record.c: the steps that accounts share with deliveries. */
 

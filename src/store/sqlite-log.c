@@ -25,11 +25,6 @@ int64_t store_fingerprint(const void *body, size_t size)
         return h == 0 ? 1 : (int64_t)h;
 }
 
-bool recording_is_poll(const Recording *x)
-{
-        return x->delivery->source == SOURCE_RECONCILE || x->delivery->source == SOURCE_BACKFILL;
-}
-
 int recording_log(Recording *x, Verdict verdict, int64_t revision, bool aside)
 {
         const StoreDelivery *d = x->delivery;
@@ -71,7 +66,7 @@ int recording_count_repeat(Recording *x, int64_t n)
         int r, verdict;
 
         x->n = n;
-        if (recording_is_poll(x))
+        if (source_is_poll(x->delivery->source))
                 return 0;
 
         query_int(&get, n);

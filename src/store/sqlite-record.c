@@ -20,7 +20,7 @@
 
 #include "store/sqlite-internal.h"
 
-#define WEEK (7 * 24 * STORE_HOUR) /* the longest that an urgency allows */
+#define WEEK (7 * (int64_t)USEC_PER_DAY) /* the longest that an urgency allows */
 
 /* Rows. */
 
@@ -188,7 +188,8 @@ static int repeat_response(Recording *x, int64_t number, int64_t first, StoreOut
  * submission has the task. */
 static int record_duplicate(Recording *x, int64_t number, int64_t first, StoreOutcome *ret)
 {
-        bool poll = recording_is_poll(x), describes = x->task.document == 0 && x->delivery->has_document;
+        bool poll = source_is_poll(x->delivery->source);
+        bool describes = x->task.document == 0 && x->delivery->has_document;
         int r = 0;
 
         *ret = (StoreOutcome){ .verdict = VERDICT_DUPLICATE, .revision = (unsigned)number };

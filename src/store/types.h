@@ -38,6 +38,13 @@ typedef enum Source {
 } Source;
 
 const char *source_to_string(Source v);
+
+/* Asked for, again and again: it may be the account of a task that has no response, and a duplicate is no
+ * news. */
+static inline bool source_is_poll(Source v)
+{
+        return v == SOURCE_RECONCILE || v == SOURCE_BACKFILL;
+}
 Source source_from_string(const char *s);
 
 typedef enum EventKind {

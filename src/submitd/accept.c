@@ -137,24 +137,6 @@ static int take_attachment(const char *url, void *userdata)
         return 0;
 }
 
-static int describe_warnings(Acceptance *x)
-{
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(PROBLEMS_TEXT_MAX);
-        json_auto_t *array = NULL;
-        int r;
-
-        if (x->problems.n == 0)
-                return 0;
-        array = problems_to_json(&x->problems);
-        if (!array)
-                return -ENOMEM;
-        r = json_encode(array, &text);
-        if (r < 0)
-                return r;
-        x->warnings = buffer_take(&text, NULL);
-        return 0;
-}
-
 static int describe_submission(Acceptance *x)
 {
         int64_t now = now_realtime();
@@ -164,7 +146,7 @@ static int describe_submission(Acceptance *x)
         if (r >= 0)
                 r = json_encode(x->params, &x->text);
         if (r >= 0)
-                r = describe_warnings(x);
+                r = problems_encode(&x->problems, &x->warnings);
         if (r < 0)
                 return r;
 

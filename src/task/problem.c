@@ -6,9 +6,13 @@
 
 #include "task/problem.h"
 
-#include "basic/parse.h"
-
 #include <stdio.h>
+
+#include "basic/buffer.h"
+#include "basic/parse.h"
+#include "task/encode.h"
+
+#define TEXT_MAX ((size_t)4 * 1024 * 1024) /* bytes of all of them, as JSON */
 
 static const char *const severity_table[_SEVERITY_MAX] = {
         [SEVERITY_WARNING] = "warning",
@@ -143,6 +147,29 @@ json_t *problems_to_json(const Problems *p)
                 return NULL;
         }
         return array;
+}
+
+int problems_encode(const Problems *p, char **ret)
+{
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        json_auto_t *array = NULL;
+        int r;
+
+        if (p->failed)
+                return -ENOMEM;
+        if (p->n == 0) {
+                *ret = NULL;
+                return 0;
+        }
+
+        array = problems_to_json(p);
+        if (!array)
+                return -ENOMEM;
+        r = json_encode(array, &text);
+        if (r < 0)
+                return r;
+        *ret = buffer_take(&text, NULL);
+        return 0;
 }
 
 #define QUOTE_MAX 80U

@@ -8,8 +8,7 @@
 #include "basic/macros.h"
 
 /* A list keeps this many; what comes beyond is counted and named in one last line. */
-#define PROBLEMS_TEXT_MAX ((size_t)4 * 1024 * 1024) /* of all of them, as JSON */
-#define PROBLEMS_MAX      64U
+#define PROBLEMS_MAX 64U
 
 typedef enum Severity {
         SEVERITY_WARNING,
@@ -48,6 +47,9 @@ void problems_escalate(Problems *p);
 /* A new reference: [{"path", "message", "severity"}], with a last entry that counts those beyond the
  * maximum; an empty array when there are none. NULL when out of memory. */
 json_t *problems_to_json(const Problems *p);
+
+/* The same as text, owned by the caller; NULL when there are none. 0, -ENOMEM. */
+int problems_encode(const Problems *p, char **ret);
 
 /* The value as compact JSON, cut to at most 80 bytes at a character's end, "..." behind it where cut.
  * Returns buf. */
