@@ -17,9 +17,7 @@ static void want(Bench *b)
 
 static void send_first(Bench *b)
 {
-        bench_add(b, ID(1));
-        bench_start(b);
-        bench_probe(b);
+        bench_begin(b);
 }
 
 /* What the daemon does with on_task(): the end of the task ends the wish. */

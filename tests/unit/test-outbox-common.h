@@ -227,6 +227,15 @@ static inline ApiAnswer bench_failure(int error, bool sent)
         };
 }
 
+/* An answer that began well and broke off. */
+static inline ApiAnswer bench_cut(void)
+{
+        ApiAnswer a = bench_failure(-ETIMEDOUT, true);
+
+        a.status = 200;
+        return a;
+}
+
 static inline void bench_answer(
                 Bench *b, const char *method, const char *path, unsigned status, const char *body)
 {
@@ -265,6 +274,14 @@ static inline void bench_add(Bench *b, const char *id)
         assert_int_equal(store_begin(b->fixture->store), 0);
         assert_int_equal(store_add_submission(b->fixture->store, &s, &what, known), 0);
         assert_int_equal(store_commit(b->fixture->store), 0);
+}
+
+/* One submission, and an API that is there: the next thing is its request. */
+static inline void bench_begin(Bench *b)
+{
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_probe(b);
 }
 
 typedef struct Row {

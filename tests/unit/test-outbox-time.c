@@ -36,9 +36,7 @@ static void test_five_days_of_trying(void **state)
         unsigned n;
         Row row;
 
-        bench_add(b, ID(1));
-        bench_start(b);
-        bench_probe(b);
+        bench_begin(b);
         n = fail_for_days(b, tries, ELEMENTSOF(tries));
 
         assert_int_equal(tries[0], 0);
@@ -93,9 +91,7 @@ static void test_unknown_expires_and_keeps_that_it_was_sent(void **state)
         int64_t until;
         Row row;
 
-        bench_add(b, ID(1));
-        bench_start(b);
-        bench_probe(b);
+        bench_begin(b);
         bench_answer(b, "POST", "/task", 500, "{}");
         for (until = b->realtime + 6 * DAY; b->realtime < until;) {
                 if (b->n_asked == 0) {
@@ -185,9 +181,7 @@ static void test_absent_behind_its_time_is_tried_once_more(void **state)
 {
         Bench *b = *state;
 
-        bench_add(b, ID(1));
-        bench_start(b);
-        bench_probe(b);
+        bench_begin(b);
         bench_answer(b, "POST", "/task", 500, "{}");
         b->realtime += 6 * DAY;
         bench_pass(b, SETTLE);
@@ -209,9 +203,7 @@ static void test_unknown_is_looked_for_before_it_expires(void **state)
 {
         Bench *b = *state;
 
-        bench_add(b, ID(1));
-        bench_start(b);
-        bench_probe(b);
+        bench_begin(b);
         bench_crash(b);
         b->realtime += 6 * DAY;
         bench_start(b);
@@ -231,9 +223,7 @@ static void test_what_was_expired_settles_again(void **state)
                 .is_test = true,
         };
 
-        bench_add(b, ID(1));
-        bench_start(b);
-        bench_probe(b);
+        bench_begin(b);
         bench_answer(b, "POST", "/task", 500, "{}");
         b->realtime += 6 * DAY; /* our clock went wrong */
         b->monotonic += SETTLE;
@@ -261,9 +251,7 @@ static void test_retry_after_has_a_maximum(void **state)
         Bench *b = *state;
         ApiAnswer busy = bench_json(b, 429, "{}");
 
-        bench_add(b, ID(1));
-        bench_start(b);
-        bench_probe(b);
+        bench_begin(b);
         busy.retry_after = UINT64_MAX - 1;
         bench_answer_with(b, "POST", "/task", busy);
         bench_pass(b, DAY - 1);
@@ -278,9 +266,7 @@ static void test_retry_after_holds_for_every_request(void **state)
         Bench *b = *state;
         ApiAnswer busy = bench_json(b, 503, "{}");
 
-        bench_add(b, ID(1));
-        bench_start(b);
-        bench_probe(b);
+        bench_begin(b);
         busy.retry_after = (uint64_t)HOUR;
         bench_answer_with(b, "POST", "/task", busy);
         bench_add(b, ID(2));
@@ -304,9 +290,7 @@ static void test_what_others_were_told_is_kept(void **state)
 {
         Bench *b = *state;
 
-        bench_add(b, ID(1));
-        bench_start(b);
-        bench_probe(b);
+        bench_begin(b);
         bench_answer(b, "POST", "/task", 500, "{}");
         b->quiet.until = b->monotonic + (uint64_t)HOUR;
         bench_add(b, ID(2));
@@ -337,9 +321,7 @@ static void test_429_without_a_time_pauses_as_well(void **state)
 {
         Bench *b = *state;
 
-        bench_add(b, ID(1));
-        bench_start(b);
-        bench_probe(b);
+        bench_begin(b);
         bench_answer(b, "POST", "/task", 429, "{}");
         bench_add(b, ID(2));
         bench_pass(b, 29 * SECOND);

@@ -5,9 +5,7 @@
 /* Sends the first one: its request is under way. */
 static void send_first(Bench *b)
 {
-        bench_add(b, ID(1));
-        bench_start(b);
-        bench_probe(b);
+        bench_begin(b);
         assert_int_equal(b->n_asked, 1);
 }
 
@@ -536,9 +534,8 @@ static void test_a_page_is_asked_for_again(void **state)
 static void test_a_page_that_breaks_off_is_asked_for_in_halves(void **state)
 {
         Bench *b = *state;
-        ApiAnswer cut = bench_failure(-ETIMEDOUT, true);
+        const ApiAnswer cut = bench_cut();
 
-        cut.status = 200;
         make_unknown(b);
         bench_answer_with(b, "GET", "/tasks?limit=100&offset=0", cut);
         bench_answer_with(b, "GET", "/tasks?limit=50&offset=0", cut);
@@ -553,9 +550,8 @@ static void test_a_page_that_breaks_off_is_asked_for_in_halves(void **state)
 static void test_a_page_of_one_that_breaks_off_proves_nothing(void **state)
 {
         Bench *b = *state;
-        ApiAnswer cut = bench_failure(-ETIMEDOUT, true);
+        const ApiAnswer cut = bench_cut();
 
-        cut.status = 200;
         make_unknown(b);
         for (unsigned i = 0; i < 7; i++)
                 bench_answer_with(b, "GET", "/tasks", cut);

@@ -1,7 +1,9 @@
 """Objects for tests that run in a booted machine: units, the journal, the receiver behind its sockets."""
 
+import contextlib
 import http.client
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -14,12 +16,28 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "e2e"))
 from harness import KEY, Local, UnixConnection, ask, callback, eventually  # noqa: E402
 
 KEYS = pathlib.Path("/etc/credstore/callback-auth-keys")
+BUILD = pathlib.Path(os.environ["SCALE_BUILD"])
 
 
 def run(*command, status=0, **more):
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=120, **more)
     assert status is None or done.returncode == status, (command, done.returncode, done.stdout, done.stderr)
     return done.stdout
+
+
+@contextlib.contextmanager
+def running_sandbox(*options):
+    """The stand-in for the API, on a port that settings here know."""
+    process = subprocess.Popen([BUILD / "src/sandbox/scale-sandbox", "--listen", "127.0.0.1:8091", "--api-key",
+                                "live_made_up_key_1", *options], stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "Ready." in line:
+            break
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 class Unit:

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from conftest import callback, eventually, run
-from test_submitd import BUILD, CONF
+from conftest import callback, eventually, run, running_sandbox
+from test_submitd import CONF
 
 README = (pathlib.Path(__file__).resolve().parents[3] / "README.md").read_text()
 # These come before this machine is booted, or take the place of each other.
@@ -49,14 +49,8 @@ def write_settings(title):
 @pytest.fixture
 def sandbox():
     """An API where nothing is completed."""
-    process = subprocess.Popen([BUILD / "src/sandbox/scale-sandbox", "--listen", "127.0.0.1:8091", "--api-key",
-                                "live_made_up_key_1", "--complete-after", "1h"], stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if "Ready." in line:
-            break
-    yield
-    process.terminate()
-    process.wait(60)
+    with running_sandbox("--complete-after", "1h"):
+        yield
 
 
 @pytest.fixture

@@ -5,16 +5,14 @@ import os
 import pathlib
 import re
 import stat
-import subprocess
 
 import pytest
 
-from conftest import KEY, Unit, eventually, run
+from conftest import KEY, Unit, eventually, run, running_sandbox
 from harness import Local
 
 API_KEY = pathlib.Path("/etc/credstore/api-key")
 CONF = pathlib.Path("/etc/scale/scale.conf.d/test.conf")
-BUILD = pathlib.Path(os.environ["SCALE_BUILD"])
 TASK = {"instruction": "Big or small?", "attachment_type": "text", "attachment": "car", "categories": ["big", "small"]}
 
 
@@ -39,15 +37,8 @@ def write_key(text):
 
 @pytest.fixture(scope="module")
 def sandbox():
-    process = subprocess.Popen([BUILD / "src/sandbox/scale-sandbox", "--listen", "127.0.0.1:8091", "--api-key",
-                                "live_made_up_key_1", "--callback-auth-key", KEY, "--complete-after", "100ms",
-                                "--time-scale", "10000"], stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if "Ready." in line:
-            break
-    yield
-    process.terminate()
-    process.wait(60)
+    with running_sandbox("--callback-auth-key", KEY, "--complete-after", "100ms", "--time-scale", "10000"):
+        yield
 
 
 @pytest.fixture
