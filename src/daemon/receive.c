@@ -164,13 +164,13 @@ static int run(CommitJob *job, Store *store)
         return x->keep ? store_record_delivery(store, &x->delivery, &x->receipt.outcome) : 0;
 }
 
-/* The one thing that must never be: said once for each task. Who asked for it says so itself. */
+/* The one thing that must never be: said once for each task, however it is noticed. */
 static void report_second_task(const Reception *x)
 {
         const StoreDelivery *d = &x->delivery;
         const StoreOutcome *o = &x->receipt.outcome;
 
-        if (!o->second_task || o->repeated || source_is_poll(d->source))
+        if (!o->second_task || o->repeated)
                 return;
         log_event(LOG_ERR, MESSAGE_SECOND_TASK,
                         LOG_FIELDS(LOG_TEXT("TASK_ID", d->task_id),

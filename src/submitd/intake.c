@@ -36,16 +36,6 @@ static Taking *taking_free(Taking *t)
 }
 DEFINE_CLEANUP(Taking *, taking_free)
 
-static void tell_second_task(const Receipt *receipt, const char *submission)
-{
-        if (receipt->status != 503 && receipt->outcome.second_task && !receipt->outcome.repeated)
-                log_event(LOG_ERR, MESSAGE_SECOND_TASK,
-                                LOG_FIELDS(LOG_TEXT("TASK_ID", receipt->task_id),
-                                                LOG_TEXT("SUBMISSION", submission)),
-                                "Task %s belongs to a submission that has another task already (%s).",
-                                strna(receipt->task_id), submission);
-}
-
 void intake_tell_invalid(const Receipt *receipt)
 {
         log_event(LOG_WARNING, MESSAGE_DELIVERY_INVALID,
@@ -62,7 +52,6 @@ static void finish(const Receipt *receipt, void *userdata)
 {
         _cleanup_(taking_freep) Taking *t = userdata;
 
-        tell_second_task(receipt, t->submission);
         t->done(receipt, t->userdata);
 }
 

@@ -14,9 +14,8 @@ typedef struct Intake {
 } Intake;
 
 /* Takes a task object as the API shows it. `submission`: whose task it is, NULL where not known (then what
- * its metadata says is taken). Exactly one call of done() follows, later and from the port's loop, unless
- * this returns negative: -EAGAIN the queue is full, and as receive(). The task is not needed any longer.
- * That its submission has another task already is said in the log. */
+ * the task itself says is taken). Exactly one call of done() follows, later and from the port's loop, unless
+ * this returns negative: -EAGAIN the queue is full, and as receive(). The task is not needed any longer. */
 int intake_take(const Intake *in, const json_t *task, Source source, const char *submission,
                 void (*done)(const Receipt *receipt, void *userdata), void *userdata);
 
