@@ -2,7 +2,10 @@
 
 #include "test.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "task/json-memory.h"
 
@@ -59,11 +62,40 @@ static void test_a_piece_larger_than_a_block(_unused_ void **state)
         free(text);
 }
 
+/* Where a sanitizer watches there are no arenas, and a reference that would dangle is refused instead. */
+static void test_a_reference_that_outlives_an_arena(_unused_ void **state)
+{
+        JsonArena arena = {};
+        json_t *root;
+        int status;
+        pid_t pid;
+
+        json_arena_enter(&arena, 100);
+        root = json_pack("{s:[i,s]}", "list", 1, "text");
+        json_arena_leave();
+        if (arena.blocks) {
+                json_arena_done(&arena, root);
+                skip();
+        }
+
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                json_incref(json_array_get(json_object_get(root, "list"), 1));
+                json_arena_done(&arena, root);
+                _exit(0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+        json_arena_done(&arena, root); /* nobody else has it here */
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_arena),
                 cmocka_unit_test(test_a_piece_larger_than_a_block),
+                cmocka_unit_test(test_a_reference_that_outlives_an_arena),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
