@@ -3,6 +3,8 @@
 /* Message ids: one for each kind of event, explained in systemd/scale.catalog (a test holds the two against
  * each other). Never reuse one for something else. */
 
+#define MESSAGE_REFUSED \
+        "807e816264204deda22c84bff67c16e6" /* it does not start until somebody mends something */
 #define MESSAGE_READY    "3cb18b6e64ab4598a0a079056a51e6e9" /* the daemon takes requests */
 #define MESSAGE_STOPPING "3ac5e031ecb6424ebf9e13f90d37932d" /* it was told to end */
 #define MESSAGE_RELOADED "eaae6325296f4e40a185f801555870f0" /* new settings and keys are in force */

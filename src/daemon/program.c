@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sysexits.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "basic/log.h"
@@ -215,16 +216,35 @@ static int with_settings(const Program *p, const Arguments *a)
         return 0;
 }
 
-int program_main(const Program *p, int argc, char **argv)
+/* What only somebody can mend: the units start nothing again that ends so (RestartPreventExitStatus=). */
+static bool is_refusal(int status)
 {
-        Arguments a = { .overrides.items = a.items };
+        return status == EX_USAGE || status == EX_NOPERM || status == EX_CONFIG;
+}
+
+/* The way back, where somebody looks who finds it down; what is wrong was said. */
+static void say_refused(const Program *p)
+{
+        if (sd_notifyf(false,
+                            "STATUS=Refused to start, the log says why; when that is mended: `systemctl "
+                            "start %s`",
+                            p->name) > 0)
+                log_event(LOG_ERR, MESSAGE_REFUSED, NULL, 0,
+                                "Refused to start, and stays down with its sockets closed until somebody "
+                                "mends "
+                                "what was named and then runs `systemctl start %s`.",
+                                p->name);
+}
+
+static int run_program(const Program *p, int argc, char **argv, Arguments *a)
+{
         int r;
 
-        r = parse_arguments(argc, argv, &a);
+        r = parse_arguments(argc, argv, a);
         if (r != 0)
                 return r;
 
-        switch (a.action) {
+        switch (a->action) {
         case ACTION_HELP:
                 return print_help(p);
         case ACTION_VERSION:
@@ -245,8 +265,19 @@ int program_main(const Program *p, int argc, char **argv)
                 log_error_errno(r, "Secrets can't be protected");
                 return EX_OSERR;
         }
-        r = with_settings(p, &a);
+        r = with_settings(p, a);
         secrets_exit();
+        return r;
+}
+
+int program_main(const Program *p, int argc, char **argv)
+{
+        Arguments a = { .overrides.items = a.items };
+        int r;
+
+        r = run_program(p, argc, argv, &a);
+        if (a.action == ACTION_RUN && is_refusal(r))
+                say_refused(p);
         return r;
 }
 

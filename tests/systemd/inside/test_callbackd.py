@@ -44,7 +44,7 @@ def test_without_a_key_it_says_what_is_missing(receiver):
     receiver.systemctl("start", status=1)
     assert receiver.get("Result") == "exit-code" and receiver.get("ExecMainStatus") == "78"
     said = [e for e in receiver.journal(before) if e.get("SYSLOG_IDENTIFIER") == "scale-callbackd"]
-    assert len(said) == 1 and said[0]["PRIORITY"] == "3"
+    assert [e["PRIORITY"] for e in said] == ["3", "3"] and "`systemctl start scale-callbackd`" in said[1]["MESSAGE"]
     assert "/etc/credstore/callback-auth-keys" in said[0]["MESSAGE"] and "label key" in said[0]["MESSAGE"]
     time.sleep(1.5)
     assert receiver.get("NRestarts") == "0"  # nobody but an administrator can mend it

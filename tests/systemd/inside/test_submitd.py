@@ -88,7 +88,8 @@ def test_without_a_key_it_says_what_is_missing(submitter):
     submitter.systemctl("start", status=1)
     assert submitter.get("ExecMainStatus") == "78"
     said = [e for e in submitter.journal(before) if e.get("SYSLOG_IDENTIFIER") == "scale-submitd"]
-    assert len(said) == 1 and "/etc/credstore/api-key" in said[0]["MESSAGE"] and said[0]["PRIORITY"] == "3"
+    assert "/etc/credstore/api-key" in said[0]["MESSAGE"] and said[0]["PRIORITY"] == "3"
+    assert len(said) == 2 and "`systemctl start scale-submitd`" in said[1]["MESSAGE"]
     write_key("live_made_up_key_1")
 
 
