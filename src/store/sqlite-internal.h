@@ -93,6 +93,28 @@ typedef struct Files {
 
 #define FILES_INIT ((Files){ .fd = -EBADF })
 
+/* sqlite-chain.c: what ties a database to its log, and tells it from a copy. */
+
+#define CHAIN_VALUE_SIZE 16U
+#define CHAIN_LINK_SIZE  40U
+
+typedef struct ChainLink {
+        uint8_t value[CHAIN_VALUE_SIZE];
+        uint8_t previous[CHAIN_VALUE_SIZE]; /* zeros: it is the first of its database */
+} ChainLink;
+
+/* False: it is none, or not whole. */
+bool chain_decode(const void *p, size_t size, ChainLink *ret);
+
+/* Within a transaction that just made the table, or copied it: a link that stands behind no other. */
+int chain_begin(Connection *c);
+
+/* Within a group: the link behind the one that the group began with. */
+int chain_go_on(Store *s);
+
+/* The database at `target` is a finished copy, which nobody else has open: makes it one that says so. */
+int chain_mark_copy(const char *target, int64_t at, Connection *c);
+
 /* sqlite-migrate.c: brings the schema up to date, in one transaction. */
 
 int store_schema_version(void);
@@ -102,6 +124,10 @@ int connection_migrate(Connection *c);
 
 typedef enum WriterStatement {
         W_NUMBERS,
+        W_SET_LINK,
+        W_GET_COPIED,
+        W_SET_COPIED,
+        W_DROP_COPIED,
         W_FIND_TYPE,
         W_ADD_TYPE,
         W_FIND_TASK,
@@ -258,6 +284,9 @@ struct Store {
         /* The newest numbers, within the group; last_event: as committed. */
         int64_t delivery, task, event;
         uint64_t last_event;
+
+        ChainLink link;  /* as the group found it */
+        int64_t changes; /* of the connection, when the group began */
 
         StoreDelta deltas[STORE_DELTAS_MAX];
         size_t n_deltas;

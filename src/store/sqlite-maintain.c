@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "basic/time-util.h"
+
 /* Checkpoints. */
 
 int store_checkpoint(Store *s, unsigned wait_msec)
@@ -208,6 +210,8 @@ int store_free_space(const char *path, uint64_t *ret)
 struct StoreBackup {
         Connection source, target;
         sqlite3_backup *backup; /* NULL once it has ended, as `result` says */
+        char *path;             /* of the target */
+        int64_t begun;          /* what came later is not in it */
         int result;
 };
 
@@ -264,6 +268,10 @@ int store_backup_open(const char *path, const char *target, StoreBackup **ret, c
         b = calloc(1, sizeof(StoreBackup));
         if (!b)
                 return -ENOMEM;
+        b->path = strdup(target);
+        if (!b->path)
+                return -ENOMEM;
+        b->begun = now_realtime();
 
         r = open_source(b, path);
         if (r < 0) {
@@ -302,6 +310,10 @@ int store_backup_step(StoreBackup *b, unsigned pages)
         backup = TAKE_PTR(b->backup);
         if (sqlite3_backup_finish(backup) != SQLITE_OK || rc != SQLITE_DONE)
                 b->result = connection_fail(&b->target, "Could not copy to");
+        if (b->result >= 0) {
+                connection_done(&b->target);
+                b->result = chain_mark_copy(b->path, b->begun, &b->target);
+        }
         return b->result;
 }
 
@@ -314,6 +326,7 @@ StoreBackup *store_backup_close(StoreBackup *b)
                 (void)sqlite3_backup_finish(b->backup); /* it was given up */
         connection_done(&b->target);
         connection_done(&b->source);
+        free(b->path);
         free(b);
         return NULL;
 }

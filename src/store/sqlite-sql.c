@@ -15,7 +15,13 @@
 const char *const store_writer_sql[_W_MAX] = {
         [W_NUMBERS] = "SELECT (SELECT coalesce(max(n), 0) FROM delivery), "
                       "       (SELECT coalesce(max(id), 0) FROM task), "
-                      "       (SELECT coalesce(max(seq), 0) FROM event)",
+                      "       (SELECT coalesce(max(seq), 0) FROM event), "
+                      "       (SELECT link FROM chain WHERE id = 1)",
+        [W_SET_LINK] = "UPDATE chain SET link = ?1 WHERE id = 1",
+        [W_GET_COPIED] = "SELECT at FROM copied WHERE id = 1",
+        [W_SET_COPIED] = "INSERT INTO copied (id, at) VALUES (1, ?1) "
+                         "ON CONFLICT (id) DO UPDATE SET at = excluded.at",
+        [W_DROP_COPIED] = "DELETE FROM copied WHERE id = 1",
 
         [W_FIND_TYPE] = "SELECT id FROM type WHERE name = ?1",
         [W_ADD_TYPE] = "INSERT INTO type (name) VALUES (?1)",

@@ -92,6 +92,8 @@ static int on_wal(void *userdata, _unused_ sqlite3 *db, _unused_ const char *nam
 static int read_numbers(Store *s)
 {
         _cleanup_query_ Query q = store_query(s, W_NUMBERS);
+        const void *link;
+        size_t size;
         int r;
 
         r = query_step(&q, "Could not read the numbers of");
@@ -100,6 +102,9 @@ static int read_numbers(Store *s)
         s->delivery = query_column(&q, 0);
         s->task = query_column(&q, 1);
         s->event = query_column(&q, 2);
+        link = query_column_blob(&q, 3, &size);
+        if (!chain_decode(link, size, &s->link))
+                s->link = (ChainLink){}; /* nothing stands before the next one then */
         return 0;
 }
 
@@ -247,6 +252,7 @@ int store_begin(Store *s)
                 return r;
         }
         s->in_group = true;
+        s->changes = sqlite3_total_changes64(s->connection.db);
 
         r = read_numbers(s);
         if (r < 0)
@@ -261,6 +267,8 @@ int store_commit(Store *s)
 
         assert(s->in_group);
         r = connection_check_memory(&s->connection, store_flush_tallies(s));
+        if (r >= 0 && sqlite3_total_changes64(s->connection.db) != s->changes)
+                r = chain_go_on(s);
         if (r >= 0) {
                 store_gather_start(&s->connection);
                 r = query_run(&commit, "Could not commit to");
@@ -291,14 +299,12 @@ void store_rollback(Store *s)
 
 int store_probe(Store *s)
 {
-        char sql[64];
         int r;
 
-        snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", store_schema_version());
         r = store_begin(s);
         if (r < 0)
                 return r;
-        r = connection_run(&s->connection, sql, "Could not write to");
+        r = chain_go_on(s);
         if (r >= 0)
                 r = store_commit(s);
         if (r < 0)

@@ -78,6 +78,11 @@ int store_discard_delivery(Store *s, uint64_t n);
  * *ret_more: there may be more. */
 int store_prune_deliveries(Store *s, int64_t before, unsigned limit, uint64_t *ret_deleted, bool *ret_more);
 
+/* Within a group. Whether the database was turned back: it is a copy that somebody made before, and what was
+ * done since (tasks sent, above all) is not in it. 1: yes, and that was seen to once this group is
+ * committed: it isn't said again; *ret_at: when the copy was made, as far as that is known. 0: no. */
+int store_take_copied(Store *s, int64_t *ret_at);
+
 /* The number of the newest event, as of the last commit. */
 uint64_t store_last_event(const Store *s);
 
@@ -140,9 +145,10 @@ int store_reader_changed(StoreReader *r);
 int store_get_stats(StoreReader *r, StoreStats *ret);
 
 /* A consistent copy of the whole database, as it is now, into a file of its own, in steps that don't hold up
- * the writer; while it lasts the WAL can't start over. `target` is made, or there and empty, else -EEXIST;
- * what is left of a copy that failed or was given up is the caller's to remove. Step: 1 more to do, 0 done
- * and synced; a failure is final. */
+ * the writer; while it lasts the WAL can't start over. The copy says that it is one, see
+ * store_take_copied(). `target` is made, or there and empty, else -EEXIST; what is left of a copy that
+ * failed or was given up is the caller's to remove, with what lies beside it (-wal, -journal). Step: 1 more
+ * to do, 0 done and synced; a failure is final. */
 typedef struct StoreBackup StoreBackup;
 int store_backup_open(const char *path, const char *target, StoreBackup **ret, char **ret_error);
 int store_backup_step(StoreBackup *b, unsigned pages);

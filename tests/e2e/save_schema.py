@@ -264,11 +264,12 @@ def write(folder):
         fill_receiver(receiver)
         if harness.SUBMITD.exists():
             fill_outbox(folder / "submit", receiver, api, Clock(folder))
+        (folder / "backup.db").write_bytes(receiver.control.get("/v1/backup").body)  # which says that it is a copy
     finally:
         api.plan = lambda method, path, body: None
         receiver.finish()
         api.close()
-    return dump(receiver.database), api.tasks
+    return dump(folder / "backup.db"), api.tasks
 
 
 def record(folder, text):

@@ -220,6 +220,52 @@ static void test_backup(void **state)
         assert_non_null(strstr(error_again, "already"));
 }
 
+static int take_copied(Store *s, int64_t *ret_at)
+{
+        int r;
+
+        assert_int_equal(store_begin(s), 0);
+        r = store_take_copied(s, ret_at);
+        assert_int_equal(store_commit(s), 0);
+        return r;
+}
+
+/* What was done since is not in it, and whoever opens it can know that: until it was seen to, once. */
+static void test_copy_says_that_it_is_one(void **state)
+{
+        Fixture *f = *state;
+        _cleanup_(store_backup_closep) StoreBackup *b = NULL;
+        _cleanup_free_ char *error = NULL;
+        int64_t before, at = 0;
+        char target[128];
+
+        f->store = open_store(f->path);
+        record_many(f->store, "a", 10, 100);
+        snprintf(target, sizeof(target), "%s/copy.db", f->directory);
+        before = now_realtime();
+        assert_int_equal(store_backup_open(f->path, target, &b, &error), 0);
+        assert_int_equal(store_backup_step(b, UINT32_MAX), 0);
+        b = store_backup_close(b);
+        assert_int_equal(size_of(target, "-journal"), -1);
+        assert_int_equal(size_of(target, "-wal"), -1);
+        assert_int_equal(take_copied(f->store, &at), 0); /* the original is none */
+
+        f->store = store_close(f->store);
+        f->store = open_store(target);
+        store_begin(f->store);
+        assert_int_equal(store_take_copied(f->store, &at), 1);
+        assert_true(at >= before && at <= now_realtime());
+        store_rollback(f->store); /* it was not seen to */
+        record_many(f->store, "b", 10, 100);
+        f->store = store_close(f->store);
+        f->store = open_store(target);
+        assert_int_equal(take_copied(f->store, &at), 1);
+        assert_int_equal(take_copied(f->store, &at), 0);
+        f->store = store_close(f->store);
+        f->store = open_store(target);
+        assert_int_equal(take_copied(f->store, &at), 0);
+}
+
 static void test_backup_that_fails(void **state)
 {
         Fixture *f = *state;
@@ -352,6 +398,7 @@ int main(void)
                 TEST(test_slow_reader_gone),
                 TEST(test_left_wal),
                 TEST(test_backup),
+                TEST(test_copy_says_that_it_is_one),
                 TEST(test_backup_that_fails),
                 TEST(test_prune),
         };
