@@ -107,14 +107,18 @@ static bool read_ordinary(Callback *c, const void *body, size_t size)
 
 static int parse_json(Callback *c, const void *body, size_t size)
 {
+        const bool can_be_many = size / 2 > CALLBACK_VALUES_MAX; /* each takes two bytes at least */
         json_error_t error;
         int r;
 
         if (size == 0)
                 return refuse(c, "the body is empty: wanted is a JSON object");
-        if (size / 2 <= CALLBACK_VALUES_MAX && read_ordinary(c, body, size))
+        r = can_be_many ? callback_check_bounds(body, size, &c->problems) : 0;
+        if (r != 0)
+                return r;
+        if (read_ordinary(c, body, size))
                 return 0;
-        r = callback_check_bounds(body, size, &c->problems);
+        r = can_be_many ? 0 : callback_check_bounds(body, size, &c->problems);
         if (r != 0)
                 return r;
         r = json_parse(body, size, JSON_REJECT_DUPLICATES, &c->root, &error);

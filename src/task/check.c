@@ -12,13 +12,28 @@
 #include "basic/time-util.h"
 #include "task/path.h"
 #include "task/rows.h"
+#include "task/text-set.h"
 #include "task/value.h"
+
+#define LISTS_MAX 2U
+
+/* One walk. */
+typedef struct Check {
+        const json_t *params;
+        Problems *problems;
+        /* The lists of the parameters that rows refer to, each made when it is first asked for. */
+        struct {
+                const char *param; /* NULL: not in use */
+                bool is_list;
+                TextSet texts;
+        } lists[LISTS_MAX];
+} Check;
 
 /* What a look at one value needs. */
 typedef struct Look {
+        Check *check;
         const Field *field;
         const json_t *value;
-        const json_t *params;
         const json_t *siblings; /* the object that the value is a member of */
         const Path *at;
         Problems *problems;
@@ -34,7 +49,7 @@ static void wrong(const Look *l, const char *wanted)
         char quote[PROBLEM_QUOTE_SIZE];
 
         path_problem(l->problems, severity_of(l->field), l->at, NULL, "wanted is %s, this is %s", wanted,
-                        problem_quote(l->value, quote));
+                        problems_quote(l->problems, severity_of(l->field), l->value, quote));
 }
 
 json_t *member_get(const json_t *object, const char *name)
@@ -128,23 +143,36 @@ static void look_values(const Look *l)
         path_problem(l->problems, severity_of(l->field), l->at, NULL, "wanted is one of %s", list);
 }
 
+/* The texts of a list of the parameters; NULL where there is no such list. */
+static const TextSet *find_list(Check *c, const char *param)
+{
+        const json_t *array = member_get(c->params, param);
+        size_t i = 0;
+
+        while (c->lists[i].param && !streq(c->lists[i].param, param)) {
+                i++;
+                assert(i < LISTS_MAX);
+        }
+        if (!c->lists[i].param) {
+                c->lists[i].param = param;
+                c->lists[i].is_list = json_is_array(array);
+                c->problems->failed |= text_set_init_full(&c->lists[i].texts, array) < 0;
+        }
+        return c->lists[i].is_list ? &c->lists[i].texts : NULL;
+}
+
 static void look_one_of_param(const Look *l)
 {
         const char *param = l->field->one_of_param;
-        const json_t *allowed = member_get(l->params, param), *one;
+        const TextSet *allowed = find_list(l->check, param);
         char quote[PROBLEM_QUOTE_SIZE];
-        size_t i;
 
-        if (!json_is_array(allowed)) {
+        if (!allowed)
                 path_problem(l->problems, SEVERITY_WARNING, l->at, NULL,
                                 "can't be checked: the task has no list params.%s", param);
-                return;
-        }
-        json_array_foreach((json_t *)(uintptr_t)allowed, i, one)
-                if (json_equal(one, l->value))
-                        return;
-        path_problem(l->problems, severity_of(l->field), l->at, NULL, "%s is none of params.%s",
-                        problem_quote(l->value, quote), param);
+        else if (!text_set_has(allowed, l->value))
+                path_problem(l->problems, severity_of(l->field), l->at, NULL, "%s is none of params.%s",
+                                problems_quote(l->problems, severity_of(l->field), l->value, quote), param);
 }
 
 static void look_string(const Look *l)
@@ -256,15 +284,14 @@ static void look_attachments(const Look *l)
         look_each(l, "a list of attachments", look_attachment);
 }
 
-static void check_rows(const Field *fields, const json_t *object, const Path *at, const json_t *params,
-                Problems *problems);
+static void check_rows(Check *c, const Field *fields, const json_t *object, const Path *at);
 
 static void look_object_element(const Look *l)
 {
         if (!json_is_object(l->value))
                 wrong(l, "an object");
         else
-                check_rows(l->field->members, l->value, l->at, l->params, l->problems);
+                check_rows(l->check, l->field->members, l->value, l->at);
 }
 
 static void look_objects(const Look *l)
@@ -320,8 +347,7 @@ static bool is_absent(const Field *f, const json_t *value)
         return f->flags & FIELD_IN_PARAMS && field_is_left_out(f, value);
 }
 
-static void check_rows(const Field *fields, const json_t *object, const Path *at, const json_t *params,
-                Problems *problems)
+static void check_rows(Check *c, const Field *fields, const json_t *object, const Path *at)
 {
         for (const Field *f = fields; f->name; f++) {
                 const Path path = { .up = at, .name = f->name };
@@ -329,11 +355,11 @@ static void check_rows(const Field *fields, const json_t *object, const Path *at
 
                 if (is_absent(f, value)) {
                         if (f->flags & FIELD_REQUIRED)
-                                path_problem(problems, severity_of(f), &path, NULL, "is missing: %s",
+                                path_problem(c->problems, severity_of(f), &path, NULL, "is missing: %s",
                                                 f->describe);
                         continue;
                 }
-                looks[f->kind](&(Look){ f, value, params, object, &path, problems });
+                looks[f->kind](&(Look){ c, f, value, object, &path, c->problems });
         }
 }
 
@@ -341,8 +367,11 @@ void fields_check(const Field *fields, const json_t *object, const char *path, c
                 Problems *problems)
 {
         const Path at = { .name = path };
+        Check c = { .params = params, .problems = problems };
 
-        check_rows(fields, object, &at, params, problems);
+        check_rows(&c, fields, object, &at);
+        FOREACH_ARRAY(list, c.lists, LISTS_MAX)
+                text_set_done(&list->texts);
 }
 
 /* Whether arrays and objects lie within each other deeper than that. */

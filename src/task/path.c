@@ -98,7 +98,8 @@ void path_problem(Problems *problems, Severity severity, const Path *at, const c
         Text t = { .buf = buf };
         va_list ap;
 
-        append_path(&t, name ? &member : at);
+        if (problems_have_room(problems, severity))
+                append_path(&t, name ? &member : at);
         problems->failed |= t.no_memory;
         va_start(ap, format);
         problems_addv(problems, severity, buf, format, ap);

@@ -35,20 +35,22 @@ void problems_done(Problems *p)
         *p = (Problems){};
 }
 
-/* Gives up the last warning of a full list. False when there are errors only. */
-static bool drop_warning(Problems *p)
+bool problems_have_room(const Problems *p, Severity severity)
 {
-        for (size_t i = p->n; i-- > 0;) {
-                if (p->items[i].severity != SEVERITY_WARNING)
-                        continue;
+        return p->n < PROBLEMS_MAX || (severity == SEVERITY_ERROR && p->n_warnings > 0);
+}
 
-                problem_done(&p->items[i]);
-                memmove(&p->items[i], &p->items[i + 1], (p->n - i - 1) * sizeof(Problem));
-                p->n--;
-                return true;
-        }
+/* Gives up the last warning of a full list, which has one. */
+static void drop_warning(Problems *p)
+{
+        size_t i = p->n - 1;
 
-        return false;
+        while (p->items[i].severity != SEVERITY_WARNING)
+                i--;
+        problem_done(&p->items[i]);
+        memmove(&p->items[i], &p->items[i + 1], (p->n - i - 1) * sizeof(Problem));
+        p->n--;
+        p->n_warnings--;
 }
 
 /* A message may quote the parser, which quotes what it could not parse. It has to be a text in any case, or
@@ -86,8 +88,9 @@ void problems_addv(Problems *p, Severity severity, const char *path, const char 
                 p->n_errors++;
         if (p->n == PROBLEMS_MAX) {
                 p->n_beyond++;
-                if (severity != SEVERITY_ERROR || !drop_warning(p))
+                if (!problems_have_room(p, severity))
                         return;
+                drop_warning(p);
         }
 
         copy = strdup(path);
@@ -103,6 +106,7 @@ void problems_addv(Problems *p, Severity severity, const char *path, const char 
                 .path = TAKE_PTR(copy),
                 .message = TAKE_PTR(message),
         };
+        p->n_warnings += severity == SEVERITY_WARNING;
 }
 
 void problems_add(Problems *p, Severity severity, const char *path, const char *format, ...)
@@ -120,6 +124,7 @@ void problems_escalate(Problems *p)
                 i->severity = SEVERITY_ERROR;
 
         p->n_errors = p->n + p->n_beyond;
+        p->n_warnings = 0;
 }
 
 static int append_problem(json_t *array, const char *path, const char *message, Severity severity)
@@ -226,4 +231,10 @@ const char *problem_quote(const json_t *value, char buf[static PROBLEM_QUOTE_SIZ
 
         buf[q.size] = 0;
         return buf;
+}
+
+const char *problems_quote(const Problems *p, Severity severity, const json_t *value,
+                char buf[static PROBLEM_QUOTE_SIZE])
+{
+        return problems_have_room(p, severity) ? problem_quote(value, buf) : "";
 }

@@ -27,10 +27,11 @@ typedef struct Problem {
 
 typedef struct Problems {
         Problem items[PROBLEMS_MAX];
-        size_t n;        /* items in use */
-        size_t n_beyond; /* how many more there were */
-        size_t n_errors; /* errors, also among those beyond */
-        bool failed;     /* out of memory while adding: the list is not to be trusted */
+        size_t n;          /* items in use */
+        size_t n_beyond;   /* how many more there were */
+        size_t n_errors;   /* errors, also among those beyond */
+        size_t n_warnings; /* in use: an error takes the place of one when the list is full */
+        bool failed;       /* out of memory while adding: the list is not to be trusted */
 } Problems;
 
 void problems_done(Problems *p);
@@ -40,6 +41,9 @@ void problems_done(Problems *p);
 void problems_add(Problems *p, Severity severity, const char *path, const char *format, ...) _printf_(4, 5);
 void problems_addv(Problems *p, Severity severity, const char *path, const char *format, va_list ap)
                 _printf_(4, 0);
+
+/* Whether one more would be kept and not only counted: else nobody will read what is said of it. */
+bool problems_have_room(const Problems *p, Severity severity) _pure_;
 
 /* Makes every warning an error (`strict`). */
 void problems_escalate(Problems *p);
@@ -55,6 +59,11 @@ int problems_encode(const Problems *p, char **ret);
  * Returns buf. */
 #define PROBLEM_QUOTE_SIZE 96U
 const char *problem_quote(const json_t *value, char buf[static PROBLEM_QUOTE_SIZE]);
+
+/* The same for a problem that is about to be added: "" where that would only be counted. A body can have a
+ * million of them. */
+const char *problems_quote(const Problems *p, Severity severity, const json_t *value,
+                char buf[static PROBLEM_QUOTE_SIZE]);
 
 /* How many of the `size` bytes of a UTF-8 text to show when at most `max` are wanted: whole characters. */
 size_t problem_cut(const char *text, size_t size, size_t max) _pure_;

@@ -4,6 +4,7 @@
 
 #include "task/check.h"
 #include "task/path.h"
+#include "task/value.h"
 
 const char *const rules_attachment_types[] = { "text", "image", "video", "audio", "website", "pdf", NULL };
 const char *const rules_urgencies[] = { "immediate", "day", "week", NULL };
@@ -20,21 +21,22 @@ void rules_check_fields(const json_t *params, const json_t *response, Problems *
         json_t *asked = member_get(params, "fields"), *fields = member_get(response, "fields"), *value;
         const Path root = { .name = "response" }, at = { .up = &root, .name = "fields" };
         char quote[PROBLEM_QUOTE_SIZE];
+        MemberWalk given = member_walk(fields), wanted = member_walk(asked);
         const char *name;
 
         if (!json_is_object(fields))
                 return;
 
         json_object_foreach(asked, name, value)
-                if (!json_object_get(fields, name))
+                if (!member_walk_get(&given, name))
                         path_problem(problems, SEVERITY_WARNING, &at, name, "was asked for and is missing");
 
         json_object_foreach(fields, name, value) {
-                if (!json_object_get(asked, name))
+                if (!member_walk_get(&wanted, name))
                         path_problem(problems, SEVERITY_WARNING, &at, name, "was not asked for");
                 if (!json_is_string(value))
                         path_problem(problems, SEVERITY_WARNING, &at, name, "wanted is a text, this is %s",
-                                        problem_quote(value, quote));
+                                        problems_quote(problems, SEVERITY_WARNING, value, quote));
         }
 }
 

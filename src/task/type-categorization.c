@@ -3,6 +3,7 @@
 #include "task/check.h"
 #include "task/path.h"
 #include "task/rules.h"
+#include "task/text-set.h"
 
 static const Field params[] = {
         { "instruction", FIELD_STRING, FIELD_REQUIRED | FIELD_NOT_EMPTY,
@@ -30,37 +31,35 @@ static const Path root = { .name = "response" };
 static const Path category_path = { .up = &root, .name = "category" };
 static const Path id_path = { .up = &root, .name = "category_id" };
 
-static bool contains(const json_t *array, size_t before, const json_t *value)
-{
-        for (size_t i = 0; i < before; i++)
-                if (json_equal(json_array_get(array, i), value))
-                        return true;
-        return false;
-}
-
 /* One chosen category. */
-static void check_category(
-                const json_t *categories, const json_t *category, const Path *at, Problems *problems)
+static void check_category(bool is_known, const json_t *category, const Path *at, Problems *problems)
 {
         char quote[PROBLEM_QUOTE_SIZE];
 
-        problem_quote(category, quote);
         if (!json_is_string(category))
-                path_problem(problems, SEVERITY_ERROR, at, NULL, "wanted is a text, this is %s", quote);
-        else if (json_is_array(categories) && !contains(categories, json_array_size(categories), category))
-                path_problem(problems, SEVERITY_ERROR, at, NULL, "%s is none of params.categories", quote);
+                path_problem(problems, SEVERITY_ERROR, at, NULL, "wanted is a text, this is %s",
+                                problems_quote(problems, SEVERITY_ERROR, category, quote));
+        else if (!is_known)
+                path_problem(problems, SEVERITY_ERROR, at, NULL, "%s is none of params.categories",
+                                problems_quote(problems, SEVERITY_ERROR, category, quote));
 }
 
 static void check_categories(const json_t *categories, const json_t *chosen, Problems *problems)
 {
+        _cleanup_(text_set_done) TextSet known = {}, before = {};
         const json_t *category;
         size_t i;
 
+        if (text_set_init_full(&known, categories) < 0 || text_set_init(&before, chosen) < 0) {
+                problems->failed = true;
+                return;
+        }
         json_array_foreach((json_t *)(uintptr_t)chosen, i, category) {
                 const Path at = { .up = &category_path, .index = i };
 
-                check_category(categories, category, &at, problems);
-                if (contains(chosen, i, category))
+                check_category(!json_is_array(categories) || text_set_has(&known, category), category, &at,
+                                problems);
+                if (!text_set_add(&before, i) && json_is_string(category))
                         path_problem(problems, SEVERITY_ERROR, &at, NULL, "this category was chosen before");
         }
 }
@@ -72,14 +71,16 @@ static void check_id(const json_t *ids, const json_t *id, const json_t *category
         const json_t *meaning = json_is_string(id) ? json_object_get(ids, json_string_value(id)) : NULL;
         char quote[PROBLEM_QUOTE_SIZE];
 
-        problem_quote(id, quote);
         if (!json_is_string(id))
-                path_problem(problems, SEVERITY_ERROR, at, NULL, "wanted is a text, this is %s", quote);
+                path_problem(problems, SEVERITY_ERROR, at, NULL, "wanted is a text, this is %s",
+                                problems_quote(problems, SEVERITY_ERROR, id, quote));
         else if (!meaning)
-                path_problem(problems, SEVERITY_ERROR, at, NULL, "%s is none of params.category_ids", quote);
+                path_problem(problems, SEVERITY_ERROR, at, NULL, "%s is none of params.category_ids",
+                                problems_quote(problems, SEVERITY_ERROR, id, quote));
         else if (category && !json_equal(meaning, category))
                 path_problem(problems, SEVERITY_ERROR, at, NULL,
-                                "%s is the id of another category than the one chosen", quote);
+                                "%s is the id of another category than the one chosen",
+                                problems_quote(problems, SEVERITY_ERROR, id, quote));
 }
 
 static void check_ids(const json_t *ids, const json_t *given, const json_t *chosen, Problems *problems)
@@ -121,7 +122,8 @@ static void check_response(const json_t *task, const json_t *r, Problems *proble
         else if (category && multiple)
                 check_categories(categories, category, problems);
         else if (category)
-                check_category(categories, category, &category_path, problems);
+                check_category(!json_is_array(categories) || text_is_in(categories, category), category,
+                                &category_path, problems);
 
         if (!rules_is_given(task, "category_ids")) {
                 if (id)
@@ -140,13 +142,19 @@ static void check_response(const json_t *task, const json_t *r, Problems *proble
 static void check_params(const json_t *p, Problems *problems)
 {
         json_t *categories = member_get(p, "categories"), *value;
+        json_t *ids = member_get(p, "category_ids");
+        _cleanup_(text_set_done) TextSet known = {};
         const Path at = { .name = "category_ids" };
         const char *id;
 
-        if (!json_is_array(categories))
+        if (!json_is_array(categories) || !json_is_object(ids))
                 return;
-        json_object_foreach(member_get(p, "category_ids"), id, value)
-                if (json_is_string(value) && !contains(categories, json_array_size(categories), value))
+        if (text_set_init_full(&known, categories) < 0) {
+                problems->failed = true;
+                return;
+        }
+        json_object_foreach(ids, id, value)
+                if (json_is_string(value) && !text_set_has(&known, value))
                         path_problem(problems, SEVERITY_ERROR, &at, id, "stands for none of the categories");
 }
 
@@ -188,7 +196,7 @@ static int choose(const json_t *p, uint64_t n, json_t *chosen, json_t *chosen_id
                 r = get_candidate(categories, ids, (n + i) % size, &category, &id);
                 if (r < 0)
                         return r;
-                if (contains(chosen, json_array_size(chosen), category))
+                if (text_is_in(chosen, category))
                         continue;
                 if (json_array_append(chosen, category) < 0 || (id && json_array_append(chosen_ids, id) < 0))
                         return -ENOMEM;

@@ -60,15 +60,32 @@ static json_t *unconst(const json_t *value)
         return (json_t *)(uintptr_t)value;
 }
 
+MemberWalk member_walk(const json_t *object)
+{
+        return (MemberWalk){ unconst(object), json_object_iter(unconst(object)) };
+}
+
+json_t *member_walk_get(MemberWalk *w, const char *name)
+{
+        json_t *value;
+
+        if (!w->next || !streq(json_object_iter_key(w->next), name))
+                return json_object_get(w->object, name);
+        value = json_object_iter_value(w->next);
+        w->next = json_object_iter_next(w->object, w->next);
+        return value;
+}
+
 static bool object_equal(const json_t *a, const json_t *b)
 {
+        MemberWalk others = member_walk(b);
         const char *key;
         json_t *value;
 
         if (json_object_size(a) != json_object_size(b))
                 return false;
         json_object_foreach(unconst(a), key, value)
-                if (!value_equal(value, json_object_get(b, key)))
+                if (!value_equal(value, member_walk_get(&others, key)))
                         return false;
 
         return true;
@@ -183,14 +200,26 @@ static void hash_text(Hash *h, const char *text, size_t size)
 }
 
 typedef struct Member {
+        uint64_t start; /* of the name: what mostly decides, without a look at where that lies */
         const char *name;
         const json_t *value;
 } Member;
+
+static uint64_t read_start(const char *name)
+{
+        uint64_t start = 0;
+
+        for (size_t i = 0; i < sizeof(start) && name[i]; i++)
+                start |= (uint64_t)(uint8_t)name[i] << (56 - 8 * i);
+        return start;
+}
 
 static int compare_members(const void *a, const void *b)
 {
         const Member *x = a, *y = b;
 
+        if (x->start != y->start)
+                return x->start < y->start ? -1 : 1;
         return strcmp(x->name, y->name);
 }
 
@@ -215,7 +244,7 @@ static int hash_object(Hash *h, const json_t *object)
         }
 
         json_object_foreach(unconst(object), name, value)
-                members[i++] = (Member){ name, value };
+                members[i++] = (Member){ read_start(name), name, value };
         qsort(members, n, sizeof(Member), compare_members);
 
         hash_tag(h, 'o', n);

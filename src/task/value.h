@@ -10,6 +10,16 @@
 /* Whatever the order of members and however a number is written: 1, 1.0 and 1e0 are one value. */
 bool value_equal(const json_t *a, const json_t *b);
 
+/* Looks up members whose names come, as a rule, in the order that the object has them in: then without a
+ * search. `object` is borrowed and must not change; NULL or no object: it has none. */
+typedef struct MemberWalk {
+        json_t *object;
+        void *next;
+} MemberWalk;
+
+MemberWalk member_walk(const json_t *object);
+json_t *member_walk_get(MemberWalk *w, const char *name);
+
 /* A number's one form: an integer where it is one that an int64_t holds, else a double. */
 typedef struct Number {
         bool is_integer;
