@@ -211,6 +211,7 @@ typedef struct PruneQuery {
 
 static const Param prune_params[] = {
         { "older_than", PARAM_NUMBER, offsetof(PruneQuery, older_than), 0, UINT32_MAX },
+        {},
 };
 
 static void prune_call_free(void *userdata)
@@ -242,7 +243,7 @@ static int on_prune(HttpRequest *request, void *userdata)
         PruneCall *x;
         int r;
 
-        r = params_read(request, prune_params, ELEMENTSOF(prune_params), &q);
+        r = params_read(request, &q);
         if (r != 0)
                 return MIN(r, 0);
         if (q.older_than == UINT64_MAX)
@@ -260,9 +261,9 @@ static int on_prune(HttpRequest *request, void *userdata)
 }
 
 const HttpRoute control_routes[] = {
-        { "POST", "/v1/delivery/{n}/retry", on_retry, NULL },
-        { "POST", "/v1/delivery/{n}/discard", on_discard, NULL },
-        { "POST", "/v1/prune", on_prune, NULL },
-        { "GET", "/v1/backup", backup_on_get, NULL },
+        { "POST", "/v1/delivery/{n}/retry", on_retry, NULL, NULL },
+        { "POST", "/v1/delivery/{n}/discard", on_discard, NULL, NULL },
+        { "POST", "/v1/prune", on_prune, NULL, prune_params },
+        { "GET", "/v1/backup", backup_on_get, NULL, NULL },
         {},
 };

@@ -12,10 +12,11 @@ typedef struct DeliveryQuery {
         uint64_t after, limit;
 } DeliveryQuery;
 
-static const Param delivery_params[] = {
+const Param deliveries_params[] = {
         { "verdict", PARAM_VERDICT, offsetof(DeliveryQuery, verdict), 0, 0 },
         { "after", PARAM_NUMBER, offsetof(DeliveryQuery, after), 0, INT64_MAX },
         { "limit", PARAM_NUMBER, offsetof(DeliveryQuery, limit), 1, 100 },
+        {},
 };
 
 /* 0 means that there is none. */
@@ -79,7 +80,7 @@ static int reply_list(LocalContext *c, HttpRequest *request, const char *task_id
         _cleanup_local_list_ LocalList list = LOCAL_LIST_INIT;
         int r;
 
-        r = params_read(request, delivery_params, ELEMENTSOF(delivery_params), &q);
+        r = params_read(request, &q);
         if (r != 0)
                 return MIN(r, 0);
 

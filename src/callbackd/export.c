@@ -35,7 +35,7 @@ typedef struct Export {
         bool ended;
 } Export;
 
-static const Param export_params[] = {
+const Param export_params[] = {
         { "format", PARAM_TEXT, offsetof(ExportQuery, format), 0, 16 },
         { "type", PARAM_TEXT, offsetof(ExportQuery, type), 0, CALLBACK_TYPE_MAX },
         { "start_time", PARAM_TIME, offsetof(ExportQuery, start_time), 0, 0 },
@@ -43,6 +43,8 @@ static const Param export_params[] = {
         { "status", PARAM_STATUS, offsetof(ExportQuery, status), 0, 0 },
         { "is_test", PARAM_BOOLEAN, offsetof(ExportQuery, is_test), 0, 0 },
         { "after_seq", PARAM_NUMBER, offsetof(ExportQuery, after_seq), 0, INT64_MAX },
+        { "metadata", PARAM_METADATA, offsetof(ExportQuery, metadata), 0, 0 },
+        {},
 };
 
 static int take_task(const TaskDocument *task, void *userdata)
@@ -166,9 +168,7 @@ int export_on_get(HttpRequest *request, void *userdata)
         Export *x;
         int r;
 
-        r = params_read(request, export_params, ELEMENTSOF(export_params), &q);
-        if (r == 0)
-                r = params_read_metadata(request, &q.metadata);
+        r = params_read(request, &q);
         if (r != 0)
                 return MIN(r, 0);
         if (!streq(q.format, "jsonl"))

@@ -307,12 +307,13 @@ static int reader_arm(FeedReader *x, uint64_t wait)
 
 /* Parameters. */
 
-static const Param feed_params[] = {
+const Param feed_params[] = {
         { "after", PARAM_NUMBER, offsetof(FeedQuery, after), 0, INT64_MAX },
         { "limit", PARAM_NUMBER, offsetof(FeedQuery, limit), 1, LIMIT_MAX },
         { "wait", PARAM_NUMBER, offsetof(FeedQuery, wait), 0, WAIT_MAX },
         { "follow", PARAM_BOOLEAN, offsetof(FeedQuery, follow), 0, 0 },
         { "include", PARAM_TEXT, offsetof(FeedQuery, include), 0, 64 },
+        {},
 };
 
 static bool wants_sse(const HttpRequest *request)
@@ -328,7 +329,7 @@ static int read_query(HttpRequest *request, FeedQuery *q)
         const char *last = http_request_header(request, "Last-Event-ID");
         int r;
 
-        r = params_read(request, feed_params, ELEMENTSOF(feed_params), q);
+        r = params_read(request, q);
         if (r == 0 && q->include && !streq(q->include, "task"))
                 r = params_refuse(request, "include", "task") ?: 1;
         /* A reader that comes back says where it was in the header, with the URL it began with. */

@@ -29,7 +29,9 @@ typedef struct LocalContext {
 extern const HttpRoute query_routes[];
 extern const HttpRoute control_routes[];
 
-/* Handlers by the file they are in: the tables in query.c and control.c name them. */
+/* What the handlers take in a query, and the handlers, by the file they are in: the tables in query.c and
+ * control.c name them. */
+extern const Param deliveries_params[], feed_params[], export_params[];
 int deliveries_on_list(HttpRequest *request, void *userdata);
 int deliveries_on_task(HttpRequest *request, void *userdata);
 int deliveries_on_get(HttpRequest *request, void *userdata);

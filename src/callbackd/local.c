@@ -14,6 +14,7 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "callbackd/local-context.h"
+#include "daemon/params.h"
 
 #define DRAIN_USEC (3 * USEC_PER_SEC)
 #define POLL_USEC  (20 * USEC_PER_MSEC)
@@ -113,6 +114,7 @@ static int add_server(Local *l, const HttpRoute *routes, const char *what, int *
                         &(HttpServerOptions){ .routes = routes,
                                         .userdata = &l->context,
                                         .limits = limits,
+                                        .check = params_check,
                                         .what = what },
                         ret);
         if (r < 0)

@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "basic/guess.h"
+
 #define NAME_QUOTED_MAX 24U
 
 int mistake(char **ret_error, int error, const char *format, ...)
@@ -29,44 +31,14 @@ static bool section_exists(const char *section)
         return false;
 }
 
-/* How many letters have to change for one to become the other: for guesses at what was meant. */
-static size_t distance(const char *a, const char *b)
-{
-        size_t row[64], n = strlen(b);
-
-        if (strlen(a) >= ELEMENTSOF(row) || n >= ELEMENTSOF(row))
-                return SIZE_MAX;
-
-        for (size_t j = 0; j <= n; j++)
-                row[j] = j;
-        for (size_t i = 1; a[i - 1]; i++) {
-                size_t diagonal = row[0];
-
-                row[0] = i;
-                for (size_t j = 1; j <= n; j++) {
-                        size_t change = diagonal + (a[i - 1] != b[j - 1]);
-
-                        diagonal = row[j];
-                        row[j] = MIN(MIN(row[j] + 1, row[j - 1] + 1), change);
-                }
-        }
-        return row[n];
-}
-
 static const char *nearest_key(const char *section, const char *key)
 {
-        const char *best = NULL;
-        size_t least = 4; /* further away it is no slip of the pen */
+        Guess guess = GUESS(key);
 
-        FOREACH_ARRAY(s, settings_table, settings_table_size) {
-                size_t d = streq(s->section, section) ? distance(s->key, key) : SIZE_MAX;
-
-                if (d < least) {
-                        least = d;
-                        best = s->key;
-                }
-        }
-        return best;
+        FOREACH_ARRAY(s, settings_table, settings_table_size)
+                if (streq(s->section, section))
+                        guess_try(&guess, s->key);
+        return guess.meant;
 }
 
 const char *mistake_quote_name(const char *name)

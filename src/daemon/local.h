@@ -3,6 +3,7 @@
 /* Calls of local sockets: what the handlers of both daemons share. */
 
 #include "basic/buffer.h"
+#include "daemon/params.h"
 #include "http/server.h"
 #include "store/outbox.h"
 #include "store/store.h"
@@ -29,7 +30,9 @@ int local_reply_ok(HttpRequest *request);
 /* The number in a path, or 0 when it is none (the caller answers 404). */
 uint64_t local_path_number(const HttpRequest *request, unsigned i);
 
-/* Handlers by the file they are in, for the daemons' tables of routes. */
+/* What the handlers take in a query, and the handlers, by the file they are in: for the daemons' tables of
+ * routes. */
+extern const Param tasks_params[], revisions_params[], submissions_params[];
 int tasks_on_list(HttpRequest *request, void *userdata);
 int tasks_on_get(HttpRequest *request, void *userdata);
 int tasks_on_revisions(HttpRequest *request, void *userdata);

@@ -1,22 +1,24 @@
 #pragma once
 
-/* Query parameters, from tables: one row a parameter. */
+/* Query parameters, from tables: one table a route, one row a parameter. */
 
 #include "http/server.h"
 #include "store/types.h"
 
 typedef enum ParamKind {
-        PARAM_NUMBER,  /* uint64_t, between min and max */
-        PARAM_TIME,    /* int64_t, ISO 8601 */
-        PARAM_TEXT,    /* const char *, borrowed from the request, at most max bytes */
-        PARAM_BOOLEAN, /* int: 0 or 1 */
-        PARAM_STATUS,  /* TaskStatus */
-        PARAM_VERDICT, /* Verdict */
-        PARAM_STATE,   /* SubmissionState */
-        PARAM_CURSOR,  /* ParamCursor: what an earlier page gave as `next` */
+        PARAM_NUMBER,   /* uint64_t, between min and max */
+        PARAM_TIME,     /* int64_t, ISO 8601 */
+        PARAM_TEXT,     /* const char *, borrowed from the request, at most max bytes */
+        PARAM_BOOLEAN,  /* int: 0 or 1 */
+        PARAM_STATUS,   /* TaskStatus */
+        PARAM_VERDICT,  /* Verdict */
+        PARAM_STATE,    /* SubmissionState */
+        PARAM_CURSOR,   /* ParamCursor: what an earlier page gave as `next` */
+        PARAM_METADATA, /* ParamMetadata: all of NAME.KEY=VALUE */
         _PARAM_KIND_MAX,
 } ParamKind;
 
+/* A table ends with a row without name. */
 typedef struct Param {
         const char *name;
         ParamKind kind;
@@ -30,12 +32,16 @@ typedef struct ParamCursor {
         uint64_t id;
 } ParamCursor;
 
-/* Fills in what the request gives; an absent or empty parameter leaves its default. Parameters without a row
- * are nobody's business here. 0; 1: one was bad and the request was answered 400, naming it; negative errno.
- */
-int params_read(HttpRequest *request, const Param *params, size_t n, void *values);
+/* The `check` of every local server: a parameter that the route's table doesn't have, and one that is given
+ * with two values, are answered 400, with what was probably meant. One without a value is absent, whether
+ * there is a row or not. 0; 1: answered; negative errno. */
+int params_check(HttpRequest *request, void *userdata);
 
-/* One value. NULL, or what would be right. */
+/* Fills in what the request gives, by its route's table; an absent or empty parameter leaves its default. 0;
+ * 1: one was bad and the request was answered 400, naming it; negative errno. */
+int params_read(HttpRequest *request, void *values);
+
+/* One value, of any kind but PARAM_METADATA. NULL, or what would be right. */
 const char *param_parse(const Param *param, const char *value, void *ret);
 
 #define PARAM_METADATA_MAX 8U
@@ -44,9 +50,6 @@ typedef struct ParamMetadata {
         StoreMetadata items[PARAM_METADATA_MAX]; /* borrowed from the request */
         size_t n;
 } ParamMetadata;
-
-/* All of metadata.KEY=VALUE. 0; 1: there are too many and the request was answered 400; negative errno. */
-int params_read_metadata(HttpRequest *request, ParamMetadata *ret);
 
 /* Answers 400 about one parameter: `wanted` is what would be right. */
 int params_refuse(HttpRequest *request, const char *name, const char *wanted);

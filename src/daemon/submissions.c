@@ -17,10 +17,11 @@ typedef struct SubmissionQuery {
         uint64_t after, limit;
 } SubmissionQuery;
 
-static const Param submission_params[] = {
+const Param submissions_params[] = {
         { "state", PARAM_STATE, offsetof(SubmissionQuery, state), 0, 0 },
         { "after", PARAM_NUMBER, offsetof(SubmissionQuery, after), 0, INT64_MAX },
         { "limit", PARAM_NUMBER, offsetof(SubmissionQuery, limit), 1, 100 },
+        {},
 };
 
 /* JSON where it is JSON, else the text. */
@@ -112,7 +113,7 @@ int submissions_on_list(HttpRequest *request, void *userdata)
         LocalBase *c = userdata;
         int r;
 
-        r = params_read(request, submission_params, ELEMENTSOF(submission_params), &q);
+        r = params_read(request, &q);
         if (r != 0)
                 return MIN(r, 0);
 

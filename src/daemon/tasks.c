@@ -39,7 +39,7 @@ typedef struct TaskQuery {
         ParamMetadata metadata;
 } TaskQuery;
 
-static const Param task_params[] = {
+const Param tasks_params[] = {
         { "start_time", PARAM_TIME, offsetof(TaskQuery, start_time), 0, 0 },
         { "end_time", PARAM_TIME, offsetof(TaskQuery, end_time), 0, 0 },
         { "status", PARAM_STATUS, offsetof(TaskQuery, status), 0, 0 },
@@ -48,19 +48,9 @@ static const Param task_params[] = {
         { "after", PARAM_CURSOR, offsetof(TaskQuery, after), 0, 0 },
         { "limit", PARAM_NUMBER, offsetof(TaskQuery, limit), 1, 100 },
         { "offset", PARAM_NUMBER, offsetof(TaskQuery, offset), 0, INT64_MAX },
+        { "metadata", PARAM_METADATA, offsetof(TaskQuery, metadata), 0, 0 },
+        {},
 };
-
-/* 0; 1: answered 400; negative errno. */
-static int read_query(HttpRequest *request, TaskQuery *q)
-{
-        int r;
-
-        r = params_read(request, task_params, ELEMENTSOF(task_params), q);
-        if (r != 0)
-                return r;
-
-        return params_read_metadata(request, &q->metadata);
-}
 
 static TaskFilter filter_of(const TaskQuery *q)
 {
@@ -127,7 +117,7 @@ int tasks_on_list(HttpRequest *request, void *userdata)
         TaskPage paging;
         int r;
 
-        r = read_query(request, &q);
+        r = params_read(request, &q);
         if (r != 0)
                 return MIN(r, 0);
         r = page_new(render_task, c, NULL, &page);
@@ -167,9 +157,10 @@ typedef struct RevisionQuery {
         uint64_t after, limit;
 } RevisionQuery;
 
-static const Param revision_params[] = {
+const Param revisions_params[] = {
         { "after", PARAM_NUMBER, offsetof(RevisionQuery, after), 0, UINT32_MAX },
         { "limit", PARAM_NUMBER, offsetof(RevisionQuery, limit), 1, 100 },
+        {},
 };
 
 typedef struct RevisionList {
@@ -243,7 +234,7 @@ int tasks_on_revisions(HttpRequest *request, void *userdata)
         RevisionList list;
         int r;
 
-        r = params_read(request, revision_params, ELEMENTSOF(revision_params), &q);
+        r = params_read(request, &q);
         if (r != 0)
                 return MIN(r, 0);
         r = page_new(render_revision, c, id, &page);

@@ -291,6 +291,9 @@ static enum MHD_Result take_upload(HttpRequest *r, const char *data, size_t size
 
 static int run_handler(HttpRequest *r)
 {
+        const HttpServerOptions *o = &r->connection->server->options;
+        int k;
+
         if (r->stage == STAGE_DRAINING) {
                 r->stage = STAGE_HANDLING;
                 r->close = true;
@@ -298,7 +301,8 @@ static int run_handler(HttpRequest *r)
         }
         r->stage = STAGE_HANDLING;
         connection_set_phase(r->connection, PHASE_HANDLING);
-        return r->route->handler(r, r->connection->server->options.userdata);
+        k = o->check ? o->check(r, o->userdata) : 0;
+        return k != 0 ? MIN(k, 0) : r->route->handler(r, o->userdata);
 }
 
 /* Queues the reply if there is one, else waits for it. `k` is what the step before returned. */

@@ -105,11 +105,16 @@ const char *http_request_query(const HttpRequest *r, const char *name)
         return NULL;
 }
 
-int http_request_each_query(const HttpRequest *r,
-                int (*fn)(const char *name, const char *value, void *userdata), void *userdata)
+const struct Param *http_request_params(const HttpRequest *r)
+{
+        return r->route->params;
+}
+
+int http_request_each_query(
+                const HttpRequest *r, int (*fn)(const FormPair *pair, void *userdata), void *userdata)
 {
         for (size_t i = 0; i < r->n_query; i++) {
-                int k = fn(r->query[i].name, r->query[i].value, userdata);
+                int k = fn(&r->query[i], userdata);
 
                 if (k < 0)
                         return k;

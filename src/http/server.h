@@ -7,6 +7,7 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include "basic/form.h"
 #include "basic/macros.h"
 
 #define HTTP_PATH_ARGS_MAX  4U
@@ -30,6 +31,8 @@ typedef struct HttpRoute {
         /* Asked once the headers are there and before anything of the body is read or allocated: refuses by
          * replying (the connection is closed then) and returning 1; 0 goes on. NULL: no questions. */
         HttpHandler gate;
+        const struct Param *params; /* what its query may hold, for `check` and the handler: see
+                                     * http_request_params(); NULL: nothing */
 } HttpRoute;
 
 /* What a server did, for metrics. Read from any thread. */
@@ -62,6 +65,9 @@ typedef struct HttpServerOptions {
          * NULL: not. */
         void (*on_reply)(unsigned status, void *userdata);
         const char *what; /* for messages: "callback", "query"; must outlive the server */
+        /* Asked once the request is whole and before its handler: refuses by replying and returning 1; 0
+         * goes on. NULL: no questions. */
+        HttpHandler check;
         /* A header whose values are wiped from memory once the gate has seen them. NULL: there is none. */
         const char *secret_header;
 } HttpServerOptions;
@@ -107,8 +113,11 @@ const struct sockaddr *http_request_peer(const HttpRequest *r);        /* sa_fam
 uint64_t http_request_started(const HttpRequest *r);                   /* monotonic, of its first line */
 
 /* Calls fn for every query argument in order, decoded; a negative return stops and is handed on. */
-int http_request_each_query(const HttpRequest *r,
-                int (*fn)(const char *name, const char *value, void *userdata), void *userdata);
+int http_request_each_query(
+                const HttpRequest *r, int (*fn)(const FormPair *pair, void *userdata), void *userdata);
+
+/* The `params` of its route. */
+const struct Param *http_request_params(const HttpRequest *r);
 
 /* Memory that the request takes beside its body, for as long as it lives: an answer, what its body is made
  * into. All requests together may have four times max_bodies, and one that is alone as much as it wants.

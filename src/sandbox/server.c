@@ -147,7 +147,7 @@ static int escape(Buffer *out, const char *text)
 }
 
 /* The query as it was sent, but for how it is encoded. */
-static int add_pair(const char *name, const char *value, void *userdata)
+static int add_pair(const FormPair *pair, void *userdata)
 {
         Buffer *query = userdata;
         int r = 0;
@@ -155,10 +155,10 @@ static int add_pair(const char *name, const char *value, void *userdata)
         if (query->size > 0)
                 r = buffer_append_str(query, "&");
         if (r >= 0)
-                r = escape(query, name);
+                r = escape(query, pair->name);
         if (r >= 0)
                 r = buffer_append_str(query, "=");
-        return r < 0 ? r : escape(query, value);
+        return r < 0 ? r : escape(query, pair->value);
 }
 
 static int on_request(HttpRequest *request, void *userdata)

@@ -199,6 +199,7 @@ typedef struct Batch {
         uint64_t taken, before; /* in the outbox; those of them that an earlier run put there */
         uint64_t refused;
         uint64_t given_up; /* came before, and will not be sent */
+        uint64_t warned;   /* taken with problems that are no reason to refuse them */
         int error;         /* there is no going on */
         unsigned status;
         char message[256];
@@ -219,6 +220,15 @@ static void show_progress(Batch *b, uint64_t bytes, bool end)
         progress_bar(stderr, b->size > 0 ? (double)bytes / (double)b->size : -1, b->taken, "in the outbox");
 }
 
+/* What one line was taken with all the same. */
+static void warn_of_line(Batch *b, uint64_t number, const json_t *problems)
+{
+        if (json_array_size(problems) == 0 || b->warned++ >= COMPLAIN_MAX)
+                return;
+        complain("%s, line %" PRIu64 ": taken, but look at this:", b->name, number);
+        api_complain_of_problems(problems);
+}
+
 /* One line is in the outbox; or it was, and will not be sent. */
 static void take_line(Batch *b, uint64_t number, const SenderAnswer *a)
 {
@@ -230,6 +240,8 @@ static void take_line(Batch *b, uint64_t number, const SenderAnswer *a)
         if (!is_given_up(submission)) {
                 b->taken++;
                 b->before += a->is_replay;
+                if (!a->is_replay)
+                        warn_of_line(b, number, json_object_get(submission, "problems"));
         } else if (b->given_up++ < COMPLAIN_MAX) {
                 snprintf(where, sizeof(where), "%s, line %" PRIu64 ": ", b->name, number);
                 complain_given_up(where, submission);
@@ -325,6 +337,8 @@ static int sum_up(const Batch *b, int error)
                 print_counts(b);
         if (b->given_up > 0)
                 (void)sum_up_given_up();
+        if (b->warned > COMPLAIN_MAX)
+                complain("%" PRIu64 " more lines were taken with warnings", b->warned - COMPLAIN_MAX);
         if (b->refused > COMPLAIN_MAX)
                 complain("%" PRIu64 " more lines were refused", b->refused - COMPLAIN_MAX);
 

@@ -138,9 +138,11 @@ static int start(View *v, HttpRequest *request, const char *url)
         return 0;
 }
 
-static int add_parameter(const char *name, const char *value, void *userdata)
+static int add_parameter(const FormPair *pair, void *userdata)
 {
-        api_url_add(userdata, name, value);
+        if (pair->value_size != strlen(pair->value))
+                return -EINVAL;
+        api_url_add(userdata, pair->name, pair->value);
         return 0;
 }
 
@@ -156,10 +158,12 @@ static int forward(View *v, HttpRequest *request, const char *first, const char 
                 api_url_segment(&url, argument);
         if (last)
                 api_url_segment(&url, last);
-        (void)http_request_each_query(request, add_parameter, &url);
+        r = http_request_each_query(request, add_parameter, &url);
 
         /* These two would be taken for steps in the path on the way. */
-        if (argument && (streq(argument, ".") || streq(argument, "..")))
+        if (r < 0)
+                r = reply_no(request, 400, "There is a NUL byte in the query.");
+        else if (argument && (streq(argument, ".") || streq(argument, "..")))
                 r = reply_no(request, 404, "Not found");
         else if (url.error < 0)
                 r = reply_no(request, 414, "This is too long.");

@@ -149,6 +149,7 @@ int accept_parse(const TaskType *type, BodyKind kind, const void *body, size_t s
                 return r;
 
         task_params_check(type, params, problems);
+        task_params_check_names(type, params, problems);
         check_own(params, callback_url, problems);
         if (problems->failed)
                 return -ENOMEM;

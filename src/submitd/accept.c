@@ -54,9 +54,13 @@ static void acceptance_free(void *userdata)
 
 static int refuse_type(HttpRequest *request, const char *name)
 {
+        const char *meant = task_type_guess(name);
         char known[256] = "";
         size_t n = 0;
 
+        if (meant)
+                return http_reply_error(request, 404, NULL, "There is no task type %.64s: is %s meant?",
+                                name, meant);
         for (const TaskType *const *t = task_types; *t && n < sizeof(known); t++)
                 n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n > 0 ? ", " : "", (*t)->name);
         return http_reply_error(request, 404, NULL, "There is no task type %.64s; wanted is one of %s.",

@@ -7,6 +7,7 @@
 #include "basic/parse.h"
 #include "daemon/commit.h"
 #include "daemon/local.h"
+#include "daemon/params.h"
 #include "http/server.h"
 #include "submitd/api-client.h"
 #include "submitd/backfill.h"
@@ -44,7 +45,8 @@ void submit_hurry(SubmitContext *c);
 /* 503 with Retry-After: it could not be stored, nothing was changed. */
 int submit_reply_unavailable(HttpRequest *request, int error);
 
-/* Handlers by the file they are in. */
+/* What the handlers take in a query, and the handlers, by the file they are in. */
+extern const Param hold_params[], reconcile_params[], backfill_params[];
 int accept_on_task(HttpRequest *request, void *userdata);
 int cancel_on_task(HttpRequest *request, void *userdata);
 int verbs_on_retry(HttpRequest *request, void *userdata);

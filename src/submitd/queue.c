@@ -135,8 +135,9 @@ typedef struct HoldQuery {
         const char *reason;
 } HoldQuery;
 
-static const Param hold_params[] = {
+const Param hold_params[] = {
         { "reason", PARAM_TEXT, offsetof(HoldQuery, reason), 0, QUEUE_REASON_MAX },
+        {},
 };
 
 int queue_on_hold(HttpRequest *request, void *userdata)
@@ -144,7 +145,7 @@ int queue_on_hold(HttpRequest *request, void *userdata)
         HoldQuery q = {};
         int r;
 
-        r = params_read(request, hold_params, ELEMENTSOF(hold_params), &q);
+        r = params_read(request, &q);
         return r != 0 ? MIN(r, 0) : change(userdata, request, q.reason, run_hold);
 }
 

@@ -141,8 +141,9 @@ typedef struct ReconcileQuery {
         uint64_t wait; /* seconds */
 } ReconcileQuery;
 
-static const Param reconcile_params[] = {
+const Param reconcile_params[] = {
         { "wait", PARAM_NUMBER, offsetof(ReconcileQuery, wait), 0, WAIT_MAX_SEC },
+        {},
 };
 
 int reconcile_on_post(HttpRequest *request, void *userdata)
@@ -152,7 +153,7 @@ int reconcile_on_post(HttpRequest *request, void *userdata)
         WaitCall *x;
         int r;
 
-        r = params_read(request, reconcile_params, ELEMENTSOF(reconcile_params), &q);
+        r = params_read(request, &q);
         if (r != 0)
                 return MIN(r, 0);
 
@@ -187,9 +188,10 @@ typedef struct BackfillQuery {
         int64_t since, until;
 } BackfillQuery;
 
-static const Param backfill_params[] = {
+const Param backfill_params[] = {
         { "since", PARAM_TIME, offsetof(BackfillQuery, since), 0, 0 },
         { "until", PARAM_TIME, offsetof(BackfillQuery, until), 0, 0 },
+        {},
 };
 
 int backfill_on_post(HttpRequest *request, void *userdata)
@@ -198,7 +200,7 @@ int backfill_on_post(HttpRequest *request, void *userdata)
         SubmitContext *c = userdata;
         int r;
 
-        r = params_read(request, backfill_params, ELEMENTSOF(backfill_params), &q);
+        r = params_read(request, &q);
         if (r != 0)
                 return MIN(r, 0);
         if (q.until != TIME_NONE && q.since > q.until)

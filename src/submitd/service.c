@@ -360,6 +360,7 @@ static int make_parts(Service *s, ApiKey *key)
                                 &(HttpServerOptions){ .routes = submit_routes,
                                                 .userdata = c,
                                                 .limits = limits,
+                                                .check = params_check,
                                                 .on_reply = on_reply,
                                                 .what = "submit" },
                                 &c->server);

@@ -2,6 +2,7 @@
 
 #include "task/type.h"
 
+#include "basic/guess.h"
 #include "task/rules.h"
 
 static const char *const task_status_table[_TASK_STATUS_MAX] = {
@@ -45,4 +46,16 @@ const TaskType *task_type_find(const char *name)
                 if (streq((*t)->name, name) || has_alias(*t, name))
                         return *t;
         return NULL;
+}
+
+const char *task_type_guess(const char *name)
+{
+        Guess guess = GUESS(name);
+
+        for (const TaskType *const *t = task_types; *t; t++) {
+                guess_try(&guess, (*t)->name);
+                for (const char *const *a = (*t)->aliases; a && *a; a++)
+                        guess_try(&guess, *a);
+        }
+        return guess.meant;
 }

@@ -95,3 +95,6 @@ extern const TaskType *const task_types[];
 
 /* By name or alias; NULL for a type that is not known. */
 const TaskType *task_type_find(const char *name);
+
+/* The name that was probably meant by one that is not known; NULL: none is near. */
+const char *task_type_guess(const char *name);

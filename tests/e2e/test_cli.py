@@ -424,6 +424,22 @@ def write_tasks(path, *attachments):
     return path
 
 
+def test_warnings_about_parameters_are_told(submitter, tmp_path):
+    assert ctl(submitter, "queue", "hold").returncode == 0
+    path = tmp_path / "tasks.ndjson"
+    path.write_text("".join(json.dumps({"type": "categorization", "instruction": "Big?", **PARAMS, **more}) + "\n"
+                            for more in ({}, {"team": "a"}, {"urgncy": "week"})))
+    done = ctl(submitter, "submit", "--from", path)
+    assert done.returncode == 65 and "2 in the outbox, 1 refused" in done.stdout, done.stdout
+    assert "line 1:" not in done.stderr and "line 2: taken, but look at this:" in done.stderr, done.stderr
+    assert "team: no such parameter is known; it is sent as it is" in done.stderr
+    assert "is urgency meant?" in done.stderr
+
+    done = ctl(submitter, "submit", "categorization", "-d", "instruction=Big?", "-d", "attachment_type=text", "-d", "attachment=car",
+               "-d", "categories=a", "-d", "categories=b", "-d", "team=a")
+    assert done.returncode == 0 and "team: no such parameter is known" in done.stderr, done.stderr
+
+
 def test_a_file_again_says_what_is_never_sent(submitter, api, tmp_path):
     """Once it said that all was in the outbox, and 0, although every task had been rejected."""
     path = write_tasks(tmp_path / "tasks.ndjson", "car", "bus")

@@ -61,7 +61,7 @@ def test_pages_by_offset_and_by_cursor_are_the_same(daemon):
     ("metadata.order=1", lambda i, b: i % 3 == 1),
     ("metadata.order=1&is_test=true", lambda i, b: i % 3 == 1 and i % 4 == 0),
     ("metadata.nope=1", lambda i, b: False),
-    ("callback_url&end_time&limit=99&offset=0&start_time&status&type&unknown=1", lambda i, b: True),
+    ("callback_url&end_time&limit=99&offset=0&start_time&status&type&unknown", lambda i, b: True),
 ])
 def test_filters(daemon, query, fits):
     bodies = fill(daemon, 12)
@@ -85,6 +85,46 @@ def test_filters(daemon, query, fits):
 def test_a_bad_parameter_is_named(daemon, target, name):
     answer = daemon.query.get(target, status=400).json
     assert answer["status_code"] == 400 and name in answer["error"] and answer["problems"][0]["path"] == name
+
+
+@pytest.mark.parametrize("target, meant", [
+    ("/v1/tasks?staus=completed", "status"), ("/v1/tasks?metadata%5Bset%5D=csv", "metadata.set"),
+    ("/v1/tasks?metdata.set=csv", "metadata.set"), ("/v1/tasks?metadata=csv", "metadata.KEY"),
+    ("/v1/tasks?Status=completed", "status"), ("/v1/tasks?startTime=2016-06-23", "start_time"),
+    ("/v1/export?metdata.set=x", "metadata.set"), ("/v1/export?tpye=annotation", "type"),
+    ("/v1/task/x/revisions?limt=1", "limit"), ("/v1/task/x/deliveries?verdikt=invalid", "verdict"),
+    ("/v1/deliveries?verdit=invalid", "verdict"), ("/v1/submissions?stat=queued", "state"),
+    ("/v1/events?afer=7", "after"), ("/v1/tasks?next_token=abc", "limit"), ("/v1/tasks?unique_id=7", "metadata.KEY"),
+    ("/v1/task/x?status=completed", "none"), ("/v1/delivery/1?raw=1", "none"), ("/v1/delivery/1/body?raw=1", "none"),
+    ("/v1/submission/x?id=1", "none"), ("/v1/stats?type=annotation", "none"), ("/metrics?x=1", "none"), ("/readyz?x=1", "none"),
+])
+def test_an_unknown_parameter_is_refused_with_what_was_meant(daemon, target, meant):
+    """A filter that was misspelt gave everything."""
+    answer = daemon.query.get(target, status=400).json
+    name = urllib.parse.unquote(target.partition("?")[2].partition("=")[0])
+    assert f"Unknown parameter {name}: " in answer["error"] and meant in answer["error"], answer
+    assert answer["problems"] == [{"path": name, "message": answer["problems"][0]["message"], "severity": "error"}]
+
+
+def test_unknown_parameters_without_a_value_are_passed_over(daemon):
+    daemon.deliver(callback())
+    assert daemon.query.get("/v1/tasks?staus&next_token=&callback_url&limit=99").json["total"] == 1
+    daemon.query.get("/v1/stats?staus")
+
+
+@pytest.mark.parametrize("target, name", [
+    ("/v1/tasks?type=%00", "type"), ("/v1/tasks?type=annotation%00", "type"), ("/v1/tasks?metadata.set=csv%00", "metadata.set"),
+    ("/v1/tasks?foo=%00", "foo"), ("/v1/tasks?status=completed&status=pending", "status"),
+    ("/v1/tasks?status=completed&status=", "status"), ("/v1/export?limit%FF=1", "limit?"),
+])
+def test_no_value_is_cut_or_dropped(daemon, target, name):
+    answer = daemon.query.get(target, status=400).json
+    assert answer["problems"][0]["path"] == name
+
+
+def test_a_misspelt_parameter_of_a_call_that_deletes(daemon):
+    answer = daemon.control.post("/v1/prune?older_then=1", 400).json
+    assert "is older_than meant?" in answer["error"]
 
 
 def test_metadata_is_found_as_it_is_shown(daemon):

@@ -134,6 +134,54 @@ def test_an_unknown_type(held):
         assert kind in answer["error"]
 
 
+@pytest.mark.parametrize("kind, meant", [("transcripton", "transcription"), ("Annotation", "annotation"),
+                                         ("catgorization", "categorization"), ("categorise", "categorize")])
+def test_a_misspelt_type_is_told_what_was_meant(held, kind, meant):
+    assert f"is {meant} meant?" in held.post(kind, TASK, 404).json["error"]
+
+
+@pytest.mark.parametrize("name, value, meant", [
+    ("with_label", True, "with_labels"), ("urgncy", "immediate", "urgency"), ("Urgency", "immediate", "urgency"),
+    ("minWidth", 30, "min_width"), ("call_back_url", "http://www.example.com/", "callback_url"), ("meta_data", {"a": 1}, "metadata"),
+])
+def test_a_misspelt_parameter_is_not_sent(held, name, value, meant):
+    """The API keeps what it doesn't know, and makes an ordinary task of it: that costs money."""
+    task = {"attachment": "http://www.example.com/a.jpg", "objects_to_annotate": ["cow"], name: value}
+    answer = held.post("annotation", task, 400).json
+    assert answer["problems"] == [{"path": name, "severity": "error", "message": f"there is no such parameter: is {meant} meant?"}]
+    assert held.submit.docs("/v1/submissions") == []
+
+
+def test_a_misspelt_required_parameter(held):
+    task = {k: v for k, v in TASK.items() if k != "categories"} | {"catgories": ["big", "small"]}
+    problems = {p["path"]: p["message"] for p in held.post("categorization", task, 400).json["problems"]}
+    assert set(problems) == {"categories", "catgories"} and problems["catgories"].endswith("is categories meant?")
+    status, answer = curl(held, "task/annotation", *EXAMPLES["annotation"], "-d", "examples[0][explnation]=x")
+    assert status == 400 and [p["path"] for p in answer["problems"]] == ["examples[0].explnation"]
+
+
+def test_other_unknown_parameters_are_kept_with_a_warning(held):
+    more = {"unique_id": "a7", "tags": ["x"], "project": "p", "verbatim": True, "choices": ["a"], "attachments": ["a"]}
+    answer = held.post("categorization", {**TASK, **more, "urgncy": None, "with_label": ""}).json
+    assert {p["path"]: p["severity"] for p in answer["problems"]} == {name: "warning" for name in more}
+    assert {name: answer["params"][name] for name in more} == more
+    by_path = {p["path"]: p["message"] for p in answer["problems"]}
+    assert by_path["verbatim"] == "is a parameter of audiotranscription and not of this type; it is sent as it is"
+
+
+@pytest.mark.parametrize("method, target, meant", [
+    ("POST", "/v1/task/categorization?urgency=week", "none"), ("GET", "/v1/tasks?staus=pending", "status"),
+    ("POST", "/v1/queue/hold?raeson=x", "reason"), ("POST", "/v1/reconcile?wiat=1", "wait"),
+    ("POST", "/v1/backfill?sinc=2020-01-01", "since"), ("GET", "/v1/submissions?sate=queued", "state"),
+    ("POST", "/v1/submission/x/drop?x=1", "none"), ("GET", "/v1/queue?x=1", "none"),
+])
+def test_an_unknown_query_parameter(held, method, target, meant):
+    body = json.dumps(TASK) if "task/" in target else None
+    answer = held.submit.ask(method, target, {"Content-Type": "application/json"}, body)
+    assert answer.status == 400 and meant in answer.json["error"], answer.body
+    assert held.submit.docs("/v1/submissions") == []
+
+
 @pytest.mark.parametrize("headers", [{"Content-Type": "multipart/form-data; boundary=x"}, {"Content-Type": "text/plain"},
                                      {"Content-Type": "application/json", "Content-Encoding": "gzip"}])
 def test_other_content(held, headers):
@@ -345,7 +393,7 @@ def test_a_nul_in_the_name_of_a_parameter(held):
     answer = held.post("categorization", urlencode({**TASK, "urgency\0x": "week"}, doseq=True))
     params = held.submission(answer.json["submission_id"])["params"]
     assert "urgency" not in params and params["urgency%00x"] == "week"
-    assert held.submit.docs("/v1/submissions?state%00x=accepted")
+    held.submit.get("/v1/submissions?state%00x=accepted", 400)
 
 
 @pytest.mark.parametrize("id", ["a%2Fb", "..", "a%20b", "x" * 129, "%00"])

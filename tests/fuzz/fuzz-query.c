@@ -7,13 +7,14 @@
 #include "fuzz.h"
 
 #include "basic/form.h"
+#include "basic/guess.h"
 #include "daemon/params.h"
 
 #define PAIRS_MAX 64U
 
 static void try_value(const char *value)
 {
-        for (ParamKind kind = 0; kind < _PARAM_KIND_MAX; kind++) {
+        for (ParamKind kind = 0; kind < PARAM_METADATA; kind++) {
                 const Param p = { "x", kind, 0, 0, 100 };
                 union {
                         uint64_t number;
@@ -38,6 +39,16 @@ static void try_value(const char *value)
         }
 }
 
+static void try_name(const char *name)
+{
+        static const char *const known[] = { "metadata", "limit", "objects_to_annotate" };
+        Guess guess = GUESS(name);
+
+        FOREACH_ARRAY(k, known, ELEMENTSOF(known))
+                guess_try(&guess, *k);
+        assert(!guess.meant || guess.differences <= 2);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         _cleanup_free_ char *text = strndup((const char *)data, size);
@@ -52,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 assert(strlen(pairs[i].value) <= pairs[i].value_size);
                 assert(pairs[i].name >= text && pairs[i].name <= text + length);
                 try_value(pairs[i].value);
+                try_name(pairs[i].name);
         }
         return 0;
 }
