@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 
-LINES_MAX = 500
+LINES_MAX = 800
 
 
 def read(path):

@@ -157,6 +157,7 @@ static void on_tick(const CommitStats *stats, char *status, size_t size, void *u
 }
 
 static const FrameCalls calls = {
+        .role = STORE_RECEIVER,
         .ready = "Storing callbacks.",
         .stopping = "Answering what is in flight.",
         .quiesce = quiesce,

@@ -264,7 +264,7 @@ int commit_new(const CommitOptions *options, Commit **ret, char **ret_error)
         if (!c->path)
                 return -ENOMEM;
 
-        r = store_open(c->path, &c->store, ret_error);
+        r = store_open(c->path, options->role, &c->store, ret_error);
         if (r < 0)
                 return r;
         c->last_event = store_last_event(c->store);

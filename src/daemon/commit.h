@@ -27,7 +27,8 @@ struct CommitJob {
 };
 
 typedef struct CommitOptions {
-        const char *path;  /* of the database */
+        const char *path; /* of the database */
+        StoreRole role;
         unsigned max_jobs; /* waiting at once */
         uint64_t min_free; /* bytes of the file system that are left alone: below, -ENOSPC */
         /* On the commit thread, after each group that made events: the newest one's number. */

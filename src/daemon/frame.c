@@ -196,6 +196,7 @@ int frame_open_store(Frame *f, const Settings *settings)
 {
         const CommitOptions options = {
                 .path = settings->store.path,
+                .role = f->calls->role,
                 .max_jobs = JOBS_MAX,
                 .min_free = settings->store.min_free,
                 .on_events = f->calls->on_events,

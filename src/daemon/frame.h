@@ -10,6 +10,7 @@
 
 /* What a service does where its life turns, all of it on the main loop. */
 typedef struct FrameCalls {
+        StoreRole role;
         const char *ready, *stopping; /* for STATUS= */
         /* Asked to end: nothing new from here on. */
         void (*quiesce)(void *userdata);

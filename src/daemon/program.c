@@ -327,6 +327,7 @@ int program_status_of_store(int error)
                 { EACCES, EX_NOPERM },
                 { EROFS, EX_NOPERM },
                 { EBUSY, EX_TEMPFAIL },
+                { EUSERS, EX_TEMPFAIL },
                 { ENOSPC, EX_TEMPFAIL },
         };
 

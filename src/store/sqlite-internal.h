@@ -65,6 +65,9 @@ typedef struct Turn {
 int turn_open(Turn *t, Connection *c);
 void turn_close(Turn *t);
 
+/* For as long as the file is open, that is for the life of the store. 0; -EUSERS with a sentence in `c`. */
+int role_take(Turn *t, Connection *c, StoreRole role);
+
 /* Waits at most that long. 0; -EBUSY with a sentence in `c`; else negative errno. Taking what is taken, and
  * letting go of what isn't, do nothing. */
 int turn_take(Turn *t, Connection *c, unsigned wait_msec);

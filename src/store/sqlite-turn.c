@@ -5,15 +5,18 @@
  * to write takes the first, then the second, lets go of the first, and writes; who waits for the second
  * holds the first, so the one that has just written can't overtake.
  *
- * It is about fairness alone. That only one writes at a time is SQLite's business still, so a program that
- * knows nothing of the turnstile, or a file that somebody removed, does no harm. Locks belong to the open
- * file: a process that dies lets go of them. They can't be waited for with a limit, so it is asked for again
- * and again, at first often.
+ * Turns are about fairness alone. That only one writes at a time is SQLite's business still, so a program
+ * that knows nothing of the turnstile does no harm. Locks belong to the open file: a process that dies lets
+ * go of them. They can't be waited for with a limit, so it is asked for again and again, at first often.
+ *
+ * The same file says who has the database: a lock for each role, held from opening to closing. A lock of
+ * this kind doesn't tell whose it is, so its holder also writes that down.
  */
 
 #include "store/sqlite-internal.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -26,7 +29,12 @@
 enum {
         TURN_NEXT = 0, /* bytes of the file */
         TURN_WRITING = 1,
+        TURN_ROLES = 2, /* and one for each */
 };
+
+/* What is written there: see turn_note(), and who has or had which role. */
+#define HOLDERS_AT  64
+#define HOLDER_SIZE 64
 
 #define SLEEP_MIN_USEC 200U
 #define SLEEP_MAX_USEC 1000U
@@ -88,6 +96,57 @@ static int lock_byte(const Turn *t, short type, off_t byte)
         if (fcntl(t->fd, F_OFD_SETLK, &lock) == 0)
                 return 1;
         return errno == EAGAIN || errno == EACCES || errno == EINTR ? 0 : -errno;
+}
+
+/* Who has a role: the one who took it last. */
+static void describe_holder(const Turn *t, StoreRole role, char ret[static HOLDER_SIZE])
+{
+        static const char *const programs[_STORE_ROLE_MAX] = {
+                [STORE_RECEIVER] = "scale-callbackd",
+                [STORE_SUBMITTER] = "scale-submitd",
+        };
+        char noted[HOLDER_SIZE] = "";
+        uint64_t pid;
+
+        /* Of several receivers another one may have gone. */
+        if (pread(t->fd, noted, sizeof(noted) - 1, HOLDERS_AT + (off_t)role * HOLDER_SIZE) > 0 &&
+                        parse_u64(noted, 1, INT32_MAX, &pid) >= 0 &&
+                        (kill((pid_t)pid, 0) >= 0 || errno == EPERM))
+                snprintf(ret, HOLDER_SIZE, "%s (pid %s)", programs[role], noted);
+        else
+                snprintf(ret, HOLDER_SIZE, "another %s", programs[role]);
+}
+
+static void note_holder(const Turn *t, StoreRole role)
+{
+        char text[HOLDER_SIZE] = "";
+
+        snprintf(text, sizeof(text), "%d", (int)getpid());
+        (void)!pwrite(t->fd, text, sizeof(text), HOLDERS_AT + (off_t)role * HOLDER_SIZE);
+}
+
+int role_take(Turn *t, Connection *c, StoreRole role)
+{
+        static const short types[_STORE_ROLE_MAX] = {
+                [STORE_RECEIVER] = F_RDLCK,
+                [STORE_SUBMITTER] = F_WRLCK,
+        };
+        char holder[HOLDER_SIZE];
+        int r;
+
+        r = lock_byte(t, types[role], TURN_ROLES + role);
+        if (r < 0)
+                return connection_refuse(
+                                c, r, "Could not lock %s for this process: %s.", c->path, strerror(-r));
+        if (r == 0) {
+                describe_holder(t, role, holder);
+                return connection_refuse(c, -EUSERS,
+                                "%s is in use by %s, and only one such process may have it: stop that one "
+                                "first.",
+                                c->path, holder);
+        }
+        note_holder(t, role);
+        return 0;
 }
 
 static int wait_for_byte(const Turn *t, off_t byte, uint64_t deadline)

@@ -142,7 +142,7 @@ static int prepare(Store *s)
         return r == -EBUSY ? 0 : r;
 }
 
-static int store_setup(Store *s, const char *path)
+static int store_setup(Store *s, const char *path, StoreRole role)
 {
         Connection *c = &s->connection;
         int version, r;
@@ -162,6 +162,8 @@ static int store_setup(Store *s, const char *path)
         if (r >= 0)
                 r = turn_open(&s->turn, c);
         if (r >= 0)
+                r = role_take(&s->turn, c, role);
+        if (r >= 0)
                 r = turn_take(&s->turn, c, OPEN_WAIT_MSEC);
         if (r >= 0)
                 r = prepare(s);
@@ -171,7 +173,7 @@ static int store_setup(Store *s, const char *path)
         return r;
 }
 
-int store_open(const char *path, Store **ret, char **ret_error)
+int store_open(const char *path, StoreRole role, Store **ret, char **ret_error)
 {
         _cleanup_(store_closep) Store *s = NULL;
         int r;
@@ -183,7 +185,7 @@ int store_open(const char *path, Store **ret, char **ret_error)
         s->turn = TURN_INIT;
         s->files = FILES_INIT;
 
-        r = store_setup(s, path);
+        r = store_setup(s, path, role);
         if (r < 0) {
                 *ret_error = strdup(s->connection.error);
                 return r;

@@ -14,6 +14,7 @@
  *   -EIDRM            (writing) the database, its WAL or the WAL's index was removed or replaced. Never try
  *                     again: store_save(), then leave the process
  *   -EIO, -ENOMEM     as they say
+ *   -EUSERS           (open) another process has it, in a role that only one can have
  *   -ESTALE           (open) the database was made by a newer program
  *   -EPROTONOSUPPORT  (open) a database, but not one of ours
  *   -ETIME            (reading) the query took longer than the reader's time limit
@@ -35,10 +36,18 @@ typedef struct StoreReader StoreReader;
 const char *store_error(const Store *s);
 const char *store_reader_error(const StoreReader *r);
 
+/* What for. One process has a database as the submitter's, or two would send the same task; receivers may be
+ * several. */
+typedef enum StoreRole {
+        STORE_RECEIVER,
+        STORE_SUBMITTER,
+        _STORE_ROLE_MAX,
+} StoreRole;
+
 /* Opens or creates the database, brings it to the current schema (in one transaction, see sql/), sets WAL
  * and synchronous=FULL and reads both back. The message of a failed open is written to `ret_error` (owned by
  * the caller, NULL when out of memory) . */
-int store_open(const char *path, Store **ret, char **ret_error);
+int store_open(const char *path, StoreRole role, Store **ret, char **ret_error);
 Store *store_close(Store *s);
 DEFINE_CLEANUP(Store *, store_close)
 

@@ -318,6 +318,7 @@ static void on_tick(const CommitStats *stats, char *status, size_t size, void *u
 }
 
 static const FrameCalls calls = {
+        .role = STORE_SUBMITTER,
         .ready = "Sending.",
         .stopping = "Finishing what is in flight.",
         .quiesce = quiesce,

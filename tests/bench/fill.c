@@ -89,7 +89,7 @@ int main(int argc, char *argv[])
         }
         if (templates_load(argv[2], &templates) < 0)
                 return 1;
-        r = templates.n == ELEMENTSOF(types) ? store_open(argv[1], &store, &error) : -EINVAL;
+        r = templates.n == ELEMENTSOF(types) ? store_open(argv[1], STORE_RECEIVER, &store, &error) : -EINVAL;
         if (r >= 0)
                 r = fill(store, &templates, n, strtod(argv[4], NULL));
         if (r < 0)

@@ -132,6 +132,25 @@ def test_a_submission_from_its_acceptance_to_its_callback(make_daemon, make_subm
     assert submitter.submission(id)["task_id"] == task["task_id"]
 
 
+def test_two_submitters_on_one_database(make_daemon, make_submitter, api):
+    """The second would send the same tasks: it refuses to start and says who has the database. Nothing is left behind by
+    the first, however it ends."""
+    receiver = make_daemon().start()
+    first = make_submitter(database=receiver.database).start()
+    second = make_submitter(database=receiver.database)
+    assert second.launch().wait() == 75
+    assert f"in use by scale-submitd (pid {first.process.pid})" in second.log()
+    assert "Ready." not in second.log()
+    first.reaches(first.add(), "accepted")
+    assert len(api.tasks) == 1
+
+    first.kill()
+    second.start()
+    assert first.launch().wait() == 75
+    assert second.stop() == 0
+    first.start()
+
+
 def test_a_submitted_task_of_which_nothing_came_yet_has_no_deliveries(make_daemon, make_submitter, api):
     """It was said not to exist, by this one call."""
     receiver = make_daemon().start()

@@ -26,7 +26,7 @@ static int open_it(Session *s)
         int r = 0;
 
         if (!s->store)
-                r = store_open(s->path, &s->store, &error);
+                r = store_open(s->path, STORE_RECEIVER, &s->store, &error);
         return r < 0 ? fail_with(s, r, error) : 0;
 }
 

@@ -174,7 +174,7 @@ bool power_check(Power *p, uint64_t *ret_digest)
         int r;
 
         snprintf(path, sizeof(path), "%s/scale.db", p->cut);
-        r = store_open(path, &s, &error);
+        r = store_open(path, STORE_RECEIVER, &s, &error);
         if (r < 0)
                 return power_broken(p, "it can't be opened: %s", error ?: strerror(-r));
         assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);

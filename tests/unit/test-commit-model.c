@@ -79,7 +79,8 @@ static unsigned n_checkpointing;
 
 /* The store. */
 
-int store_open(_unused_ const char *path, _unused_ Store **ret, _unused_ char **ret_error)
+int store_open(_unused_ const char *path, _unused_ StoreRole role, _unused_ Store **ret,
+                _unused_ char **ret_error)
 {
         return 0;
 }

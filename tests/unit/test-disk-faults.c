@@ -264,7 +264,7 @@ static void check_end(const Run *x, const char *path)
         const uint64_t *digests = x->healthy->digests;
         uint64_t digest;
 
-        if (store_open(path, &s, &error) < 0)
+        if (store_open(path, STORE_RECEIVER, &s, &error) < 0)
                 failed(x, "it can't be opened any more: %s", error);
         digest = digest_of(path);
         if (digest != digests[x->done] && !(x->doubtful && digest == digests[x->done + 1]))

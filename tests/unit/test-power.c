@@ -105,7 +105,7 @@ static void open_direct(Power *p)
         _cleanup_free_ char *error = NULL;
 
         FOREACH_ARRAY(s, p->stores, ELEMENTSOF(p->stores))
-                if (store_open(p->path, s, &error) < 0)
+                if (store_open(p->path, STORE_RECEIVER, s, &error) < 0)
                         fail_msg("%s", error);
         assert_int_equal(store_checkpointer_open(p->path, &p->checkpointer), 0);
 }

@@ -30,7 +30,7 @@ static inline Store *open_store(const char *path)
         Store *s = NULL;
         int r;
 
-        r = store_open(path, &s, &error);
+        r = store_open(path, STORE_RECEIVER, &s, &error);
         if (r < 0)
                 fail_msg("store_open: %d: %s", r, error);
         return s;

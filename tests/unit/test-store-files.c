@@ -17,7 +17,7 @@ static void assert_refused(const char *path, int error, const char *hint)
         StoreReader *reader = NULL;
         Store *s = NULL;
 
-        assert_int_equal(store_open(path, &s, &message), error);
+        assert_int_equal(store_open(path, STORE_RECEIVER, &s, &message), error);
         assert_null(s);
         assert_non_null(message);
         if (!strstr(message, hint) || !strstr(message, path))
@@ -85,7 +85,7 @@ static void test_not_there(void **state)
         assert_non_null(strstr(error, "no such file"));
         snprintf(path, sizeof(path), "%s/missing/scale.db", f->directory);
         assert_int_equal(store_reader_open(path, 0, &reader, &missing), -ENOENT);
-        assert_int_equal(store_open(path, &s, &refused), -ENOTDIR);
+        assert_int_equal(store_open(path, STORE_RECEIVER, &s, &refused), -ENOTDIR);
         assert_non_null(strstr(refused, "Its directory must exist"));
 }
 
@@ -191,7 +191,7 @@ static void test_damaged_in_the_middle(void **state)
         f->reader = open_reader(f->path, 0);
         assert_int_equal(store_get_task(f->reader, "a-7", ignore_task, NULL), -EBADMSG);
         assert_non_null(strstr(store_reader_error(f->reader), "damaged"));
-        assert_int_equal(store_open(f->path, &f->store, &error), -EBADMSG);
+        assert_int_equal(store_open(f->path, STORE_RECEIVER, &f->store, &error), -EBADMSG);
         assert_non_null(strstr(error, "damaged"));
 }
 

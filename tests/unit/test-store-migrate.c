@@ -145,7 +145,7 @@ static void test_two_at_once(void **state)
                 char *error = NULL;
                 Store *s = NULL;
 
-                _exit(store_open(f->path, &s, &error) < 0 ? 1 : (store_close(s), 0));
+                _exit(store_open(f->path, STORE_RECEIVER, &s, &error) < 0 ? 1 : (store_close(s), 0));
         }
         f->store = open_store(f->path);
         assert_int_equal(waitpid(pid, &status, 0), pid);
