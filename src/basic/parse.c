@@ -5,6 +5,8 @@
 
 #include "basic/parse.h"
 
+#include <strings.h>
+
 typedef struct Unit {
         const char *name;
         uint64_t factor;
@@ -114,6 +116,16 @@ int parse_duration(const char *s, uint64_t *ret_usec)
         }
 
         return parse_with_unit(s, duration_units, ELEMENTSOF(duration_units), ret_usec);
+}
+
+size_t url_scheme_size(const char *s)
+{
+        static const char *const schemes[] = { "http://", "https://" };
+
+        FOREACH_ARRAY(scheme, schemes, ELEMENTSOF(schemes))
+                if (strncasecmp(s, *scheme, strlen(*scheme)) == 0)
+                        return strlen(*scheme);
+        return 0;
 }
 
 size_t utf8_measure(const char *p, const char *end)

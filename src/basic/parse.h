@@ -21,6 +21,9 @@ int parse_size(const char *s, uint64_t *ret);
 /* A duration in microseconds: a number with ms, s, m, h or d behind it; a bare 0 needs no unit. */
 int parse_duration(const char *s, uint64_t *ret_usec);
 
+/* The length of "http://" or "https://", in any case, where the text begins with it; else 0. */
+size_t url_scheme_size(const char *s) _pure_;
+
 /* How many bytes the character at p has, before `end`; 0: it is none. */
 size_t utf8_measure(const char *p, const char *end) _pure_;
 

@@ -3,6 +3,7 @@
  */
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <inttypes.h>
 #include <sys/un.h>
 
@@ -70,46 +71,49 @@ static int apply_socket(
         return replace_text(target, value);
 }
 
+/* Those at the end, where they say nothing. */
+static void cut_slashes(char *text)
+{
+        for (size_t n = strlen(text); n > 0 && text[n - 1] == '/'; n--)
+                text[n - 1] = 0;
+}
+
 static int apply_url_path(
                 _unused_ const Setting *setting, const char *value, void *target, const char **ret_wanted)
 {
         static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._~-";
         size_t n = strlen(value);
+        char path[SETTINGS_PATH_MAX + 1] = "";
 
-        if (*value != '/' || n < 2 || n > SETTINGS_PATH_MAX || value[n - 1] == '/' || strstr(value, "//") ||
-                        value[strspn(value, allowed)] || streq(value, "/healthz")) {
-                *ret_wanted = "a path as /callback, of up to 2048 letters, digits and /._~-, without a "
-                              "slash at its end, and not /healthz";
+        if (n <= SETTINGS_PATH_MAX)
+                memcpy(path, value, n);
+        cut_slashes(path);
+        if (*path != '/' || strstr(path, "//") || path[strspn(path, allowed)] || streq(path, "/healthz")) {
+                *ret_wanted = "a path as /callback, of up to 2048 letters, digits and /._~-, and not "
+                              "/healthz";
                 return -EINVAL;
         }
-        return replace_text(target, value);
+        return replace_text(target, path);
 }
 
-/* The length of "http://" or "https://" where the text begins with it, else 0. */
-static size_t startswith_scheme(const char *value)
-{
-        static const char *const schemes[] = { "http://", "https://" };
-
-        FOREACH_ARRAY(s, schemes, ELEMENTSOF(schemes))
-                if (strncmp(value, *s, strlen(*s)) == 0)
-                        return strlen(*s);
-        return 0;
-}
-
-/* A base URL: what comes behind it begins with a slash. */
+/* A base URL: what comes behind it begins with a slash, so those at its end are no part of it. Neither is
+ * the case of its scheme. */
 static int apply_url(
                 _unused_ const Setting *setting, const char *value, void *target, const char **ret_wanted)
 {
         static const char unwanted[] = " \t?#@\"<>\\";
-        size_t scheme = startswith_scheme(value), n = strlen(value);
+        size_t scheme = url_scheme_size(value), n = strlen(value);
+        char url[SETTINGS_URL_MAX + 1] = "";
 
         if (n > 0 && (scheme == 0 || n == scheme || n > SETTINGS_URL_MAX || value[scheme] == '/' ||
-                                     value[n - 1] == '/' || strcspn(value, unwanted) != n)) {
-                *ret_wanted = "a URL as https://example.com/path, without user, query and fragment, and "
-                              "without a slash at its end";
+                                     strcspn(value, unwanted) != n)) {
+                *ret_wanted = "a URL as https://example.com/path, without user, query and fragment";
                 return -EINVAL;
         }
-        return replace_text(target, value);
+        for (size_t i = 0; i < n; i++)
+                url[i] = (char)(i < scheme ? tolower((unsigned char)value[i]) : value[i]);
+        cut_slashes(url);
+        return replace_text(target, url);
 }
 
 static void print_text(const void *value, FILE *f)

@@ -20,7 +20,8 @@ const Setting settings_table[] = {
                         "with spaces between them. Used only where systemd passes no socket; with the "
                         "package, change the unit: `systemctl edit scale-callbackd.socket`." },
         { "callback", "path", SETTING_URL_PATH, AT(callback.path), "/callback", 0, 0, false,
-                        "The path of the callback URL. PATH/REF is taken too." },
+                        "The path of the callback URL. PATH/REF is taken too, and either with a slash at "
+                        "its end." },
         { "callback", "auth_keys_file", SETTING_FILE, AT(callback.auth_keys_file), "", 0, 0, true,
                         "A file that others can't read, with a line `label key` for each callback auth key. "
                         "The systemd credential callback-auth-keys comes first." },
@@ -73,11 +74,14 @@ const Setting settings_table[] = {
                         "scale-submitd.socket`." },
         { "submit", "callback_url", SETTING_URL, AT(submit.callback_url), "", 0, 0, true,
                         "The public URL of the receiver, as https://example.com/callback: what is submitted "
-                        "gets it as its callback_url, with the submission's id behind it." },
+                        "gets it as its callback_url, with the submission's id behind it. A slash at the "
+                        "end "
+                        "is no part of it." },
         { "submit", "live_per_day", SETTING_LIMIT, AT(submit.live_per_day), "unlimited", 0, 1000000000, true,
                         "How many tasks may be sent with a live key in a day of UTC, because they cost "
                         "money: a number, or unlimited." },
-        { "api", "url", SETTING_URL, AT(api.url), "https://api.scaleapi.com/v1", 0, 0, false, "The API." },
+        { "api", "url", SETTING_URL, AT(api.url), "https://api.scaleapi.com/v1", 0, 0, false,
+                        "The API. A slash at the end is no part of it." },
         { "api", "key_file", SETTING_FILE, AT(api.key_file), "", 0, 0, true,
                         "A file that others can't read, with the API key. The systemd credential api-key "
                         "comes first." },

@@ -5,8 +5,8 @@
  */
 
 #include <stdio.h>
-#include <strings.h>
 
+#include "basic/parse.h"
 #include "http/internal.h"
 
 #define SEGMENTS_MAX 16U
@@ -19,12 +19,9 @@ typedef struct Segments {
 /* "http://host/path" is "/path". */
 static char *strip_origin(char *target)
 {
-        static const char *const schemes[] = { "http://", "https://" };
+        size_t scheme = url_scheme_size(target);
 
-        FOREACH_ARRAY(s, schemes, ELEMENTSOF(schemes))
-                if (strncasecmp(target, *s, strlen(*s)) == 0)
-                        return strchr(target + strlen(*s), '/') ?: target;
-        return target;
+        return scheme > 0 ? strchr(target + scheme, '/') ?: target : target;
 }
 
 static bool split_path(char *path, Segments *ret)

@@ -63,9 +63,7 @@ static const char *set_lag(Options *o, const char *value)
 static const char *set_callback_url(Options *o, const char *value)
 {
         o->world.callback_url = value;
-        return strncmp(value, "http://", 7) == 0 || strncmp(value, "https://", 8) == 0
-                               ? NULL
-                               : "a URL with http:// or https://";
+        return url_scheme_size(value) > 0 ? NULL : "a URL with http:// or https://";
 }
 
 static const char *set_call_anywhere(Options *o, _unused_ const char *value)
