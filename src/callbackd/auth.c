@@ -2,24 +2,36 @@
  * A callback comes in when it shows one of the keys in exactly one header. The answer to anything else is
  * one constant text: it doesn't tell a missing header from a wrong one, nor a wrong key from an old one.
  * Such requests cost a line in the log a minute, however many there are.
+ *
+ * A callback with a key that comes to another path is a mistake in somebody's set-up, which burns the twenty
+ * tries that there are, so the log names the path. The answer is the same 404 as without a key.
  */
 
 #include "callbackd/auth.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "daemon/message.h"
 
 #define QUIET_USEC (60 * USEC_PER_SEC)
+#define BLANKS     " \t" /* around a header's value they are no part of it, and in no key */
 
 const char *auth_check(const Keys *keys, const HttpRequest *request)
 {
+        const char *value = http_request_header(request, AUTH_HEADER);
+        size_t size;
+
         if (http_request_header_count(request, AUTH_HEADER) != 1)
                 return NULL;
 
-        return keys_match(keys, http_request_header(request, AUTH_HEADER));
+        value += strspn(value, BLANKS);
+        size = strlen(value);
+        while (size > 0 && strchr(BLANKS, value[size - 1]))
+                size--;
+        return keys_match(keys, value, size);
 }
 
 int auth_refuse(HttpRequest *request)
@@ -35,17 +47,50 @@ int auth_refuse(HttpRequest *request)
                         "The header " AUTH_HEADER " must be there once and hold a callback auth key.");
 }
 
-void auth_log_refusal(AuthLog *l, uint64_t now, const char *remote)
+/* Whether this one gets a line of its own; else it is counted. */
+static bool is_first(AuthLog *l, uint64_t now)
 {
         if (l->last > 0 && now - l->last < QUIET_USEC) {
                 l->silent++;
-                return;
+                return false;
         }
         auth_log_flush(l, now);
-        log_event(LOG_WARNING, MESSAGE_UNAUTHORIZED,
-                        LOG_FIELDS(LOG_TEXT("REMOTE_ADDRESS", remote), LOG_NUMBER("REQUESTS", 1)),
-                        "Refused a callback without a valid key, from %s.", remote);
         l->last = now;
+        return true;
+}
+
+void auth_log_refusal(AuthLog *l, uint64_t now, const char *remote)
+{
+        if (is_first(l, now))
+                log_event(LOG_WARNING, MESSAGE_UNAUTHORIZED,
+                                LOG_FIELDS(LOG_TEXT("REMOTE_ADDRESS", remote), LOG_NUMBER("REQUESTS", 1)),
+                                "Refused a callback without a valid key, from %s.", remote);
+}
+
+/* Anything that isn't plain is percent-encoded, whoever shows it; what is too long is cut. */
+static void quote_path(const char *path, char ret[static AUTH_PATH_SIZE])
+{
+        static const char end[] = "...";
+        size_t n = 0;
+
+        for (; *path && n + 3 + sizeof(end) <= AUTH_PATH_SIZE; path++)
+                if (*path > 0x20 && *path < 0x7f && !strchr("\"\\<>", *path))
+                        ret[n++] = *path;
+                else
+                        n += (size_t)sprintf(ret + n, "%%%02X", (unsigned char)*path);
+        strcpy(ret + n, *path ? end : "");
+}
+
+void auth_log_misdirected(AuthLog *l, uint64_t now, const char *path, const char *label, const char *remote)
+{
+        quote_path(path, l->path);
+        if (is_first(l, now))
+                log_event(LOG_WARNING, MESSAGE_MISDIRECTED,
+                                LOG_FIELDS(LOG_TEXT("REMOTE_ADDRESS", remote), LOG_TEXT("KEY_LABEL", label),
+                                                LOG_TEXT("PATH", l->path), LOG_NUMBER("REQUESTS", 1)),
+                                "A callback with the key %s, from %s, came to the path %s, where nothing is "
+                                "taken: answered 404.",
+                                label, remote, l->path);
 }
 
 void auth_log_flush(AuthLog *l, uint64_t now)
@@ -53,8 +98,15 @@ void auth_log_flush(AuthLog *l, uint64_t now)
         if (l->silent == 0 || now - l->last < QUIET_USEC)
                 return;
 
-        log_event(LOG_WARNING, MESSAGE_UNAUTHORIZED, LOG_FIELDS(LOG_NUMBER("REQUESTS", l->silent)),
-                        "Refused %" PRIu64 " more callbacks without a valid key.", l->silent);
+        if (l->path[0])
+                log_event(LOG_WARNING, MESSAGE_MISDIRECTED,
+                                LOG_FIELDS(LOG_TEXT("PATH", l->path), LOG_NUMBER("REQUESTS", l->silent)),
+                                "%" PRIu64 " more callbacks with a valid key came to paths where nothing is "
+                                "taken, the last one to %s: answered 404.",
+                                l->silent, l->path);
+        else
+                log_event(LOG_WARNING, MESSAGE_UNAUTHORIZED, LOG_FIELDS(LOG_NUMBER("REQUESTS", l->silent)),
+                                "Refused %" PRIu64 " more callbacks without a valid key.", l->silent);
         l->silent = 0;
         l->last = now;
 }

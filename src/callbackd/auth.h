@@ -14,14 +14,20 @@ const char *auth_check(const Keys *keys, const HttpRequest *request);
 /* Answers 401, with the same bytes for every reason. */
 int auth_refuse(HttpRequest *request);
 
-/* Refusals for the log: the first at once, then one line a minute that counts them. */
+#define AUTH_PATH_SIZE 129U /* of a path in the log; what is longer is cut */
+
+/* Requests of one sort for the log: the first at once, then one line a minute that counts them. */
 typedef struct AuthLog {
-        uint64_t last;   /* monotonic, of the last line; 0: never */
-        uint64_t silent; /* refusals since then */
+        uint64_t last;             /* monotonic, of the last line; 0: never */
+        uint64_t silent;           /* requests since then */
+        char path[AUTH_PATH_SIZE]; /* of the last one that had a key and no path of ours; "": none had */
 } AuthLog;
 
-/* `now` is monotonic, `remote` the client's address. */
+/* One without a key. `now` is monotonic, `remote` the client's address. */
 void auth_log_refusal(AuthLog *l, uint64_t now, const char *remote);
+
+/* One with a key, whose label this is, to a path where there is nothing. */
+void auth_log_misdirected(AuthLog *l, uint64_t now, const char *path, const char *label, const char *remote);
 
 /* Says what was left unsaid for a minute. */
 void auth_log_flush(AuthLog *l, uint64_t now);

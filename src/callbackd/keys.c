@@ -51,10 +51,10 @@ static size_t find_hash(const Keys *k, const KeyHash *hash)
         return found;
 }
 
-const char *keys_match(const Keys *k, const char *value)
+const char *keys_match(const Keys *k, const char *value, size_t size)
 {
-        size_t size = strnlen(value, KEY_SIZE_MAX + 1), i;
         KeyHash hash;
+        size_t i;
 
         if (size == 0 || size > KEY_SIZE_MAX)
                 return NULL;

@@ -18,8 +18,9 @@ int keys_load(const char *path, Keys **ret, char **ret_error);
 Keys *keys_free(Keys *k);
 DEFINE_CLEANUP(Keys *, keys_free)
 
-/* The label of the key that `value` equals, borrowed; NULL: none. Takes as long whichever key it is. */
-const char *keys_match(const Keys *k, const char *value);
+/* The label of the key that the `size` bytes of `value` equal, borrowed; NULL: none. Takes as long whichever
+ * key it is. */
+const char *keys_match(const Keys *k, const char *value, size_t size);
 
 /* How many, and their labels for messages. */
 size_t keys_count(const Keys *k);

@@ -18,19 +18,19 @@
 #include "daemon/receive.h"
 #include "http/header.h"
 
-#define N_ROUTES 4U
+#define N_PATHS 4U /* that callbacks come to */
 
 struct Receiver {
         HttpServer *server;
-        HttpRoute routes[N_ROUTES];
-        char *path, *path_ref;
+        char *paths[N_PATHS];
+        HttpRoute routes[N_PATHS + 2];
         const Settings *settings;
         Keys *keys;
         Commit *commit;
         CommitPort *port;
         StoreReader *reader;
         Metrics *metrics;
-        AuthLog refusals;
+        AuthLog refusals, misdirected;
 };
 
 /* One authenticated request, for as long as it lives. */
@@ -42,6 +42,29 @@ typedef struct Exchange {
 } Exchange;
 
 /* The gate. */
+
+static const char *find_label(
+                const Receiver *v, const HttpRequest *request, char ret_remote[static STORE_REMOTE_MAX + 1])
+{
+        remote_address(request, v->settings->callback.trusted_proxies,
+                        v->settings->callback.n_trusted_proxies, ret_remote);
+        return auth_check(v->keys, request);
+}
+
+/* Nobody is told by the answer whether the key was right. */
+static void on_no_path(HttpRequest *request, void *userdata)
+{
+        char remote[STORE_REMOTE_MAX + 1];
+        Receiver *v = userdata;
+        const char *label;
+
+        if (!streq(http_request_method(request), "POST"))
+                return;
+        label = find_label(v, request, remote);
+        if (label)
+                auth_log_misdirected(
+                                &v->misdirected, now_monotonic(), http_request_path(request), label, remote);
+}
 
 /* Submissions' ids as they may stand in a path. */
 static bool ref_is_valid(const char *ref)
@@ -57,9 +80,7 @@ static int check_key(Receiver *v, HttpRequest *request, Exchange *x)
 {
         const char *label;
 
-        remote_address(request, v->settings->callback.trusted_proxies,
-                        v->settings->callback.n_trusted_proxies, x->remote);
-        label = auth_check(v->keys, request);
+        label = find_label(v, request, x->remote);
         if (label) {
                 strncpy(x->key_label, label, sizeof(x->key_label) - 1);
                 return 1;
@@ -92,6 +113,7 @@ static int gate(HttpRequest *request, void *userdata)
         int r;
 
         if (ref && !ref_is_valid(ref)) {
+                on_no_path(request, v);
                 r = http_reply_error(request, 404, NULL, "There is nothing at this path.");
                 return r < 0 ? r : 1;
         }
@@ -237,6 +259,22 @@ static HttpLimits limits_of(const Settings *s)
         };
 }
 
+/* A URL that was registered with a slash at its end would lose everything, so it means the same. */
+static int make_routes(Receiver *v)
+{
+        static const char *const ends[N_PATHS] = { "", "/", "/{ref}", "/{ref}/" };
+
+        for (size_t i = 0; i < N_PATHS; i++) {
+                if (asprintf(&v->paths[i], "%s%s", v->settings->callback.path, ends[i]) < 0) {
+                        v->paths[i] = NULL;
+                        return -ENOMEM;
+                }
+                v->routes[i] = (HttpRoute){ "POST", v->paths[i], on_callback, gate };
+        }
+        v->routes[N_PATHS] = (HttpRoute){ "GET", "/healthz", on_healthz, NULL };
+        return 0;
+}
+
 int receiver_new(sd_event *loop, const ReceiverOptions *options, Receiver **ret)
 {
         _cleanup_(receiver_freep) Receiver *v = NULL;
@@ -254,14 +292,9 @@ int receiver_new(sd_event *loop, const ReceiverOptions *options, Receiver **ret)
         v->reader = options->reader;
         v->metrics = options->metrics;
 
-        v->path = strdup(options->settings->callback.path);
-        if (!v->path || asprintf(&v->path_ref, "%s/{ref}", v->path) < 0) {
-                v->path_ref = NULL;
-                return -ENOMEM;
-        }
-        v->routes[0] = (HttpRoute){ "POST", v->path, on_callback, gate };
-        v->routes[1] = (HttpRoute){ "POST", v->path_ref, on_callback, gate };
-        v->routes[2] = (HttpRoute){ "GET", "/healthz", on_healthz, NULL };
+        r = make_routes(v);
+        if (r < 0)
+                return r;
 
         r = http_server_new(loop,
                         &(HttpServerOptions){
@@ -269,6 +302,7 @@ int receiver_new(sd_event *loop, const ReceiverOptions *options, Receiver **ret)
                                         .userdata = v,
                                         .limits = limits_of(v->settings),
                                         .on_reply = on_reply,
+                                        .on_no_path = on_no_path,
                                         .what = "callback",
                                         .secret_header = AUTH_HEADER,
                         },
@@ -287,8 +321,8 @@ Receiver *receiver_free(Receiver *v)
 
         http_server_free(v->server);
         keys_free(v->keys);
-        free(v->path);
-        free(v->path_ref);
+        FOREACH_ARRAY(path, v->paths, N_PATHS)
+                free(*path);
         free(v);
         return NULL;
 }
@@ -311,4 +345,5 @@ void receiver_reload(Receiver *v, const Settings *settings, Keys *keys)
 void receiver_tick(Receiver *v)
 {
         auth_log_flush(&v->refusals, now_monotonic());
+        auth_log_flush(&v->misdirected, now_monotonic());
 }

@@ -22,8 +22,9 @@
         "4f06f7bcaf9846ccbbfec90e745ec828" /* requests that did not finish in time \
                                             */
 #define MESSAGE_UNAUTHORIZED \
-        "98a80920fbfe46c7809e8d2de5ef5021"                  /* callbacks without a valid key, aggregated */
-#define MESSAGE_DELIVERY "4bd1f65a0af845d09960c12b20c568e9" /* a callback as it should be */
+        "98a80920fbfe46c7809e8d2de5ef5021" /* callbacks without a valid key, aggregated */
+#define MESSAGE_MISDIRECTED "088c550fa6fc40389d34f6383064a61d" /* callbacks with a key, to other paths */
+#define MESSAGE_DELIVERY    "4bd1f65a0af845d09960c12b20c568e9" /* a callback as it should be */
 #define MESSAGE_DELIVERY_REVISED \
         "c20855d373d247ff8d18d4586e60c057" /* another response for a task that has one */
 #define MESSAGE_DELIVERY_INVALID "e375338e8ba0427fab44e141877f066f" /* what went to the quarantine */

@@ -193,14 +193,17 @@ static int refuse_framing(HttpRequest *r, const char *why)
 
 static int check_route(HttpRequest *r, const char *method)
 {
+        const HttpServerOptions *options = &r->connection->server->options;
         char allow[ALLOW_SIZE];
         int k;
 
         if (strlen(r->target) > HTTP_URI_MAX)
                 return http_reply_error(r, 414, NULL, "The target is longer than %u bytes.", HTTP_URI_MAX);
 
-        switch (route_find(r->connection->server->options.routes, r, method, allow)) {
+        switch (route_find(options->routes, r, method, allow)) {
         case ROUTE_NO_PATH:
+                if (options->on_no_path)
+                        options->on_no_path(r, options->userdata);
                 return http_reply_error(r, 404, NULL, "There is nothing at this path.");
         case ROUTE_NO_METHOD:
                 k = http_reply_header(r, "Allow", allow);

@@ -18,9 +18,41 @@ def talk(daemon, text):
 
 
 def test_404_before_everything_else(daemon):
-    for path in ("/", "/callbacks", "/callback/", "/callback/a/b", "/healthz/x", "/callback/" + "x" * 65, "/callback/a%2Fb"):
+    for path in ("/", "/callbacks", "/callback//", "/callback/a/b", "/callback/a/b/", "/healthz/x", "/callback/" + "x" * 65, "/callback/a%2Fb"):
         answer = daemon.post("{}", path=path, key=None)
         assert answer.status == 404 and answer.json["status_code"] == 404, path
+
+
+def test_a_slash_at_the_end_changes_nothing(daemon):
+    for path in ("/callback/", "/callback/some-ref/"):
+        assert daemon.deliver(callback(), path=path)["result"] == "stored"
+    assert [d.get("ref") for d in daemon.query.docs("/v1/deliveries")] == [None, "some-ref"]
+
+
+def test_blanks_around_the_key_are_no_part_of_it(daemon):
+    for value in (f"{KEY} ", f" \t{KEY}\t \t"):
+        assert daemon.post(callback(), key=None, headers={"scale-callback-auth": value}).status == 200, value
+    for value in (" ", "\t \t", f"{KEY} {KEY}", f"{KEY} x"):
+        assert daemon.post(callback(), key=None, headers={"scale-callback-auth": value}).status == 401, value
+
+
+def test_callbacks_to_other_paths_are_named_in_the_log(daemon):
+    """Each is a mistake in somebody's set-up, which burns the twenty tries that there are."""
+    unknown = daemon.post("{}", path="/hooks", key="wrong", status=404)
+    assert "hooks" not in daemon.log()
+    for path in ("/callback/a/b?x=1", "/hooks"):
+        known = daemon.post(callback(), path=path, status=404)
+        assert known.body == unknown.body and list(known.headers) == list(unknown.headers)
+    assert daemon.log().count("came to the path /callback/a/b, where nothing is taken") == 1  # once a minute
+    assert "/hooks" not in daemon.log() and KEY not in daemon.log()
+
+
+def test_paths_in_the_log_are_harmless(daemon):
+    raw = daemon.raw().say("POST /\x1b[31m<\"%0a" + "x" * 500 + f" HTTP/1.1\r\nHost: x\r\n{AUTH}Content-Length: 0\r\n\r\n")
+    assert raw.hear().startswith(b"HTTP/1.1 404 ")
+    raw.close()
+    [line] = [l for l in daemon.log().splitlines() if "came to the path" in l]
+    assert 'path /%1B[31m%3C%22%0Axxx' in line.replace("%0a", "%0A") and "xxx..., where" in line and len(line) < 300
 
 
 def test_405_names_what_is_allowed(daemon):
