@@ -68,8 +68,8 @@ typedef struct HttpServerOptions {
         /* Asked once the request is whole and before its handler: refuses by replying and returning 1; 0
          * goes on. NULL: no questions. */
         HttpHandler check;
-        /* Asked about a request to a path where there is nothing, before that is answered 404: to look at it,
-         * not to answer. NULL: not. */
+        /* Asked about a request to a path where there is nothing, before that is answered 404: to look at
+         * it, not to answer. NULL: not. */
         void (*on_no_path)(HttpRequest *request, void *userdata);
         /* A header whose values are wiped from memory once the gate has seen them. NULL: there is none. */
         const char *secret_header;

@@ -54,9 +54,9 @@ typedef struct Callback {
         int64_t created_at; /* task.created_at; else the time in the id's first 8 hex digits; else TIME_NONE
                              */
         int64_t completed_at;                 /* TIME_NONE where absent */
-        uint8_t digest[CALLBACK_DIGEST_SIZE]; /* of `response` as a JSON value (of `task` in an account, of
-                                                 the whole body where there is neither): equal exactly for
-                                                 equal values */
+        uint8_t digest[CALLBACK_DIGEST_SIZE]; /* of `response` (see response_digest(); of `task` in an
+                                                 account, of the whole body where there is neither): equal
+                                                 exactly for equal values */
 
         Problems problems;
 } Callback;
@@ -92,3 +92,9 @@ DEFINE_CLEANUP(Callback *, callback_free)
 /* A digest of a JSON value that doesn't depend on the order of members nor on how a number is written
  * (1, 1.0 and 1e0 are one value). 0, -ENOMEM. */
 int json_digest(const json_t *value, uint8_t ret[static CALLBACK_DIGEST_SIZE]) _warn_unused_;
+
+/* The same of a response, whose members these rows know (NULL: none): null is an absent one, as it is where
+ * it is checked. So `category_id: null` beside a category without ids makes no other response. What no row
+ * knows says something else with null than without it. 0, -ENOMEM. */
+int response_digest(const json_t *response, const Field *fields,
+                uint8_t ret[static CALLBACK_DIGEST_SIZE]) _warn_unused_;

@@ -236,17 +236,30 @@ static int choose_container(const Field *f, json_t *value, json_t **ret)
 
 static int shape(const Field *f, json_t *value, json_t **ret);
 
+/* A form sends every field that it has, and what wasn't filled in is empty. */
+static bool is_left_empty(const Field *f, const json_t *value)
+{
+        return f && !(f->flags & FIELD_REQUIRED) && json_is_string(value) && json_string_length(value) == 0;
+}
+
 /* Members by their rows; without rows each as it was written. */
 static int shape_members(const Rows *rows, json_t *object)
 {
         const char *name;
         json_t *value;
+        void *next;
         int r;
 
-        json_object_foreach(object, name, value) {
+        json_object_foreach_safe(object, next, name, value)
+        {
+                const Field *f = rows ? rows_find(rows, name) : NULL;
                 json_t *shaped;
 
-                r = shape(rows ? rows_find(rows, name) : NULL, value, &shaped);
+                if (is_left_empty(f, value)) {
+                        json_object_del(object, name);
+                        continue;
+                }
+                r = shape(f, value, &shaped);
                 if (r < 0)
                         return r;
                 if (json_object_set_new(object, name, shaped) < 0) /* in its place: the order stays */

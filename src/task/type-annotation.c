@@ -25,10 +25,10 @@ static const Field params[] = {
                         .describe = "whether each box says what it shows" },
         { "examples", FIELD_OBJECTS, FIELD_IN_PARAMS, .members = examples,
                         .describe = "how to do it and how not" },
-        { "min_width", FIELD_INTEGER, FIELD_IN_PARAMS | FIELD_AS_TEXT, .has_min = true, .default_value = "0",
+        { "min_width", FIELD_INTEGER, FIELD_IN_PARAMS | FIELD_AS_TEXT, .has_min = true,
                         .describe = "the least width of a box in pixels" },
         { "min_height", FIELD_INTEGER, FIELD_IN_PARAMS | FIELD_AS_TEXT, .has_min = true,
-                        .default_value = "0", .describe = "the least height of a box in pixels" },
+                        .describe = "the least height of a box in pixels" },
         {},
 };
 

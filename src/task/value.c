@@ -4,7 +4,8 @@
  * taken for the same. Integers are exact beyond 2^53, because they are never taken through a double.
  *
  * The digest is BLAKE2b over an unambiguous walk: a tag for each kind, lengths before what they measure,
- * members in the order of their names' bytes. Nothing is written out as text.
+ * members in the order of their names' bytes. Nothing is written out as text. Of a response, members that
+ * are null and have a row in its type's table are passed over.
  */
 
 #include "task/value.h"
@@ -12,7 +13,9 @@
 #include <endian.h>
 #include <math.h>
 #include <sodium.h>
+#include <strings.h>
 
+#include "basic/parse.h"
 #include "task/callback.h"
 
 #define INT64_LIMIT 9223372036854775808.0 /* 2^63: the first double beyond */
@@ -142,22 +145,23 @@ bool value_read_boolean(const json_t *value, bool as_text, bool *ret)
                 return true;
         }
         if (!as_text || !text || strlen(text) != json_string_length(value) ||
-                        (!streq(text, "true") && !streq(text, "false")))
+                        (strcasecmp(text, "true") != 0 && strcasecmp(text, "false") != 0))
                 return false;
-        *ret = streq(text, "true");
+        *ret = strcasecmp(text, "true") == 0; /* Python writes True, R writes TRUE */
         return true;
 }
 
 bool value_is_url(const json_t *value)
 {
         const char *text = json_string_value(value), *host;
+        size_t scheme = text ? url_scheme_size(text) : 0;
 
-        if (!text || (strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0))
+        if (scheme == 0)
                 return false;
         for (size_t i = 0; i < json_string_length(value); i++)
                 if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
                         return false;
-        host = strstr(text, "//") + 2;
+        host = text + scheme;
         return *host != 0 && *host != '/';
 }
 
@@ -223,12 +227,20 @@ static int compare_members(const void *a, const void *b)
         return strcmp(x->name, y->name);
 }
 
-static int hash_value(Hash *h, const json_t *value);
+static int hash_value(Hash *h, const json_t *value, const Field *fields);
+
+static const Field *find_row(const Field *fields, const char *name)
+{
+        for (const Field *f = fields; f && f->name; f++)
+                if (streq(f->name, name))
+                        return f;
+        return NULL;
+}
 
 /* Most objects are small and are sorted on the stack. */
 #define MEMBERS_ON_STACK 16U
 
-static int hash_object(Hash *h, const json_t *object)
+static int hash_object(Hash *h, const json_t *object, const Field *fields)
 {
         _cleanup_free_ Member *heap = NULL;
         Member stack[MEMBERS_ON_STACK], *members = stack;
@@ -244,40 +256,44 @@ static int hash_object(Hash *h, const json_t *object)
         }
 
         json_object_foreach(unconst(object), name, value)
-                members[i++] = (Member){ read_start(name), name, value };
+                if (!json_is_null(value) || !find_row(fields, name))
+                        members[i++] = (Member){ read_start(name), name, value };
+        n = i;
         qsort(members, n, sizeof(Member), compare_members);
 
         hash_tag(h, 'o', n);
         FOREACH_ARRAY(m, members, n) {
+                const Field *f = json_is_array(m->value) ? find_row(fields, m->name) : NULL;
+
                 hash_text(h, m->name, strlen(m->name));
-                r = hash_value(h, m->value);
+                r = hash_value(h, m->value, f ? f->members : NULL);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int hash_array(Hash *h, const json_t *array)
+static int hash_array(Hash *h, const json_t *array, const Field *fields)
 {
         size_t n = json_array_size(array);
         int r;
 
         hash_tag(h, 'a', n);
         for (size_t i = 0; i < n; i++) {
-                r = hash_value(h, json_array_get(array, i));
+                r = hash_value(h, json_array_get(array, i), fields);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int hash_value(Hash *h, const json_t *value)
+static int hash_value(Hash *h, const json_t *value, const Field *fields)
 {
         switch (json_typeof(value)) {
         case JSON_OBJECT:
-                return hash_object(h, value);
+                return hash_object(h, value, fields);
         case JSON_ARRAY:
-                return hash_array(h, value);
+                return hash_array(h, value, fields);
         case JSON_STRING:
                 hash_text(h, json_string_value(value), json_string_length(value));
                 return 0;
@@ -298,13 +314,18 @@ static int hash_value(Hash *h, const json_t *value)
 
 int json_digest(const json_t *value, uint8_t ret[static CALLBACK_DIGEST_SIZE])
 {
+        return response_digest(value, NULL, ret);
+}
+
+int response_digest(const json_t *response, const Field *fields, uint8_t ret[static CALLBACK_DIGEST_SIZE])
+{
         Hash h;
         int r;
 
         static_assert(CALLBACK_DIGEST_SIZE >= crypto_generichash_BYTES_MIN, "too short for BLAKE2b");
 
         crypto_generichash_init(&h, NULL, 0, CALLBACK_DIGEST_SIZE);
-        r = hash_value(&h, value);
+        r = hash_value(&h, response, fields);
         if (r < 0)
                 return r;
 

@@ -117,6 +117,13 @@ def test_forms(sandbox, text, name, value):
     assert post_form(sandbox, f"{BASE}&{text}")["params"][name] == value
 
 
+def test_only_what_was_given_is_filled_in(sandbox):
+    """As in the API of 2016: no min_width, no min_height."""
+    task = {"callback_url": CALLBACK.removeprefix("callback_url="), "attachment": IMAGE, "objects_to_annotate": ["cow"]}
+    params = sandbox.ask("POST", "/v1/task/annotation", task, status=200).json["params"]
+    assert params == {"attachment": IMAGE, "attachment_type": "image", "objects_to_annotate": ["cow"], "with_labels": False}
+
+
 def test_lists_of_objects_in_forms(sandbox):
     start = f"{CALLBACK}&attachment={IMAGE}&objects_to_annotate=cow&"
     wanted = [{"correct": True, "image": "http://x.example.com/1"}, {"correct": False, "image": "http://x.example.com/2"}]

@@ -52,6 +52,18 @@ def test_the_same_value_in_other_bytes_is_a_duplicate(daemon):
     assert len(daemon.query.docs(f"/v1/task/{body['task_id']}/revisions")) == 1
 
 
+def test_null_for_what_is_not_there_makes_no_revision(daemon):
+    """The API writes `category_id: null` beside a category without ids, at times and not at others."""
+    id = task_id()
+    daemon.deliver(callback({"category": "big"}, id))
+    with_null = callback({"category": "big", "category_id": None}, id)
+    assert daemon.deliver(with_null)["result"] == "duplicate"
+    with_null["task"]["response"] = {"category": "big"}  # the same as without
+    assert daemon.deliver(with_null)["result"] == "duplicate"
+    # What no table knows says something else with null.
+    assert daemon.deliver(callback({"category": "big", "score": None}, id))["result"] == "revised"
+
+
 def test_another_response_is_a_revision(daemon):
     id = task_id()
     daemon.deliver(callback({"category": "big"}, id, "2016-06-23T09:10:00Z"))

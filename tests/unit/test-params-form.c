@@ -122,6 +122,29 @@ static void test_annotation(_unused_ void **state)
                         "\"explanation\":\"The boxes are loose\"}]}");
 }
 
+/* Python writes True, R writes TRUE, and a form in a browser sends what wasn't filled in as well. */
+static void test_forms_made_by_programs(_unused_ void **state)
+{
+        static const char cow[] =
+                        "{\"attachment\":\"http://i.example.com/1.jpg\",\"objects_to_annotate\":[\"cow\"],"
+                        "\"with_labels\":true}";
+
+        expect_good("annotation",
+                        "attachment=http://i.example.com/1.jpg&objects_to_annotate=cow&with_labels=True"
+                        "&min_width=&min_height=&examples=&instruction=&urgency=&metadata=&callback_url=",
+                        cow);
+        expect_good("annotation",
+                        "attachment=http://i.example.com/1.jpg&objects_to_annotate[]=cow&with_labels=TRUE",
+                        cow);
+        expect("annotation",
+                        "examples[0][image]=http://i.example.com/1.jpg&examples[0][explanation]=&color=",
+                        "{\"examples\":[{\"image\":\"http://i.example.com/1.jpg\"}],\"color\":\"\"}");
+        expect("annotation", "with_labels=False", "{\"with_labels\":false}");
+        expect("annotation", "with_labels=FALSE&attachment=", "{\"with_labels\":false,\"attachment\":\"\"}");
+        expect("annotation", "with_labels=Truth&min_width=wide",
+                        "{\"with_labels\":\"Truth\",\"min_width\":\"wide\"}");
+}
+
 static void test_transcription(_unused_ void **state)
 {
         expect_good("transcription",
@@ -201,7 +224,7 @@ static void test_objects_and_values(_unused_ void **state)
                 { "metadata=1", "{\"metadata\":\"1\"}" },
                 { "allow_multiple=true", "{\"allow_multiple\":true}" },
                 { "allow_multiple=maybe", "{\"allow_multiple\":\"maybe\"}" },
-                { "allow_multiple=", "{\"allow_multiple\":\"\"}" },
+                { "allow_multiple=", "{}" },
                 { "allow_multiple=true&allow_multiple=false", "{\"allow_multiple\":[\"true\",\"false\"]}" },
                 { "instruction=30", "{\"instruction\":\"30\"}" },
                 { "instruction=100%+%zz+sure&attachment=%C3%A4",
@@ -339,6 +362,7 @@ int main(void)
                 cmocka_unit_test(test_comparison),
                 cmocka_unit_test(test_datacollection),
                 cmocka_unit_test(test_annotation),
+                cmocka_unit_test(test_forms_made_by_programs),
                 cmocka_unit_test(test_transcription),
                 cmocka_unit_test(test_audiotranscription),
                 cmocka_unit_test(test_lists),

@@ -75,7 +75,9 @@ static void test_texts_become_what_the_table_says(_unused_ void **state)
                 { "{\"min_width\":[\"30\"]}", "{\"min_width\":[\"30\"]}" },
                 { "{\"with_labels\":\"true\"}", "{\"with_labels\":true}" },
                 { "{\"with_labels\":\"false\"}", "{\"with_labels\":false}" },
-                { "{\"with_labels\":\"True\"}", "{\"with_labels\":\"True\"}" },
+                { "{\"with_labels\":\"True\"}", "{\"with_labels\":true}" },
+                { "{\"with_labels\":\"FALSE\"}", "{\"with_labels\":false}" },
+                { "{\"with_labels\":\"yes\"}", "{\"with_labels\":\"yes\"}" },
                 { "{\"with_labels\":\"true\\u0000\"}", "{\"with_labels\":\"true\\u0000\"}" },
                 { "{\"with_labels\":\"1\"}", "{\"with_labels\":\"1\"}" },
                 { "{\"with_labels\":1}", "{\"with_labels\":1}" },
@@ -104,7 +106,7 @@ static void test_defaults(_unused_ void **state)
                 { "datacollection", "{\"x\":1}", "{\"x\":1,\"urgency\":\"day\",\"metadata\":{}}" },
                 { "transcription", "{}", "{\"urgency\":\"day\",\"metadata\":{}}" },
                 { "annotation", "{\"min_width\":3}",
-                                "{\"min_width\":3,\"min_height\":0,\"attachment_type\":\"image\","
+                                "{\"min_width\":3,\"attachment_type\":\"image\","
                                 "\"with_labels\":false,\"urgency\":\"day\",\"metadata\":{}}" },
                 { "audiotranscription", "{}",
                                 "{\"instruction\":\"Please transcribe the attached audio file.\","
