@@ -34,15 +34,18 @@ static void look_at_folder(Doctor *d, const char *folder, const struct stat *st)
         if (!S_ISDIR(st->st_mode))
                 doctor_fail(d, "mend [store] path", "%s is no directory", folder);
         else if (mode & S_IWOTH)
-                doctor_fail(d, "`chmod 2770` it, and see what is in it that is not yours",
+                doctor_fail(d,
+                                doctor_advice(d,
+                                                "`chmod 2770 '%s'`, and see what is in it that is not yours",
+                                                folder),
                                 "%s has mode %04o, so everybody can put files there, or take them away",
                                 folder, mode);
         else if (mode & S_IRWXO)
-                doctor_warn(d, "`chmod 2770` it", "%s has mode %04o, so everybody can look into it", folder,
-                                mode);
+                doctor_warn(d, doctor_advice(d, "`chmod 2770 '%s'`", folder),
+                                "%s has mode %04o, so everybody can look into it", folder, mode);
 
         if (d->submitter && (mode & (S_ISGID | S_IRWXG)) != (S_ISGID | S_IRWXG))
-                doctor_warn(d, "`chgrp scale` it and `chmod 2770` it, or `systemd-tmpfiles --create`",
+                doctor_warn(d, doctor_advice(d, "`chgrp scale '%s' && chmod 2770 '%s'`", folder, folder),
                                 "%s has mode %04o: the two daemons share it by its group, if they are two "
                                 "users",
                                 folder, mode);
@@ -66,14 +69,19 @@ static void look_at_file(Doctor *d, const char *suffix, gid_t gid)
         if (!S_ISREG(st.st_mode))
                 doctor_fail(d, "mend [store] path, or put a file there", "%s is no regular file", path);
         else if (st.st_mode & S_IRWXO)
-                doctor_fail(d, "`chmod 0660` it", "%s has mode %04o, so everybody can use what is in it",
-                                path, (unsigned)(st.st_mode & 07777));
+                doctor_fail(d, doctor_advice(d, "`chmod 0660 '%s'`", path),
+                                "%s has mode %04o, so everybody can use what is in it", path,
+                                (unsigned)(st.st_mode & 07777));
         else if (d->submitter && (st.st_mode & 0060) != 0060)
-                doctor_warn(d, "`chmod 0660` it; the units make files so by UMask=0007",
+                doctor_warn(d,
+                                doctor_advice(d, "`chmod 0660 '%s'`; the units make files so by UMask=0007",
+                                                path),
                                 "%s has mode %04o, so the daemon of another user can't write it", path,
                                 (unsigned)(st.st_mode & 07777));
         if (d->submitter && st.st_gid != gid)
-                doctor_warn(d, "`chgrp` it to that of its directory",
+                doctor_warn(d,
+                                doctor_advice(d, "`chgrp \"$(stat -c %%g \"$(dirname '%s')\")\" '%s'`", path,
+                                                path),
                                 "%s has another group than its directory, so the daemon of another user "
                                 "can't use it",
                                 path);
@@ -86,7 +94,9 @@ void doctor_check_store(Doctor *d)
         struct stat st;
 
         if (!folder || stat(folder, &st) < 0) {
-                doctor_fail(d, "make it, as `systemd-tmpfiles --create` does, or mend [store] path",
+                doctor_fail(d,
+                                "`systemd-tmpfiles --create scale.conf` makes it where the units want it, "
+                                "or mend [store] path",
                                 "%s: %s", folder ?: d->settings->store.path,
                                 strerror(folder ? errno : ENOMEM));
                 return;
@@ -144,7 +154,7 @@ static int64_t newest_delivery(const Doctor *d)
         char url[64];
         int64_t t;
 
-        if (doctor_ask(socket, "/v1/stats", NULL, &stats) < 0)
+        if ((d->down & DOCTOR_RECEIVER) || doctor_ask(socket, "/v1/stats", NULL, &stats) < 0)
                 return TIME_NONE;
         n = json_integer_value(json_object_get(stats, "last_delivery"));
         if (n <= 0)

@@ -21,9 +21,11 @@ static void say_unreadable(Doctor *d, const char *path, int error)
                 return;
         case -EPERM:
                 doctor_fail(d,
-                                "take that right away with `chmod o= FILE`, and change the key if others "
-                                "are on "
-                                "this machine",
+                                doctor_advice(d,
+                                                "take that right away with `chmod o= '%s'`, and change the "
+                                                "key if "
+                                                "others are on this machine",
+                                                path),
                                 "%s can be read or written by others, so the daemon refuses it", path);
                 return;
         case -ENOENT:
@@ -109,7 +111,9 @@ void doctor_look_at_callback_keys(Doctor *d, const char *path)
                 }
         }
         if (lines.n == 0)
-                doctor_fail(d, "write a line `label key` for each callback auth key of the Scale dashboard",
+                doctor_fail(d,
+                                "write a line with a label and the key for each callback auth key of the "
+                                "Scale dashboard",
                                 "there is no key in %s", path);
         else
                 say_labels(d, path, &lines);
@@ -143,6 +147,7 @@ void doctor_look_at_api_key(Doctor *d, const char *path)
 /* One of the two kinds. */
 typedef struct KeyKind {
         const char *credential, *file, *socket, *daemon; /* `file`: NULL when none is configured */
+        DoctorDaemon which;
         void (*look)(Doctor *d, const char *path);
         const char *advice;
 } KeyKind;
@@ -162,7 +167,7 @@ static void look_at(Doctor *d, const KeyKind *k)
         if (error == EACCES)
                 doctor_ok(d, "%s is not for you to see, which is as it should be; root sees more",
                                 k->credential);
-        else if (doctor_ask(k->socket, "/healthz", NULL, NULL) >= 0)
+        else if (!(d->down & k->which) && doctor_ask(k->socket, "/healthz", NULL, NULL) >= 0)
                 doctor_warn(d, k->advice, "%s runs, so it has a key, but where from is not to be seen",
                                 k->daemon);
         else
@@ -176,8 +181,10 @@ void doctor_check_callback_keys(Doctor *d)
                                    .file = d->settings->callback.auth_keys_file,
                                    .socket = d->settings->query.socket,
                                    .daemon = "scale-callbackd",
+                                   .which = DOCTOR_RECEIVER,
                                    .look = doctor_look_at_callback_keys,
-                                   .advice = "write a line `label key` for each callback auth key of the "
+                                   .advice = "write a line with a label and the key for each callback auth "
+                                             "key of the "
                                              "Scale "
                                              "dashboard into " DOCTOR_CALLBACK_KEYS
                                              ", or into a file that [callback] auth_keys_file names",
@@ -195,6 +202,7 @@ void doctor_check_api_key(Doctor *d)
                                    .file = d->settings->api.key_file,
                                    .socket = d->settings->submit.socket,
                                    .daemon = "scale-submitd",
+                                   .which = DOCTOR_SUBMITTER,
                                    .look = doctor_look_at_api_key,
                                    .advice = "write the key of the Scale dashboard into " DOCTOR_API_KEY
                                              ", or into a file that [api] key_file names",

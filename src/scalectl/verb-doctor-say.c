@@ -21,6 +21,16 @@ void doctor_say(Doctor *d, FindingKind kind, const char *advice, const char *for
         d->take(d, kind, message, advice);
 }
 
+const char *doctor_advice(Doctor *d, const char *format, ...)
+{
+        va_list ap;
+
+        va_start(ap, format);
+        (void)vsnprintf(d->advice, sizeof(d->advice), format, ap);
+        va_end(ap);
+        return d->advice;
+}
+
 static const char *const finding_names[_FINDING_KIND_MAX] = { "ok", "warning", "failure" };
 
 static void print_json(Doctor *d, FindingKind kind, const char *message, const char *advice)

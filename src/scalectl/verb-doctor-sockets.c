@@ -61,13 +61,20 @@ static void look_at_rights(Doctor *d, const LocalSocket *s)
                 return; /* whether it can be reached was said */
         if (st.st_mode & s->forbidden)
                 doctor_fail(d,
-                                s->private ? "`chmod 0600` it: it can delete what is stored"
-                                           : "`chmod 0660` it: who may use it is a matter of its group",
+                                s->private ? doctor_advice(d,
+                                                             "`chmod 0600 '%s'`: it can delete what is "
+                                                             "stored",
+                                                             s->path)
+                                           : doctor_advice(d,
+                                                             "`chmod 0660 '%s'`: who may use it is a matter "
+                                                             "of "
+                                                             "its group",
+                                                             s->path),
                                 "%s has mode %04o, so %s may use it", s->path,
                                 (unsigned)(st.st_mode & 07777),
                                 s->forbidden & st.st_mode & S_IRWXO ? "everybody" : "its group");
         if (s->wanted && streq(s->path, s->unit) && !is_in_group(st.st_gid, s->wanted))
-                doctor_warn(d, "`systemctl restart` its socket unit, whose SocketGroup= says whose it is",
+                doctor_warn(d, doctor_advice(d, "`chgrp %s '%s'`", s->wanted, s->path),
                                 "%s is not of the group %s, so whoever is in that can't use it", s->path,
                                 s->wanted);
 }
@@ -87,7 +94,11 @@ static void check_socket(Doctor *d, const LocalSocket *s)
                 doctor_fail(d, "its log may say what it is busy with; a restart helps if nothing does",
                                 "%s is there, and %s does not answer", s->path, s->daemon);
         else if (r < 0)
-                doctor_fail(d, "start it, or name its socket in the configuration",
+                doctor_fail(d,
+                                doctor_advice(d,
+                                                "`systemctl start %s`, or name its socket in the "
+                                                "configuration",
+                                                s->daemon),
                                 "nobody answers on %s: is %s running?", s->path, s->daemon);
         else if (status != s->status)
                 doctor_fail(d, "see who else has that path in its configuration",

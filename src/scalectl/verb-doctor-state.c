@@ -45,8 +45,9 @@ static void look_whether_ready(Doctor *d, const char *socket, const char *what)
 
 void doctor_check_ready(Doctor *d)
 {
-        look_whether_ready(d, d->settings->query.socket, "callbacks");
-        if (d->submitter)
+        if (!doctor_skips(d, DOCTOR_RECEIVER))
+                look_whether_ready(d, d->settings->query.socket, "callbacks");
+        if (d->submitter && !doctor_skips(d, DOCTOR_SUBMITTER))
                 look_whether_ready(d, d->settings->submit.socket, "submissions");
 }
 
@@ -92,9 +93,10 @@ void doctor_check_quarantine(Doctor *d)
         n = number(json_object_get(stats, "by_verdict"), "invalid");
         if (n > 0)
                 doctor_warn(d,
-                                "`scalectl quarantine` shows what was wrong with each; `quarantine retry N` "
-                                "takes "
-                                "it in when that is mended, `quarantine discard N` puts it away",
+                                "`scalectl quarantine` shows what was wrong with each; `scalectl quarantine "
+                                "retry "
+                                "N` takes it in when that is mended, `scalectl quarantine discard N` puts "
+                                "it away",
                                 "deliveries in the quarantine: %llu", (unsigned long long)n);
         else
                 doctor_ok(d, "the quarantine is empty");
@@ -151,13 +153,11 @@ static void look_at_states(Doctor *d, const json_t *by_state)
                                 "`scalectl queue "
                                 "list --state unknown`" },
                 { "rejected", "that the API rejected",
-                                "`scalectl queue list --state rejected` says why; `queue retry ID` or "
-                                "`queue drop "
-                                "ID`" },
+                                "`scalectl queue list --state rejected` says why; `scalectl queue retry ID` "
+                                "or `scalectl queue drop ID`" },
                 { "expired", "that were given up after five days",
-                                "`scalectl queue list --state expired` says why; `queue retry ID` or `queue "
-                                "drop "
-                                "ID`" },
+                                "`scalectl queue list --state expired` says why; `scalectl queue retry ID` "
+                                "or `scalectl queue drop ID`" },
         };
 
         FOREACH_ARRAY(s, states, ELEMENTSOF(states))

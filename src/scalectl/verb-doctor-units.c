@@ -140,61 +140,166 @@ static void look_at_locks(Doctor *d, const char *unit, const char *properties)
                                 "%s runs as root, and has no need to", unit);
 }
 
+/* Whether it runs, or is about to without anybody's doing. */
+static bool is_up(const char *properties)
+{
+        return has(properties, "ActiveState", "active") || has(properties, "ActiveState", "reloading") ||
+               (has(properties, "ActiveState", "activating") &&
+                               !has(properties, "SubState", "auto-restart"));
+}
+
+/* The service that a socket is for; "" for a service. */
+static const char *service_of(const char *properties, char name[static 256])
+{
+        property(properties, "Triggers", name);
+        name[strcspn(name, " ")] = 0;
+        return name;
+}
+
+/* See RestartPreventExitStatus= in the units. Whoever fails otherwise is started again for ever, unless a
+ * drop-in says how often. */
+static bool refused(const char *result, const char *status)
+{
+        return streq(result, "exit-code") &&
+               (streq(status, "64") || streq(status, "77") || streq(status, "78"));
+}
+
+static void look_at_service(Doctor *d, const char *unit, const char *properties)
+{
+        char state[256], result[256], status[256], restarts[256];
+
+        property(properties, "ActiveState", state);
+        property(properties, "Result", result);
+        property(properties, "ExecMainStatus", status);
+        property(properties, "NRestarts", restarts);
+        if (streq(state, "failed") && refused(result, status))
+                doctor_fail(d,
+                                doctor_advice(d,
+                                                "`journalctl -x -n 50 -u %s` says why; mend that, then "
+                                                "`systemctl "
+                                                "start %s`, which also opens its sockets again",
+                                                unit, unit),
+                                "%s refused to start with status %s, and stays down", unit, status);
+        else if (streq(state, "failed"))
+                doctor_fail(d,
+                                doctor_advice(d,
+                                                "`journalctl -x -n 50 -u %s` says why; mend that, then "
+                                                "`systemctl "
+                                                "reset-failed %s && systemctl start %s`",
+                                                unit, unit, unit),
+                                "%s failed with %s, status %s, and is not started again", unit, result,
+                                status);
+        else if (has(properties, "SubState", "auto-restart"))
+                doctor_fail(d, doctor_advice(d, "`journalctl -x -n 50 -u %s` says why", unit),
+                                "%s ends at every start, the last time with %s, status %s", unit, result,
+                                status);
+        else if (!is_up(properties))
+                doctor_fail(d, doctor_advice(d, "`systemctl enable --now %s`", unit), "%s is %s", unit,
+                                *state ? state : "not known");
+        if (*restarts && !streq(restarts, "0"))
+                doctor_warn(d,
+                                doctor_advice(d,
+                                                "`journalctl -n 50 -u %s` says why; `systemctl reset-failed "
+                                                "%s` "
+                                                "counts from 0 again",
+                                                unit, unit),
+                                "%s was started again %s times because it ended", unit, restarts);
+        look_at_locks(d, unit, properties);
+}
+
+/* A socket is opened before its service starts, not beside it. */
+static void look_at_socket(Doctor *d, const char *unit, const char *properties)
+{
+        char state[256], service[256];
+
+        property(properties, "ActiveState", state);
+        if (!streq(state, "active"))
+                doctor_fail(d,
+                                doctor_advice(d, "`systemctl restart %s`, which opens its sockets first",
+                                                service_of(properties, service)),
+                                "%s is %s", unit, *state ? state : "not known");
+}
+
 void doctor_look_at_unit(Doctor *d, const char *properties)
 {
-        char unit[256], state[256], restarts[256];
-        bool service;
+        char unit[256];
 
         property(properties, "Id", unit);
-        property(properties, "ActiveState", state);
-        property(properties, "NRestarts", restarts);
-        service = strstr(unit, ".service") != NULL;
-
         if (has(properties, "LoadState", "not-found")) {
                 doctor_warn(d, "install it, unless another service manager starts the daemon",
                                 "systemd knows no %s", unit);
                 return;
         }
-        if (streq(state, "failed"))
-                doctor_fail(d,
-                                "`systemctl status` and `journalctl -x -u` of it say why; mend that and "
-                                "start it",
-                                "%s failed", unit);
-        else if (!streq(state, "active") && !(service && streq(state, "activating")))
-                doctor_fail(d, "`systemctl enable --now` it", "%s is %s", unit,
-                                *state ? state : "not known");
+        (strstr(unit, ".socket") ? look_at_socket : look_at_service)(d, unit, properties);
         if (!has(properties, "UnitFileState", "enabled"))
-                doctor_warn(d, "`systemctl enable` it", "%s is not enabled, so it is not there after a boot",
-                                unit);
+                doctor_warn(d, doctor_advice(d, "`systemctl enable %s`", unit),
+                                "%s is not enabled, so it is not there after a boot", unit);
         if (has(properties, "NeedDaemonReload", "yes"))
-                doctor_warn(d, "`systemctl daemon-reload`, then restart it",
+                doctor_warn(d, doctor_advice(d, "`systemctl daemon-reload && systemctl restart %s`", unit),
                                 "the file of %s was changed since systemd read it", unit);
-        if (service && *restarts && !streq(restarts, "0"))
-                doctor_warn(d, "`journalctl -u` of it says why",
-                                "%s was started again %s times because it ended", unit, restarts);
-        if (service)
-                look_at_locks(d, unit, properties);
+}
+
+/* What is said of a unit, NULL: nothing. */
+static const char *find_unit(const DoctorUnits *u, const char *name)
+{
+        for (size_t i = 0; i < u->n; i++)
+                if (has(u->items[i], "Id", name))
+                        return u->items[i];
+        return NULL;
+}
+
+/* Whether a socket unit, open or not, is for this path. */
+static bool listens_on(const char *properties, const char *path)
+{
+        char listen[256];
+
+        property(properties, "Listen", listen);
+        listen[strcspn(listen, " ")] = 0;
+        return streq(listen, path);
+}
+
+static void find_who_is_down(Doctor *d)
+{
+        const struct {
+                DoctorDaemon daemon;
+                const char *service, *socket, *path;
+        } daemons[] = {
+                { DOCTOR_RECEIVER, "scale-callbackd.service", "scale-callbackd-query.socket",
+                                d->settings->query.socket },
+                { DOCTOR_SUBMITTER, "scale-submitd.service", "scale-submitd.socket",
+                                d->settings->submit.socket },
+        };
+
+        FOREACH_ARRAY(i, daemons, ELEMENTSOF(daemons)) {
+                const char *service = find_unit(&d->units, i->service);
+                const char *socket = find_unit(&d->units, i->socket);
+
+                if (service && socket && has(service, "LoadState", "loaded") && !is_up(service) &&
+                                listens_on(socket, i->path))
+                        d->down |= i->daemon;
+        }
 }
 
 /* One after the other: they are separated by empty lines. */
-static void look_at_all(Doctor *d, char *text)
+static void split(DoctorUnits *u)
 {
-        for (char *next; text && *text; text = next) {
+        for (char *next, *text = u->text.data; text && *text && u->n < DOCTOR_UNITS_MAX; text = next) {
                 next = strstr(text, "\n\n");
                 if (next) {
                         *next = 0;
                         next += 2;
                 }
-                doctor_look_at_unit(d, text);
+                u->items[u->n++] = text;
         }
 }
 
-void doctor_check_units(Doctor *d)
+void doctor_load_units(Doctor *d)
 {
         const char *const argv[] = {
                 "systemctl",
                 "show",
-                "--property=Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,NRestarts,User,"
+                "--property=Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,UnitFileState,"
+                "NeedDaemonReload,NRestarts,Triggers,Listen,User,"
                 "NoNewPrivileges,ProtectSystem,ProtectHome,MemoryDenyWriteExecute,RestrictNamespaces,"
                 "PrivateDevices,CapabilityBoundingSet,LimitCORE",
                 "scale-callbackd.service",
@@ -205,21 +310,61 @@ void doctor_check_units(Doctor *d)
                 "scale-submitd.socket",
                 NULL,
         };
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(OUTPUT_MAX);
-        int r;
+        DoctorUnits *u = &d->units;
 
-        if (sd_booted() <= 0) {
+        u->text = BUFFER_INIT(OUTPUT_MAX);
+        u->asked = sd_booted() > 0;
+        if (!u->asked)
+                return;
+        u->error = run(argv, &u->text);
+        if (u->error >= 0)
+                u->error = buffer_append(&u->text, "", 1);
+        if (u->error < 0)
+                return;
+        split(u);
+        find_who_is_down(d);
+}
+
+void doctor_units_done(DoctorUnits *u)
+{
+        buffer_done(&u->text);
+        *u = (DoctorUnits){};
+}
+
+/* One that is closed because its service is down opens with it. */
+static bool is_closed_with_its_service(const DoctorUnits *u, const char *properties)
+{
+        char name[256];
+        const char *service = find_unit(u, service_of(properties, name));
+
+        return service && has(service, "ActiveState", "failed") && !has(properties, "ActiveState", "active");
+}
+
+void doctor_check_units(Doctor *d)
+{
+        const DoctorUnits *u = &d->units;
+
+        if (!u->asked) {
                 doctor_ok(d, "systemd is not the service manager here");
                 return;
         }
-        r = run(argv, &text);
-        if (r >= 0)
-                r = buffer_append(&text, "", 1);
-        if (r < 0)
-                doctor_warn(d, "try `systemctl status scale-callbackd`", "systemctl can't be asked: %s",
-                                strerror(-r));
-        else
-                look_at_all(d, text.data);
+        if (u->error < 0)
+                doctor_warn(d, "run this as root", "systemctl can't be asked: %s", strerror(-u->error));
+        for (size_t i = 0; i < u->n; i++)
+                if (!is_closed_with_its_service(u, u->items[i]))
+                        doctor_look_at_unit(d, u->items[i]);
         if (d->said == 0)
                 doctor_ok(d, "all units are enabled, run, and are locked in");
+}
+
+bool doctor_skips(Doctor *d, unsigned daemons)
+{
+        unsigned down = d->down & daemons;
+
+        if (down == 0)
+                return false;
+        doctor_warn(d, "see what is said of `units`",
+                        "not looked at: %s does not run, and is not started by looking",
+                        down & DOCTOR_RECEIVER ? "scale-callbackd.service" : "scale-submitd.service");
+        return true;
 }

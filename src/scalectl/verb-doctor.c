@@ -19,28 +19,30 @@ static const Option doctor_options[] = {
         { "--key-file", OPTION_TEXT, offsetof(DoctorOptions, key_file) },
 };
 
+/* Causes before what comes of them: advice that is followed in this order works. */
 static const struct {
         const char *name;
         void (*run)(Doctor *d);
+        unsigned asks; /* daemons that it is about */
 } checks[] = {
-        { "callback-keys", doctor_check_callback_keys },
-        { "api-key", doctor_check_api_key },
-        { "units", doctor_check_units },
-        { "query-socket", doctor_check_query_socket },
-        { "control-socket", doctor_check_control_socket },
-        { "submit-socket", doctor_check_submit_socket },
-        { "ready", doctor_check_ready },
-        { "listeners", doctor_check_listeners },
-        { "callback-url", doctor_check_callback_url },
-        { "store", doctor_check_store },
-        { "disk", doctor_check_disk },
-        { "write-ahead-log", doctor_check_log },
-        { "clock", doctor_check_clock },
-        { "quarantine", doctor_check_quarantine },
-        { "queue", doctor_check_queue },
-        { "submissions", doctor_check_submissions },
-        { "live-tasks", doctor_check_live_tasks },
-        { "delivery", doctor_check_delivery },
+        { "callback-keys", doctor_check_callback_keys, 0 },
+        { "api-key", doctor_check_api_key, 0 },
+        { "store", doctor_check_store, 0 },
+        { "disk", doctor_check_disk, 0 },
+        { "units", doctor_check_units, 0 },
+        { "query-socket", doctor_check_query_socket, DOCTOR_RECEIVER },
+        { "control-socket", doctor_check_control_socket, DOCTOR_RECEIVER },
+        { "submit-socket", doctor_check_submit_socket, DOCTOR_SUBMITTER },
+        { "ready", doctor_check_ready, 0 },
+        { "listeners", doctor_check_listeners, DOCTOR_RECEIVER },
+        { "callback-url", doctor_check_callback_url, 0 },
+        { "write-ahead-log", doctor_check_log, DOCTOR_RECEIVER },
+        { "clock", doctor_check_clock, 0 },
+        { "quarantine", doctor_check_quarantine, DOCTOR_RECEIVER },
+        { "queue", doctor_check_queue, DOCTOR_SUBMITTER },
+        { "submissions", doctor_check_submissions, DOCTOR_SUBMITTER },
+        { "live-tasks", doctor_check_live_tasks, DOCTOR_SUBMITTER },
+        { "delivery", doctor_check_delivery, DOCTOR_RECEIVER },
 };
 
 /* Whether somebody means to submit here: then what belongs to it is looked at too. */
@@ -108,11 +110,14 @@ int verb_doctor(Ctl *ctl, int argc, char **argv)
                 return r;
 
         d.submitter = has_submitter(d.settings);
+        doctor_load_units(&d);
         FOREACH_ARRAY(check, checks, ELEMENTSOF(checks)) {
                 d.check = check->name;
                 d.said = 0;
-                check->run(&d);
+                if (!doctor_skips(&d, check->asks))
+                        check->run(&d);
         }
+        doctor_units_done(&d.units);
         return d.worst == FINDING_FAILURE ? EX_NO : 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "basic/buffer.h"
 #include "scalectl/ctl.h"
 
 typedef enum FindingKind {
@@ -13,6 +14,24 @@ typedef enum FindingKind {
         _FINDING_KIND_MAX,
 } FindingKind;
 
+/* As a set of bits. */
+typedef enum DoctorDaemon {
+        DOCTOR_RECEIVER = 1 << 0,
+        DOCTOR_SUBMITTER = 1 << 1,
+} DoctorDaemon;
+
+#define DOCTOR_UNITS_MAX   8U
+#define DOCTOR_ADVICE_SIZE 1024U
+
+/* What `systemctl show` says of each unit: lines NAME=VALUE. */
+typedef struct DoctorUnits {
+        Buffer text;
+        char *items[DOCTOR_UNITS_MAX]; /* within it */
+        size_t n;
+        bool asked; /* systemd is the service manager here */
+        int error;  /* and did not answer */
+} DoctorUnits;
+
 typedef struct Doctor Doctor;
 
 struct Doctor {
@@ -20,9 +39,12 @@ struct Doctor {
         const char *url, *key_file; /* where to deliver to, and with which key; NULL: nowhere, the usual one
                                      */
         bool utc;
-        bool submitter;    /* there is one here, as far as can be seen */
+        bool submitter; /* there is one here, as far as can be seen */
+        DoctorUnits units;
+        unsigned down;     /* the daemons that nothing may be asked of: a connection would start them */
         const char *check; /* the one under way */
         unsigned said;     /* findings of it that are not good */
+        char advice[DOCTOR_ADVICE_SIZE];
         FindingKind worst;
         /* What becomes of a finding; `advice` is NULL for a good one. */
         void (*take)(Doctor *d, FindingKind kind, const char *message, const char *advice);
@@ -34,6 +56,10 @@ void doctor_say(Doctor *d, FindingKind kind, const char *advice, const char *for
 
 /* Prints a finding; `userdata` is the Ctl. */
 void doctor_print(Doctor *d, FindingKind kind, const char *message, const char *advice);
+
+/* An advice with names in it, good until the next one. What stands between backticks is a command as it can
+ * be run: a test does. */
+const char *doctor_advice(Doctor *d, const char *format, ...) _printf_(2, 3);
 
 #define doctor_ok(d, ...)           doctor_say((d), FINDING_OK, NULL, __VA_ARGS__)
 #define doctor_warn(d, advice, ...) doctor_say((d), FINDING_WARNING, (advice), __VA_ARGS__)
@@ -76,8 +102,13 @@ void doctor_check_store(Doctor *d);
 void doctor_check_disk(Doctor *d);
 void doctor_check_clock(Doctor *d);
 
-/* Units of systemd. The first takes what `systemctl show` says of one of them. */
+/* Units of systemd. The first asks about them, and sees which daemons are down. The third takes what
+ * `systemctl show` says of one of them. */
+void doctor_load_units(Doctor *d);
+void doctor_units_done(DoctorUnits *u);
 void doctor_look_at_unit(Doctor *d, const char *properties);
+/* Whether a daemon is down, and so may not be asked; says it then. */
+bool doctor_skips(Doctor *d, unsigned daemons);
 void doctor_check_units(Doctor *d);
 
 /* The whole way, from the public URL to the database. */

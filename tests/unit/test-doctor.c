@@ -60,6 +60,16 @@ static void test_units(_unused_ void **state)
                                 "systemd knows no x.socket" },
                 { "Id=x.service\nLoadState=loaded\nActiveState=failed\nUnitFileState=enabled\n" LOCKS,
                                 FINDING_FAILURE, "x.service failed" },
+                { "Id=x.service\nResult=exit-code\nExecMainStatus=78\nLoadState=loaded\nActiveState=failed\n"
+                  "UnitFileState=enabled\n" LOCKS,
+                                FINDING_FAILURE, "x.service refused to start with status 78" },
+                { "Id=x.service\nResult=exit-code\nExecMainStatus=74\nLoadState=loaded\nActiveState=failed\n"
+                  "UnitFileState=enabled\n" LOCKS,
+                                FINDING_FAILURE, "failed with exit-code, status 74" },
+                { "Id=x.service\nLoadState=loaded\nActiveState=activating\nSubState=auto-restart\n"
+                  "Result=signal\nExecMainStatus=11\n" LOCKS,
+                                FINDING_FAILURE,
+                                "ends at every start, the last time with signal, status 11" },
                 { "Id=x.socket\nLoadState=loaded\nActiveState=inactive\nUnitFileState=enabled",
                                 FINDING_FAILURE, "x.socket is inactive" },
                 { "Id=x.socket\nLoadState=loaded\nActiveState=activating\nUnitFileState=enabled",

@@ -1,13 +1,16 @@
 """scalectl doctor on a machine where everything is installed as it should be, and where something is not."""
 
+import contextlib
 import json
 import os
 import pathlib
+import re
+import shutil
 
 import pytest
 
-from conftest import KEY, KEYS, run
-from test_submitd import sandbox, submitter  # noqa: F401: fixtures
+from conftest import KEY, KEYS, callback, eventually, run
+from test_submitd import API_KEY, sandbox, submitter, write_key  # noqa: F401: fixtures
 
 UNIT = pathlib.Path("/usr/lib/systemd/system/scale-submitd.service")
 DROP_IN = pathlib.Path("/etc/systemd/system/scale-submitd.service.d/test.conf")
@@ -99,3 +102,169 @@ def test_rights_that_are_not_as_they_should_be(installation):
     assert "share it by its group" in " ".join(said["store"]) and "by others" in said["callback-keys"][0]
     assert "not of the group scale-query" in said["query-socket"][0]
     assert not {"store", "callback-keys", "query-socket"} & set(bad(doctor()))
+
+
+# Remedies: what the doctor prints between backticks is run as it stands, and then it has nothing to say any more.
+
+STORE = pathlib.Path("/var/lib/scale-callbackd")
+COMMAND = re.compile(r"`((?:systemctl|systemd-tmpfiles|chmod|chgrp|journalctl|scalectl|ss) [^`]*)`")
+
+
+def remedies(found):
+    """All commands, each once, in their order; not those in which a number has to be filled in."""
+    advice = [f["advice"] for fs in found.values() for f in fs if f["result"] != "ok"]
+    return list(dict.fromkeys(c for a in advice for c in COMMAND.findall(a) if not re.search(r" (N|ID)$", c)))
+
+
+@contextlib.contextmanager
+def drop_in(unit, text):
+    path = pathlib.Path(f"/etc/systemd/system/{unit}.d/broken.conf")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    run("systemctl", "daemon-reload")
+    try:
+        yield
+    finally:
+        path.unlink()
+        run("systemctl", "daemon-reload")
+
+
+@contextlib.contextmanager
+def no_key():
+    KEYS.unlink()
+    run("systemctl", "restart", "scale-callbackd", status=1)
+    try:
+        yield
+    finally:
+        KEYS.write_text(f"live {KEY}\n")
+        KEYS.chmod(0o600)
+
+
+@contextlib.contextmanager
+def no_api_key():
+    API_KEY.unlink()
+    run("systemctl", "restart", "scale-submitd", status=1)
+    try:
+        yield
+    finally:
+        write_key("live_made_up_key_1")
+
+
+@contextlib.contextmanager
+def too_many_starts():
+    with drop_in("scale-callbackd.service", "[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=2\n"
+                 "[Service]\nExecStart=\nExecStart=/bin/false\nRestartSec=10ms\n"):
+        run("systemctl", "restart", "scale-callbackd", status=1)
+        eventually(lambda: run("systemctl", "is-active", "scale-callbackd", status=None).strip() == "failed", "the limit")
+        yield
+
+
+@contextlib.contextmanager
+def stopped(*units):
+    run("systemctl", "stop", *units)
+    yield
+
+
+@contextlib.contextmanager
+def disabled():
+    run("systemctl", "disable", "scale-callbackd", "scale-submitd")
+    yield
+
+
+@contextlib.contextmanager
+def changed(unit):
+    pathlib.Path(f"/usr/lib/systemd/system/{unit}").touch()
+    yield
+
+
+@contextlib.contextmanager
+def restarted():
+    run("systemctl", "kill", "-s", "SEGV", "scale-callbackd")
+    eventually(lambda: run("systemctl", "show", "-p", "NRestarts", "--value", "scale-callbackd").strip() == "1" and
+               run("systemctl", "is-active", "scale-callbackd", status=None).strip() == "active", "a restart")
+    yield
+
+
+@contextlib.contextmanager
+def mode(path, bits):
+    pathlib.Path(path).chmod(bits)
+    yield
+
+
+@contextlib.contextmanager
+def group(path, name):
+    shutil.chown(path, group=name)
+    yield
+
+
+@contextlib.contextmanager
+def no_store():
+    run("systemctl", "stop", "scale-callbackd", "scale-submitd")
+    STORE.rename(f"{STORE}.kept")
+    yield
+
+
+@contextlib.contextmanager
+def held():
+    run("scalectl", "queue", "hold")
+    yield
+
+
+BROKEN = {
+    "no key": (no_key, "units", "scale-callbackd.service refused to start with status 78"),
+    "no API key": (no_api_key, "units", "scale-submitd.service refused to start with status 78"),
+    "too many starts": (too_many_starts, "units", "is not started again"),
+    "a stopped service": (lambda: stopped("scale-callbackd.service"), "units", "scale-callbackd.service is inactive"),
+    "a stopped socket": (lambda: stopped("scale-callbackd-query.socket"), "units", "query.socket is inactive"),
+    "all stopped": (lambda: stopped("scale-callbackd.socket", "scale-submitd.socket"), "units", "socket is inactive"),
+    "not enabled": (disabled, "units", "is not enabled"),
+    "a changed service": (lambda: changed("scale-callbackd.service"), "units", "was changed since"),
+    "a changed socket": (lambda: changed("scale-submitd.socket"), "units", "was changed since"),
+    "a crash": (restarted, "units", "again 1 times"),
+    "an open store": (lambda: mode(STORE, 0o2777), "store", "mode 2777"),
+    "a store without its group": (lambda: mode(STORE, 0o0700), "store", "share it by its group"),
+    "an open database": (lambda: mode(STORE / "scale.db", 0o666), "store", "mode 0666"),
+    "a database for one alone": (lambda: mode(STORE / "scale.db", 0o600), "store", "mode 0600"),
+    "a database of another group": (lambda: group(STORE / "scale.db", "root"), "store", "another group"),
+    "open keys": (lambda: mode(KEYS, 0o644), "callback-keys", "by others"),
+    "an open API key": (lambda: mode(API_KEY, 0o644), "api-key", "by others"),
+    "an open query socket": (lambda: mode("/run/scale-callbackd/query.sock", 0o666), "query-socket", "everybody"),
+    "an open control socket": (lambda: mode("/run/scale-callbackd/control.sock", 0o660), "control-socket", "its group"),
+    "an open submit socket": (lambda: mode("/run/scale-submitd/submit.sock", 0o666), "submit-socket", "everybody"),
+    "a socket of another group": (lambda: group("/run/scale-submitd/submit.sock", "root"), "submit-socket", "group"),
+    "no store": (no_store, "store", "No such file"),
+    "a held queue": (held, "queue", "is held"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_every_command_that_the_doctor_names_helps(installation, receiver, what):
+    make, check, words = BROKEN[what]
+    with make():
+        found = doctor(status=None)
+        assert any(words in f["message"] for f in found[check]), (words, found[check])
+    commands = remedies(found)
+    assert commands
+    for command in commands:
+        run("sh", "-c", command)
+    left = bad(doctor(status=None))
+    assert not {c: m for c, m in left.items() if c != "submissions"}, (commands, left)
+    assert receiver.post(callback()).status == 200
+
+
+def test_looking_starts_nothing(installation, receiver):
+    """Also where the sockets are open, and a connection would do it."""
+    def invocations():
+        return {e.get("_SYSTEMD_INVOCATION_ID") for e in receiver.journal(before)
+                if e.get("SYSLOG_IDENTIFIER") == "scale-callbackd"}
+
+    KEYS.unlink()
+    run("systemctl", "restart", "scale-callbackd", status=1)
+    before = receiver.cursor()
+    run("systemctl", "start", "scale-callbackd.socket", "scale-callbackd-query.socket", "scale-callbackd-control.socket")
+    found = doctor(arguments=["--deliver"], status=1)
+    assert not invocations() and receiver.get("ActiveState") == "failed"
+    for check in ("query-socket", "control-socket", "ready", "listeners", "quarantine", "delivery"):
+        [finding] = [f for f in found[check] if "not looked at" in f["message"]]
+        assert finding["result"] == "warning" and "`units`" in finding["advice"]
+    assert any("no key" in f["message"] for f in found["callback-keys"])
