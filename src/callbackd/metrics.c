@@ -227,15 +227,18 @@ static int write_duration(const Metric *m, const MetricText *x)
                         m->name, n);
 }
 
-/* A type's name comes from outside: only plain ones become labels as they are. */
+/* A type's name comes from outside. */
 static int put_type(Buffer *out, const char *type)
 {
         int r = 0;
 
         for (const char *p = type; *p && r >= 0; p++) {
-                char c = *p == '"' || *p == '\\' || (unsigned char)*p < 0x20 ? '?' : *p;
+                char c = (unsigned char)*p < 0x20 ? '?' : *p;
 
-                r = buffer_append(out, &c, 1);
+                if (c == '"' || c == '\\')
+                        r = buffer_append(out, "\\", 1);
+                if (r >= 0)
+                        r = buffer_append(out, &c, 1);
         }
         return r;
 }

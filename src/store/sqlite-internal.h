@@ -176,6 +176,9 @@ typedef enum ReaderStatement {
         R_KIND_SLICE,
         R_KIND_TIES,
         R_KIND_COUNT,
+        R_OTHERS_TIES,
+        R_OTHERS_SLICE,
+        R_OTHERS_COUNT,
         R_HOURS,
         R_REVISIONS,
         R_DELIVERY,
@@ -263,7 +266,14 @@ static inline int64_t store_hour(int64_t t)
 /* sqlite.c: the writer. */
 
 #define STORE_DELTAS_MAX 128U
-#define STORE_TYPES_MAX  32U
+
+/* In counters: all types that are not among STORE_TYPES_OWN. */
+#define TYPE_OTHERS (-1)
+
+static inline int64_t type_in_counters(int64_t type)
+{
+        return type > STORE_TYPES_OWN ? TYPE_OTHERS : type;
+}
 
 /* A change of counters, gathered for a group. */
 typedef struct StoreDelta {
@@ -296,7 +306,8 @@ struct Store {
         int64_t verdicts[_VERDICT_MAX], repeats[_VERDICT_MAX];
         int64_t submissions[_SUBMISSION_STATE_MAX];
 
-        StoreTypeName types[STORE_TYPES_MAX]; /* known to be in the database, or in this group */
+        StoreTypeName types[STORE_TYPES_OWN]; /* of their own kind; known to be in the database, or in this
+                                                 group */
         size_t n_types;
 
         uint64_t page_size, frames, frames_done; /* of the WAL: there, and already brought over */

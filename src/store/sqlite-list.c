@@ -3,7 +3,9 @@
  *
  * A plain list never walks past rows that it doesn't give, whatever the filter. One index holds tasks by
  * kind (type, status, is_test) and within a kind in the order of lists; the counters know which kinds there
- * are. The list is the merge of those kinds that the filter lets through, each read in slices from the
+ * are. There are only so many: types beyond a number of them (STORE_TYPES_OWN) share one, with an index of
+ * its own; a list of one of these types alone is made of the kinds that it can have, and counted.
+ * The list is the merge of those kinds that the filter lets through, each read in slices from the
  * cursor on, so a page costs the same however deep it lies. Totals are sums of counters; a range of time
  * that begins or ends within an hour is counted along the index there, and only there.
  *
@@ -17,8 +19,8 @@
 
 #include "basic/buffer.h"
 
-#define SLICE        32U    /* keys read at a time from one kind */
-#define KINDS_MAX    65536U /* no limit in practice, but one */
+#define SLICE        32U   /* keys read at a time from one kind */
+#define KINDS_MAX    1024U /* far more than there can be */
 #define LIST_SQL_MAX (16U * 1024)
 
 static const char what[] = "Could not list tasks of";
@@ -42,7 +44,7 @@ typedef struct Listing {
         int64_t start, end;
         bool nothing; /* the filter names a type that no task has */
         Kind *kinds;
-        size_t n_kinds;
+        size_t n_kinds, allocated;
         Key *page; /* filter->limit + 1 */
         size_t n_page;
         uint64_t total;
@@ -75,34 +77,56 @@ static Key first_place(const Listing *l)
 
 /* Kinds. */
 
+static int add_kind(Listing *l, Kind kind)
+{
+        if (l->n_kinds == KINDS_MAX)
+                return connection_refuse(&l->reader->connection, -EBADMSG,
+                                "The counters of tasks in %s are damaged.", l->reader->connection.path);
+        if (l->n_kinds == l->allocated) {
+                size_t n = l->allocated == 0 ? 16 : l->allocated * 2;
+                Kind *more = reallocarray(l->kinds, n, sizeof(Kind));
+
+                if (!more)
+                        return -ENOMEM;
+                l->kinds = more;
+                l->allocated = n;
+        }
+        kind.place = first_place(l);
+        l->kinds[l->n_kinds++] = kind;
+        return 0;
+}
+
+/* Of a type that has no counters of its own: what it could be. */
+static int add_possible_kinds(Listing *l)
+{
+        const TaskFilter *f = l->filter;
+        int r;
+
+        for (int status = 0; status < _TASK_STATUS_MAX; status++)
+                for (int is_test = 0; is_test <= 1; is_test++) {
+                        if ((f->status >= 0 && status != (int)f->status) ||
+                                        (f->is_test >= 0 && is_test != f->is_test))
+                                continue;
+                        r = add_kind(l, (Kind){ .type = l->type, .status = status, .is_test = is_test });
+                        if (r < 0)
+                                return r;
+                }
+        return 0;
+}
+
 static int read_kinds(Listing *l)
 {
         _cleanup_query_ Query q = reader_query(l->reader, R_KINDS);
-        size_t allocated = 0;
         int r;
 
         bind_restrictions(&q, l);
         while ((r = query_step(&q, what)) > 0) {
-                if (l->n_kinds == KINDS_MAX)
-                        return connection_refuse(&l->reader->connection, -ENOBUFS,
-                                        "There are too many kinds of tasks to be listed together: ask for a "
-                                        "type.");
-                if (l->n_kinds == allocated) {
-                        Kind *more;
-
-                        allocated = allocated == 0 ? 16 : allocated * 2;
-                        more = reallocarray(l->kinds, allocated, sizeof(Kind));
-                        if (!more)
-                                return -ENOMEM;
-                        l->kinds = more;
-                }
-                l->kinds[l->n_kinds++] = (Kind){
-                        .type = query_column(&q, 0),
-                        .status = query_column(&q, 1),
-                        .is_test = query_column(&q, 2),
-                        .count = query_column(&q, 3),
-                        .place = first_place(l),
-                };
+                r = add_kind(l, (Kind){ .type = query_column(&q, 0),
+                                                .status = query_column(&q, 1),
+                                                .is_test = query_column(&q, 2),
+                                                .count = query_column(&q, 3) });
+                if (r < 0)
+                        return r;
         }
         return r;
 }
@@ -122,8 +146,9 @@ static int append_keys(Kind *k, Query *q)
  * finds its first row directly, also where thousands of tasks have one time. */
 static int fill(Listing *l, Kind *k)
 {
-        _cleanup_query_ Query ties = reader_query(l->reader, R_KIND_TIES),
-                              slice = reader_query(l->reader, R_KIND_SLICE);
+        const bool others = k->type == TYPE_OTHERS;
+        _cleanup_query_ Query ties = reader_query(l->reader, others ? R_OTHERS_TIES : R_KIND_TIES),
+                              slice = reader_query(l->reader, others ? R_OTHERS_SLICE : R_KIND_SLICE);
         int r = 0;
 
         k->n = k->next = 0;
@@ -207,7 +232,8 @@ static int count_between(Listing *l, int64_t start, int64_t end)
                 return 0;
 
         FOREACH_ARRAY(k, l->kinds, l->n_kinds) {
-                _cleanup_query_ Query q = reader_query(l->reader, R_KIND_COUNT);
+                _cleanup_query_ Query q = reader_query(
+                                l->reader, k->type == TYPE_OTHERS ? R_OTHERS_COUNT : R_KIND_COUNT);
                 int r;
 
                 query_int(&q, k->type);
@@ -268,11 +294,12 @@ static int count_kinds(Listing *l)
 
 static int list_kinds(Listing *l)
 {
+        const bool has_counters = type_in_counters(l->type) == l->type;
         int r;
 
-        r = read_kinds(l);
+        r = has_counters ? read_kinds(l) : add_possible_kinds(l);
         if (r >= 0)
-                r = count_kinds(l);
+                r = has_counters ? count_kinds(l) : count_between(l, l->start, l->end);
         if (r >= 0)
                 r = merge_page(l);
         return r;

@@ -7,6 +7,10 @@
 
 #include "store/sqlite-internal.h"
 
+#define TEXT_OF(x) #x
+#define NUMBER(x)  TEXT_OF(x)
+#define IS_OTHER   "type > " NUMBER(STORE_TYPES_OWN) " "
+
 #define TASK_ROW                                                                                  \
         "task.id, task.type, task.status, task.is_test, task.created_at, task.completed_at, "     \
         "coalesce(task.document, 0), coalesce(task.response, 0), task.revision, task.revisions, " \
@@ -152,6 +156,18 @@ const char *const store_reader_sql[_R_MAX] = {
                          "ORDER BY created_at DESC, id DESC LIMIT ?6",
         [R_KIND_COUNT] = "SELECT count(*) FROM task "
                          "WHERE type = ?1 AND status = ?2 AND is_test = ?3 AND created_at BETWEEN ?4 AND ?5",
+        /* The same of all types that share a kind: ?1 is not used. */
+        [R_OTHERS_TIES] =
+                        "SELECT created_at, id FROM task INDEXED BY task_of_others "
+                        "WHERE " IS_OTHER "AND status = ?2 AND is_test = ?3 AND created_at = ?4 AND id < ?5 "
+                        "ORDER BY id DESC LIMIT ?6",
+        [R_OTHERS_SLICE] = "SELECT created_at, id FROM task INDEXED BY task_of_others "
+                           "WHERE " IS_OTHER "AND status = ?2 AND is_test = ?3 AND created_at < ?4 "
+                           "  AND created_at >= ?5 "
+                           "ORDER BY created_at DESC, id DESC LIMIT ?6",
+        [R_OTHERS_COUNT] = "SELECT count(*) FROM task INDEXED BY task_of_others "
+                           "WHERE " IS_OTHER "AND status = ?2 AND is_test = ?3 "
+                           "  AND created_at BETWEEN ?4 AND ?5",
         [R_HOURS] = "SELECT coalesce(sum(count), 0) FROM tally_by_hour WHERE hour BETWEEN ?1 AND ?2 "
                     "AND (?3 IS NULL OR type = ?3) AND (?4 IS NULL OR status = ?4) "
                     "AND (?5 IS NULL OR is_test = ?5)",
@@ -199,8 +215,10 @@ const char *const store_reader_sql[_R_MAX] = {
         [R_LAST_EVENT] = "SELECT coalesce(max(seq), 0) FROM event",
         [R_LAST_DELIVERY] = "SELECT coalesce(max(n), 0) FROM delivery",
 
-        [R_TALLY] = "SELECT type.name, a.status, a.is_test, a.count FROM tally a "
-                    "LEFT JOIN type ON type.id = a.type WHERE a.count > 0 ORDER BY a.count DESC",
+        [R_TALLY] = "SELECT CASE WHEN a.type < 0 THEN '" STORE_TYPES_OTHERS "' ELSE type.name END AS name, "
+                    "       a.status, a.is_test, sum(a.count) AS count FROM tally a "
+                    "LEFT JOIN type ON type.id = a.type WHERE a.count > 0 "
+                    "GROUP BY name, a.status, a.is_test ORDER BY count DESC",
         [R_VERDICTS] = "SELECT verdict, deliveries, repeats FROM tally_of_verdicts",
 
         [R_BEGIN] = "BEGIN",

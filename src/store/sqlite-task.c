@@ -18,7 +18,7 @@ static void remember_type(Store *s, const char *name, int64_t id)
 {
         StoreTypeName *t;
 
-        if (s->n_types == STORE_TYPES_MAX || strlen(name) > CALLBACK_TYPE_MAX)
+        if (id > STORE_TYPES_OWN || s->n_types == STORE_TYPES_OWN || strlen(name) > CALLBACK_TYPE_MAX)
                 return;
         t = &s->types[s->n_types++];
         t->id = id;
@@ -144,7 +144,7 @@ static int count_task(Store *s, const TaskRow *t, int64_t count)
 {
         StoreDelta delta = {
                 .hour = store_hour(t->created_at),
-                .type = t->type,
+                .type = type_in_counters(t->type),
                 .status = t->status,
                 .is_test = t->is_test,
                 .count = count,

@@ -203,7 +203,13 @@ typedef struct TaskPage {
         TaskCursor next; /* the last one given; valid when has_more */
 } TaskPage;
 
-#define STORE_STATS_TYPES_MAX 64U
+/* Types that are counted and listed each by itself: the first that came, those of the API among them. All
+ * others are one kind together, with this name in figures. The number is in every database. */
+#define STORE_TYPES_OWN    32
+#define STORE_TYPES_OTHERS "other"
+
+/* These, the others, and what has no type; each in every state, as test and not. */
+#define STORE_STATS_TYPES_MAX ((STORE_TYPES_OWN + 2U) * _TASK_STATUS_MAX * 2U)
 
 typedef struct StoreTypeCount {
         char type[CALLBACK_TYPE_MAX + 1];

@@ -68,6 +68,8 @@ def fill_receiver(daemon):
                                       ("envelope/valid-metadata", ""), ("envelope/valid-pending", ""))):
         body = sample(name).replace(b"576ba74eec471ff9b01557cc", b"576ba74eec471ff9b01557d%d" % n)
         daemon.post(body, path="/callback" + path, status=200)
+    for n in range(40):  # more types than have a kind of their own
+        daemon.deliver(callback({"x": n}, "576ba74eec471ff9b0156%03d" % n, type=f"made-up-{n}"))
     failed = json.loads(sample("quickstart/7-attachment-failure"))
     daemon.post(failed | {"error": "By its reference."}, path="/callback/sub-2", status=200)
 

@@ -209,6 +209,28 @@ def test_stats(daemon):
     assert stats["queue"]["writable"] is True and stats["disk"]["database_bytes"] > 0
 
 
+def test_types_that_somebody_made_up_share_a_kind(daemon):
+    """There once was no list and no end of labels: one for each."""
+    daemon.deliver(callback())
+    made = [daemon.deliver(callback({"x": i}, type=f"made-up-{i}"))["task_id"] for i in range(60)]
+    daemon.deliver(callback({"x": 0}, made[59], "2016-06-24T09:10:02.798Z", type="made-up-59"))  # another response
+
+    page = daemon.query.get("/v1/tasks?limit=100").json
+    assert page["total"] == 61 and ids(page["docs"])[:60] == made[::-1]
+    assert ids(daemon.query.lines("/v1/export?type=made-up-59")) == [made[59]]
+    for i in (0, 59):
+        page = daemon.query.get(f"/v1/tasks?type=made-up-{i}&status=completed").json
+        assert page["total"] == 1 and ids(page["docs"]) == [made[i]] and page["docs"][0]["type"] == f"made-up-{i}"
+    assert daemon.query.get("/v1/tasks?type=other").json["total"] == 0
+    assert daemon.query.get("/v1/tasks?type=made-up-59&start_time=2016-06-24").json["total"] == 0
+
+    stats = daemon.query.get("/v1/stats").json
+    assert stats["tasks"] == 61 == stats["by_status"]["completed"]
+    assert len(stats["by_type"]) == 1 + 26 + 1 and stats["by_type"]["other"] == {"completed": 34}
+    series = [line for line in daemon.query.get("/metrics").body.decode().splitlines() if line.startswith("scale_callbackd_tasks{")]
+    assert len(series) == 28 and sum(int(line.split()[-1]) for line in series) == 61
+
+
 def test_metrics_are_prometheus_text(daemon):
     fill(daemon, 3)
     answer = daemon.query.get("/metrics")

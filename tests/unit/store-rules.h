@@ -30,9 +30,11 @@ static const char *const store_rules[] = {
 
         /* Counters, of what there is. */
         "SELECT coalesce((SELECT sum(count) FROM tally), 0) - (SELECT count(*) FROM task)",
-        ("SELECT count(*) FROM (SELECT type, status, is_test, count(*) AS n FROM task GROUP BY 1, 2, 3) a "
+        ("SELECT count(*) FROM (SELECT iif(type > 32, -1, type) AS type, status, is_test, count(*) AS n "
+         "FROM task GROUP BY 1, 2, 3) a "
          "LEFT JOIN tally b USING (type, status, is_test) WHERE b.count IS NOT a.n"),
-        ("SELECT count(*) FROM (SELECT created_at / 3600000000 AS hour, type, status, is_test, "
+        ("SELECT count(*) FROM (SELECT created_at / 3600000000 AS hour, iif(type > 32, -1, type) AS type, "
+         "status, is_test, "
          "count(*) AS n FROM task GROUP BY 1, 2, 3, 4) a "
          "LEFT JOIN tally_by_hour b USING (hour, type, status, is_test) WHERE b.count IS NOT a.n"),
         "SELECT coalesce((SELECT sum(count) FROM tally_by_hour), 0) - (SELECT count(*) FROM task)",

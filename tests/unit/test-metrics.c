@@ -81,7 +81,8 @@ static void test_labels_can_not_break_out(_unused_ void **state)
         inputs.store.n_by_type = 1;
         inputs.store.by_type[0] =
                         (StoreTypeCount){ .type = "a\"} 1\nx{b=\"\\", .status = TASK_COMPLETED, .n = 7 };
-        expect("scale_callbackd_tasks{type=\"a?} 1?x{b=??\",status=\"completed\",is_test=\"false\"} 7\n");
+        expect("scale_callbackd_tasks{type=\"a\\\"} "
+               "1?x{b=\\\"\\\\\",status=\"completed\",is_test=\"false\"} 7\n");
 }
 
 static void test_a_text_too_long_is_an_error(_unused_ void **state)

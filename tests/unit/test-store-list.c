@@ -24,7 +24,9 @@ static Model model[TASKS];
 static unsigned n_model;
 static uint64_t random_state;
 
-static const char *const types[] = { "annotation", "comparison", "transcription", "new type" };
+/* The last ones come when so many are there that they share a kind. */
+static const char *const types[] = { "annotation", "comparison", "transcription", "new type", "late",
+        "later", "other" };
 static const char *const colors[] = { "red", "green", "", "a much longer value \xc3\xa4" };
 static const char *const sizes[] = { "1", "2", "3" };
 
@@ -74,15 +76,31 @@ static void roll_task(Model *m)
         static const TaskStatus statuses[] = { TASK_COMPLETED, TASK_COMPLETED, TASK_CANCELED, TASK_ERROR };
 
         m->created_at = roll_time();
-        m->type = roll(10) == 0 ? 3 : roll(3);
+        m->type = roll(10) == 0 ? 3 : roll(5) == 0 ? 4 + roll(3) : roll(3);
         m->status = statuses[roll(ELEMENTSOF(statuses))];
         m->is_test = roll(4) == 0;
         m->color = (int)roll(ELEMENTSOF(colors) + 1) - 1;
         m->size = (int)roll(ELEMENTSOF(sizes) + 1) - 1;
 }
 
+/* Types that have a kind of their own, and no tasks: their first deliveries were refused. */
+static void fill_types(Store *s)
+{
+        assert_int_equal(store_begin(s), 0);
+        assert_true(store_type_id(s, "new type", &(int64_t){ 0 }) == 0);
+        for (unsigned i = 0; i < STORE_TYPES_OWN; i++) {
+                char name[32];
+                int64_t id;
+
+                snprintf(name, sizeof(name), "made-up-%u", i);
+                assert_int_equal(store_type_id(s, name, &id), 0);
+        }
+        assert_int_equal(store_commit(s), 0);
+}
+
 static void fill(Store *s)
 {
+        fill_types(s);
         n_model = 0;
         random_state = 42;
         for (unsigned i = 0; i < TASKS; i++) {
@@ -387,6 +405,64 @@ static void test_pages_cost_the_same(void **state)
         assert_true(deep < 2 * first);
 }
 
+/* A task of each of n types that nobody knows, then the steps that a page of all takes, one of a single
+ * type, and the figures. */
+static void cost_of_types(Fixture *f, unsigned n, unsigned ret[static 3])
+{
+        sqlite3 *db = f->reader->connection.db;
+        TaskFilter filter = any(10);
+        unsigned shown = 0;
+        TaskPage page;
+        StoreOutcome o;
+        StoreStats stats;
+
+        assert_int_equal(store_begin(f->store), 0);
+        for (unsigned i = 0; i < n; i++) {
+                char id[16], type[32];
+                StoreDelivery d;
+
+                snprintf(id, sizeof(id), "n%u-%u", n, i);
+                snprintf(type, sizeof(type), "made-up-%u-%u", n, i);
+                d = response_of(id, "body", 1);
+                d.type = type;
+                d.created_at = T0 + (int64_t)i;
+                assert_int_equal(store_record_delivery(f->store, &d, &o), 0);
+        }
+        assert_int_equal(store_commit(f->store), 0);
+
+        sqlite3_progress_handler(db, 10, add_steps, &ret[0]);
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &shown, &page), 0);
+        assert_int_equal(shown, 10);
+        assert_true(page.total >= n);
+
+        filter.type = "made-up-300-299";
+        sqlite3_progress_handler(db, 10, add_steps, &ret[1]);
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &shown, &page), 0);
+        assert_int_equal(page.total, 1);
+        assert_int_equal(shown, 11);
+
+        sqlite3_progress_handler(db, 10, add_steps, &ret[2]);
+        assert_int_equal(store_get_stats(f->reader, &stats), 0);
+        assert_int_equal(stats.tasks, page.total - 1 + (n == 300 ? 300 : 6300));
+        assert_true(stats.n_by_type <= STORE_TYPES_OWN + 1);
+        assert_string_equal(stats.by_type[0].type, STORE_TYPES_OTHERS);
+        sqlite3_progress_handler(db, 0, NULL, NULL);
+}
+
+/* 66,000 of them, and there was no list any more. */
+static void test_made_up_types_cost_nothing(void **state)
+{
+        unsigned few[3] = {}, many[3] = {};
+
+        cost_of_types(*state, 300, few);
+        cost_of_types(*state, 6000, many);
+        for (size_t i = 0; i < ELEMENTSOF(few); i++) {
+                assert_true(few[i] > 0);
+                if (many[i] > 2 * few[i])
+                        fail_msg("%zu: %u steps with 300 types, %u with 6300", i, few[i], many[i]);
+        }
+}
+
 /* Plans. */
 
 /* Counters are few, so going through them is fine; what else may be gone through was selected before. */
@@ -472,6 +548,7 @@ int main(void)
                 TEST(test_callback_stops),
                 TEST(test_time_limit),
                 TEST(test_pages_cost_the_same),
+                TEST(test_made_up_types_cost_nothing),
                 TEST(test_plans),
         };
 

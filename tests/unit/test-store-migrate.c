@@ -274,6 +274,58 @@ static void test_every_schema_that_was_kept(void **state)
         }
 }
 
+static int count_any(_unused_ const TaskDocument *t, void *userdata)
+{
+        ++*(unsigned *)userdata;
+        return 0;
+}
+
+/* A hundred types that somebody made up, as schema 2 counted them: they share a kind, and are all listed. */
+static void test_many_types(void **state)
+{
+        static const char rows[] =
+                        "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 1099) "
+                        "INSERT INTO type (id, name) SELECT i, 'made-up-' || i FROM n;"
+                        "INSERT INTO task (id, task_id, type, status, is_test, created_at, revision, "
+                        "revisions, "
+                        "last_event) SELECT id, name, id, 1 + id % 3, id % 2, 1700000000000000 + id, 0, 0, "
+                        "0 "
+                        "FROM type WHERE id >= 1000;"
+                        "INSERT INTO tally SELECT type, status, is_test, 1 FROM task WHERE id >= 1000;"
+                        "INSERT INTO tally_by_hour SELECT created_at / 3600000000, type, status, is_test, 1 "
+                        "FROM task WHERE id >= 1000;";
+        TaskFilter filter = { .start_time = TIME_NONE, .end_time = TIME_NONE, .is_test = -1, .limit = 1000 };
+        _cleanup_free_ char *error = NULL;
+        Fixture *f = *state;
+        unsigned n = 0;
+        TaskPage page;
+        sqlite3 *db;
+
+        make_kept(f->path, 2);
+        assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+        run_sql(db, rows);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+
+        f->store = open_store(f->path);
+        check_consistency(f);
+        assert_int_equal(ask_file(f, "SELECT count(*) FROM tally WHERE type > 32"), 0);
+        assert_int_equal(ask_file(f, "SELECT sum(count) FROM tally WHERE type = -1"), 100);
+
+        assert_int_equal(store_reader_open(f->path, 0, &f->reader, &error), 0);
+        filter.status = TASK_CANCELED;
+        filter.type = "made-up-1000";
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_any, &n, &page), 0);
+        assert_int_equal(page.total, 1);
+        filter.type = NULL;
+        filter.status = _TASK_STATUS_INVALID;
+        filter.start_time = INT64_C(1700000000000000);
+        filter.end_time = INT64_C(1700000000001099);
+        n = 0;
+        assert_int_equal(store_list_tasks(f->reader, &filter, count_any, &n, &page), 0);
+        assert_int_equal(page.total, 100);
+        assert_int_equal(n, 100);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup_directory, teardown)
 
 int main(void)
@@ -283,6 +335,7 @@ int main(void)
                 TEST(test_readers_meanwhile),
                 TEST(test_two_at_once),
                 TEST(test_every_schema_that_was_kept),
+                TEST(test_many_types),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
