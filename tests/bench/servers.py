@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parent / "e2e"))
 from bodies import KEY  # noqa: E402
 import harness  # noqa: E402
 
-WAIT = 30
+WAIT = harness.WAIT
 
 
 def tool(name):

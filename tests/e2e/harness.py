@@ -21,17 +21,29 @@ SCALECTL = BUILD / "src/scalectl/scalectl"
 SANDBOX = BUILD / "src/sandbox/scale-sandbox"
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data"
 KEY = "made-up-key-0123456789"
-WAIT = 60  # seconds: only ever waited for in full when something is wrong
+PATIENCE = float(os.environ.get("PATIENCE", "1"))  # for a machine that is slower still
+WAIT = 180 * PATIENCE  # seconds without any movement: only ever waited for in full when something is wrong
 
 
-def eventually(question, what, seconds=WAIT):
-    """Asks until the answer is true, and gives it back."""
-    end = time.monotonic() + seconds
+def moved():
+    """Tells whoever watches this run (../stage.py) that what a test waits for is on its way."""
+    if "STAGE_RESULTS" in os.environ:
+        os.utime(os.environ["STAGE_RESULTS"])
+
+
+def eventually(question, what, looks=None):
+    """Asks until the answer is true, and gives it back. `looks` says how what is waited for stands: as long as that
+    changes, it may take as long as it takes."""
+    before, since = None, time.monotonic()
     while True:
         answer = question()
         if answer:
             return answer
-        assert time.monotonic() < end, f"never happened: {what}"
+        look = looks() if looks else answer
+        if look != before:
+            before, since = look, time.monotonic()
+            moved()
+        assert time.monotonic() < since + WAIT, f"never happened: {what}; nothing moved for {WAIT:.0f} s, and it stands at {look!r}"
         time.sleep(0.01)
 
 
@@ -172,6 +184,8 @@ class Daemon:
         self.wait()
 
     def finish(self):
+        log = self.log() if self.log_path.exists() else ""
+        print(f"{self.log_path} ends with:\n{log[-3000:]}")  # shown where a test fails
         if self.process:
             status = self.stop()
             assert status == 0, (status, self.log()[-3000:])

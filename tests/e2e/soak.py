@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 
-from harness import DATA, KEY, PARAMS, Daemon, Sandbox, Submitter, UnixConnection, ask, callback, eventually, task_id
+from harness import DATA, KEY, PARAMS, WAIT, Daemon, Sandbox, Submitter, UnixConnection, ask, callback, eventually, task_id
 
 API_KEYS = ("live_made_up_1", "live_made_up_2")
 RATE = 16  # callbacks in a second, all senders together
@@ -140,7 +140,7 @@ class Soak:
     def finish(self):
         self.stop.set()
         for thread in self.threads:
-            thread.join(60)
+            thread.join(WAIT)
         for daemon in (self.submitter, self.receiver, self.sandbox):
             if daemon:
                 daemon.finish()
@@ -467,5 +467,5 @@ def drain(soak):
         pending = soak.receiver.query.get("/v1/tasks?status=pending&limit=1").json["total"]
         return len(accepted) == len(soak.submissions) and pending == 0 and stats
 
-    eventually(completed, "every submission is accepted and completed", 180)
+    eventually(completed, "every submission is accepted and completed", lambda: (len(accepted), soak.recovered))
     return accepted

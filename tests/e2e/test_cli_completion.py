@@ -135,7 +135,7 @@ def test_nobody_waits(tmp_path):
         s.listen()
         before = time.monotonic()
         assert complete("task ", [f"query.socket={path}"]) == []
-        assert time.monotonic() - before < WAIT / 2  # and not a query's own minute
+        assert time.monotonic() - before < 50  # and not a query's own minute
     assert complete("task ", [f"query.socket={tmp_path}/none"]) == []
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import SCALECTL, UnixConnection, callback, eventually, scalectl
+from harness import SCALECTL, WAIT, UnixConnection, callback, eventually, scalectl
 
 
 def quarantined(daemon):
@@ -208,7 +208,7 @@ def test_scalectl_watch_survives_a_restart(make_daemon):
             assert json.loads(watch.stdout.readline())["seq"] == n
     finally:
         watch.terminate()
-        assert watch.wait(30) == 0
+        assert watch.wait(WAIT) == 0
 
 
 def test_nothing_of_a_response_reaches_a_terminal_raw(daemon):

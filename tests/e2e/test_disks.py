@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from harness import BUILD, PARAMS, UnixConnection, ask, callback, eventually
+from harness import BUILD, PARAMS, WAIT, UnixConnection, ask, callback, eventually
 
 KINDS = ["receiver", "submitter"]
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -212,7 +212,7 @@ def test_a_disk_that_becomes_read_only(make, tmp_path):
 # What becomes of the files under the daemon.
 
 def run(daemon, *more):
-    return subprocess.run(daemon.prefix + daemon.command(*more), capture_output=True, text=True, timeout=60,
+    return subprocess.run(daemon.prefix + daemon.command(*more), capture_output=True, text=True, timeout=WAIT,
                           env=daemon.environment())
 
 

@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from api import TEST_KEY
-from harness import KEY, callback, eventually, scalectl
+from harness import KEY, WAIT, callback, eventually, scalectl
 
 
 class Installation:
@@ -420,7 +420,7 @@ def proxy(installation, tmp_path):
     yield start
     for process in processes:
         process.terminate()
-        process.wait(30)
+        process.wait(WAIT)
 
 
 FORWARD = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import KEY, PARAMS, callback, eventually
+from harness import KEY, PARAMS, WAIT, callback, eventually
 from siege import MIB, Attack, Cost, Honest, besiege, is_sanitized, metric
 
 LIMIT = 256         # connections of a local socket
@@ -73,7 +73,7 @@ def test_attacks(make_daemon, request, name):
     for _ in range(2):
         attack = Attack(str(getattr(daemon, where).path), seed, **row)
         with Cost(daemon) as seen, Honest(daemon) as honest:
-            assert attack.ready.wait(60)
+            assert attack.ready.wait(WAIT)
             end = time.monotonic() + option("--hostile-seconds")
             asked = daemon.query.get("/v1/stats").json["tasks"]  # an honest client is heard, too
             assert asked >= 6
@@ -146,7 +146,7 @@ def test_attacks_on_the_submitter(make_submitter, request, name):
     for _ in range(2):
         attack = Attack(str(submitter.submit.path), seed, **row)
         with Cost(submitter) as seen:
-            assert attack.ready.wait(60)
+            assert attack.ready.wait(WAIT)
             end, ids = time.monotonic() + option("--hostile-seconds"), []
             while time.monotonic() < end or not ids:
                 answer = submitter.submit.ask("POST", "/v1/task/categorization", {"Content-Type": "application/json"}, SUBMISSION)

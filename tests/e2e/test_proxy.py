@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import KEY, Daemon, callback, eventually
+from harness import KEY, WAIT, Daemon, callback, eventually
 
 README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 
@@ -46,7 +46,7 @@ def nginx(make_daemon, tmp_path):
     eventually(answers, "nginx listens")
     yield daemon, front
     process.terminate()
-    process.wait(30)
+    process.wait(WAIT)
 
 
 def test_callbacks_through_nginx(nginx):

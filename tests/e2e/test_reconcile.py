@@ -29,8 +29,9 @@ def backfill(submitter, **parameters):
     query = urllib.parse.urlencode(parameters)
     begun = submitter.submit.post(f"/v1/backfill?{query}", 202).json
     assert begun["state"] == "running" and begun["seen"] == 0
-    eventually(lambda: report(submitter, "backfill")["state"] != "running", "the end of the backfill", 60)
-    return report(submitter, "backfill")
+    look = lambda: report(submitter, "backfill")
+    eventually(lambda: look()["state"] != "running", "the end of the backfill", look)
+    return look()
 
 
 def deliveries(daemon, **parameters):
@@ -252,7 +253,7 @@ def test_faults_of_the_list(daemon, pair):
     sandbox, submitter = pair
     tasks = [sandbox.create()["task_id"] for _ in range(150)]
     sandbox.set_faults(error_500=0.2, html=0.1, drop_answer=0.1)
-    eventually(lambda: backfill(submitter)["state"] == "done", "a backfill that comes through", 60)
+    eventually(lambda: backfill(submitter)["state"] == "done", "a backfill that comes through")
     assert {t["task_id"] for t in daemon.query.docs("/v1/tasks?limit=100")} <= set(tasks)
     assert daemon.query.get("/v1/tasks?limit=1").json["total"] == 150
 

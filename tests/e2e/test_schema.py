@@ -10,7 +10,7 @@ import pytest
 
 import save_schema as kept
 from api import TEST_KEY
-from harness import KEY, Submitter, callback, eventually, scalectl
+from harness import KEY, WAIT, Submitter, callback, eventually, scalectl
 
 VERSIONS = sorted(int(path.stem) for path in kept.SCHEMAS.glob("*.sql"))
 ALL = pytest.mark.parametrize("version", VERSIONS, ids=lambda v: f"schema-{v}")
@@ -141,7 +141,7 @@ def test_a_newer_one_is_refused_by_both_and_left_as_it_is(receiver):
     before = receiver.database.read_bytes()
     submitter = Submitter(receiver.dir / "submit", "http://127.0.0.1:9/v1", database=receiver.database)
     for daemon in (receiver, submitter):
-        done = subprocess.run(daemon.command(), capture_output=True, text=True, timeout=60, env=daemon.environment())
+        done = subprocess.run(daemon.command(), capture_output=True, text=True, timeout=WAIT, env=daemon.environment())
         assert done.returncode == 78 and "newer" in done.stderr, done.stderr
     assert receiver.database.read_bytes() == before
 

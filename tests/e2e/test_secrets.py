@@ -16,7 +16,7 @@ import pytest
 
 from api import TEST_KEY
 from canary import find, mappings, search_memory
-from harness import CALLBACKD, KEY, Local, callback, eventually, scalectl
+from harness import CALLBACKD, KEY, WAIT, Local, callback, eventually, scalectl
 
 OLD = "the-old-canary-key-0123456789abcdef"
 GUESS = "a-guessed-canary-key-fedcba9876543210"
@@ -162,7 +162,7 @@ def test_no_answer_file_or_log_holds_a_callback_key(make_daemon):
         assert done.returncode in (0, 1), (arguments, done.stderr)
         texts.append((arguments, done.stdout + done.stderr))
     for more in (["--dump-config"], ["--check-config"], ["--nonsense"], ["--list-metrics"]):
-        done = subprocess.run(daemon.command(*more), capture_output=True, text=True, env=daemon.environment(), timeout=60)
+        done = subprocess.run(daemon.command(*more), capture_output=True, text=True, env=daemon.environment(), timeout=WAIT)
         texts.append((more, done.stdout + done.stderr))
     for name in ("cmdline", "environ", "status", "maps", "comm", "limits"):
         texts.append((name, pathlib.Path(f"/proc/{daemon.process.pid}/{name}").read_bytes()))
@@ -212,7 +212,7 @@ def test_what_is_wrong_with_a_file_of_keys_is_said_without_quoting_it(make_daemo
     texts = []
     for process in (daemon, submitter):
         for more in ([], ["--check-config"]):
-            done = subprocess.run(process.command(*more), capture_output=True, text=True, env=process.environment(), timeout=60)
+            done = subprocess.run(process.command(*more), capture_output=True, text=True, env=process.environment(), timeout=WAIT)
             assert more or done.returncode == 78, done.stderr
             texts.append((process.command(*more), done.stdout + done.stderr))
     for arguments in (["doctor"], ["simulate", "annotation", "--key-file", daemon.dir / "keys"]):
@@ -276,7 +276,7 @@ def make_core(pid, folder, prefix=()):
     if not shutil.which("gcore"):
         pytest.skip("SKIPPED: there is no gcore")
     done = subprocess.run([*prefix, "gcore", "-o", str(folder / "core"), str(pid)], capture_output=True, text=True,
-                          timeout=120, cwd=folder)
+                          timeout=WAIT, cwd=folder)
     return done, [pathlib.Path(p) for p in glob.glob(str(folder / "core*"))]
 
 

@@ -11,11 +11,11 @@ import time
 
 import pytest
 
-from harness import CALLBACKD, KEY, Local, callback, eventually, scalectl
+from harness import CALLBACKD, KEY, WAIT, Local, callback, eventually, scalectl
 
 
 def run(daemon, *more):
-    return subprocess.run(daemon.command(*more), capture_output=True, text=True, timeout=60, env=daemon.environment())
+    return subprocess.run(daemon.command(*more), capture_output=True, text=True, timeout=WAIT, env=daemon.environment())
 
 
 def test_help_version_metrics(make_daemon):
@@ -248,7 +248,7 @@ def test_sockets_by_name(make_daemon, tmp_path):
         assert not daemon.query.path.exists()
     finally:
         process.terminate()
-        log = process.communicate(timeout=60)[1]
+        log = process.communicate(timeout=WAIT)[1]
     assert process.returncode == 0, log
     assert f"Listening on 127.0.0.1:{daemon.port} (callback)" in log
 
@@ -269,7 +269,7 @@ def log_with_a_socket(daemon, passed, name, *options):
         assert line, log
         log += line
     process.terminate()
-    log += process.communicate(timeout=60)[1]
+    log += process.communicate(timeout=WAIT)[1]
     assert process.returncode == 0, log
     return log
 
@@ -307,7 +307,7 @@ def test_sockets_of_other_names_are_refused(make_daemon):
              "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='web')\n"
              "os.execv(sys.argv[2], sys.argv[2:])\n")
     done = subprocess.run(["/usr/bin/python3", "-c", start, str(tcp.fileno()), *daemon.command()], pass_fds=[tcp.fileno()],
-                          capture_output=True, text=True, timeout=60, env=daemon.environment())
+                          capture_output=True, text=True, timeout=WAIT, env=daemon.environment())
     assert done.returncode == 78 and 'named "web"' in done.stderr
 
 

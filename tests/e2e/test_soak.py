@@ -15,7 +15,7 @@ import pytest
 
 import soak as s
 import soak_judges as judges
-from harness import CALLBACKD, eventually
+from harness import CALLBACKD, WAIT, eventually, moved
 
 
 @pytest.fixture
@@ -56,6 +56,7 @@ def disturb(soak):
             soak.restart(restarts)
             restarts, undisturbed = restarts + 1, soak.now()
         soak.stop.wait(pause / 2)
+        moved()
         if soak.events["reloads"] % 3:
             soak.reload()
         else:
@@ -68,7 +69,8 @@ def read_to_the_end(soak):
     last = soak.receiver.query.get("/v1/stats").json["last_event"]
     for reader in soak.readers:
         reader.target = last
-    eventually(lambda: soak.failures or all(r.seen == last for r in soak.readers), "every reader is at the last event", 180)
+    eventually(lambda: soak.failures or all(r.seen == last for r in soak.readers), "every reader is at the last event",
+               lambda: [(r.kind, r.seen) for r in soak.readers])
     return last
 
 
@@ -118,7 +120,7 @@ def test_nothing_decays(soak):
     disturb(soak)
     soak.stop.set()
     for thread in [t for t in soak.threads if t.name != "reader"]:
-        thread.join(60)
+        thread.join(WAIT)
     assert not soak.failures, "\n".join(soak.failures)
     accepted = s.drain(soak)
     assert soak.receiver.stop() == 0

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from harness import PARAMS, UnixConnection, eventually
+from harness import PARAMS, WAIT, UnixConnection, eventually
 
 TASK = {"instruction": "Big or small?", **PARAMS}
 
@@ -65,9 +65,9 @@ def held(make_submitter):
 
 
 def curl(submitter, path, *arguments):
-    done = subprocess.run(["curl", "-sS", "--max-time", "60", "--unix-socket", str(submitter.submit.path), "-w",
+    done = subprocess.run(["curl", "-sS", "--max-time", f"{WAIT:.0f}", "--unix-socket", str(submitter.submit.path), "-w",
                            "\n%{http_code}", *arguments, f"http://localhost/v1/{path}"],
-                          capture_output=True, text=True, timeout=90)
+                          capture_output=True, text=True, timeout=2 * WAIT)
     assert done.returncode == 0, done.stderr
     body, _, status = done.stdout.rpartition("\n")
     return int(status), json.loads(body)
@@ -383,7 +383,7 @@ def test_a_nul_in_a_task_gets_to_the_api(make_submitter, make_sandbox, body):
     sandbox = make_sandbox()
     submitter = make_submitter(url=sandbox.url, key="live_made_up").start()
     id = submitter.post("categorization", body).json["submission_id"]
-    eventually(lambda: submitter.submission(id)["state"] == "accepted", "accepted", 10)
+    eventually(lambda: submitter.submission(id)["state"] == "accepted", "accepted")
     [task] = sandbox.get("/v1/tasks")["docs"]
     assert (task["instruction"], task["params"]["color"]) == ("big\0small", "a\0b")
 

@@ -96,13 +96,13 @@ def by_state(submitter):
     return submitter.submit.get("/v1/queue").json["by_state"]
 
 
-def settle(submitter, n, seconds=60):
+def settle(submitter, n):
     """Has everything looked at again and again until the API has it all."""
     def done():
         submitter.submit.post("/v1/queue/flush")
         time.sleep(0.2)
         return by_state(submitter)["accepted"] == n
-    eventually(done, f"{n} accepted", seconds)
+    eventually(done, f"{n} accepted", lambda: by_state(submitter))
 
 
 def check(submitter, sandbox, ids):
@@ -119,14 +119,19 @@ def check(submitter, sandbox, ids):
     database.close()
 
 
-def kill_for_a_while(submitter, dice, until, most=0.4):
+def kill_until(submitter, dice, enough, what, looks, most=0.4):
     """Killed again and again, at any moment. How often."""
     kills = 0
-    while not until():
+
+    def kill():
+        nonlocal kills
         time.sleep(dice.uniform(0.01, most))
         submitter.kill()
         kills += 1
         submitter.start()
+        return enough()
+
+    eventually(kill, what, looks)
     return kills
 
 
@@ -152,10 +157,11 @@ def test_killed_while_submitting(make_sandbox, make_submitter, request):
     n = 40 * rounds
     senders = Senders(submitter, n)
     end = time.monotonic() + rounds
-    kills = kill_for_a_while(submitter, dice, lambda: not senders.running() and time.monotonic() > end)
+    kills = kill_until(submitter, dice, lambda: not senders.running() and time.monotonic() > end, f"{n} are handed in",
+                       lambda: len(senders.ids))
     ids = senders.join()
     assert kills >= 2
-    settle(submitter, n, 120)
+    settle(submitter, n)
     check(submitter, sandbox, ids)
 
 
@@ -170,22 +176,21 @@ def test_ten_thousand(make_daemon, make_sandbox, make_submitter, tmp_path, reque
     submitter = make_submitter(f"submit.callback_url=http://127.0.0.1:{daemon.port}/callback", "api.settle=1s",
                                "api.max_in_flight=32", url=sandbox.url, database=daemon.database, **LIVE).start()
     senders = FromFile(submitter, tmp_path / "tasks.ndjson", n)
-    kills, begun = 0, time.monotonic()
-    while senders.running() or (by_state(submitter)["accepted"] < n / 2 and time.monotonic() < begun + 120):
-        time.sleep(1 if kills else 0.2)  # the first before the end of the file
-        submitter.kill()
-        kills += 1
-        submitter.start()
+    kills = kill_until(submitter, random.Random(7), lambda: not senders.running() and by_state(submitter)["accepted"] >= n / 2,
+                       "all are handed in, and half accepted", lambda: by_state(submitter), most=1)
     ids = senders.ids()
     assert kills >= 2 and senders.runs >= 2 and len(ids) == n
-    settle(submitter, n, 600)
+    settle(submitter, n)
     check(submitter, sandbox, ids)
+
+    def by_status():
+        return daemon.query.get("/v1/stats").json["by_status"]
 
     def completed():
         submitter.submit.post("/v1/reconcile?wait=60")
-        return daemon.query.get("/v1/stats").json["by_status"].get("completed") == n
+        return by_status().get("completed") == n
 
-    eventually(completed, f"{n} results", 300)
+    eventually(completed, f"{n} results", by_status)
     page, seen = daemon.query.get("/v1/tasks?status=completed").json, set()
     while True:
         for task in page["docs"]:

@@ -11,12 +11,12 @@ import subprocess
 import pytest
 
 from api import TEST_KEY
-from harness import SUBMITD, Local, eventually
+from harness import SUBMITD, WAIT, Local, eventually
 from test_service import Manager
 
 
 def run(submitter, *more):
-    return subprocess.run(submitter.command(*more), capture_output=True, text=True, timeout=60,
+    return subprocess.run(submitter.command(*more), capture_output=True, text=True, timeout=WAIT,
                           env=submitter.environment())
 
 
@@ -131,11 +131,11 @@ def test_a_socket_by_name(make_submitter, tmp_path):
         assert not submitter.submit.path.exists()
     finally:
         process.terminate()
-        log = process.communicate(timeout=60)[1]
+        log = process.communicate(timeout=WAIT)[1]
     assert process.returncode == 0, log
     assert f"[submit] socket = {submitter.submit.path} is not used" in log and "edit scale-submitd.socket" in log
     process = launch("query")
-    assert 'named "query"' in process.communicate(timeout=60)[1] and process.returncode == 78
+    assert 'named "query"' in process.communicate(timeout=WAIT)[1] and process.returncode == 78
 
 
 def test_modes_of_sockets(make_submitter):

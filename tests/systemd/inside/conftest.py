@@ -13,14 +13,14 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "e2e"))
 
-from harness import KEY, Local, UnixConnection, ask, callback, eventually  # noqa: E402
+from harness import KEY, WAIT, Local, UnixConnection, ask, callback, eventually  # noqa: E402
 
 KEYS = pathlib.Path("/etc/credstore/callback-auth-keys")
 BUILD = pathlib.Path(os.environ["SCALE_BUILD"])
 
 
 def run(*command, status=0, **more):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=120, **more)
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=WAIT, **more)
     assert status is None or done.returncode == status, (command, done.returncode, done.stdout, done.stderr)
     return done.stdout
 
@@ -37,7 +37,7 @@ def running_sandbox(*options):
         yield
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(WAIT)
 
 
 class Unit:
@@ -74,7 +74,7 @@ class Receiver(Unit):
         self.control = Local("/run/scale-callbackd/control.sock")
 
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", 8090, timeout=60)
+        return http.client.HTTPConnection("127.0.0.1", 8090, timeout=WAIT)
 
     def post(self, body, key=KEY, connection=None):
         return ask(connection or self.connect(), "POST", "/callback", json.dumps(body),

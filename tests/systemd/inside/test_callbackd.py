@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from conftest import KEY, KEYS, UnixConnection, callback, eventually, run
+from conftest import KEY, KEYS, WAIT, UnixConnection, callback, eventually, run
 
 
 def test_starts_is_ready_and_stores(receiver):
@@ -221,7 +221,7 @@ def test_a_hung_commit_thread_is_caught_by_the_watchdog(receiver):
         eventually(lambda: receiver.pid not in (0, pid) and receiver.get("ActiveState") == "active", "another process")
         assert any("atchdog" in e["MESSAGE"] for e in receiver.journal(before))
         assert receiver.post(callback()).status == 200
-        assert tracer.wait(60) == 0
+        assert tracer.wait(WAIT) == 0
     finally:
         (drop_in / "fast.conf").unlink()
         drop_in.rmdir()

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import callback, eventually, run, running_sandbox
+from conftest import WAIT, callback, eventually, run, running_sandbox
 from test_submitd import CONF
 
 README = (pathlib.Path(__file__).resolve().parents[3] / "README.md").read_text()
@@ -32,7 +32,7 @@ def follow(title, folder, *pairs):
     for old, new in pairs:
         assert old in script, old
         script = script.replace(old, new)
-    done = subprocess.run(["bash", "-e", "-o", "pipefail"], input=script, capture_output=True, text=True, timeout=180,
+    done = subprocess.run(["bash", "-e", "-o", "pipefail"], input=script, capture_output=True, text=True, timeout=WAIT,
                           cwd=folder)
     assert done.returncode == 0, (script, done.stdout, done.stderr)
     return done.stdout

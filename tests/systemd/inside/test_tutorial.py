@@ -9,10 +9,9 @@ import subprocess
 
 import pytest
 
-from conftest import run
+from conftest import WAIT, run
 
 PAGE = (pathlib.Path(__file__).resolve().parents[3] / "man/scale-tutorial.7").read_text()
-SECONDS = 90  # for one command; nothing waits that long unless it hangs
 LEFT = ["/etc/scale/scale.conf.d/here.conf", "/etc/scale/scale.conf.d/sandbox.conf", "/etc/nginx/conf.d/scale.conf",
         "/etc/credstore/callback-auth-keys", "/etc/credstore/api-key"]
 
@@ -43,7 +42,7 @@ def follow(page):
     said = []
     for command in commands(page):
         done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True,
-                              timeout=SECONDS, stdin=subprocess.DEVNULL)
+                              timeout=WAIT, stdin=subprocess.DEVNULL)
         journal = run("journalctl", "-n", "30", "--no-pager", status=None) if done.returncode else ""
         assert done.returncode == 0, f"# {command}\n{done.stdout}{done.stderr}\n{journal}"
         said.append((command, done.stdout + done.stderr))
