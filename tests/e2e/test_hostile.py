@@ -117,7 +117,8 @@ def test_attacks(make_daemon, request, name):
     print("base", base // 1024, fds)
 
     after, stored = [], 1
-    for _ in range(2):
+    # What is never given back grows each time; what is merely not given back yet does not.
+    while len(after) < 2 or (len(after) < 5 and not is_sanitized(daemon) and after[-1] > after[-2] + 4 * MIB):
         account, seen, honest = besiege(daemon, ["127.0.0.1", daemon.port], seed, row, option("--hostile-seconds"))
         print(account, "rss", seen.rss // 1024, "fds", seen.fds, "cpu", round(seen.load, 2),
               "honest", len(honest.times), round(max(honest.times), 2))
@@ -133,7 +134,7 @@ def test_attacks(make_daemon, request, name):
         settled(daemon, cost, fds)
         after.append(cost.read_rss())
     if not is_sanitized(daemon):
-        assert after[1] <= after[0] + 4 * MIB, after
+        assert after[-1] <= after[-2] + 4 * MIB, after
     assert daemon.log().count("without a valid key") <= 1
     assert daemon.query.get("/v1/stats").json["by_verdict"]["stored"] >= stored
 
