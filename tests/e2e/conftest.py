@@ -12,7 +12,7 @@ def pytest_addoption(parser):
     parser.addoption("--nth-rounds", type=int, default=16, help="how many n of each kind of call fail; 0: every one")
     parser.addoption("--nth-seed", type=int, default=1, help="which")
     parser.addoption("--submissions", type=int, default=1000, help="how many tasks the largest test hands in")
-    parser.addoption("--soak-seconds", type=int, default=60, help="how long everything goes on at once")
+    parser.addoption("--soak-seconds", type=int, default=45, help="how long everything goes on at once")
     parser.addoption("--soak-seed", type=int, help="repeats what a soak sends; another one each time by default")
     parser.addoption("--hostile-seconds", type=float, default=0.4, help="how long each attack lasts, twice")
     parser.addoption("--hostile-connections", type=int, default=2000, help="how many connections the largest attacks make")

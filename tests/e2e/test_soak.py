@@ -1,7 +1,7 @@
 """A soak: everything at once for a while, at a modest pace, with restarts, reloads, rotated keys, retention and
 reconciliation; and then nothing has grown, nothing is missing, nothing is there twice.
 
-`--soak-seconds N`: a minute unless told otherwise; ten minutes and an hour find what is ten and sixty times smaller.
+`--soak-seconds N`: three quarters of a minute unless told otherwise; ten minutes and an hour find what is ten and sixty times smaller.
 The first half of the time has the restarts; in the second both daemons live undisturbed but for reloads, and that life
 is what memory, descriptors and threads are judged by. `--soak-seed N` repeats what is sent; the seed is printed."""
 
