@@ -222,16 +222,18 @@ static void prune_call_free(void *userdata)
         free(x);
 }
 
-static void on_pruned(uint64_t deleted, int error, void *userdata)
+static void on_pruned(const PruneResult *result, void *userdata)
 {
         PruneCall *x = userdata;
         int r;
 
         x->prune = NULL;
-        if (error < 0)
-                r = reply_unavailable(x->request, error);
+        if (result->error < 0)
+                r = reply_unavailable(x->request, result->error);
         else
-                r = http_reply_json(x->request, 200, json_pack("{s:I}", "deleted", (json_int_t)deleted));
+                r = http_reply_json(x->request, 200,
+                                json_pack("{s:I, s:I}", "deleted", (json_int_t)result->deleted, "counted",
+                                                (json_int_t)(result->counted / USEC_PER_SEC)));
         if (r < 0)
                 log_debug_errno(r, "An answer could not be given");
 }
@@ -255,8 +257,7 @@ static int on_prune(HttpRequest *request, void *userdata)
         x->request = request;
         http_request_set_userdata(request, x, prune_call_free);
 
-        r = prune_start(c->loop, c->port, now_realtime() - (int64_t)(q.older_than * USEC_PER_SEC), on_pruned,
-                        x, &x->prune);
+        r = prune_start(c->loop, c->port, c->metrics, q.older_than * USEC_PER_SEC, on_pruned, x, &x->prune);
         return r < 0 ? reply_unavailable(request, r) : 0;
 }
 

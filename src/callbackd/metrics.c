@@ -283,6 +283,10 @@ static const Metric metrics[] = {
                         "From the first line of a callback to its answer, recorded ones only.",
                         write_duration },
         { "reloads_total", "counter", "Reloads of the configuration, by result.", write_reloads },
+        { "clock_jumps_total", "counter",
+                        "Times that the clock was found to be set by more than an hour, or a week at the "
+                        "start.",
+                        OWN(clock_jumps) },
         { "event_readers", "gauge", "Connections that follow the event feed.", OWN(events_readers) },
         { "commit_groups_total", "counter", "Transactions committed.", COMMIT(groups) },
         { "commit_jobs_total", "counter", "Pieces of work committed: deliveries and administrators' calls.",

@@ -23,6 +23,7 @@ typedef struct Metrics {
                                       1]; /* acknowledged, by time from first line to answer */
         atomic_uint_fast64_t duration_usec;
         atomic_uint_fast64_t reloads, reloads_failed;
+        atomic_uint_fast64_t clock_jumps;    /* that the clock on the wall was set, by an hour and more */
         atomic_uint_fast64_t events_readers; /* following the feed, now */
         struct {
                 char label[STORE_LABEL_MAX + 1]; /* written once, before `used` is set */

@@ -1,23 +1,37 @@
 /*
+ * The first piece counts the time, which tells by the way whether the clock on the wall was set.
+ *
  * Deleting is done in pieces of some hundred deliveries, each in the writer's queue like any other job and
  * with a pause behind it, so that callbacks never wait for a long transaction.
  */
 
 #include "callbackd/prune.h"
 
+#include <inttypes.h>
+
+#include "basic/log.h"
 #include "basic/parse.h"
+#include "basic/time-util.h"
+#include "daemon/message.h"
 
 #define PIECE      200U
 #define PAUSE_USEC (20 * USEC_PER_MSEC)
+
+/* What is told of the clock on the wall: it is set by minutes every day somewhere, and a service that was
+ * off for some days is nothing to be told of. */
+#define JUMP_USEC ((int64_t)USEC_PER_HOUR)
+#define AWAY_USEC (7 * (int64_t)USEC_PER_DAY)
 
 struct Prune {
         CommitJob job;
         CommitPort *port;
         sd_event_source *timer;
-        int64_t before;
-        uint64_t deleted, total;
-        bool more, in_queue, abandoned;
-        void (*done)(uint64_t deleted, int error, void *userdata);
+        Metrics *metrics;
+        uint64_t age, upto, deleted;
+        PruneResult result;
+        StoreTime time;
+        bool began, more, in_queue, abandoned;
+        void (*done)(const PruneResult *result, void *userdata);
         void *userdata;
 };
 
@@ -36,15 +50,36 @@ Prune *prune_free(Prune *p)
 
 static void prune_finish(Prune *p, int error)
 {
-        p->done(p->total, error, p->userdata);
+        p->result.error = error;
+        p->done(&p->result, p->userdata);
         prune_free(p);
 }
 
 static int run(CommitJob *job, Store *store)
 {
         Prune *p = container_of(job, Prune, job);
+        int r = 0;
 
-        return store_prune_deliveries(store, p->before, PIECE, &p->deleted, &p->more);
+        if (!p->began)
+                r = store_count_time(store, now_monotonic(), now_realtime(), &p->time);
+        if (r >= 0 && !p->began)
+                r = store_find_older(store, p->age, &p->upto);
+        return r < 0 ? r : store_prune_deliveries(store, p->upto, PIECE, &p->deleted, &p->more);
+}
+
+static void tell_of_clock(Prune *p)
+{
+        int64_t jump = p->time.jump, hours = jump / JUMP_USEC;
+
+        if (jump > -JUMP_USEC && jump < (p->time.resumed ? AWAY_USEC : JUMP_USEC))
+                return;
+        atomic_fetch_add(&p->metrics->clock_jumps, 1);
+        log_event(LOG_WARNING, MESSAGE_CLOCK_JUMPED, LOG_FIELDS(LOG_NUMBER("HOURS", hours)),
+                        "The clock shows %" PRId64 " hours %s than when it was last looked at and what was "
+                        "counted since%s. Deliveries get such times, but are pruned by what was counted.",
+                        hours < 0 ? -hours : hours, hours < 0 ? "less" : "more",
+                        p->time.resumed && hours > 0 ? ": it was set, or the service was off for so long"
+                                                     : ": it was set");
 }
 
 static void piece_done(CommitJob *job, int result)
@@ -56,8 +91,13 @@ static void piece_done(CommitJob *job, int result)
                 prune_free(p);
                 return;
         }
+        if (result >= 0 && !p->began) {
+                p->began = true;
+                p->result.counted = p->time.counted;
+                tell_of_clock(p);
+        }
         if (result >= 0)
-                p->total += p->deleted;
+                p->result.deleted += p->deleted;
         if (result < 0 || !p->more) {
                 prune_finish(p, result);
                 return;
@@ -89,8 +129,8 @@ static int on_pause(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
         return 0;
 }
 
-int prune_start(sd_event *loop, CommitPort *port, int64_t before,
-                void (*done)(uint64_t deleted, int error, void *userdata), void *userdata, Prune **ret)
+int prune_start(sd_event *loop, CommitPort *port, Metrics *metrics, uint64_t age,
+                void (*done)(const PruneResult *result, void *userdata), void *userdata, Prune **ret)
 {
         Prune *p;
         int r;
@@ -98,7 +138,7 @@ int prune_start(sd_event *loop, CommitPort *port, int64_t before,
         p = calloc(1, sizeof(Prune));
         if (!p)
                 return -ENOMEM;
-        *p = (Prune){ .port = port, .before = before, .done = done, .userdata = userdata };
+        *p = (Prune){ .port = port, .metrics = metrics, .age = age, .done = done, .userdata = userdata };
 
         r = sd_event_add_time_relative(loop, &p->timer, CLOCK_MONOTONIC, 0, 0, on_pause, p);
         if (r >= 0)

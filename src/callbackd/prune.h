@@ -1,18 +1,26 @@
 #pragma once
 
-/* Pruning: old deliveries on which nothing stands, deleted a piece at a time. */
+/* Pruning: old deliveries on which nothing stands, deleted a piece at a time. How old they are is what was
+ * counted, see store_count_time(), and no clock that can be set has a say in it. */
 
 #include <systemd/sd-event.h>
 
+#include "callbackd/metrics.h"
 #include "daemon/commit.h"
 
 typedef struct Prune Prune;
 
-/* Starts to delete what came before `before`, through `port` and with pauses on `loop`. done() is called
- * once, with the number deleted and 0 or a negative errno, unless this returns negative or it is freed
+typedef struct PruneResult {
+        int error;        /* 0 or negative errno */
+        uint64_t deleted; /* also before an error */
+        uint64_t counted; /* how old anything can be known to be, in microseconds; valid without an error */
+} PruneResult;
+
+/* Counts the time, then deletes what is as old as `age` (microseconds; UINT64_MAX: nothing is), through
+ * `port` and with pauses on `loop`. done() is called once unless this returns negative or it is freed
  * before. When done() returns *ret is gone. */
-int prune_start(sd_event *loop, CommitPort *port, int64_t before,
-                void (*done)(uint64_t deleted, int error, void *userdata), void *userdata, Prune **ret);
+int prune_start(sd_event *loop, CommitPort *port, Metrics *metrics, uint64_t age,
+                void (*done)(const PruneResult *result, void *userdata), void *userdata, Prune **ret);
 
 /* Gives up what is not done yet. Takes NULL, returns NULL. */
 Prune *prune_free(Prune *p);

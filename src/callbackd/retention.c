@@ -1,5 +1,6 @@
 /*
- * Retention is off unless asked for. Then what is older than the given age is pruned once an hour.
+ * Every few minutes the time is counted, by which deliveries get old, and what is older than the given age
+ * is pruned. Without an age nothing is, but the time is counted all the same: for who sets one later.
  */
 
 #include "callbackd/retention.h"
@@ -8,14 +9,15 @@
 
 #include "basic/log.h"
 #include "basic/parse.h"
-#include "basic/time-util.h"
 #include "callbackd/prune.h"
 
-#define INTERVAL_USEC USEC_PER_HOUR
+#define ROUND_USEC (10 * 60 * USEC_PER_SEC) /* what a restart may lose of the count */
+#define PARTS      24U                      /* rounds in an age that is short */
 
 struct Retention {
         sd_event *loop; /* borrowed */
         CommitPort *port;
+        Metrics *metrics;
         sd_event_source *timer;
         Prune *prune; /* NULL: not at it */
         uint64_t keep;
@@ -32,31 +34,35 @@ static void arm(Retention *r, uint64_t usec)
                 log_warning_errno(k, "Old deliveries are kept until the next start");
 }
 
-static void on_pruned(uint64_t deleted, int error, void *userdata)
+static void arm_next(Retention *r)
+{
+        arm(r, MIN(MAX(r->keep / PARTS, USEC_PER_SEC), ROUND_USEC));
+}
+
+static void on_pruned(const PruneResult *result, void *userdata)
 {
         Retention *r = userdata;
 
         r->prune = NULL;
-        if (deleted > 0)
+        if (result->deleted > 0)
                 log_info("Deleted %" PRIu64 " deliveries that were older than [store] keep_deliveries.",
-                                deleted);
-        if (error < 0)
-                log_warning_errno(error, "Old deliveries could not be deleted, next try in an hour");
-        arm(r, INTERVAL_USEC);
+                                result->deleted);
+        if (result->error < 0)
+                log_warning_errno(result->error,
+                                "Old deliveries could not be looked for, it is tried again in minutes");
+        arm_next(r);
 }
 
 static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
         Retention *r = userdata;
-        int64_t now = now_realtime();
 
-        if (r->prune || r->keep >= (uint64_t)now ||
-                        prune_start(r->loop, r->port, now - (int64_t)r->keep, on_pruned, r, &r->prune) < 0)
-                arm(r, INTERVAL_USEC);
+        if (r->prune || prune_start(r->loop, r->port, r->metrics, r->keep, on_pruned, r, &r->prune) < 0)
+                arm_next(r);
         return 0;
 }
 
-int retention_new(sd_event *loop, CommitPort *port, uint64_t keep, Retention **ret)
+int retention_new(sd_event *loop, CommitPort *port, Metrics *metrics, uint64_t keep, Retention **ret)
 {
         Retention *r;
         int k;
@@ -64,7 +70,7 @@ int retention_new(sd_event *loop, CommitPort *port, uint64_t keep, Retention **r
         r = calloc(1, sizeof(Retention));
         if (!r)
                 return -ENOMEM;
-        *r = (Retention){ .loop = loop, .port = port, .keep = keep };
+        *r = (Retention){ .loop = loop, .port = port, .metrics = metrics, .keep = keep };
 
         k = sd_event_add_time_relative(loop, &r->timer, CLOCK_MONOTONIC, USEC_PER_SEC, 0, on_timer, r);
         if (k < 0) {

@@ -221,8 +221,8 @@ static int start(Service *s)
                         },
                         &s->receiver);
         if (r >= 0)
-                r = retention_new(s->frame.loop, s->frame.port, s->settings->store.keep_deliveries,
-                                &s->retention);
+                r = retention_new(s->frame.loop, s->frame.port, &s->metrics,
+                                s->settings->store.keep_deliveries, &s->retention);
         if (r < 0) {
                 log_error_errno(r, "Can't start");
                 return EX_OSERR;

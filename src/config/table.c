@@ -63,7 +63,7 @@ const Setting settings_table[] = {
         { "store", "keep_deliveries", SETTING_AGE, AT(store.keep_deliveries), "forever", SEC, UINT64_MAX,
                         true,
                         "How long deliveries are kept on which no task stands any more: an age as 90d, or "
-                        "forever." },
+                        "forever; it is counted while the receiver runs, whatever the clock says." },
         { "store", "min_free", SETTING_SIZE, AT(store.min_free), "64M", 0, 1024 * GIB, true,
                         "Free space to be left on the file system of the database: with less, callbacks are "
                         "answered 503." },

@@ -18,9 +18,10 @@
 #define MESSAGE_DISK_FAILED "0b8134d0b6c34a32b9f1bfdfbe99a514" /* a sync failed; the daemon ends */
 #define MESSAGE_DATABASE_MOVED \
         "74a5fc8e346040ee9194867016aeba9e" /* the database was removed or replaced; the daemon ends */
-#define MESSAGE_CONNECTIONS_CUT                                                    \
-        "4f06f7bcaf9846ccbbfec90e745ec828" /* requests that did not finish in time \
-                                            */
+#define MESSAGE_CONNECTIONS_CUT                                                                         \
+        "4f06f7bcaf9846ccbbfec90e745ec828"                      /* requests that did not finish in time \
+                                                                 */
+#define MESSAGE_CLOCK_JUMPED "d0c3d6ada44342fca59e0a26fe30219d" /* the clock was set */
 #define MESSAGE_UNAUTHORIZED \
         "98a80920fbfe46c7809e8d2de5ef5021" /* callbacks without a valid key, aggregated */
 #define MESSAGE_MISDIRECTED "088c550fa6fc40389d34f6383064a61d" /* callbacks with a key, to other paths */

@@ -166,7 +166,7 @@ static int64_t newest_delivery(const Doctor *d)
         return received && time_parse(received, &t) >= 0 ? t : TIME_NONE;
 }
 
-/* Times are what tasks are sorted by and what retention goes by. */
+/* Times are what tasks are sorted and looked for by. */
 void doctor_check_clock(Doctor *d)
 {
         int64_t newest = newest_delivery(d);

@@ -61,6 +61,19 @@ static const Option prune_options[] = {
         { "--older-than", OPTION_TEXT, offsetof(PruneOptions, older_than) },
 };
 
+/* Nothing can be shown to be older than what was counted. */
+static void tell_of_age(uint64_t age, json_int_t counted)
+{
+        if (age <= (uint64_t)counted)
+                return;
+        complain("nothing is known to be that old: an age is what the service has counted while it ran, "
+                 "which "
+                 "is %" JSON_INTEGER_FORMAT
+                 " hours so far, whatever the clock says of a delivery (`scalectl "
+                 "quarantine discard` takes what it is told)",
+                        counted / 3600);
+}
+
 int verb_prune(Ctl *ctl, int argc, char **argv)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
@@ -92,5 +105,6 @@ int verb_prune(Ctl *ctl, int argc, char **argv)
         else
                 printf("%" JSON_INTEGER_FORMAT " deliveries deleted\n",
                                 json_integer_value(json_object_get(answer, "deleted")));
+        tell_of_age(age / USEC_PER_SEC, json_integer_value(json_object_get(answer, "counted")));
         return 0;
 }

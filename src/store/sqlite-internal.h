@@ -156,6 +156,11 @@ typedef enum WriterStatement {
         W_TALLY,
         W_TALLY_BY_HOUR,
         W_TALLY_OF_VERDICTS,
+        W_GET_RUNNING_TIME,
+        W_SET_RUNNING_TIME,
+        W_ADD_MARK,
+        W_THIN_MARKS,
+        W_FIND_MARK,
         W_FIND_OLD,
         W_DROP_DELIVERY,
         W_DROP_REPEAT,
@@ -311,6 +316,10 @@ struct Store {
         size_t n_types;
 
         uint64_t page_size, frames, frames_done; /* of the WAL: there, and already brought over */
+
+        /* The time that was counted when the monotonic clock was `counted_at`; see sqlite-age.c. */
+        bool counts;
+        uint64_t counted, counted_at;
 };
 
 /* Before opening: makes the database where there is none, refuses what can't be one. */

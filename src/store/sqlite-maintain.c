@@ -138,13 +138,13 @@ static int drop(Store *s, const Old *old)
 }
 
 /* One more than asked for, where there is: to know that there are more. */
-static int find_old(Store *s, int64_t before, unsigned limit, Old *ret, unsigned *ret_n)
+static int find_old(Store *s, uint64_t upto, unsigned limit, Old *ret, unsigned *ret_n)
 {
         _cleanup_query_ Query q = store_query(s, W_FIND_OLD);
         unsigned n = 0;
         int r;
 
-        query_int(&q, before);
+        query_int(&q, (int64_t)MIN(upto, (uint64_t)INT64_MAX));
         query_int(&q, s->delivery);
         query_int(&q, (int64_t)limit + 1);
         while ((r = query_step(&q, "Could not look for old deliveries in")) > 0) {
@@ -160,7 +160,7 @@ static int find_old(Store *s, int64_t before, unsigned limit, Old *ret, unsigned
         return 0;
 }
 
-int store_prune_deliveries(Store *s, int64_t before, unsigned limit, uint64_t *ret_deleted, bool *ret_more)
+int store_prune_deliveries(Store *s, uint64_t upto, unsigned limit, uint64_t *ret_deleted, bool *ret_more)
 {
         _cleanup_free_ Old *old = NULL;
         unsigned n = 0;
@@ -172,7 +172,7 @@ int store_prune_deliveries(Store *s, int64_t before, unsigned limit, uint64_t *r
         if (!old)
                 return -ENOMEM;
 
-        r = find_old(s, before, limit, old, &n);
+        r = find_old(s, upto, limit, old, &n);
         if (r < 0)
                 return r;
         FOREACH_ARRAY(i, old, MIN(n, limit)) {

@@ -95,14 +95,29 @@ const char *const store_writer_sql[_W_MAX] = {
                                 "  deliveries = deliveries + excluded.deliveries, "
                                 "  repeats = repeats + excluded.repeats",
 
+        [W_GET_RUNNING_TIME] = "SELECT counted, noted_at FROM running_time WHERE id = 1",
+        [W_SET_RUNNING_TIME] = "INSERT INTO running_time (id, counted, noted_at) VALUES (1, ?1, ?2) "
+                               "ON CONFLICT (id) DO UPDATE SET "
+                               "  counted = excluded.counted, noted_at = excluded.noted_at",
+        [W_ADD_MARK] = "INSERT INTO mark (delivery, counted) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        /* One of those without which the rest is still close enough: what a mark says of the deliveries up
+         * to it, the next one says later. */
+        [W_THIN_MARKS] = "DELETE FROM mark WHERE delivery = "
+                         "(SELECT delivery FROM mark m WHERE "
+                         "   (SELECT counted FROM mark WHERE delivery > m.delivery "
+                         "    ORDER BY delivery LIMIT 1) - "
+                         "   (SELECT counted FROM mark WHERE delivery < m.delivery "
+                         "    ORDER BY delivery DESC LIMIT 1) < (?1 - m.counted) / ?2 LIMIT 1)",
+        [W_FIND_MARK] = "SELECT delivery FROM mark WHERE counted <= ?1 ORDER BY delivery DESC LIMIT 1",
+
         /* Nothing stands on a delivery without a revision, unless it gave its task the document. */
         [W_FIND_OLD] = "SELECT d.n, CASE WHEN q.discarded = 1 THEN 5 ELSE d.verdict END, coalesce(r.count, "
                        "0) "
-                       "FROM delivery d "
+                       "FROM delivery d INDEXED BY delivery_aside "
                        "LEFT JOIN quarantine q ON q.delivery = d.n LEFT JOIN repeat r ON r.delivery = d.n "
-                       "WHERE d.fingerprint IS NOT NULL AND d.received_at < ?1 AND d.n < ?2 "
+                       "WHERE d.fingerprint IS NOT NULL AND d.n <= ?1 AND d.n < ?2 "
                        "  AND NOT EXISTS (SELECT 1 FROM task WHERE id = d.task AND document = d.n) "
-                       "ORDER BY d.received_at LIMIT ?3",
+                       "ORDER BY d.n LIMIT ?3",
         [W_DROP_DELIVERY] = "DELETE FROM delivery WHERE n = ?1",
         [W_DROP_REPEAT] = "DELETE FROM repeat WHERE delivery = ?1",
         [W_DROP_QUARANTINE] = "DELETE FROM quarantine WHERE delivery = ?1",

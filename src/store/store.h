@@ -82,10 +82,25 @@ int store_record_delivery(Store *s, const StoreDelivery *d, StoreOutcome *ret);
  * -EINVAL: not in the quarantine. */
 int store_discard_delivery(Store *s, uint64_t n);
 
-/* Within a group. Deletes at most `limit` deliveries that came before `before` and on which nothing stands
- * any more: neither a task's document nor a revision, nor the newest of all. Submissions are never pruned.
+/* What is known of time without trust in the clock on the wall. */
+typedef struct StoreTime {
+        uint64_t counted; /* microseconds for which this database was served so far, at least */
+        int64_t jump;     /* by how much more (less, if negative) the clock on the wall went meanwhile */
+        bool resumed; /* this is the process's first: `jump` has the time in which there was none in it */
+} StoreTime;
+
+/* Within a group. Goes on counting, from `monotonic` to `monotonic`, and notes which deliveries are there.
+ * Several processes may do so: none counts what another has counted. 0. */
+int store_count_time(Store *s, uint64_t monotonic, int64_t realtime, StoreTime *ret);
+
+/* Within a group, after store_count_time(): the newest delivery that is certain to be as old as `age`; 0:
+ * none is known to be. *ret_n is for store_prune_deliveries(). 0. */
+int store_find_older(Store *s, uint64_t age, uint64_t *ret_n);
+
+/* Within a group. Deletes at most `limit` deliveries with a number up to `upto` on which nothing stands any
+ * more: neither a task's document nor a revision, nor the newest of all. Submissions are never pruned.
  * *ret_more: there may be more. */
-int store_prune_deliveries(Store *s, int64_t before, unsigned limit, uint64_t *ret_deleted, bool *ret_more);
+int store_prune_deliveries(Store *s, uint64_t upto, unsigned limit, uint64_t *ret_deleted, bool *ret_more);
 
 /* Within a group. Whether the database was turned back: it is a copy that somebody made before, and what was
  * done since (tasks sent, above all) is not in it. 1: yes, and that was seen to once this group is

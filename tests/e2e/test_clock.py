@@ -1,6 +1,8 @@
 """The machine's clock jumps, by more than a year back and forth: nothing is refused, lost, cut or taken for another."""
 
+import json
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -39,6 +41,64 @@ def test_the_receiver_bears_jumps(make_daemon, clock, jumps):
     assert [e["seq"] for e in daemon.query.lines("/v1/events")] == [1, 2, 3]
     daemon.reload()
     assert daemon.stop() == 0
+
+
+def jumps_seen(daemon):
+    text = daemon.query.get("/metrics").body.decode()
+    seen = re.search(r"^scale_callbackd_clock_jumps_total (\d+)$", text, re.M)
+    return int(seen[1]) if seen else 0
+
+
+def aside(daemon):
+    """What retention may take away: of the quarantine, a duplicate, a failed attachment of nobody."""
+    first = callback()
+    daemon.deliver(first)
+    daemon.deliver(json.dumps(first, indent=1))
+    daemon.post("{", status=400)
+    daemon.deliver({"error": "Not there.", "attachments": [{"statusCode": 404, "url": "https://www.example.com/1.png"}]})
+    daemon.deliver(callback())
+
+
+def kept(daemon):
+    return [(d["delivery"], d["verdict"]) for d in daemon.query.docs("/v1/deliveries")]
+
+
+@pytest.mark.parametrize("restart", [True, False], ids=["at a restart", "while it runs"])
+@pytest.mark.parametrize("jump", [-YEAR, YEAR], ids=["back", "forth"])
+def test_a_jump_deletes_nothing(make_daemon, clock, jump, restart):
+    file, env = clock
+    daemon = make_daemon("store.keep_deliveries=90d", env=env).start()
+    aside(daemon)
+    before = kept(daemon)
+    daemon.control.post("/v1/prune?older_than=4000000")  # the time was looked at
+    for seconds in (jump, 0):
+        if restart:
+            daemon.stop()
+        file.write_text(f"{seconds}\n")
+        seen = 0 if restart else jumps_seen(daemon)
+        if restart:
+            daemon.start()
+        else:
+            daemon.reload()
+        eventually(lambda: jumps_seen(daemon) > seen or kept(daemon) != before, "a look at the clock")
+        daemon.control.post("/v1/prune?older_than=7776000")
+        assert kept(daemon) == before
+    assert "hours" in daemon.log() and "counted" in daemon.log()
+
+
+def test_what_came_under_a_wrong_clock_is_kept_once_it_is_right(make_daemon, clock):
+    """Booted without a battery: what comes seems to be more than a year old as soon as there is the time."""
+    file, env = clock
+    file.write_text(f"{-YEAR}\n")
+    daemon = make_daemon("store.keep_deliveries=90d", env=env).start()
+    aside(daemon)
+    before = kept(daemon)
+    daemon.control.post("/v1/prune?older_than=4000000")
+    file.write_text("0\n")
+    daemon.reload()
+    eventually(lambda: jumps_seen(daemon) > 0 or kept(daemon) != before, "a look at the clock")
+    assert daemon.control.post("/v1/prune?older_than=7776000").json["deleted"] == 0
+    assert kept(daemon) == before
 
 
 @pytest.mark.parametrize("jump", [-YEAR, YEAR], ids=["back", "forth"])

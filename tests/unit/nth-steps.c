@@ -156,10 +156,15 @@ static int write_callback(Store *s)
 
 static int write_pruning(Store *s)
 {
-        uint64_t n;
+        StoreTime time;
+        uint64_t n, upto;
         bool more;
+        int r;
 
-        return store_prune_deliveries(s, T0 + HOUR, 3, &n, &more);
+        r = store_count_time(s, HOUR, T0, &time);
+        if (r >= 0)
+                r = store_find_older(s, 0, &upto);
+        return r < 0 ? r : store_prune_deliveries(s, upto, 3, &n, &more);
 }
 
 static int record_first(Session *s)

@@ -52,9 +52,12 @@ static int run_discard(Act *a, Store *s)
 static int run_prune(Act *a, Store *s)
 {
         uint64_t deleted;
+        StoreTime time;
         bool more;
+        int r;
 
-        return store_prune_deliveries(s, a->time, a->limit, &deleted, &more);
+        r = store_count_time(s, a->number * (uint64_t)SECOND, a->time, &time);
+        return r < 0 ? r : store_prune_deliveries(s, a->target, a->limit, &deleted, &more);
 }
 
 static int run_submit(Act *a, Store *s)
@@ -291,7 +294,7 @@ static void make_prune(Power *p, Act *a)
 {
         a->kind = ACT_PRUNE;
         a->run = run_prune;
-        a->time = T0 + (int64_t)pick(p, p->n_acts + 1) * SECOND;
+        a->target = pick(p, p->n_acts + 1);
         a->limit = 1 + pick(p, 5);
 }
 
@@ -426,10 +429,10 @@ Act *act_new(Power *p)
 bool act_is_old(const Act *a, const Act *prune)
 {
         bool stands = a->outcome.verdict == VERDICT_REVISED ||
-                      (a->outcome.verdict == VERDICT_STORED && !a->delivery.account);
+                      (a->outcome.verdict == VERDICT_STORED && !a->delivery.account && !a->outcome.repeated);
 
         if (prune->kind != ACT_PRUNE || stands)
                 return false;
         /* Where it only repeats another one, the row is that one's, and older. */
-        return a->outcome.repeated || a->delivery.received_at < prune->time;
+        return a->outcome.repeated || a->outcome.delivery <= prune->target;
 }

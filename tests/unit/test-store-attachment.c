@@ -272,7 +272,7 @@ static int walk_other(Walk *w)
         case 3:
                 return store_hold_queue(s, (QueueHold)roll(w, _QUEUE_HOLD_MAX), id, T0);
         case 4:
-                return store_prune_deliveries(s, T0 + 1, 3, &n, &more);
+                return store_prune_deliveries(s, UINT64_MAX, 3, &n, &more);
         default:
                 return store_want_cancel(s, id, roll(w, 128), T0);
         }
