@@ -28,7 +28,7 @@ int connection_open(Connection *c, const char *path, int flags, const char *vfs)
         int r, busy = flags & SQLITE_OPEN_READWRITE ? STORE_BUSY_MSEC : READER_BUSY_MSEC;
 
         assert(*path);
-        c->path = strdup(path);
+        c->path = c->path ?: strdup(path);
         plain = plain_path(path);
         if (!c->path || !plain)
                 return connection_refuse(c, -ENOMEM, "Could not open the database: out of memory.");

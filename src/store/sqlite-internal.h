@@ -52,6 +52,8 @@ const char *store_gather_vfs(void);
 void store_gather_start(Connection *c);
 void store_gather_end(Connection *c, bool committed);
 
+#define CHAIN_VALUE_SIZE 16U /* bytes: see sqlite-chain.c */
+
 /* sqlite-turn.c: whose turn it is to write, among processes. */
 
 typedef struct Turn {
@@ -61,8 +63,9 @@ typedef struct Turn {
 
 #define TURN_INIT ((Turn){ .fd = -EBADF })
 
-/* The file beside the database, made if need be. The error is left in `c`. */
-int turn_open(Turn *t, Connection *c);
+/* The file beside the database. 0; -ENOENT where there is none and `make` is false; else the error is left
+ * in `c`. */
+int turn_open(Turn *t, Connection *c, bool make);
 void turn_close(Turn *t);
 
 /* For as long as the file is open, that is for the life of the store. 0; -EUSERS with a sentence in `c`. */
@@ -76,6 +79,10 @@ void turn_give(Turn *t);
 /* A number that is left in the file for the other process, and whether it is what was left last. */
 void turn_note(const Turn *t, uint64_t number);
 bool turn_noted(const Turn *t, uint64_t number);
+
+/* The newest link's value, left there for whoever opens the database next. False: there is none. */
+void turn_note_value(const Turn *t, const uint8_t value[static CHAIN_VALUE_SIZE]);
+bool turn_get_value(const Turn *t, uint8_t ret[static CHAIN_VALUE_SIZE]);
 
 /* sqlite-files.c: whether the files still have their names. */
 
@@ -98,8 +105,8 @@ typedef struct Files {
 
 /* sqlite-chain.c: what ties a database to its log, and tells it from a copy. */
 
-#define CHAIN_VALUE_SIZE 16U
-#define CHAIN_LINK_SIZE  40U
+#define CHAIN_LINK_SIZE 40U
+#define CHAIN_SINCE     3 /* the step of the schema that brought it */
 
 typedef struct ChainLink {
         uint8_t value[CHAIN_VALUE_SIZE];
@@ -109,11 +116,25 @@ typedef struct ChainLink {
 /* False: it is none, or not whole. */
 bool chain_decode(const void *p, size_t size, ChainLink *ret);
 
-/* Within a transaction that just made the table, or copied it: a link that stands behind no other. */
-int chain_begin(Connection *c);
-
 /* Within a group: the link behind the one that the group began with. */
 int chain_go_on(Store *s);
+
+/* The group was committed, or there was none yet: notes the newest link beside the database. */
+void chain_note(Store *s);
+
+/* The same in a transaction that is no group. Nothing is noted. */
+int chain_go_on_alone(Connection *c);
+
+/* Before anything is opened, with the turn taken if there is one: whether the database and the log beside it
+ * belong together. 0; -EBADMSG with a sentence in `c`: they don't; negative errno. */
+int chain_check(const char *path, Connection *c);
+
+/* At the start, before the log is brought over: whether this is not the database that was last written to
+ * here, nor one that goes on from that: so somebody put another in its place. 0 or negative errno. */
+int chain_is_turned_back(Store *s, bool *ret);
+
+/* Outside a group: makes it one of which store_take_copied() says so. */
+int chain_mark_turned_back(Store *s);
 
 /* The database at `target` is a finished copy, which nobody else has open: makes it one that says so. */
 int chain_mark_copy(const char *target, int64_t at, Connection *c);
@@ -127,9 +148,11 @@ int connection_migrate(Connection *c);
 
 typedef enum WriterStatement {
         W_NUMBERS,
+        W_GET_LINK,
         W_SET_LINK,
         W_GET_COPIED,
         W_SET_COPIED,
+        W_NOTICE_COPY,
         W_DROP_COPIED,
         W_FIND_TYPE,
         W_ADD_TYPE,
@@ -303,8 +326,9 @@ struct Store {
         int64_t delivery, task, event;
         uint64_t last_event;
 
-        ChainLink link;  /* as the group found it */
-        int64_t changes; /* of the connection, when the group began */
+        ChainLink link, next_link; /* as the group found it; to be the newest when it is committed */
+        bool goes_on;              /* there is a next one */
+        int64_t changes;           /* of the connection, when the group began */
 
         StoreDelta deltas[STORE_DELTAS_MAX];
         size_t n_deltas;
@@ -321,6 +345,9 @@ struct Store {
         bool counts;
         uint64_t counted, counted_at;
 };
+
+/* sqlite-maintain.c: like store_checkpoint(), without waiting, and nothing stays in the log's file. */
+int store_empty_log(Store *s);
 
 /* Before opening: makes the database where there is none, refuses what can't be one. */
 int files_prepare(Connection *c, const char *path);

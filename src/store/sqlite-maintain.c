@@ -21,7 +21,7 @@
 
 /* Checkpoints. */
 
-int store_checkpoint(Store *s, unsigned wait_msec)
+static int checkpoint(Store *s, int mode, unsigned wait_msec)
 {
         Connection *c = &s->connection;
         int frames = 0, done = 0, rc, r;
@@ -48,7 +48,7 @@ int store_checkpoint(Store *s, unsigned wait_msec)
 
         (void)sqlite3_busy_timeout(c->db, (int)wait_msec);
         errno = 0;
-        rc = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_RESTART, &frames, &done);
+        rc = sqlite3_wal_checkpoint_v2(c->db, NULL, mode, &frames, &done);
         if (rc != SQLITE_OK)
                 r = connection_fail(c, "Could not checkpoint");
         (void)sqlite3_busy_timeout(c->db, STORE_BUSY_MSEC);
@@ -62,6 +62,16 @@ int store_checkpoint(Store *s, unsigned wait_msec)
                 s->frames_done = (uint64_t)done;
         }
         return r;
+}
+
+int store_checkpoint(Store *s, unsigned wait_msec)
+{
+        return checkpoint(s, SQLITE_CHECKPOINT_RESTART, wait_msec);
+}
+
+int store_empty_log(Store *s)
+{
+        return checkpoint(s, SQLITE_CHECKPOINT_TRUNCATE, 0);
 }
 
 struct StoreCheckpointer {

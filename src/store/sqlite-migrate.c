@@ -9,8 +9,6 @@
 
 #include <stdio.h>
 
-#define CHAIN_SINCE 3 /* the step that brought it */
-
 typedef struct Migration {
         int number;
         const char *name;
@@ -58,8 +56,8 @@ static int migrate(Connection *c)
                         return r;
         }
         r = mark(c);
-        if (r >= 0 && version < CHAIN_SINCE)
-                r = chain_begin(c);
+        if (r >= 0)
+                r = chain_go_on_alone(c);
         if (r < 0)
                 return r;
         return connection_run(c, "COMMIT", "Could not commit the new schema of");

@@ -21,10 +21,16 @@ const char *const store_writer_sql[_W_MAX] = {
                       "       (SELECT coalesce(max(id), 0) FROM task), "
                       "       (SELECT coalesce(max(seq), 0) FROM event), "
                       "       (SELECT link FROM chain WHERE id = 1)",
+        [W_GET_LINK] = "SELECT link FROM chain WHERE id = 1",
         [W_SET_LINK] = "UPDATE chain SET link = ?1 WHERE id = 1",
         [W_GET_COPIED] = "SELECT at FROM copied WHERE id = 1",
         [W_SET_COPIED] = "INSERT INTO copied (id, at) VALUES (1, ?1) "
                          "ON CONFLICT (id) DO UPDATE SET at = excluded.at",
+        /* When it was copied is not known, but not before the last thing in it. */
+        [W_NOTICE_COPY] = "INSERT INTO copied (id, at) "
+                          "SELECT 1, coalesce((SELECT time FROM event WHERE seq = (SELECT max(seq) FROM "
+                          "event)), 0) "
+                          "WHERE true ON CONFLICT (id) DO NOTHING",
         [W_DROP_COPIED] = "DELETE FROM copied WHERE id = 1",
 
         [W_FIND_TYPE] = "SELECT id FROM type WHERE name = ?1",

@@ -33,6 +33,7 @@ enum {
 };
 
 /* What is written there: see turn_note(), and who has or had which role. */
+#define VALUE_AT    16
 #define HOLDERS_AT  64
 #define HOLDER_SIZE 64
 
@@ -57,7 +58,7 @@ static int adopt_mode(int fd, const char *database)
         return fchmod(fd, db.st_mode & 0777) < 0 ? -errno : 0;
 }
 
-int turn_open(Turn *t, Connection *c)
+int turn_open(Turn *t, Connection *c, bool make)
 {
         _cleanup_free_ char *path = NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -67,7 +68,9 @@ int turn_open(Turn *t, Connection *c)
                 path = NULL;
                 return connection_refuse(c, -ENOMEM, "Could not open %s: out of memory.", c->path);
         }
-        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0660);
+        fd = open(path, O_RDWR | (make ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW, 0660);
+        if (fd < 0 && errno == ENOENT && !make)
+                return -ENOENT;
         if (fd < 0)
                 r = -errno;
         else
@@ -198,6 +201,19 @@ bool turn_noted(const Turn *t, uint64_t number)
         uint64_t noted = 0;
 
         return pread(t->fd, &noted, sizeof(noted), 0) == (ssize_t)sizeof(noted) && noted == number;
+}
+
+void turn_note_value(const Turn *t, const uint8_t value[static CHAIN_VALUE_SIZE])
+{
+        (void)!pwrite(t->fd, value, CHAIN_VALUE_SIZE, VALUE_AT);
+}
+
+bool turn_get_value(const Turn *t, uint8_t ret[static CHAIN_VALUE_SIZE])
+{
+        static const uint8_t none[CHAIN_VALUE_SIZE];
+
+        return pread(t->fd, ret, CHAIN_VALUE_SIZE, VALUE_AT) == (ssize_t)CHAIN_VALUE_SIZE &&
+               memcmp(ret, none, sizeof(none)) != 0;
 }
 
 void turn_give(Turn *t)

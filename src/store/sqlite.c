@@ -109,7 +109,7 @@ static int read_numbers(Store *s)
 }
 
 /* With the turn taken: processes that start together set up one after the other. */
-static int prepare(Store *s)
+static int prepare(Store *s, bool *ret_turned_back)
 {
         Connection *c = &s->connection;
         int64_t page_size = 0;
@@ -133,21 +133,52 @@ static int prepare(Store *s)
         if (r < 0)
                 return r;
 
+        if (version >= CHAIN_SINCE)
+                r = chain_is_turned_back(s, ret_turned_back);
+        if (r < 0)
+                return r;
+        if (!*ret_turned_back) /* else once that is on disk */
+                chain_note(s);
+
         s->page_size = (uint64_t)page_size;
         s->last_event = (uint64_t)s->event;
         (void)sqlite3_wal_hook(c->db, on_wal, s);
 
         /* What an earlier process left in the WAL; a reader in the way is nobody's fault. */
-        r = store_checkpoint(s, 0);
+        r = store_empty_log(s);
         return r == -EBUSY ? 0 : r;
+}
+
+/* The database is this process's in its role, and it is its turn. Without `make` there may be nothing to
+ * take, and then nobody who has it. */
+static int store_take(Store *s, StoreRole role, bool make)
+{
+        Connection *c = &s->connection;
+        int r;
+
+        if (s->turn.fd >= 0)
+                return 0;
+        r = turn_open(&s->turn, c, make);
+        if (r < 0)
+                return r == -ENOENT && !make ? 0 : r;
+        r = role_take(&s->turn, c, role);
+        return r < 0 ? r : turn_take(&s->turn, c, OPEN_WAIT_MSEC);
 }
 
 static int store_setup(Store *s, const char *path, StoreRole role)
 {
         Connection *c = &s->connection;
+        bool turned_back = false;
         int version, r;
 
+        c->path = strdup(path);
+        if (!c->path)
+                return connection_refuse(c, -ENOMEM, "Could not open the database: out of memory.");
         r = files_prepare(c, path);
+        if (r >= 0)
+                r = store_take(s, role, false);
+        if (r >= 0)
+                r = chain_check(path, c);
         if (r < 0)
                 return r;
         r = connection_open(c, path, SQLITE_OPEN_READWRITE, store_gather_vfs());
@@ -160,15 +191,13 @@ static int store_setup(Store *s, const char *path, StoreRole role)
         /* Beside what isn't ours nothing is made. */
         r = connection_identify(c, &version);
         if (r >= 0)
-                r = turn_open(&s->turn, c);
+                r = store_take(s, role, true);
         if (r >= 0)
-                r = role_take(&s->turn, c, role);
-        if (r >= 0)
-                r = turn_take(&s->turn, c, OPEN_WAIT_MSEC);
-        if (r >= 0)
-                r = prepare(s);
+                r = prepare(s, &turned_back);
         if (r >= 0)
                 r = files_open(s);
+        if (r >= 0 && turned_back)
+                r = chain_mark_turned_back(s);
         turn_give(&s->turn);
         return r;
 }
@@ -226,7 +255,7 @@ uint64_t store_wal_size(const Store *s)
 /* What a group gathers in memory. */
 static void forget_group(Store *s)
 {
-        s->in_group = false;
+        s->in_group = s->goes_on = false;
         s->n_deltas = 0;
         memset(s->verdicts, 0, sizeof(s->verdicts));
         memset(s->repeats, 0, sizeof(s->repeats));
@@ -276,6 +305,8 @@ int store_commit(Store *s)
                 r = query_run(&commit, "Could not commit to");
                 store_gather_end(&s->connection, r >= 0);
         }
+        if (r >= 0)
+                chain_note(s);
         if (r >= 0)
                 r = files_check(s); /* else it is synced, and nobody will ever find it */
         if (r < 0)

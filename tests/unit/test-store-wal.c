@@ -157,13 +157,14 @@ static void test_slow_reader_gone(void **state)
 static void test_left_wal(void **state)
 {
         Fixture *f = *state;
-        char copy[128], wal[128], command[512];
+        char copy[128], wal[128], command[1024];
 
         f->store = open_store(f->path);
         record_many(f->store, "a", 10, 1000);
         snprintf(copy, sizeof(copy), "%s/copy.db", f->directory);
         snprintf(wal, sizeof(wal), "%s-wal", f->path);
-        snprintf(command, sizeof(command), "cp '%s' '%s' && cp '%s' '%s-wal'", f->path, copy, wal, copy);
+        snprintf(command, sizeof(command), "cp '%s' '%s' && cp '%s' '%s-wal' && cp '%s-turn' '%s-turn'",
+                        f->path, copy, wal, copy, f->path, copy);
         assert_int_equal(system(command), 0);
 
         f->store = store_close(f->store);
