@@ -185,6 +185,10 @@ static void finish(CommitJob *job, int result)
 
         if (result >= 0)
                 report_second_task(x);
+        if (*x->receipt.outcome.task_id)
+                x->receipt.task_id = x->receipt.outcome.task_id;
+        if (*x->receipt.outcome.type)
+                x->receipt.type = x->receipt.outcome.type;
         x->receipt.status = result < 0 ? 503 : x->delivery.status;
         x->receipt.error = result;
         x->done(&x->receipt, x->userdata);

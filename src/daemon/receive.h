@@ -25,7 +25,7 @@ typedef struct Receipt Receipt;
 struct Receipt {
         unsigned status;          /* 200, 400, 422, 503 */
         StoreOutcome outcome;     /* valid unless status is 503 */
-        const char *task_id;      /* NULL: none */
+        const char *task_id;      /* that it names, or was found to be about; NULL: none */
         const char *type;         /* NULL: not known */
         const Problems *problems; /* never NULL */
         int error;                /* negative errno behind a 503 */

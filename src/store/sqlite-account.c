@@ -61,6 +61,23 @@ static EventKind choose_kind(int status)
         return kinds[status];
 }
 
+/* What its submission was told before it had the task. The delivery may have been pruned by a program of
+ * before. */
+static int take_failure(Recording *x)
+{
+        _cleanup_query_ Query q = store_query(x->store, W_GET_VERDICT);
+        int r;
+
+        if (!x->accepts || x->submission.failure == 0 || x->task.status != TASK_ERROR ||
+                        x->task.response != 0)
+                return 0;
+        query_int(&q, x->submission.failure);
+        r = query_step(&q, "Could not look for a failed attachment in");
+        if (r > 0)
+                x->task.response = x->submission.failure;
+        return MIN(r, 0);
+}
+
 /* The status to keep: without its response nothing is completed, and whose attachment failed won't be. */
 static int choose_status(const Recording *x)
 {
@@ -81,6 +98,9 @@ static int add(Recording *x, StoreOutcome *ret)
         if (new)
                 recording_invent_task(x);
         x->task.status = choose_status(x);
+        r = take_failure(x);
+        if (r < 0)
+                return r;
         recording_take_document(x, x->store->delivery + 1);
         kind = choose_kind(x->task.status);
         if (kind == EVENT_TASK_SUBMITTED && x->accepts)
@@ -135,7 +155,9 @@ static int accept_task(Recording *x)
         if (x->task.document == 0 && x->task.submission == 0)
                 recording_take_document(x, 0);
 
-        r = keep_account(x);
+        r = take_failure(x);
+        if (r >= 0)
+                r = keep_account(x);
         if (r >= 0)
                 r = recording_tell(x, kind != EVENT_TASK_SUBMITTED ? kind : _EVENT_KIND_ERRNO, status, 0);
         return r;

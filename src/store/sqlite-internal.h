@@ -170,6 +170,7 @@ typedef enum WriterStatement {
         W_IS_BODY,
         W_COUNT_REPEAT,
         W_GET_VERDICT,
+        W_GET_NAMES,
         W_FIND_REVISION,
         W_ADD_REVISION,
         W_ADD_EVENT,
@@ -377,7 +378,8 @@ typedef struct TaskRow {
         int status;
         bool is_test;
         int64_t created_at, completed_at;
-        int64_t document, response; /* deliveries; 0: none */
+        int64_t document, response; /* deliveries; 0: none. Without a revision the response is the failure
+                                     * of an attachment */
         int64_t revision, revisions;
         int64_t last_event;
         int64_t submission; /* 0: not ours */
@@ -479,6 +481,9 @@ int recording_count_repeat(Recording *x, int64_t n);
 
 /* 1: it came before, byte for byte and with this verdict, and is counted there. */
 int recording_find_repeat(Recording *x, Verdict verdict, int64_t *ret_n, int64_t *ret_revision);
+
+/* Says in the outcome which task the delivery, or the one that it repeats, is about. */
+int recording_name_task(Recording *x, StoreOutcome *ret);
 
 /* 1: its body is that of delivery n. */
 int recording_is_body_of(Recording *x, int64_t n);

@@ -7,6 +7,8 @@
 
 #include "store/sqlite-internal.h"
 
+#include <stdio.h>
+
 /* Not against an adversary, who could only make us compare more: the bytes decide. Never 0. */
 int64_t store_fingerprint(const void *body, size_t size)
 {
@@ -109,6 +111,27 @@ int recording_find_repeat(Recording *x, Verdict verdict, int64_t *ret_n, int64_t
         query_done(&q);
         r = recording_count_repeat(x, *ret_n);
         return r < 0 ? r : 1;
+}
+
+static void keep_name(char *target, size_t size, const char *name)
+{
+        snprintf(target, size, "%s", name ?: "");
+}
+
+int recording_name_task(Recording *x, StoreOutcome *ret)
+{
+        _cleanup_query_ Query q = store_query(x->store, W_GET_NAMES);
+        int r;
+
+        query_int(&q, (int64_t)ret->delivery);
+        query_id(&q, x->task.id);
+        query_id(&q, x->type);
+        r = query_step(&q, "Could not read what a delivery is about in");
+        if (r <= 0)
+                return r;
+        keep_name(ret->task_id, sizeof(ret->task_id), query_column_text(&q, 0));
+        keep_name(ret->type, sizeof(ret->type), query_column_text(&q, 1));
+        return 0;
 }
 
 int recording_is_body_of(Recording *x, int64_t n)

@@ -9,7 +9,9 @@
  * overwritten.
  * - The document follows the current response, and a response's absence: only a first response, a newer one,
  * or a failed attachment of a task that has no response yet may replace it.
- * - A failed attachment never touches a response, nor the state of a task that has one.
+ * - A failed attachment never touches a response, nor the state of a task that has one. Whose task it is may
+ * have to be found; then all is said of it as of one that names its task. What it says is the task's
+ * response until there is one.
  * - Every change that others may care for is one event, with a number without gaps.
  * - A delivery that proves that a submission has the task says so to the outbox: see sqlite-account.c. What
  * an account of a task without response does is there, too.
@@ -267,7 +269,8 @@ static int record_response(Recording *x, StoreOutcome *ret)
 
 /* Attachments. */
 
-/* Whose attachment failed, where the body names no task: by the reference, else by the URLs. */
+/* Whose attachment failed, where the body names no task: by the reference, else by the URLs. From here on it
+ * is no other delivery than one that names its task. */
 static int find_failed(Recording *x, bool *ret_by_url)
 {
         const StoreDelivery *d = x->delivery;
@@ -283,6 +286,8 @@ static int find_failed(Recording *x, bool *ret_by_url)
         if (r >= 0 && x->submission.task != 0)
                 r = store_find_task_of_number(x->store, x->submission.task, &x->task);
         x->before = x->task;
+        if (x->type == 0)
+                x->type = x->task.id != 0 ? x->task.type : x->submission.type;
         return r;
 }
 
@@ -291,38 +296,35 @@ static void change_failed(Recording *x, int64_t n)
 {
         if (x->task.id == 0)
                 return;
-        if (x->task.revisions == 0 && x->task.status != TASK_CANCELED)
+        if (x->task.revisions == 0 && x->task.status != TASK_CANCELED) {
                 x->task.status = TASK_ERROR;
+                x->task.response = n;
+        }
         if (x->task.revisions == 0 || x->task.document == 0)
                 recording_take_document(x, n);
 }
 
-static int record_attachment_failure(Recording *x, StoreOutcome *ret)
+/* 1: the same was said before, of the same task. */
+static int repeat_failure(Recording *x, bool by_url, StoreOutcome *ret)
 {
-        const StoreDelivery *d = x->delivery;
-        bool by_url = false;
         int64_t n, revision;
-        int r = 0;
-
-        if (!d->task_id)
-                r = find_failed(x, &by_url);
-        if (r < 0)
-                return r;
+        int r;
 
         /* The same words about another submission are another failure. */
         r = by_url ? 0 : recording_find_repeat(x, VERDICT_ATTACHMENT_FAILURE, &n, &revision);
-        if (r < 0)
+        if (r <= 0)
                 return r;
-        if (r > 0) {
-                *ret = (StoreOutcome){
-                        .verdict = VERDICT_DUPLICATE, .delivery = (uint64_t)n, .repeated = true
-                };
-                return x->accepts && x->task.id != 0
-                                       ? recording_tell(x, _EVENT_KIND_ERRNO, _TASK_STATUS_INVALID, 0)
-                                       : 0;
-        }
+        *ret = (StoreOutcome){ .verdict = VERDICT_DUPLICATE, .delivery = (uint64_t)n, .repeated = true };
+        if (x->accepts && x->task.id != 0)
+                r = recording_tell(x, _EVENT_KIND_ERRNO, _TASK_STATUS_INVALID, 0);
+        return r < 0 ? r : 1;
+}
 
-        if (x->task.id == 0 && d->task_id)
+static int add_failure(Recording *x, StoreOutcome *ret)
+{
+        int r;
+
+        if (x->task.id == 0 && x->delivery->task_id)
                 recording_invent_task(x);
         change_failed(x, x->store->delivery + 1);
 
@@ -336,6 +338,20 @@ static int record_attachment_failure(Recording *x, StoreOutcome *ret)
                 return r;
         *ret = (StoreOutcome){ .verdict = VERDICT_ATTACHMENT_FAILURE, .delivery = (uint64_t)x->n };
         return 0;
+}
+
+static int record_attachment_failure(Recording *x, StoreOutcome *ret)
+{
+        bool by_url = false;
+        int r = 0;
+
+        if (!x->delivery->task_id)
+                r = find_failed(x, &by_url);
+        if (r >= 0)
+                r = repeat_failure(x, by_url, ret);
+        if (r == 0)
+                r = add_failure(x, ret);
+        return r < 0 || x->delivery->task_id ? MIN(r, 0) : recording_name_task(x, ret);
 }
 
 /* The quarantine. */

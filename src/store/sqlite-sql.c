@@ -76,6 +76,10 @@ const char *const store_writer_sql[_W_MAX] = {
                         "ON CONFLICT (delivery) DO UPDATE SET count = count + 1, last_at = excluded.last_at",
         [W_GET_VERDICT] = "SELECT verdict FROM delivery WHERE n = ?1",
 
+        [W_GET_NAMES] = "SELECT t.task_id, type.name FROM delivery d "
+                        "LEFT JOIN task t ON t.id = coalesce(?2, d.task) "
+                        "LEFT JOIN type ON type.id = coalesce(?3, d.type) WHERE d.n = ?1",
+
         [W_FIND_REVISION] = "SELECT number, delivery FROM revision WHERE task = ?1 AND digest = ?2 "
                             "ORDER BY number LIMIT 1",
         [W_ADD_REVISION] = "INSERT INTO revision (task, number, delivery, completed_at, digest) "
@@ -116,13 +120,16 @@ const char *const store_writer_sql[_W_MAX] = {
                          "    ORDER BY delivery DESC LIMIT 1) < (?1 - m.counted) / ?2 LIMIT 1)",
         [W_FIND_MARK] = "SELECT delivery FROM mark WHERE counted <= ?1 ORDER BY delivery DESC LIMIT 1",
 
-        /* Nothing stands on a delivery without a revision, unless it gave its task the document. */
+        /* Nothing stands on a delivery without a revision, unless it gave its task the document or says why
+         * there is no response. */
         [W_FIND_OLD] = "SELECT d.n, CASE WHEN q.discarded = 1 THEN 5 ELSE d.verdict END, coalesce(r.count, "
                        "0) "
                        "FROM delivery d INDEXED BY delivery_aside "
                        "LEFT JOIN quarantine q ON q.delivery = d.n LEFT JOIN repeat r ON r.delivery = d.n "
                        "WHERE d.fingerprint IS NOT NULL AND d.n <= ?1 AND d.n < ?2 "
-                       "  AND NOT EXISTS (SELECT 1 FROM task WHERE id = d.task AND document = d.n) "
+                       "  AND NOT EXISTS (SELECT 1 FROM task "
+                       "                  WHERE id = d.task AND (document = d.n OR response = d.n)) "
+                       "  AND NOT EXISTS (SELECT 1 FROM submission WHERE failure = d.n AND failure > 0) "
                        "ORDER BY d.n LIMIT ?3",
         [W_DROP_DELIVERY] = "DELETE FROM delivery WHERE n = ?1",
         [W_DROP_REPEAT] = "DELETE FROM repeat WHERE delivery = ?1",

@@ -127,6 +127,9 @@ typedef struct StoreOutcome {
         unsigned revision; /* the number of the response; 0: none */
         bool repeated;     /* counted on `delivery`, no new row */
         bool second_task;  /* its submission has another task: two were made, which should never be */
+
+        /* Of a failed attachment whose body names no task: what it was found to be about. "": not known. */
+        char task_id[CALLBACK_ID_MAX + 1], type[CALLBACK_TYPE_MAX + 1];
 } StoreOutcome;
 
 /* A delivery as read back. Pointers live until the callback that got them returns. */

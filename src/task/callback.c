@@ -191,6 +191,22 @@ static const json_t *failed_attachments(const Callback *c)
         return NULL;
 }
 
+static const Field *response_fields(const Callback *c)
+{
+        const TaskType *type = c->type ? task_type_find(c->type) : NULL;
+
+        return type ? type->response : NULL;
+}
+
+/* Whether a response of this type may say itself what went wrong: it is one then. */
+static bool may_fail(const Callback *c)
+{
+        for (const Field *f = response_fields(c); f && f->name; f++)
+                if (streq(f->name, "error"))
+                        return true;
+        return false;
+}
+
 static void read_envelope(Callback *c)
 {
         const json_t *task = member_get(c->root, "task");
@@ -206,7 +222,7 @@ static void read_envelope(Callback *c)
                 c->created_at = time_of_id(c->task_id);
 
         c->attachments = failed_attachments(c);
-        if (c->attachments || (c->status == TASK_ERROR && c->response)) {
+        if (c->attachments || (c->status == TASK_ERROR && c->response && !may_fail(c))) {
                 c->kind = CALLBACK_ATTACHMENT_FAILURE;
                 c->status = TASK_ERROR;
         }
@@ -274,13 +290,6 @@ static void check_id(Callback *c)
                                 "wanted is a text of up to %u bytes without control characters, that is not "
                                 "empty",
                                 CALLBACK_ID_MAX);
-}
-
-static const Field *response_fields(const Callback *c)
-{
-        const TaskType *type = c->type ? task_type_find(c->type) : NULL;
-
-        return type ? type->response : NULL;
 }
 
 /* Whether the task has the same response as the envelope, but perhaps for a null that means nothing. */

@@ -15,21 +15,39 @@ int task_body_parse(const void *body, size_t size, json_t **ret)
         return json_parse(body, size, 0, ret, NULL);
 }
 
+/* A failed attachment says so in a response, or bare. A new reference. */
+static int response_of_root(const json_t *root, json_t **ret)
+{
+        static const char *const members[] = { "error", "attachments" };
+        json_t *response = member_get(root, "response");
+        json_auto_t *failure = NULL;
+
+        if (response) {
+                *ret = json_incref(response);
+                return 0;
+        }
+        if (!member_get(root, "error"))
+                return -ENOENT;
+        failure = json_object();
+        if (!failure)
+                return -ENOMEM;
+        FOREACH_ARRAY(m, members, ELEMENTSOF(members)) {
+                json_t *value = member_get(root, *m);
+
+                if (value && json_object_set(failure, *m, value) < 0)
+                        return -ENOMEM;
+        }
+        *ret = TAKE_PTR(failure);
+        return 0;
+}
+
 int task_response_of_body(const void *body, size_t size, json_t **ret)
 {
         json_auto_t *root = NULL;
-        json_t *response;
         int r;
 
         r = task_body_parse(body, size, &root);
-        if (r < 0)
-                return r;
-        response = member_get(root, "response");
-        if (!response)
-                return -ENOENT;
-
-        *ret = json_incref(response);
-        return 0;
+        return r < 0 ? r : response_of_root(root, ret);
 }
 
 /* A time that says the same stays as it was written. */
@@ -64,14 +82,12 @@ static int load_task(const TaskDocument *d, json_t *root, json_t **ret)
 
 static int load_response(const TaskDocument *d, json_t *root, json_t **ret)
 {
-        json_t *response = json_object_get(root, "response");
+        int r;
 
         if (d->response != d->document)
                 return task_response_of_body(d->response, d->response_size, ret);
-        if (!response)
-                return -EBADMSG;
-        *ret = json_incref(response);
-        return 0;
+        r = response_of_root(root, ret);
+        return r == -ENOENT ? -EBADMSG : r;
 }
 
 int task_document_to_json(const TaskDocument *d, json_t **ret)

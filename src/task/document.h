@@ -15,7 +15,8 @@ typedef struct TaskDocument {
         bool is_test;
         const void *document; /* the body whose `task` is the newest; NULL: none ever had one */
         size_t document_size;
-        const void *response; /* the body whose `response` is the current one; NULL: none yet */
+        const void *response; /* the body whose `response` is the current one, or that of a failed
+                               * attachment, which may be bare; NULL: none yet */
         size_t response_size;
 } TaskDocument;
 
@@ -24,7 +25,8 @@ typedef struct TaskDocument {
  * object of what is known. 0, -ENOMEM, -EBADMSG when a stored body can't be parsed. */
 int task_document_to_json(const TaskDocument *d, json_t **ret);
 
-/* A new reference to the `response` of a callback body. 0, -ENOMEM, -EBADMSG, -ENOENT when it has none. */
+/* A new reference to the `response` of a callback body, {"error", "attachments"} for a bare failure. 0,
+ * -ENOMEM, -EBADMSG, -ENOENT when it has none. */
 int task_response_of_body(const void *body, size_t size, json_t **ret);
 
 /* Parses a body of ours leniently (it was accepted once). A new reference. 0, -ENOMEM, -EBADMSG. */

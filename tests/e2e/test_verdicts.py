@@ -157,6 +157,50 @@ def test_attachment_failure_in_a_full_envelope(daemon):
     assert (task["status"], task["response"]) == ("completed", {"category": "big"})
 
 
+def test_a_bare_attachment_failure_says_the_same_as_one_in_an_envelope(daemon, make_submitter):
+    """Once it is tied, by the reference or by the URL: the answer, the log, the delivery, the task."""
+    submitter = make_submitter(database=daemon.database).start()
+    enveloped = callback(FAILURE, status="error")
+    ways = [(f"/callback/{task_id()}", enveloped, enveloped["task_id"])]
+    for path, number in (("/callback/{}", 1), ("/callback", 2)):
+        url = f"https://bucket.example.com/{number}.png"
+        bare = {**FAILURE, "attachments": [{"statusCode": 500, "url": url}]}
+        id = submitter.add(attachment_type="image", attachment=url)
+        ways.append((path.format(id), bare, submitter.reaches(id, "accepted")["task_id"]))
+
+    for n, (path, body, id) in enumerate(ways, 1):
+        assert daemon.deliver(body, path=path) == {"result": "attachment_failure", "task_id": id, "delivery": n}
+        assert f"Delivery {n}: attachment_failure, task {id}," in daemon.log()
+        delivery = daemon.query.get(f"/v1/delivery/{n}").json
+        assert (delivery["task_id"], delivery["type"]) == (id, "categorization")
+        task = daemon.query.get(f"/v1/task/{id}").json
+        assert (task["status"], task["response"]) == ("error", body.get("response", body))
+        assert daemon.deliver(body, path=path) == {"result": "duplicate", "task_id": id, "delivery": n}
+
+    # Why there is no response stays, whatever is pruned, until there is one.
+    daemon.control.post("/v1/prune?older_than=0")
+    for path, body, id in ways:
+        assert daemon.query.get(f"/v1/task/{id}").json["response"] == body.get("response", body)
+        assert daemon.deliver(callback(id=id), path=path)["result"] == "stored"
+        assert daemon.query.get(f"/v1/task/{id}").json["response"] == {"category": "big"}
+
+
+def test_an_error_is_a_response_where_the_type_says_so(daemon):
+    """Without attachments it is no failure to fetch one, whatever the task's status says."""
+    for kind in ("4-annotation", "6-audiotranscription"):
+        body = json.loads(sample(f"quickstart/{kind}"))
+        first, id, other = body["response"], body["task_id"], task_id()
+        daemon.deliver(body)
+        body["response"] = body["task"]["response"] = {"error": "The file is empty."}
+        body["task"]["status"] = "error"
+        assert daemon.deliver(body)["result"] == "revised"
+        assert daemon.deliver({**body, "task_id": other, "task": {**body["task"], "task_id": other}})["result"] == "stored"
+        assert kinds(daemon)[-3:] == ["task.completed", "task.revised", "task.completed"]
+        task = daemon.query.get(f"/v1/task/{other}").json
+        assert (task["status"], task["response"]) == ("error", {"error": "The file is empty."})
+        assert [r["response"] for r in daemon.query.docs(f"/v1/task/{id}/revisions")] == [first, body["response"]]
+
+
 def test_unknown_types_are_kept_unchecked(daemon):
     body = callback({"polygons": [[1, 2]]}, type="polygonannotation")
     assert daemon.deliver(body)["result"] == "stored"

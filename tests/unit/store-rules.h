@@ -55,8 +55,11 @@ static const char *const store_rules[] = {
          "(SELECT count(*) FROM revision WHERE task = t.id)"),
         ("SELECT count(*) FROM task t WHERE revision <> coalesce((SELECT number FROM revision "
          "WHERE task = t.id ORDER BY completed_at DESC, number DESC LIMIT 1), 0)"),
-        ("SELECT count(*) FROM task t WHERE response IS NOT "
+        ("SELECT count(*) FROM task t WHERE revision > 0 AND response IS NOT "
          "(SELECT delivery FROM revision WHERE task = t.id AND number = t.revision)"),
+        /* Without one, why there is none. */
+        ("SELECT count(*) FROM task t WHERE revision = 0 AND response > 0 AND response NOT IN "
+         "(SELECT n FROM delivery WHERE verdict = 4)"),
         "SELECT count(*) FROM task WHERE revisions > 0 AND status = 0",
         "SELECT count(*) FROM task WHERE status = 0 AND due_at IS NULL",
         ("SELECT count(*) FROM metadata m LEFT JOIN task t ON t.id = m.task "

@@ -30,6 +30,58 @@ static void accept_as(Fixture *f, const char *id, const char *task_id)
         assert_int_equal(accept(f, id, &account), 0);
 }
 
+/* What the answer, the delivery and the task say: the same as of a failure that names its task. */
+static void assert_said(Fixture *f, StoreOutcome o, const char *task_id, const char *body)
+{
+        Seen s = list_deliveries(f, VERDICT_ATTACHMENT_FAILURE, *task_id ? task_id : NULL);
+
+        assert_string_equal(o.task_id, task_id);
+        assert_string_equal(o.type, "categorization");
+        assert_true(s.n > 0);
+        assert_string_equal(s.types[s.n - 1], "categorization");
+        if (*task_id)
+                assert_string_equal(get_task(f, task_id).response, body);
+}
+
+/* A bare failure, once it is tied, is what it would be in an envelope. */
+static void test_what_a_tied_failure_says(void **state)
+{
+        Fixture *f = *state;
+        StoreDelivery by_ref = failure_of(NULL, 0, "s1", "by ref"),
+                      by_url = failure_of(&B, 1, NULL, "by url"), soon = failure_of(&A, 1, "s3", "soon"),
+                      nobody = failure_of(NULL, 0, NULL, "nobody's");
+        StoreOutcome o;
+        uint64_t deleted;
+        bool more;
+
+        add_with(f, "s1", &A, 1);
+        accept_as(f, "s1", "a");
+        add_with(f, "s2", &B, 1);
+        accept_as(f, "s2", "b");
+        add_with(f, "s3", &A, 1);
+        put(f, "s3", SUBMISSION_SENDING);
+
+        assert_said(f, record(f->store, &by_ref), "a", "by ref");
+        assert_said(f, record(f->store, &by_ref), "a", "by ref"); /* again */
+        assert_said(f, record(f->store, &by_url), "b", "by url");
+        assert_said(f, record(f->store, &by_url), "b", "by url");
+        assert_said(f, record(f->store, &soon), "", NULL);
+        accept_as(f, "s3", "c");
+        assert_said(f, record(f->store, &soon), "c", "soon");
+        o = record(f->store, &nobody);
+        assert_string_equal(o.task_id, "");
+        assert_string_equal(o.type, "");
+        check_consistency(f);
+
+        /* What a task stands on is not pruned: that of nobody goes. */
+        assert_int_equal(store_begin(f->store), 0);
+        assert_int_equal(store_prune_deliveries(f->store, INT64_MAX, 100, &deleted, &more), 0);
+        assert_int_equal(store_commit(f->store), 0);
+        assert_string_equal(get_task(f, "a").response, "by ref");
+        assert_string_equal(get_task(f, "c").response, "soon");
+        check_consistency(f);
+}
+
 static void test_by_reference(void **state)
 {
         Fixture *f = *state;
@@ -328,6 +380,7 @@ static void test_random_walk(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
+                TEST(test_what_a_tied_failure_says),
                 TEST(test_by_reference),
                 TEST(test_by_url),
                 TEST(test_tried_again),

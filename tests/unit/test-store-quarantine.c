@@ -101,12 +101,14 @@ static void test_full_attachment_failure(void **state)
         s = get_task(f, "a");
         assert_int_equal(s.status, TASK_ERROR);
         assert_string_equal(s.document, "failed-a");
-        assert_false(s.has_response);
+        assert_string_equal(s.response, "failed-a"); /* says why there is none */
         assert_int_equal(s.completed_at, TIME_NONE);
 
         /* Known by its ref, still without a response. */
         assert_outcome(record(f->store, &bare), VERDICT_ATTACHMENT_FAILURE, 2, 0, false);
-        assert_string_equal(get_task(f, "a").document, "failed-a");
+        s = get_task(f, "a");
+        assert_string_equal(s.document, "failed-a");
+        assert_string_equal(s.response, "failed bare");
         assert_string_equal(get_delivery(f, 2).task_ids[0], "a");
 
         /* The task was completed after all: its first response. */

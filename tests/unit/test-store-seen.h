@@ -22,7 +22,7 @@ typedef struct Seen {
         /* of revisions */
         unsigned revisions[32];
         bool current[32];
-        /* of events */
+        /* of events; types also of deliveries */
         EventKind kinds[32];
         TaskStatus statuses[32];
         char submissions[32][32], types[32][64];
@@ -65,6 +65,7 @@ static inline int see_delivery(const StoredDelivery *d, void *userdata)
         s->verdicts[s->n] = d->verdict;
         s->repeats[s->n] = d->repeats;
         s->superseded_by[s->n] = d->superseded_by;
+        snprintf(s->types[s->n], 64, "%s", strna(d->type));
         assert_int_equal(d->last_repeat_at == TIME_NONE, d->repeats == 0);
         snprintf(s->task_ids[s->n], 32, "%s", strna(d->task_id));
         if (d->body)
