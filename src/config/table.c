@@ -90,7 +90,8 @@ const Setting settings_table[] = {
         { "api", "rate", SETTING_LIMIT, AT(api.rate), "unlimited", 1, 1000000, true,
                         "Requests in a second: a number, or unlimited." },
         { "api", "timeout", SETTING_DURATION, AT(api.timeout), "60s", SEC / 10, 3600 * SEC, true,
-                        "How long a request may take." },
+                        "How long a request may take. One that nobody answered may be worked on for as long "
+                        "again: it is looked for when that and settle have passed." },
         { "api", "settle", SETTING_DURATION, AT(api.settle), "30s", 0, 3600 * SEC, true,
                         "How long the API's list may take to show a task that it has created." },
         { "reconcile", "interval", SETTING_DURATION, AT(reconcile.interval), "15m", 0, 7 * 24 * 3600 * SEC,

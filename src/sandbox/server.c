@@ -1,7 +1,8 @@
 /*
  * The stand-in over HTTP. A request is handed to the world as it came, and the world's answer goes back as
- * it says: at once, late, or not at all. Paths below /v1 want a key of the account, as HTTP Basic's user;
- * what the password is doesn't matter. Paths below /sandbox are for who runs it and want none.
+ * it says: at once, late, or not at all. One that is worked on late is handed over once more then. Paths
+ * below /v1 want a key of the account, as HTTP Basic's user; what the password is doesn't matter. Paths
+ * below /sandbox are for who runs it and want none.
  */
 
 #include "sandbox/server.h"
@@ -24,6 +25,7 @@ struct SandboxServer {
         Callbacks *callbacks;
         SandboxServerOptions options;
         HttpServer *http;
+        struct Slow *slow; /* requests that are worked on later */
 };
 
 /* Keys. */
@@ -76,12 +78,25 @@ static int check_key(HttpRequest *request, void *userdata)
 
 /* Answers. */
 
-/* One that comes late. */
+typedef struct Slow Slow;
+
+/* One that comes late. Lives as long as its request. */
 typedef struct Late {
         HttpRequest *request;
         WorldAnswer answer;
         sd_event_source *timer;
+        Slow *slow; /* what it waits for; NULL: for the timer */
 } Late;
+
+/* A request that is worked on later, whether its client waits for it or not. */
+struct Slow {
+        SandboxServer *server;
+        Slow *next;
+        WorldRequest request;                      /* with texts of its own: */
+        char *method, *path, *query, *type, *body; /* owned */
+        sd_event_source *timer;
+        Late *late; /* NULL: the client is gone */
+};
 
 static int answer_now(HttpRequest *request, const WorldAnswer *a)
 {
@@ -104,6 +119,8 @@ static void late_free(void *userdata)
 {
         Late *l = userdata;
 
+        if (l->slow)
+                l->slow->late = NULL;
         sd_event_source_disable_unref(l->timer);
         buffer_done(&l->answer.body);
         free(l);
@@ -118,20 +135,116 @@ static int on_late(_unused_ sd_event_source *source, _unused_ uint64_t usec, voi
         return 0;
 }
 
-/* Takes the answer's body. */
-static int answer_late(SandboxServer *s, HttpRequest *request, WorldAnswer *a)
+static int late_new(HttpRequest *request, Late **ret)
 {
         Late *l = calloc(1, sizeof(Late));
-        int r;
 
         if (!l)
                 return -ENOMEM;
         l->request = request;
+        http_request_set_userdata(request, l, late_free);
+        *ret = l;
+        return 0;
+}
+
+/* Takes the answer's body. */
+static int late_answer(SandboxServer *s, Late *l, WorldAnswer *a)
+{
+        int r;
+
         l->answer = *a;
         a->body = (Buffer){};
-        http_request_set_userdata(request, l, late_free);
         r = sd_event_add_time_relative(s->loop, &l->timer, CLOCK_MONOTONIC, l->answer.delay, 1, on_late, l);
         return MIN(r, 0);
+}
+
+static int answer(SandboxServer *s, HttpRequest *request, WorldAnswer *a)
+{
+        Late *l;
+        int r;
+
+        if (a->delay == 0)
+                return answer_now(request, a);
+        r = late_new(request, &l);
+        return r < 0 ? r : late_answer(s, l, a);
+}
+
+/* Slow ones. */
+
+static void slow_free(Slow *w)
+{
+        for (Slow **i = &w->server->slow; *i; i = &(*i)->next)
+                if (*i == w) {
+                        *i = w->next;
+                        break;
+                }
+        if (w->late)
+                w->late->slow = NULL;
+        sd_event_source_disable_unref(w->timer);
+        free(w->method);
+        free(w->path);
+        free(w->query);
+        free(w->type);
+        free(w->body);
+        free(w);
+}
+
+static int on_slow(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+        Slow *w = userdata;
+        SandboxServer *s = w->server;
+        Late *l = w->late;
+        WorldAnswer a = {};
+        int r;
+
+        w->request.now = now_realtime();
+        r = world_handle(s->world, &w->request, &a);
+        slow_free(w);
+        if (r >= 0 && l)
+                r = late_answer(s, l, &a);
+        if (r < 0 && l)
+                http_request_drop(l->request);
+        buffer_done(&a.body);
+        callbacks_run(s->callbacks);
+        return 0;
+}
+
+static bool copy(const char *text, char **ret)
+{
+        *ret = text ? strdup(text) : NULL;
+        return *ret || !text;
+}
+
+static int work_later(SandboxServer *s, HttpRequest *request, const WorldRequest *q, uint64_t delay)
+{
+        Slow *w = calloc(1, sizeof(Slow));
+        int r = -ENOMEM;
+
+        if (!w)
+                return r;
+        w->server = s;
+        w->next = s->slow;
+        s->slow = w;
+        w->request = *q;
+        w->request.again = true;
+        if (copy(q->method, &w->method) && copy(q->path, &w->path) && copy(q->query, &w->query) &&
+                        copy(q->content_type, &w->type) && (w->body = malloc(q->body_size + 1)))
+                r = sd_event_add_time_relative(s->loop, &w->timer, CLOCK_MONOTONIC, delay, 1, on_slow, w);
+        if (r >= 0)
+                r = late_new(request, &w->late);
+        if (r < 0) {
+                slow_free(w);
+                return r;
+        }
+        memcpy(w->body, q->body ?: "", q->body_size);
+        w->body[q->body_size] = 0;
+        w->request.method = w->method;
+        w->request.path = w->path;
+        w->request.query = w->query;
+        w->request.content_type = w->type;
+        w->request.body = w->body;
+        w->late->slow = w;
+        return 0;
 }
 
 /* Requests. */
@@ -189,8 +302,11 @@ static int on_request(HttpRequest *request, void *userdata)
         r = world_handle(s->world, &q, &a);
         if (r < 0)
                 return r;
-        log_debug("%s %s: %u%s", q.method, q.path, a.status, a.drop ? ", dropped" : "");
-        r = a.delay > 0 ? answer_late(s, request, &a) : answer_now(request, &a);
+        log_debug("%s %s: %u%s", q.method, q.path, a.status,
+                        a.drop           ? ", dropped"
+                        : a.again_in > 0 ? ", later"
+                                         : "");
+        r = a.again_in > 0 ? work_later(s, request, &q, a.again_in) : answer(s, request, &a);
         buffer_done(&a.body);
         callbacks_run(s->callbacks);
         return r;
@@ -258,6 +374,8 @@ SandboxServer *sandbox_server_free(SandboxServer *s)
                 return NULL;
 
         http_server_free(s->http);
+        while (s->slow)
+                slow_free(s->slow);
         sd_event_unref(s->loop);
         free(s);
         return NULL;

@@ -132,6 +132,7 @@ json_t *world_stats(const World *w)
                 { "canceled", w->n_of_status[TASK_CANCELED] },
                 { "error", w->n_of_status[TASK_ERROR] },
                 { "requests", w->n_requests },
+                { "slow", w->n_slow },
                 { "callbacks", w->n_attempts },
                 { "callbacks_succeeded", w->n_succeeded },
                 { "callbacks_failed", w->n_in_vain },

@@ -284,6 +284,11 @@ int create_on_task(World *w, const WorldRequest *q, const char *arg, WorldAnswer
 
         if (!type)
                 return answer_error(a, 404, NULL, "There is no such type of task.");
+        if (!q->again && chance_strikes(w, FAULT_SLOW)) {
+                a->again_in = MAX(chance_until(w, (Stream)FAULT_SLOW, w->options.delay), 1U);
+                w->n_slow++;
+                return 0;
+        }
         r = read_params(w, type, q, &params, &problems);
         if (r < 0)
                 return r;

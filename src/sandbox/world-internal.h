@@ -84,6 +84,7 @@ struct World {
         size_t n_tasks, allocated_tasks;
         Index ids, submissions;
         uint64_t n_ids, n_duplicates, n_of_status[_TASK_STATUS_MAX], n_requests;
+        uint64_t n_slow; /* that are to come again */
 
         Agenda agenda; /* tasks to complete, callbacks to send */
         DeliveryList ready, held, sending;

@@ -249,12 +249,13 @@ static int handle_api(World *w, const WorldRequest *q, WorldAnswer *a)
         unsigned strikes = strike(w);
         int r;
 
-        w->n_requests++;
+        w->n_requests += !q->again;
+        w->n_slow -= q->again;
         r = spoil_before(w, strikes, a);
         if (r != 0)
                 return MIN(r, 0);
         r = call_route(w, q, a);
-        return r < 0 ? r : spoil_after(w, strikes, a);
+        return r < 0 || a->again_in > 0 ? r : spoil_after(w, strikes, a);
 }
 
 int world_handle(World *w, const WorldRequest *request, WorldAnswer *ret)

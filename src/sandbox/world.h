@@ -24,6 +24,7 @@ typedef enum Fault {
         FAULT_HTML,        /* a proxy's error page with 502, done or not */
         FAULT_DELAY,       /* done, the answer comes late */
         FAULT_LAG,         /* a new task is shown late in lists */
+        FAULT_SLOW,        /* made late, also where nobody waits any more, and answered then */
         FAULT_CALLBACK_LOST,
         FAULT_CALLBACK_DUPLICATE,
         FAULT_CALLBACK_REORDER,
@@ -44,7 +45,8 @@ typedef struct WorldOptions {
         uint64_t complete_after;   /* microseconds, of live tasks; UINT64_MAX: on demand. Test tasks: at once
                                     */
         const char *callback_url;  /* the account's default; NULL: none, and tasks need their own; copied */
-        uint64_t delay, lag; /* microseconds at most, where those faults strike; `delay` also callbacks */
+        uint64_t delay, lag; /* microseconds at most, where those faults strike; `delay` also of slow ones
+                                and callbacks */
         uint64_t time_scale; /* retries come that much faster; 0 and 1: as they are */
 } WorldOptions;
 
@@ -60,6 +62,7 @@ typedef struct WorldRequest {
         size_t body_size;
         bool is_test; /* of the key; that it is one was checked before */
         int64_t now;  /* the API's clock */
+        bool again;   /* it comes the second time: see WorldAnswer.again_in */
 } WorldRequest;
 
 typedef struct WorldAnswer {
@@ -68,6 +71,7 @@ typedef struct WorldAnswer {
         const char *content_type;
         const char *allow;    /* with a 405: the methods; NULL: no such header */
         unsigned retry_after; /* seconds; 0: no such header */
+        uint64_t again_in;    /* not 0: nothing is done yet, ask the same again in so many microseconds */
         uint64_t delay;       /* microseconds that the answer comes late */
         bool drop;            /* the connection is closed instead, after the delay */
 } WorldAnswer;

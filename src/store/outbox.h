@@ -51,6 +51,9 @@ typedef struct Submission {
         unsigned attempts; /* requests that may have left */
         int64_t sent_at;  /* when the last of them may have left; TIME_NONE: certain that there is no task */
         int64_t floor_at; /* not later than that, by the API's clock; TIME_NONE: not known */
+        int64_t ended_at; /* since the machine's start: by then it had left, or never would; TIME_NONE: it
+                             may still leave, or there was none */
+        int64_t grace;    /* for how long the API may make a task of it after that; TIME_NONE: not known */
         const char *idempotency_key; /* NULL: none */
         const char *task_id;         /* NULL: none yet */
         unsigned status;             /* of the last answer; 0: none */
@@ -92,7 +95,7 @@ typedef struct StoreMove {
         unsigned from; /* SUBMISSION_IN()s */
         SubmissionState to;
         int64_t now;
-        int64_t next_at, sent_at, floor_at; /* as in Submission */
+        int64_t next_at, sent_at, floor_at, ended_at, grace; /* as in Submission */
         bool is_test;
         bool attempt; /* counts one more */
         unsigned status;
@@ -131,9 +134,10 @@ int store_forget_cancel(Store *s, const char *id, int64_t now);
 /* Within a group. All of state queued or unknown: to be looked at now. */
 int store_flush_submissions(Store *s, int64_t now, uint64_t *ret_n);
 
-/* Within a group, once, when the process starts: what was `sending` when the last one ended is `unknown`,
- * to be looked at at next_at. */
-int store_recover_submissions(Store *s, int64_t now, int64_t next_at, uint64_t *ret_n);
+/* Within a group, once, when the process starts: what was `sending` when the last one ended is `unknown`.
+ * Its request may have left until `ended_at`, which is now by the clock of Submission.ended_at; `grace` is
+ * for those of which it isn't known. */
+int store_recover_submissions(Store *s, int64_t now, int64_t ended_at, int64_t grace, uint64_t *ret_n);
 
 /* Within a group. Holds the whole queue, or resumes it; an event where that changes anything. */
 typedef enum QueueHold {

@@ -245,6 +245,7 @@ typedef enum OutboxWriterStatement {
         OW_END_CANCEL,
         OW_FLUSH,
         OW_RECOVER,
+        OW_RECOVER_UNKNOWN,
         OW_SET_FAILURE,
         OW_ADD_ATTACHMENT,
         OW_OPEN_ATTACHMENTS,

@@ -47,12 +47,14 @@ static int give_submission(
                 .attempts = (unsigned)query_column(q, 10),
                 .sent_at = query_column_time(q, 11),
                 .floor_at = query_column_time(q, 12),
-                .idempotency_key = query_column_text(q, 13),
-                .task_id = query_column_text(q, 14),
-                .status = (unsigned)query_column(q, 15),
-                .error = query_column_text(q, 16),
-                .answer = query_column_text(q, 17),
-                .problems = query_column_text(q, 18),
+                .ended_at = query_column_time(q, 13),
+                .grace = query_column_time(q, 14),
+                .idempotency_key = query_column_text(q, 15),
+                .task_id = query_column_text(q, 16),
+                .status = (unsigned)query_column(q, 17),
+                .error = query_column_text(q, 18),
+                .answer = query_column_text(q, 19),
+                .problems = query_column_text(q, 20),
         };
         int k;
 

@@ -26,8 +26,8 @@ const char *const outbox_writer_sql[_OW_MAX] = {
         /* Whoever ends it doesn't wait for it to be canceled any more; and as soon as it is certain that it
          * has no task, no attachment of that can have failed. */
         [OW_MOVE] = "UPDATE submission SET state = ?2, changed_at = ?3, next_at = ?4, sent_at = ?5, "
-                    "  floor_at = ?6, is_test = ?7, attempts = attempts + ?8, status = ?9, error = ?10, "
-                    "  answer = ?11, expires_at = ?12, "
+                    "  floor_at = ?6, ended_at = ?7, grace = ?8, is_test = ?9, attempts = attempts + ?10, "
+                    "  status = ?11, error = ?12, answer = ?13, expires_at = ?14, "
                     "  cancel_wanted = CASE WHEN ?2 > 3 THEN 0 ELSE cancel_wanted END, "
                     "  failure = CASE WHEN ?5 IS NULL THEN 0 ELSE failure END "
                     "WHERE n = ?1",
@@ -36,7 +36,11 @@ const char *const outbox_writer_sql[_OW_MAX] = {
         [OW_SET_CANCEL] = "UPDATE submission SET cancel_wanted = ?2, changed_at = ?3 WHERE n = ?1",
         [OW_END_CANCEL] = "UPDATE submission SET cancel_wanted = 0 WHERE n = ?1 AND cancel_wanted = 1",
         [OW_FLUSH] = "UPDATE submission SET next_at = ?1 WHERE state = ?2",
-        [OW_RECOVER] = "UPDATE submission SET state = 2, changed_at = ?1, next_at = ?2 WHERE state = 1",
+        [OW_RECOVER] = "UPDATE submission SET state = 2, changed_at = ?1, next_at = ?1 + coalesce(grace, "
+                       "?3), "
+                       "  ended_at = ?2, grace = coalesce(grace, ?3) WHERE state = 1",
+        [OW_RECOVER_UNKNOWN] = "UPDATE submission SET ended_at = ?1, grace = coalesce(grace, ?2) "
+                               "WHERE state = 2 AND ended_at IS NULL",
         [OW_SET_FAILURE] = "UPDATE submission SET failure = ?2 WHERE n = ?1",
 
         [OW_ADD_ATTACHMENT] = "INSERT INTO attachment (submission, hash, url, open) VALUES (?1, ?2, ?3, 0) "
@@ -67,8 +71,8 @@ const char *const outbox_writer_sql[_OW_MAX] = {
 
 #define SUBMISSION                                                                                       \
         "SELECT s.n, s.id, type.name, s.state, s.is_test, s.cancel_wanted, s.created_at, s.changed_at, " \
-        "       s.expires_at, s.next_at, s.attempts, s.sent_at, s.floor_at, s.idempotency_key, "         \
-        "       t.task_id, s.status, s.error, s.answer, s.problems "                                     \
+        "       s.expires_at, s.next_at, s.attempts, s.sent_at, s.floor_at, s.ended_at, "                \
+        "       s.grace, s.idempotency_key, t.task_id, s.status, s.error, s.answer, s.problems "         \
         "FROM submission s LEFT JOIN type ON type.id = s.type LEFT JOIN task t ON t.id = s.task "
 
 const char *const outbox_reader_sql[_OR_MAX] = {

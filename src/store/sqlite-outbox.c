@@ -118,6 +118,8 @@ static int write_move(Store *s, const SubmissionRow *row, const StoreMove *m)
         query_time(&q, waits ? m->next_at : TIME_NONE);
         query_time(&q, m->sent_at);
         query_time(&q, m->floor_at);
+        query_time(&q, m->ended_at);
+        query_time(&q, m->grace);
         query_int(&q, m->is_test);
         query_int(&q, m->attempt);
         query_int(&q, m->status);
@@ -234,20 +236,28 @@ int store_flush_submissions(Store *s, int64_t now, uint64_t *ret_n)
         return 0;
 }
 
-int store_recover_submissions(Store *s, int64_t now, int64_t next_at, uint64_t *ret_n)
+int store_recover_submissions(Store *s, int64_t now, int64_t ended_at, int64_t grace, uint64_t *ret_n)
 {
-        Query q = outbox_query(s, OW_RECOVER);
+        Query q = outbox_query(s, OW_RECOVER), unknown = outbox_query(s, OW_RECOVER_UNKNOWN);
+        static const char failed[] = "Could not take up the submissions of";
         int64_t n;
         int r;
 
         assert(s->in_group);
         query_int(&q, now);
-        query_time(&q, next_at);
-        r = query_run(&q, "Could not take up the submissions of");
+        query_int(&q, ended_at);
+        query_int(&q, grace);
+        r = query_run(&q, failed);
+        if (r < 0)
+                return r;
+        n = sqlite3_changes64(s->connection.db);
+
+        query_int(&unknown, ended_at);
+        query_int(&unknown, grace);
+        r = query_run(&unknown, failed);
         if (r < 0)
                 return r;
 
-        n = sqlite3_changes64(s->connection.db);
         s->submissions[SUBMISSION_SENDING] -= n;
         s->submissions[SUBMISSION_UNKNOWN] += n;
         *ret_n = (uint64_t)n;

@@ -75,7 +75,7 @@ struct Sending {
         bool is_test;
         unsigned attempts; /* with this one */
         int64_t sent_at, floor_at, expires_at, live_day;
-        uint64_t ended; /* monotonic */
+        int64_t ended_at, grace; /* as in Submission; ended_at only once it has */
 };
 
 Sending *sending_free(Sending *x);
@@ -151,6 +151,11 @@ uint64_t outbox_monotonic(const Outbox *o);
 int64_t outbox_realtime(const Outbox *o);
 void outbox_changed(Outbox *o);
 void outbox_wake_at(Outbox *o, uint64_t monotonic);
+/* How long after its end a request that leaves now may still make a task that lists don't show yet. */
+int64_t outbox_grace(const Outbox *o);
+/* Monotonic: when a request (see Submission) can't any more. What ended later than now ended before the
+ * machine was started anew, so that all of the time since then has passed. */
+uint64_t outbox_settles_at(const Outbox *o, int64_t ended_at, int64_t grace);
 /* When to try again: no later than at the end of its time, where that is still to come. */
 int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at);
 uint64_t outbox_quiet_until(const Outbox *o); /* monotonic: see Api */

@@ -66,7 +66,8 @@ static int run(CommitJob *job, Store *store)
         case SAVE_RECOVER:
                 r = store_lift_account_hold(store, s->move.now);
                 if (r >= 0)
-                        r = store_recover_submissions(store, s->move.now, s->move.next_at, &n);
+                        r = store_recover_submissions(
+                                        store, s->move.now, s->move.ended_at, s->move.grace, &n);
                 break;
         case SAVE_HOLD:
         default:

@@ -106,6 +106,8 @@ StoreMove *sending_end(Sending *x, SubmissionState to)
                 .next_at = TIME_NONE,
                 .sent_at = TIME_NONE,
                 .floor_at = TIME_NONE,
+                .ended_at = TIME_NONE,
+                .grace = TIME_NONE,
                 .is_test = x->is_test,
                 .expires_at = TIME_NONE,
         };
@@ -131,9 +133,11 @@ static void end_unknown(Sending *x, const ApiAnswer *answer)
         StoreMove *m = sending_end(x, SUBMISSION_UNKNOWN);
 
         m->status = answer->status;
-        m->next_at = m->now + (int64_t)x->outbox->options.settle;
+        m->next_at = m->now + x->grace;
         m->sent_at = x->sent_at;
         m->floor_at = x->floor_at;
+        m->ended_at = x->ended_at;
+        m->grace = x->grace;
 }
 
 /* What rejected it, as far as it is text, cut where a character begins. */
@@ -245,7 +249,7 @@ static void note_trouble(Outbox *o, Outcome outcome)
 
 static void end(Sending *x, Outcome outcome, const ApiAnswer *answer)
 {
-        x->ended = outbox_monotonic(x->outbox);
+        x->ended_at = (int64_t)outbox_monotonic(x->outbox);
         endings[outcome](x, answer);
         if (x->save.error[0] == 0 && x->save.kind == SAVE_MOVE)
                 outcome_describe(answer, x->save.error);
@@ -280,6 +284,14 @@ void sending_ask(Sending *x)
                 failure.error = -ECANCELED;
         else if (o->options.api.is_test(o->options.api.userdata) != x->is_test)
                 failure.error = -EKEYREJECTED; /* another key was read meanwhile */
+        else if (outbox_grace(o) > x->grace)
+                failure = (ApiAnswer){
+                        /* it might be on its way for longer than was written down */
+                        .error = -ESTALE,
+                        .message = "other settings were read meanwhile",
+                        .date = TIME_NONE,
+                        .retry_after = UINT64_MAX,
+                };
         else
                 failure.error = outbox_ask(o, &request, on_answer, x);
 

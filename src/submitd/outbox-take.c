@@ -60,6 +60,7 @@ static Sending *remember(Outbox *o, const Submission *s)
         x->attempts = s->attempts + 1;
         x->expires_at = s->expires_at;
         x->floor_at = o->api_date;
+        x->grace = outbox_grace(o);
         x->is_test = o->options.api.is_test(o->options.api.userdata);
 
         x->next = o->sendings;
@@ -102,6 +103,7 @@ static void start(Sending *x, int64_t day)
         m->from = SUBMISSION_IN(SUBMISSION_QUEUED);
         m->sent_at = x->sent_at;
         m->floor_at = x->floor_at;
+        m->grace = x->grace;
         m->attempt = true;
         if (!x->is_test) {
                 s->live_by = 1;

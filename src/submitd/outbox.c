@@ -43,6 +43,20 @@ int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at)
         return now < expires_at ? MIN(next, expires_at) : next;
 }
 
+int64_t outbox_grace(const Outbox *o)
+{
+        return (int64_t)(o->options.timeout + o->options.settle);
+}
+
+uint64_t outbox_settles_at(const Outbox *o, int64_t ended_at, int64_t grace)
+{
+        int64_t now = (int64_t)outbox_monotonic(o);
+
+        if (ended_at == TIME_NONE || grace == TIME_NONE)
+                return (uint64_t)(now + outbox_grace(o));
+        return (uint64_t)(ended_at > now ? grace : ended_at + grace);
+}
+
 void outbox_changed(Outbox *o)
 {
         o->wake = 0;
@@ -244,7 +258,8 @@ void outbox_start(Outbox *o)
         save_init(&o->recover, o, "", on_recovered, NULL);
         o->recover.kind = SAVE_RECOVER;
         o->recover.move.now = outbox_realtime(o);
-        o->recover.move.next_at = o->recover.move.now + (int64_t)o->options.settle;
+        o->recover.move.ended_at = (int64_t)outbox_monotonic(o);
+        o->recover.move.grace = outbox_grace(o);
         save_submit(&o->recover);
 }
 

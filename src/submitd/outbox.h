@@ -11,7 +11,7 @@ typedef struct Outbox Outbox;
 /* Time, so that five days pass in a moment when they are tested. */
 typedef struct OutboxClock {
         int64_t (*realtime)(void *userdata);   /* may jump */
-        uint64_t (*monotonic)(void *userdata); /* never does */
+        uint64_t (*monotonic)(void *userdata); /* never does: since the machine's start */
         void *userdata;
 } OutboxClock;
 
@@ -30,7 +30,8 @@ typedef struct OutboxOptions {
         unsigned max_in_flight;
         uint64_t rate;         /* requests that create, a second; UINT64_MAX: unlimited */
         uint64_t live_per_day; /* UINT64_MAX: unlimited */
-        uint64_t settle;       /* microseconds */
+        uint64_t timeout;      /* microseconds: of a request, from its start to the end of its answer */
+        uint64_t settle;       /* microseconds: until what was made is shown by lists */
         uint64_t seed;         /* of the jitter; taken once */
         /* Something changed: outbox_run() is wanted soon, from the loop and not from within this. NULL:
          * nobody cares. */

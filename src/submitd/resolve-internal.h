@@ -14,7 +14,7 @@ struct Unknown {
         bool is_test;
         char id[SUBMISSION_ID_SIZE];
         unsigned attempts, status;
-        int64_t sent_at, floor_at, expires_at, live_day;
+        int64_t sent_at, floor_at, ended_at, grace, expires_at, live_day;
         uint64_t settled_at; /* monotonic */
 };
 

@@ -3,12 +3,16 @@
  *
  * What proves that there is one: the store has met it (a callback came), or a list of the API's tasks shows
  * it; that is taken at once, from whatever page. What proves that there is none is only this: a listing
- * that began when `settle` had passed since the request came to its end, that reached back to before the
- * request, and of which every page came and was whole. A listing with a failed page proves nothing and is
- * begun anew, later.
+ * that began when the request could not make one any more, that reached back to before the request, and of
+ * which every page came and was whole. A listing with a failed page proves nothing and is begun anew, later.
  *
- * Time is monotonic here, because what settles doesn't care what day it is. For a submission that was
- * unknown before this process knew it, settling counts from when it was first seen.
+ * A request may leave until the last moment at which somebody waits for it, and the API may work on it for
+ * as long as we would have waited then; that its connection broke, or that we died, doesn't stop it, and an
+ * error may come from a proxy that has given up earlier. So it can't make a task any more when [api]
+ * timeout, as it was when the request left, has passed since it came to its end on our side, and lists show
+ * what it made when `settle` has passed after that. The end of one whose process died is when the next
+ * process found it. Both are kept with the submission, by the clock that counts from the machine's start:
+ * time of day may jump, and a process that is started again and again must not wait anew each time.
  *
  * Where a listing has to begin is by the API's clock, as it was seen before the request, minus what that
  * clock may go back. New tasks come in front, so that while pages are turned they push others to later
@@ -78,7 +82,7 @@ Unknown *unknown_find(const Resolver *r, const char *id)
         return NULL;
 }
 
-static Unknown *add(Resolver *r, const char *id, uint64_t since)
+static Unknown *add(Resolver *r, const char *id, int64_t ended_at, int64_t grace)
 {
         Unknown *u = calloc(1, sizeof(Unknown));
 
@@ -86,7 +90,9 @@ static Unknown *add(Resolver *r, const char *id, uint64_t since)
                 return NULL; /* the row is unknown: it is found again by a scan */
         u->resolver = r;
         snprintf(u->id, sizeof(u->id), "%s", id);
-        u->settled_at = since + r->outbox->options.settle;
+        u->ended_at = ended_at;
+        u->grace = grace;
+        u->settled_at = outbox_settles_at(r->outbox, ended_at, grace);
         u->next = r->unknown;
         r->unknown = u;
         r->n++;
@@ -95,7 +101,7 @@ static Unknown *add(Resolver *r, const char *id, uint64_t since)
 
 void resolver_add(Resolver *r, const Sending *x)
 {
-        Unknown *u = unknown_find(r, x->id) ?: add(r, x->id, x->ended);
+        Unknown *u = unknown_find(r, x->id) ?: add(r, x->id, x->ended_at, x->grace);
 
         if (!u)
                 return;
@@ -117,7 +123,7 @@ static int take_row(const Submission *s, void *userdata)
 
         if (unknown_find(r, s->id) || r->n >= UNKNOWN_MAX - UNKNOWN_RESERVED)
                 return 0;
-        u = add(r, s->id, outbox_monotonic(r->outbox));
+        u = add(r, s->id, s->ended_at, s->grace);
         if (!u)
                 return -ENOMEM;
         u->attempts = s->attempts;
@@ -203,6 +209,8 @@ static void leave_unknown(Unknown *u, SubmissionState to, bool maybe, const char
                 .now = outbox_realtime(o),
                 .sent_at = maybe ? u->sent_at : TIME_NONE,
                 .floor_at = maybe ? u->floor_at : TIME_NONE,
+                .ended_at = maybe ? u->ended_at : TIME_NONE,
+                .grace = maybe ? u->grace : TIME_NONE,
                 .is_test = u->is_test,
                 .status = u->status,
                 .expires_at = TIME_NONE,

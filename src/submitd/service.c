@@ -163,6 +163,7 @@ static OutboxOptions outbox_options(Service *s, const Settings *settings)
                 .max_in_flight = (unsigned)settings->api.max_in_flight,
                 .rate = settings->api.rate,
                 .live_per_day = settings->submit.live_per_day,
+                .timeout = settings->api.timeout,
                 .settle = settings->api.settle,
                 .seed = now_monotonic() ^ (uint64_t)now_realtime(),
                 .on_change = on_change,

@@ -72,6 +72,8 @@ static int take_submission(const Submission *s, void *userdata)
                 .next_at = now,
                 .sent_at = s->sent_at,
                 .floor_at = s->floor_at,
+                .ended_at = s->ended_at,
+                .grace = s->grace,
                 .is_test = s->is_test,
                 .status = s->status,
                 .error = x->error,

@@ -238,7 +238,7 @@ class Submitter(Daemon):
 
     def command(self, *more):
         options = [f"submit.socket={self.submit.path}", f"api.url={self.api_url}", f"api.key_file={self.dir}/api-key",
-                   f"store.path={self.database}", "store.min_free=0", "api.settle=0", "reconcile.interval=0",
+                   f"store.path={self.database}", "store.min_free=0", "api.timeout=2s", "api.settle=0", "reconcile.interval=0",
                    *self.settings]
         config = [f"--config={self.config}"] if self.config else []
         return [str(SUBMITD), *config, *(x for o in options for x in ("-o", o)), *more]

@@ -77,7 +77,7 @@ def fill_receiver(daemon):
 def fill_outbox(folder, receiver, api, clock):
     """Submissions in every state. The last one is under way when the submitter is killed."""
     api.keys = [TEST_KEY, LIVE_KEY]
-    submitter = Submitter(folder, api.url, "submit.callback_url=https://hooks.example.com/callback", "api.timeout=300s",
+    submitter = Submitter(folder, api.url, "submit.callback_url=https://hooks.example.com/callback",
                           database=receiver.database, env=clock.environment)
 
     # Nobody answers, then it is given up, six days later.
@@ -128,6 +128,7 @@ def fill_outbox(folder, receiver, api, clock):
 
     # Another key, and one that is under way for ever; what comes behind it waits.
     submitter.write_api_key(LIVE_KEY)
+    submitter.settings.append("api.timeout=10s")
     api.plan = lambda method, path, body: 300 if method == "POST" else (503, {})
     submitter.start()
     before = len(api.tasks)

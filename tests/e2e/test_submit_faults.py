@@ -165,6 +165,21 @@ def test_killed_while_submitting(make_sandbox, make_submitter, request):
     check(submitter, sandbox, ids)
 
 
+def test_a_request_that_is_still_on_its_way(make_sandbox, make_submitter):
+    """The API takes its time, and who asked is killed and started again: what is made late is not made twice."""
+    n = 8
+    sandbox = make_sandbox("--fault=slow=1", "--delay=4s", "--seed=1", "--callback-url=http://127.0.0.1:9/")
+    submitter = make_submitter("api.settle=1s", "api.timeout=4s", url=sandbox.url, **LIVE).start()
+    ids = {number: submitter.add(attachment=f"car {number}") for number in range(n)}
+    eventually(lambda: sandbox.stats()["faults"]["slow"] == n, "requests that are worked on")
+    submitter.kill()
+    submitter.start()
+    sandbox.set_faults(slow=0)
+    settle(submitter, n)
+    eventually(lambda: sandbox.stats()["slow"] == 0, "what was slow is done")
+    check(submitter, sandbox, ids)
+
+
 @pytest.mark.slow
 def test_ten_thousand(make_daemon, make_sandbox, make_submitter, tmp_path, request):
     """From a file, with every fault, the submitter killed every second, callbacks lost: as many tasks as there are lines,

@@ -32,7 +32,7 @@ static void check_answer(const WorldAnswer *a, char last[static ID_SIZE])
 {
         json_t *json;
 
-        if (strcmp(a->content_type, "text/html") == 0)
+        if (a->again_in > 0 || strcmp(a->content_type, "text/html") == 0)
                 return;
         json = json_loads(buffer_text(&a->body), 0, NULL);
         assert(json_is_object(json));

@@ -140,7 +140,7 @@ static int write_recovery(Store *s)
         int r = move_to(s, "s2", SUBMISSION_SENDING);
 
         if (r >= 0)
-                r = store_recover_submissions(s, T0, T0, &n);
+                r = store_recover_submissions(s, T0, 0, 0, &n);
         if (r >= 0)
                 r = store_flush_submissions(s, T0, &n);
         return r < 0 ? r : store_hold_queue(s, QUEUE_RUNNING, NULL, T0);

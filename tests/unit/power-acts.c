@@ -98,7 +98,7 @@ static int run_recover(Act *a, Store *s)
 {
         uint64_t n;
 
-        return store_recover_submissions(s, a->time, a->time + SECOND, &n);
+        return store_recover_submissions(s, a->time, 0, SECOND, &n);
 }
 
 static int run_hold(Act *a, Store *s)
@@ -351,6 +351,8 @@ static void make_move(Power *p, Act *a)
                 .next_at = a->time + HOUR,
                 .sent_at = left ? a->time : TIME_NONE,
                 .floor_at = TIME_NONE,
+                .ended_at = TIME_NONE,
+                .grace = TIME_NONE,
                 .attempt = moves[i].to == SUBMISSION_SENDING,
                 .status = moves[i].to == SUBMISSION_REJECTED ? 400 : 0,
                 .error = moves[i].to == SUBMISSION_REJECTED ? "rejected" : NULL,

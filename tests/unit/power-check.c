@@ -154,7 +154,7 @@ static bool go_on(Power *p, Store *s)
 
         r = store_begin(s);
         if (r >= 0)
-                r = store_recover_submissions(s, T0, T0, &n);
+                r = store_recover_submissions(s, T0, 0, 0, &n);
         if (r >= 0)
                 r = store_record_delivery(s, &d, &o);
         if (r >= 0)

@@ -75,7 +75,7 @@ static void test_unknown_and_absent_is_canceled(void **state)
         send_first(b);
         bench_answer(b, "POST", "/task", 500, "{}");
         want(b);
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
         bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
         assert_state(b, ID(1), SUBMISSION_CANCELED);
         bench_pass(b, DAY);
@@ -90,7 +90,7 @@ static void test_unknown_and_found_is_canceled_at_the_api(void **state)
         send_first(b);
         bench_answer(b, "POST", "/task", 500, "{}");
         want(b);
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
         bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1), "1"));
         assert_state(b, ID(1), SUBMISSION_ACCEPTED);
         bench_answer(b, "POST", "/task/task1/cancel", 200, CANCELED);

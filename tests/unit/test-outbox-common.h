@@ -10,9 +10,11 @@
 #include "submitd/quiet.h"
 #include "task/type.h"
 
-#define MINUTE (60 * SECOND)
-#define DAY    (24 * HOUR)
-#define SETTLE (30 * SECOND)
+#define MINUTE  (60 * SECOND)
+#define DAY     (24 * HOUR)
+#define TIMEOUT (60 * SECOND)
+#define SETTLE  (30 * SECOND)
+#define GRACE   (TIMEOUT + SETTLE) /* what a request may still take */
 
 #define REQUESTS_MAX 64U
 
@@ -192,7 +194,7 @@ static inline Asked bench_take(Bench *b, const char *method, const char *path)
         return a;
 }
 
-static inline void bench_answer_with(Bench *b, const char *method, const char *path, ApiAnswer answer)
+static inline void bench_hand_over(Bench *b, const char *method, const char *path, ApiAnswer answer)
 {
         Asked a = bench_take(b, method, path);
 
@@ -201,6 +203,11 @@ static inline void bench_answer_with(Bench *b, const char *method, const char *p
         quiet_note(&b->quiet, &answer, b->monotonic);
         a.done(&answer, a.userdata);
         free(a.body);
+}
+
+static inline void bench_answer_with(Bench *b, const char *method, const char *path, ApiAnswer answer)
+{
+        bench_hand_over(b, method, path, answer);
         bench_run(b);
 }
 
@@ -287,7 +294,7 @@ static inline void bench_begin(Bench *b)
 typedef struct Row {
         SubmissionState state;
         unsigned attempts, status;
-        int64_t next_at, sent_at, floor_at;
+        int64_t next_at, sent_at, floor_at, ended_at, grace;
         bool is_test, cancel_wanted;
         char task_id[64], error[300], answer[300];
 } Row;
@@ -303,6 +310,8 @@ static inline int bench_take_row(const Submission *s, void *userdata)
                 .next_at = s->next_at,
                 .sent_at = s->sent_at,
                 .floor_at = s->floor_at,
+                .ended_at = s->ended_at,
+                .grace = s->grace,
                 .is_test = s->is_test,
                 .cancel_wanted = s->cancel_wanted,
         };
@@ -361,6 +370,7 @@ static inline int bench_set_up(void **state)
                 .max_in_flight = 8,
                 .rate = UINT64_MAX,
                 .live_per_day = UINT64_MAX,
+                .timeout = (uint64_t)TIMEOUT,
                 .settle = (uint64_t)SETTLE,
                 .seed = 1,
                 .on_task = bench_on_task,

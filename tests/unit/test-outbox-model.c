@@ -4,10 +4,10 @@
  * was made twice.
  *
  * The worker and the store are the real ones, the world is the stand-in's. In between everything is chance:
- * requests that never leave, arrive late, arrive after the process died, answers that are lost, wrong or
- * cut, lists that lag, commits that fail, processes that die between any two steps (with what waits for the
- * disk stored or not), clocks that jump, callbacks that come before the answer, and people who hold, resume,
- * flush, cancel, retry and drop.
+ * requests that never leave, arrive late, long after somebody on the way gave up, or after the process died,
+ * answers that are lost, wrong or cut, lists that lag, commits that fail, processes that die between any two
+ * steps (with what waits for the disk stored or not), machines that start anew, clocks that jump, callbacks
+ * that come before the answer, and people who hold, resume, flush, cancel, retry and drop.
  *
  * MODEL_SEED is the first sequence's seed, MODEL_SEQUENCES how many follow from it, MODEL_TRACE=1 tells the
  * story.
@@ -45,7 +45,9 @@ static int64_t get_realtime(void *userdata)
 
 static uint64_t get_monotonic(void *userdata)
 {
-        return (uint64_t)((Model *)userdata)->t + 1;
+        const Model *m = userdata;
+
+        return (uint64_t)(m->t - m->booted + 1);
 }
 
 static bool get_is_test(void *userdata)
@@ -74,14 +76,21 @@ static void wire_done(Wire *w)
         *w = (Wire){ 0 };
 }
 
+/* Of a request that nobody waits for any more, because we or somebody on the way gave up. */
+static int64_t choose_arrival(Model *m, const Wire *w, int64_t end)
+{
+        return pick(m, 3) == 0 ? NEVER : end + pick_time(m, pick(m, 2) ? LATE : w->timeout + LATE);
+}
+
 /* What the network does with it. */
 static void choose_fate(Model *m, Wire *w)
 {
         int64_t latency = 1 + pick_time(m, 200000);
         unsigned fate = m->quiet ? 99 : pick(m, 100);
 
+        w->timeout = m->timeout;
         w->arrives = m->t + latency;
-        w->ends = m->t + TIMEOUT; /* unless an answer comes */
+        w->ends = m->t + w->timeout; /* unless an answer comes */
         w->end = END_TIMEOUT;
         if (m->down || fate < m->trouble / 3) {
                 w->arrives = NEVER;
@@ -89,10 +98,10 @@ static void choose_fate(Model *m, Wire *w)
                 w->end = END_NOT_SENT;
         } else if (fate < m->trouble * 2 / 3) {
                 w->ends = m->t + latency;
-                w->end = END_RESET;
-                w->arrives = pick(m, 3) == 0 ? NEVER : w->ends + pick_time(m, LATE);
+                w->end = pick(m, 3) == 0 ? END_GATEWAY : END_RESET;
+                w->arrives = choose_arrival(m, w, w->ends);
         } else if (fate < m->trouble)
-                w->arrives = pick(m, 3) == 0 ? NEVER : w->ends + pick_time(m, LATE);
+                w->arrives = choose_arrival(m, w, w->ends);
         if (w->end != END_NOT_SENT && m->spell != 0) {
                 w->arrives = NEVER;
                 w->ends = m->t + latency;
@@ -149,7 +158,7 @@ static void arrive(Model *m, Wire *w)
         WorldAnswer a;
 
         met.after_death += !w->done && w->body;
-        met.late += !w->done || w->end == END_RESET;
+        met.late += !w->done || w->end == END_RESET || w->end == END_GATEWAY;
         w->arrives = NEVER;
         assert_int_equal(world_handle(m->world, &q, &a), 0);
         say(m, "world %s %s: %u%s %.300s", w->method, w->path, a.status, a.drop ? " dropped" : "",
@@ -187,6 +196,8 @@ static void end_wire(Model *m, Wire *w)
         met.never_left += w->end == END_NOT_SENT;
         if (w->end == END_CUT && pick(m, 2) == 0)
                 a.error = 0; /* it looks whole, and isn't */
+        else if (w->end == END_GATEWAY)
+                a = (ApiAnswer){ .status = 504, .date = TIME_NONE, .retry_after = UINT64_MAX };
         else if (w->end != END_ANSWER)
                 a = (ApiAnswer){ .error = errors[w->end], .date = TIME_NONE, .retry_after = UINT64_MAX };
         a.sent = w->end != END_NOT_SENT;
@@ -338,6 +349,7 @@ static OutboxOptions options_of(Model *m)
                 .max_in_flight = (unsigned)m->max_in_flight,
                 .rate = UINT64_MAX,
                 .live_per_day = m->live_per_day,
+                .timeout = (uint64_t)m->timeout,
                 .settle = (uint64_t)SETTLE,
                 .seed = m->seed,
                 .on_change = on_change,
@@ -387,10 +399,10 @@ static void crash(Model *m)
         FOREACH_ARRAY(w, m->wires, WIRES_MAX) {
                 if (!w->used)
                         continue;
+                if (w->done && w->arrives != NEVER) /* else it died before */
+                        w->arrives = choose_arrival(m, w, m->t);
                 w->done = NULL;
                 w->ends = NEVER;
-                if (w->arrives != NEVER)
-                        w->arrives = pick(m, 3) == 0 ? NEVER : m->t + pick_time(m, LATE);
                 if (w->arrives == NEVER)
                         wire_done(w);
         }
@@ -398,6 +410,9 @@ static void crash(Model *m)
         m->store = store_close(m->store);
         if (!m->quiet && pick(m, 3) == 0)
                 m->t += pick_time(m, 2 * MINUTE); /* it stays down: what arrives meanwhile arrives at once */
+        if (pick(m, 4) == 0)
+                m->booted = m->t;
+        m->timeout = pick(m, 3) == 0 ? 5 * SECOND : MINUTE;
         m->run_at = NEVER;
         start(m);
 }
@@ -425,7 +440,7 @@ static void run(Model *m)
                 broken(m, "outbox_run: %d: %s", r, store_reader_error(m->reader));
         next = outbox_next(m->outbox);
         if (next != UINT64_MAX)
-                m->run_at = MIN(m->run_at, MAX((int64_t)next - 1, m->t + 1));
+                m->run_at = MIN(m->run_at, MAX((int64_t)next - 1 + m->booted, m->t + 1));
 }
 
 static void happen(Model *m)
@@ -511,7 +526,7 @@ static void enqueue(Model *m)
 typedef struct Row {
         SubmissionState state;
         bool cancel_wanted, is_test;
-        int64_t sent_at, floor_at, next_at;
+        int64_t sent_at, floor_at, ended_at, grace, next_at;
         char task_id[64], error[300];
 } Row;
 
@@ -519,7 +534,8 @@ static int take_row(const Submission *s, void *userdata)
 {
         Row *row = userdata;
 
-        *row = (Row){ s->state, s->cancel_wanted, s->is_test, s->sent_at, s->floor_at, s->next_at, "", "" };
+        *row = (Row){ s->state, s->cancel_wanted, s->is_test, s->sent_at, s->floor_at, s->ended_at, s->grace,
+                s->next_at, "", "" };
         snprintf(row->task_id, sizeof(row->task_id), "%s", s->task_id ?: "");
         snprintf(row->error, sizeof(row->error), "%s", s->error ?: "");
         return 0;
@@ -543,6 +559,8 @@ static int move_row(Model *m, const Wish *wish, const Row *row, SubmissionState 
                 .next_at = our_time(m),
                 .sent_at = row->sent_at,
                 .floor_at = row->floor_at,
+                .ended_at = row->ended_at,
+                .grace = row->grace,
                 .is_test = row->is_test,
                 .error = to == SUBMISSION_CANCELED ? "somebody said so" : NULL,
                 .expires_at = our_time(m) + 5 * DAY,
@@ -892,6 +910,7 @@ static void run_sequence(uint64_t seed, bool trace)
         snprintf(m->path, sizeof(m->path), "%s/%s", directory, "model.db");
         copy_file(template, m->path);
         m->run_at = NEVER;
+        m->timeout = MINUTE;
         drop_jobs(m);
         m->api_offset = pick(m, 3) == 0 ? 0 : pick_time(m, 20 * HOUR) - 10 * HOUR;
         m->dateless = pick(m, 10) == 0;

@@ -184,13 +184,13 @@ static void test_absent_behind_its_time_is_tried_once_more(void **state)
         bench_begin(b);
         bench_answer(b, "POST", "/task", 500, "{}");
         b->realtime += 6 * DAY;
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
         bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
         assert_state(b, ID(1), SUBMISSION_QUEUED);
         bench_pass(b, MINUTE);
         bench_answer(b, "POST", "/task", 500, "{}");
         assert_state(b, ID(1), SUBMISSION_UNKNOWN);
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
         bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
         assert_state(b, ID(1), SUBMISSION_EXPIRED);
         assert_int_equal(bench_row(b, ID(1)).sent_at, TIME_NONE);
@@ -207,14 +207,14 @@ static void test_unknown_is_looked_for_before_it_expires(void **state)
         bench_crash(b);
         b->realtime += 6 * DAY;
         bench_start(b);
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
         assert_state(b, ID(1), SUBMISSION_UNKNOWN);
         bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1), "1"));
         assert_state(b, ID(1), SUBMISSION_ACCEPTED);
 }
 
 /* Not known again after five days, and then tried again: it is looked for before it is sent. */
-static void test_what_was_expired_settles_again(void **state)
+static void test_what_was_expired_is_looked_for_before_it_is_sent(void **state)
 {
         Bench *b = *state;
         StoreMove retry = {
@@ -226,7 +226,7 @@ static void test_what_was_expired_settles_again(void **state)
         bench_begin(b);
         bench_answer(b, "POST", "/task", 500, "{}");
         b->realtime += 6 * DAY; /* our clock went wrong */
-        b->monotonic += SETTLE;
+        b->monotonic += GRACE;
         bench_run(b);
         bench_answer_with(b, "GET", "/tasks", bench_failure(-ETIMEDOUT, true));
         assert_state(b, ID(1), SUBMISSION_EXPIRED);
@@ -235,14 +235,101 @@ static void test_what_was_expired_settles_again(void **state)
         retry.expires_at = b->realtime + 5 * DAY;
         retry.sent_at = bench_row(b, ID(1)).sent_at;
         retry.floor_at = bench_row(b, ID(1)).floor_at;
+        retry.ended_at = bench_row(b, ID(1)).ended_at;
+        retry.grace = bench_row(b, ID(1)).grace;
         assert_int_equal(store_begin(b->fixture->store), 0);
         assert_int_equal(store_move_submission(b->fixture->store, ID(1), &retry), 0);
         assert_int_equal(store_commit(b->fixture->store), 0);
         outbox_hurry(b->outbox);
         bench_run(b);
-        assert_int_equal(b->n_asked, 0);
-        bench_pass(b, SETTLE);
         bench_answer(b, "GET", "/tasks?limit=100", 200, LIST(TASK(1), "1"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
+/* The connection breaks at once; the API makes the task all the same, as late as somebody could have waited.
+ */
+static void test_a_request_that_broke_may_still_be_worked_on(void **state)
+{
+        Bench *b = *state;
+
+        bench_begin(b);
+        bench_pass(b, SECOND);
+        bench_answer_with(b, "POST", "/task", bench_failure(-ECONNRESET, true));
+        outbox_hurry(b->outbox);
+        bench_pass(b, GRACE - 1);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 1);
+        bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1), "1"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
+/* No start begins the waiting anew, whatever time of day it is. */
+static void test_a_submitter_that_dies_every_second_comes_to_an_end(void **state)
+{
+        Bench *b = *state;
+        int64_t waited = 0;
+
+        bench_begin(b);
+        for (; b->n_asked == 0 || waited == 0; waited += SECOND) {
+                bench_crash(b);
+                b->realtime += 5 * MINUTE - (waited / SECOND % 3) * 10 * MINUTE;
+                bench_start(b);
+                bench_pass(b, SECOND);
+                assert_true(waited < 2 * GRACE);
+        }
+        assert_int_equal(waited, GRACE);
+        bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1), "1"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
+static void test_the_timeout_that_it_was_sent_with_counts(void **state)
+{
+        Bench *b = *state;
+
+        bench_begin(b);
+        bench_crash(b);
+        b->options.timeout = b->options.settle = (uint64_t)SECOND;
+        bench_start(b);
+        bench_pass(b, GRACE - 1);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 1);
+        bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1), "1"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
+/* A reload with a longer time-out, between what is written down and the request. */
+static void test_nothing_leaves_that_may_take_longer_than_was_written_down(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_hand_over(b, "GET", "/tasks?limit=1", bench_json(b, 200, NO_TASKS));
+        assert_int_equal(outbox_run(b->outbox), 0);
+        b->options.timeout += (uint64_t)SECOND;
+        assert_int_equal(outbox_set_options(b->outbox, &b->options), 0);
+        bench_commit(b);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, MINUTE);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
+/* What counts from there counts from zero again: all that has passed since is certain to have passed. */
+static void test_a_machine_that_was_started_anew(void **state)
+{
+        Bench *b = *state;
+
+        bench_begin(b);
+        bench_pass(b, SECOND);
+        bench_answer_with(b, "POST", "/task", bench_failure(-ECONNRESET, true));
+        bench_crash(b);
+        b->monotonic = 1;
+        bench_start(b);
+        bench_pass(b, GRACE - 2);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 1);
+        bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1), "1"));
         assert_state(b, ID(1), SUBMISSION_ACCEPTED);
 }
 
@@ -410,7 +497,7 @@ static void test_what_made_no_task_is_not_counted(void **state)
         assert_int_equal(b->n_asked, 1);
         answer_all(b, 200);
         assert_int_equal(b->n_asked, 0);
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
         bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
         assert_int_equal(b->n_asked, 1);
         assert_int_equal(bench_queue(b).live_sent, 2);
@@ -521,7 +608,7 @@ static void test_unknown_ones_are_bounded(void **state)
         assert_in_range(count(b, SUBMISSION_UNKNOWN), 900, 1024);
         bench_crash(b);
         bench_start(b);
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
         while (count(b, SUBMISSION_UNKNOWN) > 0) {
                 if (b->n_asked == 0)
                         bench_pass(b, SECOND);
@@ -559,7 +646,12 @@ int main(void)
                 T(test_a_hold_expires_nothing),
                 T(test_absent_behind_its_time_is_tried_once_more),
                 T(test_unknown_is_looked_for_before_it_expires),
-                T(test_what_was_expired_settles_again),
+                T(test_what_was_expired_is_looked_for_before_it_is_sent),
+                T(test_a_request_that_broke_may_still_be_worked_on),
+                T(test_a_submitter_that_dies_every_second_comes_to_an_end),
+                T(test_the_timeout_that_it_was_sent_with_counts),
+                T(test_nothing_leaves_that_may_take_longer_than_was_written_down),
+                T(test_a_machine_that_was_started_anew),
                 T(test_retry_after_has_a_maximum),
                 T(test_retry_after_holds_for_every_request),
                 T(test_what_others_were_told_is_kept),

@@ -205,13 +205,13 @@ static void test_a_redirect_may_have_made_a_task(void **state)
                 assert_non_null(strstr(bench_queue(b).reason, "redirect"));
                 bench_crash(b);
                 bench_start(b);
-                bench_pass(b, SETTLE);
+                bench_pass(b, GRACE);
                 bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
                 assert_state(b, ID(1), SUBMISSION_QUEUED);
                 bench_pass(b, 5 * HOUR);
         }
         bench_answer(b, "POST", "/task", 303, "");
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
         bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1), "1"));
         assert_state(b, ID(1), SUBMISSION_ACCEPTED);
         assert_int_equal(b->n_asked, 0);
@@ -295,7 +295,7 @@ static void test_what_is_not_certain_is_unknown(void **state)
                 expect_unknown(b);
                 assert_int_equal(bench_queue(b).hold, QUEUE_RUNNING);
 
-                bench_pass(b, SETTLE - 1);
+                bench_pass(b, GRACE - 1);
                 assert_int_equal(b->n_asked, 0);
                 bench_pass(b, 1);
                 bench_answer(b, "GET", "/tasks?limit=100&offset=0&start_time=", 200, NO_TASKS);
@@ -326,7 +326,7 @@ static void test_unknown_is_found_in_the_list(void **state)
         /* The floor is the API's clock as it was before, less ten minutes. */
         snprintf(start, sizeof(start), "start_time=%s",
                         time_format(bench_row(b, ID(1)).floor_at - 10 * MINUTE, stamp));
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
         assert_non_null(strstr(b->asked[0].path, start));
         bench_answer(b, "GET", "/tasks", 200, LIST(TASK(2) "," TASK(1), "2"));
         assert_state(b, ID(1), SUBMISSION_ACCEPTED);
@@ -344,8 +344,8 @@ static void test_an_api_without_dates_is_listed_from_the_start(void **state)
         send_first(b);
         assert_int_equal(bench_row(b, ID(1)).floor_at, TIME_NONE);
         bench_answer(b, "POST", "/task", 500, "{}");
-        b->realtime += SETTLE;
-        b->monotonic += SETTLE;
+        b->realtime += GRACE;
+        b->monotonic += GRACE;
         bench_run(b);
         assert_null(strstr(b->asked[0].path, "start_time"));
 }
@@ -376,7 +376,7 @@ static void test_a_task_without_metadata_is_known_by_its_callback_url(void **sta
 
         send_first(b);
         bench_answer(b, "POST", "/task", 500, "{}");
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
         bench_answer(b, "GET", "/tasks", 200, LIST(BARE_TASK(2) "," BARE_TASK(1), "2"));
         assert_state(b, ID(1), SUBMISSION_ACCEPTED);
         assert_string_equal(bench_row(b, ID(1)).task_id, "task1");
@@ -398,10 +398,10 @@ static void test_a_listing_speaks_only_of_what_had_settled(void **state)
         bench_probe(b);
         assert_int_equal(b->n_asked, 2);
         bench_answer(b, "POST", "/task", 500, "{}");
-        bench_pass(b, SETTLE - 1);
+        bench_pass(b, GRACE - 1);
         bench_answer(b, "POST", "/task", 500, "{}");
         bench_pass(b, 1);
-        bench_pass(b, SETTLE); /* while the list is under way */
+        bench_pass(b, GRACE); /* while the list is under way */
         bench_answer(b, "GET", "/tasks", 200, NO_TASKS);
         assert_int_equal(bench_queue(b).by_state[SUBMISSION_QUEUED], 1);
         assert_int_equal(bench_queue(b).by_state[SUBMISSION_UNKNOWN], 1);
@@ -419,7 +419,7 @@ static void test_a_listing_finds_also_what_had_not_settled(void **state)
         bench_start(b);
         bench_probe(b);
         bench_answer(b, "POST", "/task", 500, "{}");
-        bench_pass(b, SETTLE - 1);
+        bench_pass(b, GRACE - 1);
         bench_answer(b, "POST", "/task", 500, "{}");
         bench_pass(b, 1);
         bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1) "," TASK(2), "2"));
@@ -431,7 +431,7 @@ static void make_unknown(Bench *b)
 {
         send_first(b);
         bench_answer(b, "POST", "/task", 500, "{}");
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
 }
 
 #define PAGE(docs, offset, total, more) \
@@ -580,7 +580,7 @@ static void test_the_other_kind_of_key_proves_nothing(void **state)
         send_first(b);
         bench_answer(b, "POST", "/task", 500, "{}");
         b->is_test = false;
-        bench_pass(b, 2 * SETTLE);
+        bench_pass(b, 2 * GRACE);
         assert_int_equal(b->n_asked, 0);
         b->is_test = true;
         bench_pass(b, MINUTE);
@@ -598,7 +598,7 @@ static void test_a_process_that_died_left_it_unknown(void **state)
         bench_crash(b);
         bench_start(b);
         expect_unknown(b);
-        bench_pass(b, SETTLE - 1);
+        bench_pass(b, GRACE - 1);
         assert_int_equal(b->n_asked, 0);
         b->realtime += 12 * HOUR; /* the clock jumps: that settles nothing */
         bench_run(b);
@@ -623,7 +623,7 @@ static void test_a_process_may_die_anywhere(void **state)
         bench_crash(b);
         bench_start(b);
         assert_state(b, ID(1), SUBMISSION_UNKNOWN);
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
         bench_answer(b, "GET", "/tasks", 200, LIST(TASK(1), "1"));
         assert_state(b, ID(1), SUBMISSION_ACCEPTED);
         assert_int_equal(b->n_asked, 0);
@@ -710,7 +710,7 @@ static void test_a_callback_accepts_what_is_unknown(void **state)
         d.ref = ID(1);
         record(b->fixture->store, &d);
         assert_state(b, ID(1), SUBMISSION_ACCEPTED);
-        bench_pass(b, SETTLE);
+        bench_pass(b, GRACE);
         assert_int_equal(b->n_asked, 0);
 }
 

@@ -316,7 +316,7 @@ static int walk_other(Walk *w)
         any_id(w, id);
         switch (roll(w, 6)) {
         case 0:
-                return store_recover_submissions(s, T0, T0, &n);
+                return store_recover_submissions(s, T0, 0, 0, &n);
         case 1:
                 return store_flush_submissions(s, T0, &n);
         case 2:

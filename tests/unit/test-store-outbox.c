@@ -124,6 +124,8 @@ static void test_moves(void **state)
                         m = move_of(SUBMISSION_IN(from), (SubmissionState)to);
                         m.sent_at = T0 + 2;
                         m.floor_at = T0 + 1;
+                        m.ended_at = 5;
+                        m.grace = 6;
                         m.is_test = m.attempt = true;
                         m.status = 418;
                         m.error = "a teapot";
@@ -138,6 +140,8 @@ static void test_moves(void **state)
                         assert_int_equal(o.last.changed_at, T0 + SECOND);
                         assert_int_equal(o.last.sent_at, T0 + 2);
                         assert_int_equal(o.last.floor_at, T0 + 1);
+                        assert_int_equal(o.last.ended_at, 5);
+                        assert_int_equal(o.last.grace, 6);
                         assert_true(o.last.is_test);
                         assert_int_equal(o.last.attempts, 1);
                         assert_int_equal(o.last.status, 418);
@@ -299,7 +303,7 @@ static void test_recover(void **state)
         Outgoing o;
         uint64_t n = 9;
 
-        assert_int_equal(IN_GROUP(f, store_recover_submissions(f->store, T0, T0, &n)), 0);
+        assert_int_equal(IN_GROUP(f, store_recover_submissions(f->store, T0, 7, SECOND, &n)), 0);
         assert_int_equal(n, 0);
         for (int i = 0; i < _SUBMISSION_STATE_MAX; i++)
                 if (i != SUBMISSION_ACCEPTED) {
@@ -309,14 +313,17 @@ static void test_recover(void **state)
                         add_one(f, id);
                         put(f, id, (SubmissionState)i);
                 }
-        assert_int_equal(IN_GROUP(f, store_recover_submissions(f->store, T0 + 5, T0 + 6, &n)), 0);
+        assert_int_equal(IN_GROUP(f, store_recover_submissions(f->store, T0 + 5, 8, 1, &n)), 0);
         assert_int_equal(n, 1);
         o = get_submission(f, "s1");
         assert_int_equal(o.last.state, SUBMISSION_UNKNOWN);
         assert_int_equal(o.last.sent_at, T0); /* there may be a task */
         assert_int_equal(o.last.next_at, T0 + 6);
+        assert_int_equal(o.last.ended_at, 8);
+        assert_int_equal(o.last.grace, 1);
         assert_int_equal(o.last.changed_at, T0 + 5);
         assert_int_equal(state_of(f, "s0"), SUBMISSION_QUEUED);
+        assert_int_equal(get_submission(f, "s2").last.ended_at, 8); /* as an older program left it */
         check_consistency(f);
 }
 

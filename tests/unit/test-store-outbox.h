@@ -33,6 +33,8 @@ static inline StoreMove move_of(unsigned from, SubmissionState to)
                 .next_at = T0 + HOUR,
                 .sent_at = TIME_NONE,
                 .floor_at = TIME_NONE,
+                .ended_at = TIME_NONE,
+                .grace = TIME_NONE,
                 .expires_at = TIME_NONE,
         };
 }

@@ -204,7 +204,7 @@ static void test_a_bad_attachment(_unused_ void **state)
                 assert_int_equal(kind, CALLBACK_ATTACHMENT_FAILURE);
                 assert_non_null(strstr(c.body, "http://www.example.com/"));
                 assert_int_equal(strstr(c.body, "task_id") != NULL, i == 1);
-                assert_int_equal(strstr(c.body, "500") != NULL, i == 0);
+                assert_int_equal(strstr(c.body, "\"statusCode\":500") != NULL, i == 0);
         }
         world_free(w);
 }

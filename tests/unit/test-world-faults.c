@@ -66,6 +66,32 @@ static void test_faults_of_answers(_unused_ void **state)
         assert_true(done && not_done);
 }
 
+/* The first time it is only noted, the second time it is done. */
+static void test_slow(_unused_ void **state)
+{
+        WorldOptions o = with_fault(FAULT_SLOW, 1);
+        WorldRequest q = { .method = "POST",
+                .path = "/v1/task/categorization",
+                .body = CATEGORIZATION,
+                .body_size = strlen(CATEGORIZATION),
+                .now = NOW };
+        World *w = make_world(&o);
+        WorldAnswer a;
+
+        assert_int_equal(world_handle(w, &q, &a), 0);
+        assert_true(a.again_in > 0 && a.again_in <= 10 * USEC_PER_SEC);
+        assert_int_equal(a.body.size, 0);
+        assert_int_equal(stat_of(w, "tasks"), 0);
+        assert_int_equal(stat_of(w, "slow"), 1);
+        q.again = true;
+        q.now += (int64_t)a.again_in;
+        json_decref(ask_with(w, &q, &a));
+        assert_true(a.status == 200 && a.again_in == 0);
+        assert_int_equal(stat_of(w, "slow"), 0);
+        assert_int_equal(stat_of(w, "tasks"), 1);
+        world_free(w);
+}
+
 static void test_lag(_unused_ void **state)
 {
         WorldOptions o = with_fault(FAULT_LAG, 1);
@@ -150,6 +176,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_faults_of_answers),
+                cmocka_unit_test(test_slow),
                 cmocka_unit_test(test_lag),
                 cmocka_unit_test(test_faults_at_run_time),
                 cmocka_unit_test(test_a_seed_means_one_course),
