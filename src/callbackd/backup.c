@@ -4,8 +4,6 @@
  * left behind, whatever happens.
  */
 
-#include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "basic/fd.h"
@@ -32,7 +30,7 @@ static void backup_free(void *userdata)
         store_backup_close(b->copy);
         fd_close(b->fd);
         if (b->path)
-                (void)unlink(b->path);
+                store_remove_temporary(b->path);
         free(b->path);
         free(b);
 }
@@ -66,9 +64,6 @@ static int send_copy(Backup *b)
         static const HttpStream stream = { produce, stream_done };
 
         b->copy = store_backup_close(b->copy);
-        b->fd = open(b->path, O_RDONLY | O_CLOEXEC);
-        if (b->fd < 0)
-                return refuse(b, -errno);
         if (unlink(b->path) < 0)
                 return refuse(b, -errno);
         free(b->path);
@@ -92,23 +87,6 @@ static int on_step(sd_event_source *source, void *userdata)
         return 0;
 }
 
-static int make_file(Backup *b)
-{
-        _cleanup_close_ int fd = -EBADF;
-
-        if (asprintf(&b->path, "%s.backup-XXXXXX", b->context->database) < 0) {
-                b->path = NULL;
-                return -ENOMEM;
-        }
-        fd = mkostemp(b->path, O_CLOEXEC);
-        if (fd < 0) {
-                free(b->path);
-                b->path = NULL;
-                return -errno;
-        }
-        return 0;
-}
-
 int backup_on_get(HttpRequest *request, void *userdata)
 {
         _cleanup_free_ char *error = NULL;
@@ -127,7 +105,7 @@ int backup_on_get(HttpRequest *request, void *userdata)
         c->backup = true;
         http_request_set_userdata(request, b, backup_free);
 
-        r = make_file(b);
+        r = store_make_temporary(c->database, "backup", &b->path, &b->fd);
         if (r >= 0)
                 r = store_backup_open(c->database, b->path, &b->copy, &error);
         if (r < 0)

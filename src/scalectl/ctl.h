@@ -83,6 +83,7 @@ int verb_simulate(Ctl *ctl, int argc, char **argv);
 int verb_doctor(Ctl *ctl, int argc, char **argv);
 int verb_check_config(Ctl *ctl, int argc, char **argv);
 int verb_backup(Ctl *ctl, int argc, char **argv);
+int verb_restore(Ctl *ctl, int argc, char **argv);
 int verb_export(Ctl *ctl, int argc, char **argv);
 int verb_view(Ctl *ctl, int argc, char **argv);
 int verb_prune(Ctl *ctl, int argc, char **argv);

@@ -51,6 +51,7 @@ const Verb verbs[] = {
         { "view", "[--port N]", "serve a page on loopback to look at all of it in a browser", verb_view,
                         false },
         { "backup", "FILE", "copy the database, consistently, while it is in use", verb_backup, false },
+        { "restore", "FILE", "put a backup in the place of the database", verb_restore, false },
         { "prune", "--older-than AGE", "delete old deliveries on which no task stands", verb_prune, false },
         { "doctor", "[--through URL | --deliver] [--key-file FILE]",
                         "look for what is wrong with an installation", verb_doctor, true },

@@ -168,7 +168,9 @@ int chain_mark_copy(const char *target, int64_t at, Connection *c)
         if (r >= 0)
                 r = begin_chain(c);
         if (r >= 0)
-                r = run_once(c, W_SET_COPIED, NULL, at);
+                r = at == TIME_NONE ? connection_run(c, store_writer_sql[W_NOTICE_COPY],
+                                                      "Could not mark the copy")
+                                    : run_once(c, W_SET_COPIED, NULL, at);
         if (r >= 0)
                 r = connection_run(c, "COMMIT", "Could not mark the copy");
         return r;

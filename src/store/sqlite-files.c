@@ -17,7 +17,9 @@
 #include "store/sqlite-internal.h"
 
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "basic/fd.h"
@@ -217,6 +219,72 @@ int files_check(Store *s)
         s->files.moved = true;
         c->lost = true; /* nothing is to happen to the files by closing them */
         return connection_refuse(c, -EIDRM, "%s was %s while it was in use.", path, words[fate]);
+}
+
+/* Files of a moment. */
+
+static const char *const temporary_kinds[] = { "backup", "restore" };
+
+#define TEMPORARY_RANDOM "XXXXXX"
+
+int store_make_temporary(const char *path, const char *kind, char **ret_path, int *ret_fd)
+{
+        _cleanup_free_ char *name = NULL;
+        _cleanup_close_ int fd = -EBADF;
+
+        if (asprintf(&name, "%s.%s-" TEMPORARY_RANDOM, path, kind) < 0) {
+                name = NULL;
+                return -ENOMEM;
+        }
+        fd = mkostemp(name, O_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                (void)unlink(name);
+                return -errno;
+        }
+        *ret_path = TAKE_PTR(name);
+        *ret_fd = take_fd(&fd);
+        return 0;
+}
+
+void store_remove_temporary(const char *path)
+{
+        static const char *const suffixes[] = { "-wal", "-shm", "-journal", "" };
+
+        FOREACH_ARRAY(suffix, suffixes, ELEMENTSOF(suffixes)) {
+                _cleanup_free_ char *name = NULL;
+
+                if (asprintf(&name, "%s%s", path, *suffix) < 0)
+                        name = NULL;
+                else
+                        (void)unlink(name);
+        }
+}
+
+static void clean(const char *path)
+{
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) >= 0)
+                store_remove_temporary(path);
+}
+
+void files_clean(const char *path)
+{
+        FOREACH_ARRAY(kind, temporary_kinds, ELEMENTSOF(temporary_kinds)) {
+                _cleanup_free_ char *pattern = NULL;
+                glob_t found = {};
+
+                if (asprintf(&pattern, "%s.%s-??????", path, *kind) < 0) {
+                        pattern = NULL;
+                        return;
+                }
+                if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
+                        FOREACH_ARRAY(name, found.gl_pathv, found.gl_pathc)
+                                clean(*name);
+                globfree(&found);
+        }
 }
 
 /* Saving. */

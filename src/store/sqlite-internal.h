@@ -68,8 +68,14 @@ typedef struct Turn {
 int turn_open(Turn *t, Connection *c, bool make);
 void turn_close(Turn *t);
 
+/* Once there is a database: whoever may write to it may use this file. 0 or negative errno. */
+int turn_adopt(Turn *t, const char *database);
+
 /* For as long as the file is open, that is for the life of the store. 0; -EUSERS with a sentence in `c`. */
 int role_take(Turn *t, Connection *c, StoreRole role);
+
+/* The same of all roles, so that nobody else has the database. */
+int role_take_all(Turn *t, Connection *c, const char *program);
 
 /* Waits at most that long. 0; -EBUSY with a sentence in `c`; else negative errno. Taking what is taken, and
  * letting go of what isn't, do nothing. */
@@ -136,7 +142,8 @@ int chain_is_turned_back(Store *s, bool *ret);
 /* Outside a group: makes it one of which store_take_copied() says so. */
 int chain_mark_turned_back(Store *s);
 
-/* The database at `target` is a finished copy, which nobody else has open: makes it one that says so. */
+/* The database at `target` is a finished copy, which nobody else has open: makes it one that says so, in one
+ * file. TIME_NONE where it isn't known when it was made: then it may say so already. Leaves `c` open. */
 int chain_mark_copy(const char *target, int64_t at, Connection *c);
 
 /* sqlite-migrate.c: brings the schema up to date, in one transaction. */
@@ -360,6 +367,9 @@ void files_close(Files *f);
 
 /* With the turn taken. 0; -EIDRM, for good: see store.h; negative errno: it can't be told. */
 int files_check(Store *s);
+
+/* Removes what a backup or a restore that was killed has left beside the database. */
+void files_clean(const char *path);
 
 static inline Query store_query(Store *s, WriterStatement statement)
 {

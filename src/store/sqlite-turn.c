@@ -45,7 +45,9 @@ static int adopt_mode(int fd, const char *database)
 {
         struct stat db, own;
 
-        if (stat(database, &db) < 0 || fstat(fd, &own) < 0)
+        if (stat(database, &db) < 0)
+                return errno == ENOENT ? 0 : -errno; /* whoever makes it sees to that */
+        if (fstat(fd, &own) < 0)
                 return -errno;
         if (own.st_uid == db.st_uid && own.st_gid == db.st_gid && own.st_mode == db.st_mode)
                 return 0;
@@ -85,6 +87,11 @@ int turn_open(Turn *t, Connection *c, bool make)
         return 0;
 }
 
+int turn_adopt(Turn *t, const char *database)
+{
+        return adopt_mode(t->fd, database);
+}
+
 void turn_close(Turn *t)
 {
         t->fd = fd_close(t->fd); /* lets go of everything */
@@ -101,43 +108,34 @@ static int lock_byte(const Turn *t, short type, off_t byte)
         return errno == EAGAIN || errno == EACCES || errno == EINTR ? 0 : -errno;
 }
 
+/* "PID PROGRAM", with zeros behind. */
+typedef char Holder[HOLDER_SIZE];
+
 /* Who has a role: the one who took it last. */
-static void describe_holder(const Turn *t, StoreRole role, char ret[static HOLDER_SIZE])
+static void describe_holder(const Turn *t, StoreRole role, Holder ret)
 {
-        static const char *const programs[_STORE_ROLE_MAX] = {
-                [STORE_RECEIVER] = "scale-callbackd",
-                [STORE_SUBMITTER] = "scale-submitd",
-        };
-        char noted[HOLDER_SIZE] = "";
+        Holder noted = "";
+        char *program;
         uint64_t pid;
 
+        snprintf(ret, sizeof(Holder), "another process");
+        if (pread(t->fd, noted, sizeof(noted) - 1, HOLDERS_AT + (off_t)role * HOLDER_SIZE) <= 0)
+                return;
+        program = strchr(noted, ' ');
+        if (!program)
+                return;
+        *program++ = '\0';
         /* Of several receivers another one may have gone. */
-        if (pread(t->fd, noted, sizeof(noted) - 1, HOLDERS_AT + (off_t)role * HOLDER_SIZE) > 0 &&
-                        parse_u64(noted, 1, INT32_MAX, &pid) >= 0 &&
-                        (kill((pid_t)pid, 0) >= 0 || errno == EPERM))
-                snprintf(ret, HOLDER_SIZE, "%s (pid %s)", programs[role], noted);
-        else
-                snprintf(ret, HOLDER_SIZE, "another %s", programs[role]);
+        if (parse_u64(noted, 1, INT32_MAX, &pid) >= 0 && (kill((pid_t)pid, 0) >= 0 || errno == EPERM))
+                snprintf(ret, sizeof(Holder), "%s (pid %s)", program, noted);
 }
 
-static void note_holder(const Turn *t, StoreRole role)
+static int take_role(Turn *t, Connection *c, StoreRole role, short type, const char *program)
 {
-        char text[HOLDER_SIZE] = "";
-
-        snprintf(text, sizeof(text), "%d", (int)getpid());
-        (void)!pwrite(t->fd, text, sizeof(text), HOLDERS_AT + (off_t)role * HOLDER_SIZE);
-}
-
-int role_take(Turn *t, Connection *c, StoreRole role)
-{
-        static const short types[_STORE_ROLE_MAX] = {
-                [STORE_RECEIVER] = F_RDLCK,
-                [STORE_SUBMITTER] = F_WRLCK,
-        };
-        char holder[HOLDER_SIZE];
+        Holder holder = "";
         int r;
 
-        r = lock_byte(t, types[role], TURN_ROLES + role);
+        r = lock_byte(t, type, TURN_ROLES + role);
         if (r < 0)
                 return connection_refuse(
                                 c, r, "Could not lock %s for this process: %s.", c->path, strerror(-r));
@@ -148,8 +146,31 @@ int role_take(Turn *t, Connection *c, StoreRole role)
                                 "first.",
                                 c->path, holder);
         }
-        note_holder(t, role);
+        snprintf(holder, sizeof(holder), "%d %s", (int)getpid(), program);
+        (void)!pwrite(t->fd, holder, sizeof(holder), HOLDERS_AT + (off_t)role * HOLDER_SIZE);
         return 0;
+}
+
+int role_take(Turn *t, Connection *c, StoreRole role)
+{
+        static const struct {
+                short type;
+                const char *program;
+        } roles[_STORE_ROLE_MAX] = {
+                [STORE_RECEIVER] = { F_RDLCK, "scale-callbackd" },
+                [STORE_SUBMITTER] = { F_WRLCK, "scale-submitd" },
+        };
+
+        return take_role(t, c, role, roles[role].type, roles[role].program);
+}
+
+int role_take_all(Turn *t, Connection *c, const char *program)
+{
+        int r = 0;
+
+        for (StoreRole role = 0; r >= 0 && role < _STORE_ROLE_MAX; role++)
+                r = take_role(t, c, role, F_WRLCK, program);
+        return r;
 }
 
 static int wait_for_byte(const Turn *t, off_t byte, uint64_t deadline)

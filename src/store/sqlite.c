@@ -196,6 +196,8 @@ static int store_setup(Store *s, const char *path, StoreRole role)
                 r = prepare(s, &turned_back);
         if (r >= 0)
                 r = files_open(s);
+        if (r >= 0)
+                files_clean(path);
         if (r >= 0 && turned_back)
                 r = chain_mark_turned_back(s);
         turn_give(&s->turn);

@@ -168,6 +168,12 @@ int store_reader_changed(StoreReader *r);
 
 int store_get_stats(StoreReader *r, StoreStats *ret);
 
+/* A new, empty file beside the database, "scale.db.KIND-XXXXXX", for KIND "backup" or "restore". As long as
+ * the descriptor is open it is in use; one that isn't is removed by whoever opens the database next. 0 or
+ * negative errno; both are owned by the caller. */
+int store_make_temporary(const char *path, const char *kind, char **ret_path, int *ret_fd);
+void store_remove_temporary(const char *path);
+
 /* A consistent copy of the whole database, as it is now, into a file of its own, in steps that don't hold up
  * the writer; while it lasts the WAL can't start over. The copy says that it is one, see
  * store_take_copied(). `target` is made, or there and empty, else -EEXIST; what is left of a copy that
@@ -178,3 +184,22 @@ int store_backup_open(const char *path, const char *target, StoreBackup **ret, c
 int store_backup_step(StoreBackup *b, unsigned pages);
 StoreBackup *store_backup_close(StoreBackup *b);
 DEFINE_CLEANUP(StoreBackup *, store_backup_close)
+
+/* What a restore did. */
+typedef struct StoreRestored {
+        char *kept;          /* owned: where what was there is now; NULL: there was nothing */
+        int64_t copied_at;   /* when the copy was made, as far as that is known */
+        uint64_t deliveries; /* the newest one's number */
+        uint64_t waiting;    /* submissions that may have been sent since */
+} StoreRestored;
+
+void store_restored_done(StoreRestored *r);
+
+/* Puts a copy of the file `backup` in the place of the database, once it was looked through as a whole and
+ * brought to this schema. What was there is kept beside it, with its log. Nobody may have the database
+ * (-EUSERS). A copy of files that lay beside each other comes with its log, "BACKUP-wal". Until the end the
+ * database is what it was; should it be killed between the last two steps, the daemons refuse what is there
+ * and say to do it again. -EMEDIUMTYPE: the backup can't be used, as the error says. `progress` is called
+ * with the number of bytes that were copied. */
+int store_restore(const char *backup, const char *path, void (*progress)(uint64_t bytes, void *userdata),
+                void *userdata, StoreRestored *ret, char **ret_error);

@@ -1,9 +1,17 @@
 """Backups that are put back: by hand, in ways that go wrong, and by scalectl."""
 
+import gzip
+import json
+import pathlib
 import shutil
 import sqlite3
+import subprocess
 
-from harness import callback
+import pytest
+
+import harness
+import save_schema
+from harness import callback, eventually, scalectl
 
 
 def whole(database):
@@ -38,3 +46,203 @@ def test_a_backup_beside_the_log_of_another(make_daemon):
     assert daemon.query.get("/v1/tasks?limit=1").json["total"] == 1700
     assert daemon.stop() == 0
     whole(daemon.database)
+
+
+# scalectl restore.
+
+def back_up(daemon, name="b.db"):
+    path = daemon.dir / name
+    run = scalectl(daemon, "backup", path)
+    assert run.returncode == 0, run.stderr
+    return path
+
+
+def restore(database, backup, *options, **more):
+    return subprocess.run([str(harness.SCALECTL), "-o", f"store.path={database}", *options, "restore", str(backup)],
+                          **({"capture_output": True, "text": True, "check": False} | more))
+
+
+def beside(daemon):
+    return sorted(path.name for path in daemon.database.parent.glob("scale.db*"))
+
+
+def test_restore(make_daemon):
+    """A backup takes the place of a database whose process was killed, and everything that was there is kept: that can be
+    restored as well."""
+    daemon = make_daemon().start()
+    for _ in range(20):
+        daemon.deliver(callback())
+    backup = back_up(daemon)
+    for _ in range(30):
+        daemon.deliver(callback())
+    daemon.kill()
+    daemon.database.chmod(0o640)
+
+    run = restore(daemon.database, backup, "--json")
+    assert run.returncode == 0, run.stderr
+    said = json.loads(run.stdout)
+    assert said["database"] == str(daemon.database) and said["last_delivery"] == 20 and said["queued"] == 0
+    kept = pathlib.Path(said["kept"])
+    assert kept.name.startswith("scale.db.before-restore-2")
+    assert beside(daemon) == ["scale.db", "scale.db-turn", kept.name, f"{kept.name}-wal"]
+    assert daemon.database.stat().st_mode & 0o777 == 0o640
+    daemon.start()
+    assert daemon.query.get("/v1/tasks?limit=1").json["total"] == 20
+    daemon.deliver(callback())
+    assert daemon.stop() == 0
+    whole(daemon.database)
+
+    run = restore(daemon.database, kept)  # with its log
+    assert run.returncode == 0 and "What was there before is" in run.stdout and "up to delivery 50" in run.stdout, run
+    daemon.start()
+    assert daemon.query.get("/v1/tasks?limit=1").json["total"] == 50
+
+
+def test_restore_is_the_way_out_of_a_foreign_log(make_daemon):
+    daemon = make_daemon().start()
+    daemon.deliver(callback())
+    backup = back_up(daemon)
+    for _ in range(5):
+        daemon.deliver(callback())
+    daemon.kill()
+    shutil.copyfile(backup, daemon.database)
+    assert daemon.launch().wait() == 78
+    assert restore(daemon.database, backup).returncode == 0
+    daemon.start()
+    assert daemon.query.get("/v1/tasks?limit=1").json["total"] == 1
+
+
+def test_restore_where_there_was_nothing(make_daemon):
+    first = make_daemon().start()
+    first.deliver(callback())
+    backup = back_up(first)
+    second = make_daemon()
+    second.dir.mkdir(exist_ok=True)
+    with open(backup, "rb") as stdin:
+        run = restore(second.database, "-", stdin=stdin)
+    assert run.returncode == 0 and "before" not in run.stdout, run
+    second.start()
+    assert second.query.get("/v1/tasks?limit=1").json["total"] == 1
+
+
+def test_restore_refuses_while_a_daemon_has_the_database(make_daemon, make_submitter):
+    receiver = make_daemon().start()
+    receiver.deliver(callback())
+    backup = back_up(receiver)
+    before = receiver.database.stat().st_ino
+    run = restore(receiver.database, backup)
+    assert run.returncode == 75 and f"in use by scale-callbackd (pid {receiver.process.pid})" in run.stderr, run
+    submitter = make_submitter(database=receiver.database).start()
+    assert receiver.stop() == 0
+    run = restore(receiver.database, backup)
+    assert run.returncode == 75 and f"in use by scale-submitd (pid {submitter.process.pid})" in run.stderr, run
+    assert receiver.database.stat().st_ino == before and not list(receiver.dir.glob("*restore*"))
+
+
+def of_another_program(path):
+    path.unlink()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE x (y)")
+
+
+def of_a_newer_version(path):
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 999")
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-8192])
+
+
+def damaged(path):
+    """In the middle of a table; its first page is as it was."""
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2 // 4096 * 4096
+    data[middle:middle + 4096] = b"\xa5" * 4096
+    path.write_bytes(data)
+
+
+def not_a_database(path):
+    path.write_bytes(gzip.compress(path.read_bytes()))
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("spoil", [of_another_program, of_a_newer_version, cut_short, damaged, not_a_database, empty],
+                         ids=lambda spoil: spoil.__name__)
+def test_restore_looks_first(make_daemon, spoil):
+    """What can't be used is found out before anything is touched."""
+    daemon = make_daemon().start()
+    for _ in range(100):
+        daemon.deliver(callback())
+    backup = back_up(daemon)
+    assert daemon.stop() == 0
+    before, there = daemon.database.read_bytes(), beside(daemon)
+    spoil(backup)
+    run = restore(daemon.database, backup)
+    assert run.returncode == 65 and "nothing was restored" in run.stderr and str(backup) in run.stderr, run
+    assert daemon.database.read_bytes() == before and beside(daemon) == there
+    daemon.start()
+
+
+def test_restore_brings_an_older_schema_up(make_daemon):
+    daemon = make_daemon()
+    daemon.dir.mkdir(exist_ok=True)
+    old = daemon.dir / "old.db"
+    save_schema.restore((save_schema.SCHEMAS / "2.sql").read_text(), old)
+    run = restore(daemon.database, old)
+    assert run.returncode == 0 and "may have been sent since" in run.stdout, run
+    daemon.start()
+    assert daemon.query.get("/v1/tasks?limit=1").json["total"] > 5
+
+
+NO_LEAK_CHECK = {"ASAN_OPTIONS": "detect_leaks=0"}  # it can't look for leaks of who is traced
+
+
+def eventually_ready(daemon):
+    eventually(lambda: "Ready." in daemon.new_log() or daemon.process.poll() is not None, "readiness")
+    return daemon.process.poll() is None
+
+
+def test_a_restore_that_is_killed_at_any_moment(make_daemon, tmp_path):
+    """Then there is the old database, or the new one, or a sentence that says to do it again; and what was left is cleaned
+    up."""
+    assert shutil.which("strace"), "strace is missing"
+    daemon = make_daemon().start()
+    daemon.deliver(callback())
+    backup = back_up(daemon)
+    for _ in range(5):
+        daemon.deliver(callback())
+    daemon.kill()
+    start = tmp_path / "start"
+    start.mkdir()
+    for path in daemon.dir.glob("scale.db*"):
+        shutil.copy2(path, start)
+
+    calls = "link,linkat,rename,renameat,unlink,unlinkat,fsync,fdatasync,openat,pwrite64,fchmod"
+    outcomes = set()
+    for nth in range(1, 400):
+        for path in daemon.dir.glob("scale.db*"):
+            path.unlink()
+        for path in start.iterdir():
+            shutil.copy2(path, daemon.dir)
+        run = subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", f"trace={calls}", "-e",
+                              f"inject={calls}:signal=KILL:when={nth}", str(harness.SCALECTL), "-o",
+                              f"store.path={daemon.database}", "restore", str(backup)],
+                             capture_output=True, text=True, check=False, env=daemon.environment() | NO_LEAK_CHECK)
+        if daemon.launch() and not eventually_ready(daemon):
+            assert daemon.wait() == 78 and "scalectl restore" in daemon.new_log()
+            outcomes.add("refused")
+            assert restore(daemon.database, backup).returncode == 0
+            daemon.start()
+        total = daemon.query.get("/v1/tasks?limit=1").json["total"]
+        outcomes.add(total)
+        assert total in (1, 6)
+        assert not [p for p in daemon.dir.glob("scale.db.restore-*")]
+        assert daemon.stop() == 0
+        whole(daemon.database)
+        if run.returncode == 0:
+            break
+    assert run.returncode == 0 and outcomes == {1, 6, "refused"}

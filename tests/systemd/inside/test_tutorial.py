@@ -74,6 +74,8 @@ def test_every_command_of_the_tutorial(machine):
     copy = sqlite3.connect("/var/backups/scale.db")
     assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     copy.close()
+    assert "What was there before is" in output(said, "scalectl restore")[0]
+    assert list(pathlib.Path("/var/lib/scale-callbackd").glob("scale.db.before-restore-*"))
     secret = run("journalctl", "-u", "scale-callbackd", "-u", "scale-submitd", "-o", "export")
     assert "made-up-callback-key" not in secret and "live_made_up_api_key" not in secret
 
