@@ -115,7 +115,7 @@ static int write_hold(const Metric *m, const MetricText *x)
 
 static int write_live(const Metric *m, const MetricText *x)
 {
-        return metric_put(m, x, NULL, NULL, figures_live_today(&figures_of(x)->in->queue));
+        return metric_put(m, x, NULL, NULL, figures_of(x)->in->queue.live_sent);
 }
 
 static int write_servers(const Metric *m, const MetricText *x)

@@ -27,7 +27,7 @@ int stats_on_metrics(HttpRequest *request, void *userdata)
 
         r = store_get_stats(c->base.reader, &in.store);
         if (r >= 0)
-                r = store_get_queue(c->base.reader, &in.queue);
+                r = store_get_queue(c->base.reader, now_realtime(), &in.queue);
         if (r < 0)
                 return local_reply_failure(c->base.reader, request, r);
         commit_get_stats(c->commit, &in.commit);

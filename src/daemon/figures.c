@@ -12,15 +12,10 @@ int figures_read(StoreReader *reader, Commit *commit, StoreFigures *ret)
 
         r = store_get_stats(reader, &ret->store);
         if (r >= 0)
-                r = store_get_queue(reader, &ret->queue);
+                r = store_get_queue(reader, now_realtime(), &ret->queue);
         if (r >= 0)
                 commit_get_stats(commit, &ret->commit);
         return r;
-}
-
-uint64_t figures_live_today(const StoreQueue *q)
-{
-        return q->live_day == now_realtime() / (int64_t)USEC_PER_DAY ? q->live_sent : 0;
 }
 
 static json_t *count(uint64_t n)
@@ -96,7 +91,7 @@ int figures_add_queue(json_t *o, const StoreQueue *q)
         for (int i = 0; i < (int)_SUBMISSION_STATE_MAX; i++)
                 r |= json_object_set_new(by_state, submission_state_to_string((SubmissionState)i),
                                 count(q->by_state[i]));
-        r |= json_object_set_new(o, "live_today", count(figures_live_today(q)));
+        r |= json_object_set_new(o, "live_today", count(q->live_sent));
         return r | add_time(o, "oldest", q->oldest);
 }
 

@@ -25,9 +25,6 @@ json_t *figures_to_json(const StoreFigures *f);
  * negative. */
 int figures_add_queue(json_t *o, const StoreQueue *q);
 
-/* Tasks sent with a live key on the day that it is now. */
-uint64_t figures_live_today(const StoreQueue *q);
-
 /* The text of metrics as the answer. */
 int figures_reply_metrics(HttpRequest *request, const Buffer *text);
 

@@ -159,8 +159,8 @@ int store_hold_queue(Store *s, QueueHold hold, const char *reason, int64_t now);
 /* Within a group. Resumes the queue where an answer about the account held it, else does nothing. */
 int store_lift_account_hold(Store *s, int64_t now);
 
-/* Within a group. Counts tasks sent with a live key on a day of UTC (days since 1970); days before it are
- * forgotten. */
+/* Within a group. Counts tasks sent with a live key on a day of UTC (days since 1970). No day is forgotten:
+ * the clock may show it again. */
 int store_count_live(Store *s, int64_t day, int by);
 
 typedef struct StoreQueue {
@@ -168,8 +168,7 @@ typedef struct StoreQueue {
         char reason[QUEUE_REASON_MAX + 1];
         int64_t held_since; /* TIME_NONE: not held */
         uint64_t by_state[_SUBMISSION_STATE_MAX];
-        int64_t live_day; /* the day that live_sent is about */
-        uint64_t live_sent;
+        uint64_t live_sent; /* with a live key, on the day of UTC that was asked about */
         int64_t oldest; /* created_at of the oldest that is queued, sending or unknown; TIME_NONE: none */
 } StoreQueue;
 
@@ -197,7 +196,8 @@ int store_get_next_due(StoreReader *r, SubmissionState state, int64_t *ret);
 int store_list_cancel_wanted(
                 StoreReader *r, uint64_t after, unsigned limit, StoreSubmissionFn fn, void *userdata);
 
-int store_get_queue(StoreReader *r, StoreQueue *ret);
+/* `now` says which day live_sent is about. 0. */
+int store_get_queue(StoreReader *r, int64_t now, StoreQueue *ret);
 
 /* The task that a submission has, by a callback's reference or by its metadata, whatever the outbox knows.
  * 1: there is one, its id in ret; 0: none. */

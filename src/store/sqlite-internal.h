@@ -266,7 +266,6 @@ typedef enum OutboxWriterStatement {
         OW_SET_QUEUE,
         OW_COUNT_LIVE,
         OW_UNCOUNT_LIVE,
-        OW_FORGET_LIVE,
         _OW_MAX,
 } OutboxWriterStatement;
 

@@ -249,20 +249,19 @@ static int get_oldest(StoreReader *r, StoreQueue *ret)
         return 0;
 }
 
-static int get_live(StoreReader *r, StoreQueue *ret)
+static int get_live(StoreReader *r, int64_t day, StoreQueue *ret)
 {
         _cleanup_query_ Query q = reader_outbox_query(r, OR_LIVE);
         int k;
 
+        query_int(&q, day);
         k = query_step(&q, what);
-        if (k > 0) {
-                ret->live_day = query_column(&q, 0);
-                ret->live_sent = (uint64_t)query_column(&q, 1);
-        }
+        if (k > 0)
+                ret->live_sent = (uint64_t)query_column(&q, 0);
         return MIN(k, 0);
 }
 
-static int get_queue(StoreReader *r, StoreQueue *ret)
+static int get_queue(StoreReader *r, int64_t now, StoreQueue *ret)
 {
         int k;
 
@@ -272,11 +271,11 @@ static int get_queue(StoreReader *r, StoreQueue *ret)
         if (k >= 0)
                 k = get_oldest(r, ret);
         if (k >= 0)
-                k = get_live(r, ret);
+                k = get_live(r, now / (int64_t)USEC_PER_DAY, ret);
         return k;
 }
 
-int store_get_queue(StoreReader *r, StoreQueue *ret)
+int store_get_queue(StoreReader *r, int64_t now, StoreQueue *ret)
 {
         StoreQueue queue = { .held_since = TIME_NONE, .oldest = TIME_NONE };
         int k;
@@ -284,7 +283,7 @@ int store_get_queue(StoreReader *r, StoreQueue *ret)
         k = reader_begin(r);
         if (k < 0)
                 return k;
-        k = reader_end(r, get_queue(r, &queue));
+        k = reader_end(r, get_queue(r, now, &queue));
         if (k >= 0)
                 *ret = queue;
         return k;

@@ -66,7 +66,6 @@ const char *const outbox_writer_sql[_OW_MAX] = {
         [OW_COUNT_LIVE] = "INSERT INTO live_day (day, sent) VALUES (?1, ?2) "
                           "ON CONFLICT (day) DO UPDATE SET sent = sent + excluded.sent",
         [OW_UNCOUNT_LIVE] = "UPDATE live_day SET sent = max(0, sent + ?2) WHERE day = ?1",
-        [OW_FORGET_LIVE] = "DELETE FROM live_day WHERE day < ?1",
 };
 
 #define SUBMISSION                                                                                       \
@@ -91,7 +90,7 @@ const char *const outbox_reader_sql[_OR_MAX] = {
         [OR_TALLY] = "SELECT state, count FROM tally_of_submissions",
         [OR_OLDEST] = "SELECT created_at FROM submission WHERE state = ?1 ORDER BY n LIMIT 1",
         [OR_QUEUE] = "SELECT hold, reason, since FROM queue WHERE id = 1",
-        [OR_LIVE] = "SELECT day, sent FROM live_day WHERE day = (SELECT max(day) FROM live_day)",
+        [OR_LIVE] = "SELECT sent FROM live_day WHERE day = ?1",
 
         /* By the outbox, by the reference of a delivery, by the metadata; as in W_FIND_TASK_OF_REF. */
         [OR_FIND_TASK] = "SELECT task_id FROM task WHERE id = coalesce("

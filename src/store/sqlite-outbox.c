@@ -330,17 +330,10 @@ int store_lift_account_hold(Store *s, int64_t now)
 
 int store_count_live(Store *s, int64_t day, int by)
 {
-        Query q = outbox_query(s, by > 0 ? OW_COUNT_LIVE : OW_UNCOUNT_LIVE),
-              forget = outbox_query(s, OW_FORGET_LIVE);
-        int r;
+        Query q = outbox_query(s, by > 0 ? OW_COUNT_LIVE : OW_UNCOUNT_LIVE);
 
         assert(s->in_group);
         query_int(&q, day);
         query_int(&q, by);
-        r = query_run(&q, "Could not count a live task in");
-        if (r < 0 || by <= 0)
-                return r;
-
-        query_int(&forget, day);
-        return query_run(&forget, "Could not forget the live tasks of other days in");
+        return query_run(&q, "Could not count a live task in");
 }

@@ -115,7 +115,7 @@ static int write_hold(const Metric *m, const MetricText *x)
 
 static int write_live(const Metric *m, const MetricText *x)
 {
-        return metric_put(m, x, NULL, NULL, figures_live_today(&inputs_of(x)->figures.queue));
+        return metric_put(m, x, NULL, NULL, inputs_of(x)->figures.queue.live_sent);
 }
 
 /* Nothing where there is no cap. */

@@ -179,18 +179,15 @@ static int take_due(const Submission *s, void *userdata)
         return 0;
 }
 
-/* How many tasks may still be sent with a live key. A day that was counted stays the day until it is over,
- * also when the clock went back: it is about money. */
-static uint64_t count_live(const Outbox *o, const StoreQueue *queue, int64_t *ret_day)
+/* How many tasks may still be sent with a live key. Every date has its count, however often the clock shows
+ * it: one that goes back and forth between two gives two days' worth once, and nothing more; and a date that
+ * it showed too early does not stop those that come before. */
+static uint64_t count_live(const Outbox *o, const StoreQueue *queue)
 {
-        int64_t today = outbox_realtime(o) / (int64_t)USEC_PER_DAY;
-        uint64_t cap = o->options.live_per_day, n = 0;
+        uint64_t cap = o->options.live_per_day, n = queue->live_sent;
 
-        *ret_day = MAX(today, queue->live_day);
         if (cap == UINT64_MAX)
                 return cap;
-        if (queue->live_day == *ret_day)
-                n = queue->live_sent;
         for (const Sending *x = o->sendings; x; x = x->next)
                 n += x->step == SENDING_STARTS && !x->is_test;
         return cap - MIN(n, cap);
@@ -223,7 +220,8 @@ int sending_run(Outbox *o, const StoreQueue *queue)
                         resolver_count(o->resolver) + o->n_sendings + o->options.max_in_flight > UNKNOWN_MAX)
                 return 0;
         room.n = o->options.max_in_flight - busy;
-        room.live = count_live(o, queue, &room.day);
+        room.live = count_live(o, queue);
+        room.day = room.realtime / (int64_t)USEC_PER_DAY;
         r = store_list_due(o->options.reader, SUBMISSION_QUEUED, room.realtime, room.n + n_starting,
                         take_due, &room);
         if (r < 0)

@@ -207,7 +207,7 @@ static int run(Outbox *o)
         StoreQueue queue;
         int r;
 
-        r = store_get_queue(o->options.reader, &queue);
+        r = store_get_queue(o->options.reader, outbox_realtime(o), &queue);
         if (r >= 0)
                 r = resolver_run(o->resolver, &queue);
         if (r >= 0 && queue.hold != QUEUE_HELD_ACCOUNT && o->n_holds == 0)

@@ -46,7 +46,7 @@ static int reply_queue(SubmitContext *c, HttpRequest *request, uint64_t flushed)
         int64_t next;
         int r;
 
-        r = store_get_queue(c->base.reader, &queue);
+        r = store_get_queue(c->base.reader, now_realtime(), &queue);
         if (r >= 0)
                 r = read_next(c->base.reader, &next);
         if (r < 0)

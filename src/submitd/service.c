@@ -304,7 +304,7 @@ static void on_tick(const CommitStats *stats, char *status, size_t size, void *u
         Service *s = userdata;
         StoreQueue q = {};
 
-        if (store_get_queue(s->frame.reader, &q) < 0)
+        if (store_get_queue(s->frame.reader, now_realtime(), &q) < 0)
                 snprintf(status, size, "The outbox can't be read.");
         else if (q.hold != QUEUE_RUNNING)
                 snprintf(status, size, "The queue is held%s%s; %" PRIu64 " queued.", *q.reason ? ": " : "",

@@ -11,6 +11,7 @@ from harness import TEST_KEY, callback, eventually
 
 SHIM = pathlib.Path(__file__).parent / "shim/clock-shim.c"
 YEAR = 400 * 86400
+LIVE_KEY = "live_canary0123456789abcdef"
 
 
 @pytest.fixture
@@ -115,6 +116,24 @@ def test_the_submitter_bears_jumps(make_submitter, api, clock, jump):
     submitter.reaches(ids[2], "accepted")
     assert sorted(api.submissions()) == sorted(ids)
     assert TEST_KEY not in submitter.log()
+
+
+def test_a_day_in_the_future_does_not_stop_live_tasks(make_submitter, api, clock):
+    file, env = clock
+    api.keys.append(LIVE_KEY)
+    file.write_text(f"{YEAR}\n")
+    submitter = make_submitter("submit.live_per_day=1", key=LIVE_KEY, env=env).start()
+    submitter.reaches(submitter.add(attachment="in a year"), "accepted")
+    file.write_text("0\n")
+    today = submitter.add(attachment="today")
+    submitter.reaches(today, "accepted", hurry=True)
+    for jump in (YEAR, 0):  # these dates had theirs
+        file.write_text(f"{jump}\n")
+        more = submitter.add(attachment=str(jump))
+        submitter.submit.post("/v1/queue/flush")
+        assert submitter.submit.get("/v1/queue").json["live_today"] == 1
+        assert submitter.submission(more)["state"] == "queued"
+    assert len(api.tasks) == 2
 
 
 def test_a_clock_that_comes_with_the_network_gives_nothing_up(make_submitter, api, clock):

@@ -318,7 +318,7 @@ static int read_all(Session *s)
         if (r >= 0)
                 r = store_list_submissions(reader, _SUBMISSION_STATE_ERRNO, 0, 50, see_a_submission, s);
         if (r >= 0)
-                r = store_get_queue(reader, &queue);
+                r = store_get_queue(reader, T0, &queue);
         if (r >= 0)
                 r = store_get_stats(reader, &stats);
         if (r < 0)

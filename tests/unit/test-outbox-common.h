@@ -337,7 +337,7 @@ static inline StoreQueue bench_queue(Bench *b)
 {
         StoreQueue q;
 
-        assert_int_equal(store_get_queue(b->fixture->reader, &q), 0);
+        assert_int_equal(store_get_queue(b->fixture->reader, b->realtime, &q), 0);
         return q;
 }
 

@@ -515,23 +515,47 @@ static void test_test_tasks_are_not_counted(void **state)
         assert_int_equal(bench_queue(b).live_sent, 0);
 }
 
-/* A clock that goes back doesn't give the day anew. */
-static void test_the_cap_holds_when_the_clock_goes_back(void **state)
+/* One that goes back and forth between dates gives each of them once, and no more. */
+static void test_each_date_has_its_cap_once(void **state)
 {
         Bench *b = *state;
 
         b->is_test = false;
         b->options.live_per_day = 3;
-        add_many(b, 6);
+        add_many(b, 12);
         bench_start(b);
         bench_probe(b);
         answer_all(b, 200);
-        b->realtime -= DAY;
-        bench_pass(b, MINUTE);
-        add_many(b, 1);
-        bench_pass(b, HOUR);
-        assert_int_equal(b->n_asked, 0);
+        for (unsigned i = 0; i < 4; i++) {
+                b->realtime += i % 2 == 0 ? -DAY : DAY;
+                add_many(b, 3);
+                bench_pass(b, MINUTE);
+                answer_all(b, 200);
+                assert_int_equal(b->n_asked, 0);
+                assert_int_equal(count(b, SUBMISSION_ACCEPTED), 6);
+        }
+}
+
+/* The clock was ahead for a moment: the days before that date go on as ever. */
+static void test_a_day_in_the_future_stops_nothing(void **state)
+{
+        Bench *b = *state;
+
+        b->is_test = false;
+        b->options.live_per_day = 3;
+        add_many(b, 9);
+        b->realtime += 400 * DAY;
+        bench_start(b);
+        bench_probe(b);
+        answer_all(b, 200);
         assert_int_equal(count(b, SUBMISSION_ACCEPTED), 3);
+        b->realtime -= 400 * DAY;
+        bench_pass(b, MINUTE);
+        answer_all(b, 200);
+        assert_int_equal(count(b, SUBMISSION_ACCEPTED), 6);
+        bench_pass(b, DAY);
+        answer_all(b, 200);
+        assert_int_equal(count(b, SUBMISSION_ACCEPTED), 9);
 }
 
 static void test_in_flight_is_capped(void **state)
@@ -659,7 +683,8 @@ int main(void)
                 T(test_the_cap_holds_until_midnight),
                 T(test_what_made_no_task_is_not_counted),
                 T(test_test_tasks_are_not_counted),
-                T(test_the_cap_holds_when_the_clock_goes_back),
+                T(test_each_date_has_its_cap_once),
+                T(test_a_day_in_the_future_stops_nothing),
                 T(test_in_flight_is_capped),
                 T(test_the_rate_is_capped),
                 T(test_trouble_slows_down),

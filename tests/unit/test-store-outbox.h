@@ -174,12 +174,17 @@ static inline SubmissionState state_of(Fixture *f, const char *id)
         return get_submission(f, id).last.state;
 }
 
-static inline StoreQueue get_queue(Fixture *f)
+static inline StoreQueue get_queue_at(Fixture *f, int64_t now)
 {
         StoreQueue q;
 
-        assert_int_equal(store_get_queue(f->reader, &q), 0);
+        assert_int_equal(store_get_queue(f->reader, now, &q), 0);
         return q;
+}
+
+static inline StoreQueue get_queue(Fixture *f)
+{
+        return get_queue_at(f, T0);
 }
 
 typedef struct Pending {
