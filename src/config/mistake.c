@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "basic/mistakes.h"
+
 #include "basic/guess.h"
 
 #define NAME_QUOTED_MAX 24U
@@ -17,13 +19,12 @@ int mistake(char **ret_error, int error, const char *format, ...)
         va_list ap;
 
         va_start(ap, format);
-        if (vasprintf(ret_error, format, ap) < 0)
-                *ret_error = NULL;
+        mistakes_addv(ret_error, format, ap);
         va_end(ap);
         return error;
 }
 
-static bool section_exists(const char *section)
+bool mistake_section_exists(const char *section)
 {
         FOREACH_ARRAY(s, settings_table, settings_table_size)
                 if (streq(s->section, section))
@@ -73,7 +74,7 @@ int mistake_unknown(const char *where, const char *section, const char *key, cha
                 return mistake(ret_error, -EINVAL,
                                 "%s: %s stands in no section; one as [callback] is wanted above it", where,
                                 mistake_quote_name(key));
-        if (!section_exists(section))
+        if (!mistake_section_exists(section))
                 return mistake(ret_error, -EINVAL, "%s: there is no section [%s]; wanted is one of %s",
                                 where, mistake_quote_name(section), list_sections(sections));
 

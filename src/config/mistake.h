@@ -1,7 +1,7 @@
 #pragma once
 
-/* Mistakes in settings, in words. Each of these returns the error, and puts what was wrong into *ret_error
- * (owned by the caller; NULL when out of memory). `where` is a file and its line, or an option. */
+/* Mistakes in settings, in words. Each of these returns the error, and adds a line with what was wrong to
+ * *ret_error (owned by the caller). `where` is a file and its line, or an option. */
 
 #include "config/table.h"
 
@@ -14,3 +14,5 @@ int mistake_value(const char *where, const Setting *setting, const char *value, 
 
 /* A name for a message: as it is when it looks like one of a section or a setting, which keys don't. */
 const char *mistake_quote_name(const char *name);
+
+bool mistake_section_exists(const char *section);

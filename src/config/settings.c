@@ -1,13 +1,14 @@
 /*
  * Settings are loaded from the table's defaults, the file, its drop-ins in the order of their names, and the
- * command line, each of which may set anything again. A mistake anywhere stops it: what is read is either
- * right as a whole or refused with the place and what would be right. inih takes the lines apart; it is
- * handed one line at a time, so that the line of a mistake is known, and a line too long for it is refused,
- * not split. Its settings are global, and set here once before every use.
+ * command line, each of which may set anything again. What is read is either right as a whole or refused,
+ * with the place of every mistake and what would be right. inih takes the lines apart; it is handed one line
+ * at a time, so that the line of a mistake is known, also of one that it can't take apart, and a line too
+ * long for it is refused, not split. Its settings are global, and set here once before every use.
  */
 
 #include "config/settings.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <ini.h>
 #include <stdio.h>
@@ -25,6 +26,8 @@
 typedef struct Loading {
         Settings settings;
         char *origins[ROWS_MAX]; /* where each was set; NULL: nowhere */
+        bool wrong[ROWS_MAX];    /* what was set there was refused */
+        int error;               /* of the first mistake */
         char **ret_error;
 } Loading;
 
@@ -35,8 +38,21 @@ typedef struct Reading {
         FILE *file;
         unsigned line;
         bool seen[ROWS_MAX];
-        int error; /* of the first mistake */
+        bool open;       /* the line is to be a setting, and inih has not said which */
+        bool lost;       /* a section began that can't be read: what stands in it is passed over */
+        bool is_unknown; /* there is no such section, which was said */
+        int error;       /* that ends it: out of memory */
 } Reading;
+
+/* A mistake is noted, and what comes behind it is looked at too. 0, or -ENOMEM. */
+static int note(Loading *l, int r)
+{
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0 && l->error == 0)
+                l->error = r;
+        return 0;
+}
 
 void settings_done(Settings *s)
 {
@@ -82,6 +98,7 @@ static int apply(Loading *l, const char *where, const char *section, const char 
                 return mistake_unknown(where, section, key, l->ret_error);
 
         r = setting_apply(setting, *value ? value : setting->default_value, &l->settings, &wanted);
+        l->wrong[row_of(setting)] = r < 0;
         if (r == -ERANGE)
                 return mistake_range(where, setting, value, l->ret_error);
         if (r == -EINVAL)
@@ -111,60 +128,124 @@ static size_t take_bytes(char *buf, size_t size, FILE *f)
         return n;
 }
 
+/* What inih made of the line before: it is silent about what it can't take apart. */
+static void look_back(Reading *x)
+{
+        if (x->open)
+                (void)note(x->loading, mistake(x->loading->ret_error, -EINVAL,
+                                                       "%s, line %u: neither a [section] nor a setting: "
+                                                       "wanted is key = "
+                                                       "value",
+                                                       x->path, x->line));
+        x->open = false;
+}
+
+/* "[section]", up to a comment. */
+static bool is_section(const char *text)
+{
+        const char *p = text + 1;
+
+        while (*p && *p != ']' && !(*p == ';' && isspace((unsigned char)p[-1])))
+                p++;
+        return *p == ']';
+}
+
+static void look_ahead(Reading *x, const char *text)
+{
+        if (x->line == 1 && strncmp(text, "\xEF\xBB\xBF", 3) == 0)
+                text += 3;
+        while (isspace((unsigned char)*text))
+                text++;
+        if (*text == '[') {
+                x->lost = !is_section(text);
+                x->is_unknown = false;
+        }
+        x->open = *text && *text != ';' && *text != '#' && (*text != '[' || x->lost);
+}
+
+/* Whether inih can have the line. */
+static bool is_line(Reading *x, const char *buf, size_t n, int size)
+{
+        if (strlen(buf) < n)
+                (void)note(x->loading, mistake(x->loading->ret_error, -EINVAL,
+                                                       "%s, line %u: a NUL byte; wanted is text", x->path,
+                                                       x->line));
+        else if (buf[n - 1] != '\n' && !feof(x->file))
+                (void)note(x->loading,
+                                mistake(x->loading->ret_error, -EINVAL,
+                                                "%s, line %u: longer than the %d bytes that a line may have",
+                                                x->path, x->line, size - 2));
+        else
+                return true;
+        return false;
+}
+
 /* inih's reader: one line at a time, as fgets(). */
 static char *read_line(char *buf, int size, void *userdata)
 {
         Reading *x = userdata;
         size_t n;
 
-        n = x->error < 0 ? 0 : take_bytes(buf, (size_t)size, x->file);
-        if (n == 0)
-                return NULL;
-
-        x->line++;
-        if (x->line > LINES_MAX) {
-                x->error = mistake(
-                                x->loading->ret_error, -E2BIG, "%s: more than %u lines", x->path, LINES_MAX);
-                return NULL;
+        look_back(x);
+        for (;;) {
+                n = x->error < 0 ? 0 : take_bytes(buf, (size_t)size, x->file);
+                if (n == 0)
+                        return NULL;
+                if (++x->line > LINES_MAX) {
+                        (void)note(x->loading,
+                                        mistake(x->loading->ret_error, -E2BIG, "%s: more than %u lines",
+                                                        x->path, LINES_MAX));
+                        return NULL;
+                }
+                if (is_line(x, buf, n, size))
+                        break;
+                while (n > 0 && buf[n - 1] != '\n')
+                        n = take_bytes(buf, (size_t)size, x->file);
         }
-        if (strlen(buf) < n) {
-                x->error = mistake(x->loading->ret_error, -EINVAL, "%s, line %u: a NUL byte; wanted is text",
-                                x->path, x->line);
-                return NULL;
-        }
-        if (buf[n - 1] != '\n' && !feof(x->file)) {
-                x->error = mistake(x->loading->ret_error, -EINVAL,
-                                "%s, line %u: longer than the %d bytes that a line may have", x->path,
-                                x->line, size - 2);
-                return NULL;
-        }
+        look_ahead(x, buf);
         return buf;
+}
+
+/* What is said of one unknown section goes for all that stands in it. */
+static bool is_passed_over(Reading *x, const char *section)
+{
+        bool was_unknown = x->is_unknown;
+
+        x->is_unknown = !mistake_section_exists(section);
+        return x->lost || (x->is_unknown && was_unknown);
+}
+
+static int take_value(Reading *x, const char *section, const char *key, const char *value)
+{
+        _cleanup_free_ char *where = NULL;
+        Loading *l = x->loading;
+        const Setting *setting;
+        size_t row;
+        int r;
+
+        if (asprintf(&where, "%s, line %u", x->path, x->line) < 0) {
+                where = NULL;
+                return -ENOMEM;
+        }
+        r = note(l, apply(l, where, section, key, value, &setting));
+        if (r < 0 || !setting)
+                return r;
+
+        row = row_of(setting);
+        if (x->seen[row])
+                r = note(l, mistake(l->ret_error, -EINVAL, "%s: [%s] %s stands in this file already", where,
+                                            section, key));
+        x->seen[row] = true;
+        return r;
 }
 
 static int on_value(void *userdata, const char *section, const char *key, const char *value)
 {
-        _cleanup_free_ char *where = NULL;
-        const Setting *setting;
         Reading *x = userdata;
-        size_t row;
 
-        if (x->error < 0)
-                return 1;
-        if (asprintf(&where, "%s, line %u", x->path, x->line) < 0) {
-                where = NULL;
-                x->error = -ENOMEM;
-                return 1;
-        }
-
-        x->error = apply(x->loading, where, section, key, value ?: "", &setting);
-        if (x->error < 0 || !setting)
-                return 1;
-
-        row = row_of(setting);
-        if (x->seen[row])
-                x->error = mistake(x->loading->ret_error, -EINVAL, "%s: [%s] %s stands in this file already",
-                                where, section, key);
-        x->seen[row] = true;
+        x->open = false;
+        if (x->error == 0 && !is_passed_over(x, section))
+                x->error = take_value(x, section, key, value ?: "");
         return 1;
 }
 
@@ -177,35 +258,28 @@ static void set_up_inih(void)
         ini_initial_alloc = ini_max_line = LINE_SIZE;
 }
 
-/* 0; -ENOENT: there is no such file; other negative errno, with what was wrong. */
-static int load_file(const char *path, Loading *l)
+/* 0, also where there are mistakes, or -ENOMEM. */
+static int load_file(const char *path, bool may_be_absent, Loading *l)
 {
         Reading x = { .loading = l, .path = path };
         int r;
 
         x.file = fopen(path, "re");
         if (!x.file) {
+                if (errno == ENOENT && may_be_absent)
+                        return 0;
                 r = -errno;
-                return mistake(l->ret_error, r, "%s can't be read: %s", path, strerror(-r));
+                return note(l, mistake(l->ret_error, r, "%s can't be read: %s", path, strerror(-r)));
         }
 
         set_up_inih();
         r = ini_parse_stream(read_line, &x, on_value, &x);
         if (x.error == 0 && ferror(x.file))
-                x.error = mistake(l->ret_error, -EIO, "%s can't be read to its end", path);
+                (void)note(l, mistake(l->ret_error, -EIO, "%s can't be read to its end", path));
         fclose(x.file);
-
-        /* Reading ends with our first mistake, so what inih could not take apart stands above it, and may
-         * be its cause. */
-        if (r > 0) {
-                free(*l->ret_error);
-                return mistake(l->ret_error, -EINVAL,
-                                "%s, line %d: neither a [section] nor a setting: wanted is key = value",
-                                path, r);
-        }
-        if (x.error < 0)
-                return x.error;
-        return r < 0 ? -ENOMEM : 0;
+        if (r > 0 && l->error == 0)
+                (void)note(l, mistake(l->ret_error, -EINVAL, "%s, line %d: can't be read", path, r));
+        return r < 0 ? -ENOMEM : x.error;
 }
 
 static int is_drop_in(const struct dirent *e)
@@ -236,20 +310,20 @@ static int load_drop_ins(const char *path, Loading *l)
                 if (errno == ENOENT)
                         return 0;
                 r = -errno;
-                return mistake(l->ret_error, r, "%s can't be read: %s", dir, strerror(-r));
+                return note(l, mistake(l->ret_error, r, "%s can't be read: %s", dir, strerror(-r)));
         }
         if ((unsigned)n > DROPINS_MAX)
-                r = mistake(l->ret_error, -E2BIG, "%s: more than %u files", dir, DROPINS_MAX);
+                (void)note(l, mistake(l->ret_error, -E2BIG, "%s: more than %u files", dir, DROPINS_MAX));
 
         for (int i = 0; i < n; i++) {
                 _cleanup_free_ char *file = NULL;
 
-                if (r >= 0) {
+                if (r >= 0 && (unsigned)n <= DROPINS_MAX) {
                         if (asprintf(&file, "%s/%s", dir, entries[i]->d_name) < 0) {
                                 file = NULL;
                                 r = -ENOMEM;
                         } else
-                                r = load_file(file, l);
+                                r = load_file(file, false, l);
                 }
                 free(entries[i]);
         }
@@ -331,18 +405,25 @@ static int fail_together(const Loading *l, const Setting *a, const Setting *b, c
                         other ?: "the default");
 }
 
-static int check_together(const Loading *l)
+static void check_together(Loading *l)
 {
         const Settings *s = &l->settings;
+        const struct {
+                const Setting *a, *b;
+                bool is_wrong;
+                const char *wrong;
+        } rules[] = {
+                { find_setting("callback", "max_body"), find_setting("callback", "max_bodies"),
+                                s->callback.max_body > s->callback.max_bodies,
+                                "is larger than the memory for all bodies together," },
+                { find_setting("query", "socket"), find_setting("control", "socket"),
+                                streq(s->query.socket, s->control.socket),
+                                "is the path of another socket too," },
+        };
 
-        if (s->callback.max_body > s->callback.max_bodies)
-                return fail_together(l, find_setting("callback", "max_body"),
-                                find_setting("callback", "max_bodies"),
-                                "is larger than the memory for all bodies together,");
-        if (streq(s->query.socket, s->control.socket))
-                return fail_together(l, find_setting("query", "socket"), find_setting("control", "socket"),
-                                "is the path of another socket too,");
-        return 0;
+        FOREACH_ARRAY(i, rules, ELEMENTSOF(rules))
+                if (i->is_wrong && !l->wrong[row_of(i->a)] && !l->wrong[row_of(i->b)])
+                        (void)note(l, fail_together(l, i->a, i->b, i->wrong));
 }
 
 static int load_all(const char *path, const SettingsOverrides *overrides, Loading *l)
@@ -351,26 +432,16 @@ static int load_all(const char *path, const SettingsOverrides *overrides, Loadin
         int r;
 
         r = apply_defaults(&l->settings);
+        if (r >= 0)
+                r = load_file(file, !path, l);
+        if (r >= 0)
+                r = load_drop_ins(file, l);
+        for (size_t i = 0; r >= 0 && overrides && i < overrides->n; i++)
+                r = note(l, apply_override(l, overrides->items[i]));
         if (r < 0)
                 return r;
-
-        r = load_file(file, l);
-        if (r == -ENOENT && !path) {
-                free(*l->ret_error);
-                *l->ret_error = NULL;
-        } else if (r < 0)
-                return r;
-
-        r = load_drop_ins(file, l);
-        if (r < 0)
-                return r;
-
-        for (size_t i = 0; overrides && i < overrides->n; i++) {
-                r = apply_override(l, overrides->items[i]);
-                if (r < 0)
-                        return r;
-        }
-        return check_together(l);
+        check_together(l);
+        return l->error;
 }
 
 int settings_load(const char *path, const SettingsOverrides *overrides, Settings *ret, char **ret_error)
@@ -380,6 +451,10 @@ int settings_load(const char *path, const SettingsOverrides *overrides, Settings
 
         *ret_error = NULL;
         r = load_all(path, overrides, &l);
+        if (r == -ENOMEM) {
+                free(*ret_error);
+                *ret_error = NULL;
+        }
         if (r < 0)
                 return r;
         *ret = l.settings;

@@ -65,9 +65,9 @@ typedef struct SettingsOverrides {
 } SettingsOverrides;
 
 /* Defaults, then `path` (NULL: /etc/scale/scale.conf, which may be absent), then PATH.d/ *.conf in order of
- * their names, then the overrides. On failure *ret_error (owned by the caller) says file, line, what was
- * wrong and what would be right; -EINVAL for a mistake in the settings, else the error of reading. *ret is
- * untouched then. */
+ * their names, then the overrides. On failure *ret_error (owned by the caller) has a line for each mistake:
+ * file, line, what was wrong and what would be right; -EINVAL for a mistake in the settings, else the error
+ * of reading, of the first. *ret is untouched then. */
 int settings_load(const char *path, const SettingsOverrides *overrides, Settings *ret, char **ret_error);
 
 /* The settings as a configuration file. They hold no secrets. */

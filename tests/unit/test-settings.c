@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "basic/mistakes.h"
 #include "config/table.h"
 
 static char dir[] = "/tmp/test-settings-XXXXXX", path[64], drop_in_dir[80], drop_in[96];
@@ -358,6 +359,84 @@ static void test_a_nul_byte_in_the_last_line_is_refused(_unused_ void **state)
         }
 }
 
+/* Nobody has to mend one to hear of the next. */
+static void test_all_mistakes_in_one_run(_unused_ void **state)
+{
+        static const char *const expected[] = {
+                "FILE, line 1: strict stands in no section; one as [callback] is wanted above it",
+                "FILE, line 4: [callback] max_body = much can't be read: wanted is ",
+                "FILE, line 5: neither a [section] nor a setting: wanted is key = value",
+                "FILE, line 6: there is no setting stric in [callback]; is strict meant?",
+                "FILE, line 7: neither a [section] nor a setting: wanted is key = value",
+                "FILE, line 10: there is no section [sotre]; wanted is one of ",
+                "FILE, line 12: neither a [section] nor a setting: wanted is key = value", /* a section cut
+                                                                                              off */
+                "FILE, line 15: [store] min_free = 2048G is out of range: wanted is at least 0 and at most "
+                "1024G",
+                "FILE, line 17: longer than the 4094 bytes that a line may have",
+                "FILE, line 19: [store] path stands in this file already",
+                "FILE, line 20: neither a [section] nor a setting: wanted is key = value",
+                "FILE.d/a.conf, line 2: [callback] invalid_status = 404 can't be read: wanted is ",
+                "-o callback.max_body: wanted is -o section.key=value",
+                "-o query.stric: there is no setting stric in [query]",
+                "[query] socket = /a (-o query.socket) is the path of another socket too, [control] socket "
+                "= /a "
+                "(-o control.socket)",
+        };
+        const char *items[] = { "callback.max_body", "query.stric=yes", "query.socket=/a",
+                "control.socket=/a" };
+        const SettingsOverrides overrides = { items, ELEMENTSOF(items) };
+        _cleanup_free_ char *error = NULL, *long_line = NULL, *text = NULL, *bad = NULL;
+        const char *p, *line;
+        size_t size, n = 0;
+        Settings s;
+
+        assert_true(asprintf(&long_line, "path = /%05000d", 1) > 0);
+        assert_true(asprintf(&text,
+                                    "strict = yes\n# a comment\n[callback]\nmax_body = "
+                                    "much\nnonsense\nstric = no\n"
+                                    "more nonsense\n\n[sotre]\n path = /a\nmin_free = 1M\n[callback\n"
+                                    "nothing = 1\n[store]\nmin_free = 2048G\npath = /a\n%s\n; a comment\n"
+                                    "path = /b\nthe end",
+                                    long_line) > 0);
+        write_file(path, text);
+        assert_int_equal(mkdir(drop_in_dir, 0700), 0);
+        assert_true(asprintf(&bad, "%s/a.conf", drop_in_dir) > 0);
+        write_file(bad, "[callback]\ninvalid_status = 404\n");
+
+        assert_int_equal(settings_load(path, &overrides, &s, &error), -EINVAL);
+        for (p = error; (line = mistakes_next(&p, &size)); n++) {
+                const char *want = expected[MIN(n, ELEMENTSOF(expected) - 1)];
+                size_t skip = strncmp(want, "FILE", 4) == 0 ? strlen(path) : 0;
+
+                if (size < skip || strncmp(line + skip, want + (skip ? 4 : 0),
+                                                   strlen(want) - (skip ? 4 : 0)) != 0)
+                        fail_msg("line %zu is \"%.*s\", wanted was \"%s\"", n, (int)size, line, want);
+        }
+        assert_int_equal(n, ELEMENTSOF(expected));
+        assert_int_equal(unlink(bad), 0);
+        assert_int_equal(rmdir(drop_in_dir), 0);
+}
+
+/* And what is said is bounded. */
+static void test_more_mistakes_than_anybody_reads(_unused_ void **state)
+{
+        _cleanup_free_ char *error = NULL, *text = calloc(1, 9000);
+        const char *p, *line, *last = NULL;
+        size_t size, n = 0;
+        Settings s;
+
+        assert_non_null(text);
+        for (size_t i = 0; i < 1000; i++)
+                memcpy(text + i * 9, "nonsense\n", 9 - (i == 999));
+        write_file(path, text);
+        assert_int_equal(settings_load(path, NULL, &s, &error), -EINVAL);
+        for (p = error; (line = mistakes_next(&p, &size)); n++)
+                last = line;
+        assert_int_equal(n, MISTAKES_MAX);
+        assert_string_equal(last, "and there are more");
+}
+
 /* Else a file that --dump-config wrote would say something else. */
 static void test_overrides_say_what_a_file_can_say(_unused_ void **state)
 {
@@ -610,6 +689,8 @@ int main(void)
                 cmocka_unit_test(test_paths_of_sockets),
                 cmocka_unit_test(test_drop_ins),
                 cmocka_unit_test(test_a_nul_byte_is_refused),
+                cmocka_unit_test(test_all_mistakes_in_one_run),
+                cmocka_unit_test(test_more_mistakes_than_anybody_reads),
                 cmocka_unit_test(test_a_nul_byte_in_the_last_line_is_refused),
                 cmocka_unit_test(test_overrides_say_what_a_file_can_say),
                 cmocka_unit_test(test_overrides),
