@@ -2,6 +2,8 @@
 
 #include "basic/key-file.h"
 
+#include "basic/mistakes.h"
+
 /* A piece of a line. */
 typedef struct Word {
         const char *p;
@@ -80,6 +82,70 @@ int key_line_parse(const char *line, size_t size, KeyLine *ret, const char **ret
 
         *ret = (KeyLine){ .label = label.p, .label_size = label.size, .key = key.p, .key_size = key.size };
         return 1;
+}
+
+static bool equals(const char *a, size_t n, const char *b, size_t m)
+{
+        return n == m && memcmp(a, b, n) == 0;
+}
+
+/* NULL, or what is wrong with a line. */
+static const char *add_line(KeyLines *lines, const char *text, size_t size)
+{
+        const char *why = NULL;
+        KeyLine line;
+
+        if (key_line_parse(text, size, &line, &why) <= 0)
+                return why;
+        FOREACH_ARRAY(l, lines->items, lines->n) {
+                if (equals(l->label, l->label_size, line.label, line.label_size))
+                        return "this label stands for another key already";
+                if (equals(l->key, l->key_size, line.key, line.key_size))
+                        return "this key stands here already, with another label";
+        }
+        if (lines->n == KEY_LINES_MAX)
+                return "there can be 16 keys at most";
+        lines->items[lines->n++] = line;
+        return NULL;
+}
+
+int key_lines_read(const char *name, const char *text, size_t size, KeyLines *ret, char **mistakes)
+{
+        const char *end = text + size;
+        unsigned number = 0;
+        int r = 0;
+
+        *ret = (KeyLines){};
+        for (const char *p = text; p < end; p++) { /* over the end of the line */
+                const char *line = p, *why;
+
+                p = memchr(line, '\n', (size_t)(end - line)) ?: end;
+                number++;
+                why = add_line(ret, line, (size_t)(p - line));
+                if (why) {
+                        mistakes_add(mistakes, "%s, line %u: %s", name, number, why);
+                        r = -EINVAL;
+                }
+        }
+        if (r == 0 && ret->n == 0) {
+                mistakes_add(mistakes, "%s: there is no key in it; a line `label key` is wanted", name);
+                r = -EINVAL;
+        }
+        return r;
+}
+
+const char *key_file_problem(int error)
+{
+        switch (error) {
+        case -EPERM:
+                return "others can read or write the file, and so use the key; `chmod o= FILE` mends that";
+        case -EFBIG:
+                return "the file is too large for what is to be in it: nothing but keys";
+        case -EINVAL:
+                return "it is no regular file";
+        default:
+                return strerror(-error);
+        }
 }
 
 const char *api_key_problem(const char *key, size_t size)

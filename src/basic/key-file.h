@@ -21,5 +21,18 @@ typedef struct KeyLine {
  * wrong with it, and *ret is untouched. */
 int key_line_parse(const char *line, size_t size, KeyLine *ret, const char **ret_why);
 
+/* The keys of a file, borrowed from its text. */
+typedef struct KeyLines {
+        KeyLine items[KEY_LINES_MAX];
+        size_t n;
+} KeyLines;
+
+/* Looks at all of a file of callback auth keys. 0, or -EINVAL: *mistakes (see basic/mistakes.h) got a line
+ * for each mistake, which begins with `name` for the file. */
+int key_lines_read(const char *name, const char *text, size_t size, KeyLines *ret, char **mistakes);
+
+/* Why a file of keys can't be used that secret_read_file() failed for. */
+const char *key_file_problem(int error);
+
 /* NULL, or what is wrong with an API key. */
 const char *api_key_problem(const char *key, size_t size);

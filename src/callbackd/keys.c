@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "basic/key-file.h"
+#include "basic/mistakes.h"
 #include "basic/secret.h"
 
 typedef struct KeyHash {
@@ -64,72 +65,6 @@ const char *keys_match(const Keys *k, const char *value, size_t size)
         return i < k->n ? k->labels[i] : NULL;
 }
 
-static bool label_is_taken(const Keys *k, const KeyLine *line)
-{
-        for (size_t i = 0; i < k->n; i++)
-                if (strlen(k->labels[i]) == line->label_size &&
-                                memcmp(k->labels[i], line->label, line->label_size) == 0)
-                        return true;
-        return false;
-}
-
-/* Takes one line in. NULL, or what is wrong with it. */
-static const char *add_line(Keys *k, const char *text, size_t size)
-{
-        const char *why = NULL;
-        KeyLine line;
-        KeyHash hash;
-
-        static_assert(KEY_LABEL_MAX == STORE_LABEL_MAX, "a label has to fit into the store");
-
-        if (key_line_parse(text, size, &line, &why) <= 0)
-                return why;
-        if (k->n == KEYS_MAX)
-                return "there can be 16 keys at most";
-        if (label_is_taken(k, &line))
-                return "this label stands for another key already";
-
-        hash_key(k->vault, line.key, line.key_size, &hash);
-        if (find_hash(k, &hash) < k->n)
-                return "this key stands here already, with another label";
-
-        k->vault->hashes[k->n] = hash;
-        memcpy(k->labels[k->n], line.label, line.label_size);
-        k->n++;
-        return NULL;
-}
-
-static int fail(char **ret_error, int error, const char *path, unsigned line, const char *why)
-{
-        int n;
-
-        if (line > 0)
-                n = asprintf(ret_error, "%s, line %u: %s", path, line, why);
-        else
-                n = asprintf(ret_error, "%s: %s", path, why);
-        if (n < 0)
-                *ret_error = NULL;
-        return error;
-}
-
-static int fail_reading(char **ret_error, int error, const char *path)
-{
-        static const struct {
-                int error;
-                const char *why;
-        } reasons[] = {
-                { EPERM, "others can read or write the file of keys; `chmod o= FILE` mends that" },
-                { EFBIG, "the file of keys is larger than 64 KiB; a line `label key` for each key is "
-                         "wanted" },
-                { EINVAL, "the file of keys is no regular file" },
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(reasons); i++)
-                if (error == -reasons[i].error)
-                        return fail(ret_error, error, path, 0, reasons[i].why);
-        return fail(ret_error, error, path, 0, strerror(-error));
-}
-
 static int keys_new(Keys **ret)
 {
         _cleanup_(keys_freep) Keys *k = NULL;
@@ -146,36 +81,35 @@ static int keys_new(Keys **ret)
         return 0;
 }
 
-int keys_load(const char *path, Keys **ret, char **ret_error)
+static void add_key(Keys *k, const KeyLine *line)
+{
+        static_assert(KEY_LABEL_MAX == STORE_LABEL_MAX, "a label has to fit into the store");
+
+        hash_key(k->vault, line->key, line->key_size, &k->vault->hashes[k->n]);
+        memcpy(k->labels[k->n], line->label, line->label_size);
+        k->n++;
+}
+
+int keys_load(const char *path, const char *name, Keys **ret, char **mistakes)
 {
         _cleanup_(secret_freep) Secret *file = NULL;
         _cleanup_(keys_freep) Keys *k = NULL;
-        const char *p, *end;
-        unsigned n = 0;
+        KeyLines lines;
         int r;
 
-        *ret_error = NULL;
         r = secret_read_file(path, KEY_FILE_MAX, &file);
-        if (r < 0)
-                return fail_reading(ret_error, r, path);
-        r = keys_new(&k);
+        if (r < 0) {
+                mistakes_add(mistakes, "%s: %s", name, key_file_problem(r));
+                return r;
+        }
+        r = key_lines_read(name, secret_data(file), secret_size(file), &lines, mistakes);
+        if (r >= 0)
+                r = keys_new(&k);
         if (r < 0)
                 return r;
 
-        end = secret_data(file) + secret_size(file);
-        for (p = secret_data(file); p < end; p++) { /* over the end of the line */
-                const char *line = p, *why;
-
-                p = memchr(line, '\n', (size_t)(end - line)) ?: end;
-                n++;
-                why = add_line(k, line, (size_t)(p - line));
-                if (why)
-                        return fail(ret_error, -EINVAL, path, n, why);
-        }
-        if (k->n == 0)
-                return fail(ret_error, -EINVAL, path, 0,
-                                "there is no key in it; a line `label key` is wanted");
-
+        FOREACH_ARRAY(l, lines.items, lines.n)
+                add_key(k, l);
         *ret = TAKE_PTR(k);
         return 0;
 }

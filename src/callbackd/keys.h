@@ -10,10 +10,10 @@
 
 typedef struct Keys Keys;
 
-/* Reads a file with a line `label key` for each. On failure *ret_error (owned by the caller, NULL when out
- * of memory) says where and what is wrong, never what stands there. -EINVAL for the content, else the error
- * of reading. */
-int keys_load(const char *path, Keys **ret, char **ret_error);
+/* Reads a file with a line `label key` for each, which messages call `name`. On failure *mistakes (see
+ * basic/mistakes.h) got a line for each: where and what is wrong, never what stands there. -EINVAL for the
+ * content, else the error of reading. */
+int keys_load(const char *path, const char *name, Keys **ret, char **mistakes);
 
 Keys *keys_free(Keys *k);
 DEFINE_CLEANUP(Keys *, keys_free)

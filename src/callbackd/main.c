@@ -9,6 +9,8 @@ int main(int argc, char **argv)
         static const Program program = {
                 .name = "scale-callbackd",
                 .about = "Receives callbacks of the Scale API, keeps them, and answers local queries.",
+                .credential = &service_credential,
+                .check = service_check,
                 .run = service_run,
                 .describe_metrics = metrics_describe,
         };

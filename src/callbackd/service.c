@@ -42,29 +42,38 @@ static void raise_descriptor_limit(const Settings *settings)
         program_raise_descriptor_limit("[callback] max_connections", settings->callback.max_connections);
 }
 
-/* What the keys are, or why there are none, said in the log. 0, or a status. */
-static int load_keys(const Settings *settings, Keys **ret)
+const Credential service_credential = {
+        .name = "callback-auth-keys",
+        .missing = "No callback auth key: write a line `label key` for each into "
+                   "/etc/credstore/callback-auth-keys "
+                   "(mode 0600), which is the credential callback-auth-keys, or name such a file in "
+                   "[callback] "
+                   "auth_keys_file",
+};
+
+/* 0, or negative errno, and a line for each mistake. */
+static int load_keys(const Settings *settings, Keys **ret, char **mistakes)
 {
-        _cleanup_free_ char *path = NULL, *error = NULL;
+        _cleanup_(credential_place_done) CredentialPlace place = {};
         int r;
 
-        r = program_locate_secret("callback-auth-keys", settings->callback.auth_keys_file, &path);
-        if (r < 0)
-                return log_oom(), EX_OSERR;
-        if (!path) {
-                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0,
-                                "No callback auth key: write a line `label key` for each into "
-                                "/etc/credstore/callback-auth-keys (mode 0600), which is the credential "
-                                "callback-auth-keys, or name such a file in [callback] auth_keys_file.");
-                return EX_CONFIG;
-        }
-        r = keys_load(path, ret, &error);
-        if (r < 0) {
-                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0, "Can't read the callback auth keys: %s",
-                                error ?: strerror(-r));
-                return EX_CONFIG;
-        }
-        return 0;
+        r = credential_locate(&service_credential, settings->callback.auth_keys_file, &place, mistakes);
+        return r < 0 ? r : keys_load(place.path, place.name, ret, mistakes);
+}
+
+static void look_at_keys(const char *path, const char *name, char **mistakes)
+{
+        _cleanup_(keys_freep) Keys *keys = NULL;
+
+        (void)keys_load(path, name, &keys, mistakes);
+}
+
+void service_check(const Settings *settings, char **mistakes)
+{
+        credential_check(&service_credential, settings ? settings->callback.auth_keys_file : NULL,
+                        look_at_keys, mistakes);
+        if (settings)
+                store_look_at(settings->store.path, mistakes);
 }
 
 /* From the commit thread. */
@@ -104,25 +113,24 @@ static const char *const own_sections[] = { "callback", "query", "control", "sto
 
 /* Reloading. */
 
-static int reload(Service *s)
+/* Mistakes in the keys are looked for also when the settings have some. */
+static int reload(Service *s, char **mistakes)
 {
         _cleanup_(settings_freep) Settings *next = NULL;
+        _cleanup_(keys_freep) Keys *loaded = NULL;
         Settings *old = s->settings;
         Keys *keys;
         int r;
 
-        next = program_load_settings(
-                        s->config, s->overrides, "Not reloaded, the settings stay as they were: ");
+        next = program_load_settings(s->config, s->overrides, mistakes);
+        r = load_keys(next ?: old, &loaded, mistakes);
         if (!next)
                 return -EINVAL;
-        r = frame_keep_until_restart(old, next, own_sections);
+        if (r >= 0)
+                r = frame_keep_until_restart(old, next, own_sections);
         if (r < 0)
                 return r;
-        if (load_keys(next, &keys) != 0) {
-                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
-                                "Not reloaded, settings and keys stay as they were.");
-                return -EINVAL;
-        }
+        keys = TAKE_PTR(loaded);
 
         receiver_reload(s->receiver, next, keys);
         raise_descriptor_limit(next);
@@ -135,12 +143,12 @@ static int reload(Service *s)
         return 0;
 }
 
-static int on_reload(void *userdata)
+static int on_reload(char **mistakes, void *userdata)
 {
         Service *s = userdata;
         int r;
 
-        r = reload(s);
+        r = reload(s, mistakes);
         atomic_fetch_add(r < 0 ? &s->metrics.reloads_failed : &s->metrics.reloads, 1);
         return r;
 }
@@ -198,12 +206,14 @@ static int start_local(Service *s, Listeners *listeners)
 static int start(Service *s)
 {
         _cleanup_(listeners_done) Listeners listeners = LISTENERS_INIT;
+        _cleanup_free_ char *mistakes = NULL;
         Keys *keys;
         int r;
 
-        r = load_keys(s->settings, &keys);
-        if (r != 0)
-                return r;
+        if (load_keys(s->settings, &keys, &mistakes) < 0) {
+                program_log_mistakes(MESSAGE_KEYS_MISSING, "", mistakes ?: "out of memory");
+                return EX_CONFIG;
+        }
         r = frame_open_store(&s->frame, s->settings);
         if (r != 0) {
                 keys_free(keys);

@@ -3,8 +3,15 @@
 /* The service: what lives from start to exit, put together and taken apart in order. */
 
 #include "config/settings.h"
+#include "daemon/credential.h"
 
 typedef struct Service Service;
+
+/* Adds a line for everything else than settings that keeps it from starting; `settings` is NULL when they
+ * can't be read. */
+void service_check(const Settings *settings, char **mistakes);
+
+extern const Credential service_credential;
 
 /* `config` (NULL: the default place) and `overrides` are borrowed for as long as the service lives:
  * reloading reads them again. `settings` is owned from the call on. Exit statuses are those of sysexits.h.

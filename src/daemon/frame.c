@@ -18,10 +18,12 @@
 #include <unistd.h>
 
 #include "basic/log.h"
+#include "basic/mistakes.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "daemon/message.h"
 #include "daemon/program.h"
+#include "daemon/reload.h"
 
 #define JOBS_MAX    8192U
 #define TICK_USEC   (5 * USEC_PER_SEC)
@@ -30,6 +32,7 @@
 #define POLL_USEC   (20 * USEC_PER_MSEC)
 #define READER_USEC (2 * USEC_PER_SEC) /* looking something up on the main loop */
 #define STATUS_SIZE 256U
+#define REFUSED_MAX 512U /* bytes of a mistake in the status */
 
 static int again(sd_event_source *source, uint64_t usec)
 {
@@ -102,17 +105,56 @@ static int on_broken(
 
 /* While running. */
 
+/* As long as a reload is refused that comes first. */
+static void send_status(const Frame *f)
+{
+        const char *mistakes = f->refused, *line;
+        size_t n;
+
+        if (f->stopping)
+                return;
+        line = mistakes_next(&mistakes, &n);
+        if (line)
+                (void)sd_notifyf(false,
+                                "STATUS=The last reload was refused (%.*s%s), what was in force goes on. %s",
+                                (int)MIN(n, REFUSED_MAX), line, *mistakes ? "; and more" : "",
+                                f->status_text ?: f->calls->ready);
+        else
+                (void)sd_notifyf(false, "STATUS=%s", f->status_text ?: f->calls->ready);
+}
+
+static int reload(Frame *f)
+{
+        _cleanup_free_ char *mistakes = NULL;
+        int r;
+
+        r = f->calls->reload(&mistakes, f->userdata);
+        if (r < 0 && !mistakes)
+                mistakes_add(&mistakes, "%s", strerror(-r));
+        program_log_mistakes(MESSAGE_NOT_RELOADED,
+                        "Not reloaded, settings and keys stay as they were: ", mistakes);
+        free(f->refused);
+        f->refused = TAKE_PTR(mistakes);
+        return r;
+}
+
 static int on_hup(
                 _unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
 {
         Frame *f = userdata;
+        bool asked;
+        int r;
 
         if (f->stopping)
                 return 0;
 
+        asked = reload_is_asked_for();
         (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_monotonic());
-        (void)f->calls->reload(f->userdata);
+        r = reload(f);
         (void)sd_notify(false, "READY=1");
+        send_status(f);
+        if (asked)
+                reload_answer(r >= 0);
         return 0;
 }
 
@@ -124,8 +166,9 @@ static int on_tick(sd_event_source *source, _unused_ uint64_t usec, void *userda
 
         commit_get_stats(f->commit, &stats);
         f->calls->tick(&stats, status, sizeof(status), f->userdata);
-        if (!f->stopping)
-                (void)sd_notifyf(false, "STATUS=%s", status);
+        free(f->status_text);
+        f->status_text = strdup(status);
+        send_status(f);
         return again(source, TICK_USEC);
 }
 
@@ -252,5 +295,7 @@ void frame_done(Frame *f)
         sd_event_source_disable_unref(f->drain);
         sd_event_source_disable_unref(f->watchdog);
         sd_event_unref(f->loop);
+        free(f->refused);
+        free(f->status_text);
         *f = (Frame){};
 }

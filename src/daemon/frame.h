@@ -18,8 +18,9 @@ typedef struct FrameCalls {
         unsigned (*in_flight)(void *userdata);
         /* The time for that is over, and so much is cut: says so in the log. */
         void (*cut)(unsigned n, void *userdata);
-        /* Reads settings and keys again. 0, or negative errno: what was wrong is in the log. */
-        int (*reload)(void *userdata);
+        /* Reads settings and keys again. 0, or negative errno: *mistakes got a line for each thing that was
+         * wrong. */
+        int (*reload)(char **mistakes, void *userdata);
         /* Every few seconds. What STATUS= is to say, into `status`. */
         void (*tick)(const CommitStats *stats, char *status, size_t size, void *userdata);
         /* On the commit thread: see CommitOptions. NULL: nobody listens. */
@@ -39,6 +40,8 @@ typedef struct Frame {
         void *userdata;
         sd_event_source *tick, *drain, *poll, *watchdog;
         uint64_t watchdog_usec;
+        char *refused;     /* owned: what was wrong with the last reload; NULL: nothing */
+        char *status_text; /* owned: what was said last */
 } Frame;
 
 /* The first thing, before any thread: blocks the signals and makes the loop. `calls` and `userdata` outlive

@@ -17,9 +17,11 @@
 #include <unistd.h>
 
 #include "basic/log.h"
+#include "basic/mistakes.h"
 #include "basic/secret.h"
 #include "daemon/journal.h"
 #include "daemon/message.h"
+#include "daemon/reload.h"
 
 #define OVERRIDES_MAX     128U
 #define DESCRIPTORS_APART 512U /* local sockets, the database, the loops */
@@ -31,6 +33,7 @@ typedef enum Action {
         ACTION_METRICS,
         ACTION_VERSION,
         ACTION_HELP,
+        ACTION_RELOAD,
 } Action;
 
 /* What the command line says. */
@@ -50,11 +53,14 @@ static int print_help(const Program *p)
                       "      --config=FILE              read FILE instead of " SYSCONF_DIR
                       "/scale/scale.conf\n"
                       "  -o, --option=SECTION.KEY=VALUE set one setting; wins over files, can be repeated\n"
-                      "      --check-config             check the configuration and leave\n"
+                      "      --check-config             name all that keeps it from starting, and leave\n"
                       "      --dump-config              print the settings in force and leave\n"
                       "      --list-metrics             print the name, type and meaning of every metric "
                       "and "
                       "leave\n"
+                      "      --reload                   for the unit: have the daemon read settings and "
+                      "keys\n"
+                      "                                 again, and fail when it refuses\n"
                       "      --log-level=LEVEL          error, warning, notice, info (the default) or "
                       "debug\n"
                       "      --version                  print the version and leave\n"
@@ -107,6 +113,7 @@ static int parse_arguments(int argc, char **argv, Arguments *ret)
                 OPT_CHECK,
                 OPT_DUMP,
                 OPT_METRICS,
+                OPT_RELOAD,
                 OPT_LEVEL,
                 OPT_VERSION,
         };
@@ -116,6 +123,7 @@ static int parse_arguments(int argc, char **argv, Arguments *ret)
                 { "check-config", no_argument, NULL, OPT_CHECK },
                 { "dump-config", no_argument, NULL, OPT_DUMP },
                 { "list-metrics", no_argument, NULL, OPT_METRICS },
+                { "reload", no_argument, NULL, OPT_RELOAD },
                 { "log-level", required_argument, NULL, OPT_LEVEL },
                 { "version", no_argument, NULL, OPT_VERSION },
                 { "help", no_argument, NULL, 'h' },
@@ -139,6 +147,9 @@ static int parse_arguments(int argc, char **argv, Arguments *ret)
                         break;
                 case OPT_METRICS:
                         ret->action = ACTION_METRICS;
+                        break;
+                case OPT_RELOAD:
+                        ret->action = ACTION_RELOAD;
                         break;
                 case OPT_LEVEL:
                         r = set_log_level(optarg);
@@ -175,45 +186,67 @@ Settings *settings_free(Settings *s)
         return NULL;
 }
 
-Settings *program_load_settings(
-                const char *config, const SettingsOverrides *overrides, const char *otherwise)
+Settings *program_load_settings(const char *config, const SettingsOverrides *overrides, char **mistakes)
 {
         _cleanup_free_ char *error = NULL;
         _cleanup_free_ Settings *s = NULL;
         int r;
 
         s = calloc(1, sizeof(Settings));
-        if (!s) {
-                log_oom();
-                return NULL;
-        }
-        r = settings_load(config, overrides, s, &error);
+        r = s ? settings_load(config, overrides, s, &error) : -ENOMEM;
         if (r < 0) {
-                log_event(LOG_ERR, otherwise ? MESSAGE_NOT_RELOADED : NULL, NULL, 0, "%s%s", otherwise ?: "",
-                                error ?: strerror(-r));
+                mistakes_add(mistakes, "%s", error ?: strerror(-r));
                 return NULL;
         }
         return TAKE_PTR(s);
 }
 
-static int with_settings(const Program *p, const Arguments *a)
+void program_log_mistakes(const char *id, const char *before, const char *mistakes)
 {
-        Settings *s;
-        int r;
+        const char *line;
+        size_t n;
 
-        s = program_load_settings(a->config, &a->overrides, NULL);
-        if (!s)
-                return EX_CONFIG;
-        if (a->action == ACTION_RUN)
-                return p->run(a->config, &a->overrides, s);
+        while ((line = mistakes_next(&mistakes, &n)))
+                log_event(LOG_ERR, id, NULL, 0, "%s%.*s", before, (int)n, line);
+}
 
-        r = a->action == ACTION_DUMP ? settings_dump(s, stdout) : 0;
-        settings_free(s);
-        if (r < 0 || fflush(stdout) != 0) {
+static int dump(const Settings *s)
+{
+        if (settings_dump(s, stdout) < 0 || fflush(stdout) != 0) {
                 log_error("The settings can't be printed.");
                 return EX_IOERR;
         }
         return 0;
+}
+
+static int with_settings(const Program *p, const Arguments *a)
+{
+        _cleanup_(settings_freep) Settings *s = NULL;
+        _cleanup_free_ char *mistakes = NULL;
+
+        s = program_load_settings(a->config, &a->overrides, &mistakes);
+        if (a->action != ACTION_DUMP && (!s || a->action == ACTION_CHECK))
+                p->check(s, &mistakes);
+        if (mistakes) {
+                program_log_mistakes(NULL, "", mistakes);
+                return EX_CONFIG;
+        }
+        if (!s)
+                return log_oom(), EX_OSERR;
+
+        switch (a->action) {
+        case ACTION_RUN:
+                return p->run(a->config, &a->overrides, TAKE_PTR(s));
+        case ACTION_DUMP:
+                return dump(s);
+        case ACTION_CHECK:
+        case ACTION_METRICS:
+        case ACTION_VERSION:
+        case ACTION_HELP:
+        case ACTION_RELOAD:
+        default:
+                return 0;
+        }
 }
 
 /* What only somebody can mend: the units start nothing again that ends so (RestartPreventExitStatus=). */
@@ -255,6 +288,7 @@ static int run_program(const Program *p, int argc, char **argv, Arguments *a)
         case ACTION_RUN:
         case ACTION_CHECK:
         case ACTION_DUMP:
+        case ACTION_RELOAD:
         default:
                 break;
         }
@@ -265,7 +299,7 @@ static int run_program(const Program *p, int argc, char **argv, Arguments *a)
                 log_error_errno(r, "Secrets can't be protected");
                 return EX_OSERR;
         }
-        r = with_settings(p, a);
+        r = a->action == ACTION_RELOAD ? reload_ask(p->credential) : with_settings(p, a);
         secrets_exit();
         return r;
 }
@@ -335,35 +369,4 @@ int program_status_of_store(int error)
                 if (error == -i->error)
                         return i->status;
         return EX_IOERR;
-}
-
-/* 1: the file is there, and its path in *ret; 0: it isn't. */
-static int find_in(const char *folder, const char *name, char **ret)
-{
-        _cleanup_free_ char *path = NULL;
-
-        if (!folder)
-                return 0;
-        if (asprintf(&path, "%s/%s", folder, name) < 0) {
-                path = NULL;
-                return -ENOMEM;
-        }
-        if (access(path, F_OK) < 0)
-                return 0;
-        *ret = TAKE_PTR(path);
-        return 1;
-}
-
-int program_locate_secret(const char *credential, const char *configured, char **ret)
-{
-        int r;
-
-        r = find_in(getenv("RUNTIME_DIRECTORY"), credential, ret);
-        if (r == 0)
-                r = find_in(getenv("CREDENTIALS_DIRECTORY"), credential, ret);
-        if (r != 0)
-                return MIN(r, 0);
-
-        *ret = configured ? strdup(configured) : NULL;
-        return configured && !*ret ? -ENOMEM : 0;
 }

@@ -5,10 +5,15 @@
 #include <systemd/sd-event.h>
 
 #include "config/settings.h"
+#include "daemon/credential.h"
 
 typedef struct Program {
         const char *name;  /* "scale-callbackd" */
         const char *about; /* a sentence for --help */
+        const Credential *credential;
+        /* Adds a line for everything else than settings that keeps it from starting (see basic/mistakes.h).
+         * `settings` is NULL when they can't be read. */
+        void (*check)(const Settings *settings, char **mistakes);
         /* Runs the service: see program_main(). `settings` is owned from the call on. */
         int (*run)(const char *config, const SettingsOverrides *overrides, Settings *settings);
         /* Calls fn for every metric. */
@@ -21,10 +26,9 @@ typedef struct Program {
  * sysexits.h; what was wrong is in the log. */
 int program_main(const Program *program, int argc, char **argv);
 
-/* Reads the settings anew. Owned by the caller; NULL when there was a mistake, which is in the log behind
- * `otherwise` ("Not reloaded, ...: "; NULL: nothing). */
-Settings *program_load_settings(
-                const char *config, const SettingsOverrides *overrides, const char *otherwise);
+/* Reads the settings anew. Owned by the caller; NULL when there was a mistake: *mistakes got a line for
+ * each. */
+Settings *program_load_settings(const char *config, const SettingsOverrides *overrides, char **mistakes);
 Settings *settings_free(Settings *s);
 DEFINE_CLEANUP(Settings *, settings_free)
 
@@ -39,7 +43,5 @@ void program_raise_descriptor_limit(const char *setting, uint64_t n);
 /* The status that a database which can't be opened ends with. */
 int program_status_of_store(int error);
 
-/* Where a secret comes from: a file of that name in the runtime directory (credentials are passed once, at
- * the start; a reload puts newer ones there, see systemd/), else the credential that the service manager
- * passed, else `configured`, else NULL. Owned by the caller; -ENOMEM. */
-int program_locate_secret(const char *credential, const char *configured, char **ret);
+/* Says each of the mistakes behind `before`, as what `id` stands for (NULL: nothing). */
+void program_log_mistakes(const char *id, const char *before, const char *mistakes);

@@ -41,37 +41,6 @@ static void say_unreadable(Doctor *d, const char *path, int error)
         }
 }
 
-/* The good lines of a file so far, borrowed from it. */
-typedef struct KeyLines {
-        KeyLine items[KEY_LINES_MAX];
-        size_t n;
-} KeyLines;
-
-static bool equals(const char *a, size_t n, const char *b, size_t m)
-{
-        return n == m && memcmp(a, b, n) == 0;
-}
-
-/* NULL, or what is wrong with a line. */
-static const char *add_line(KeyLines *lines, const char *text, size_t size)
-{
-        const char *why = NULL;
-        KeyLine line;
-
-        if (key_line_parse(text, size, &line, &why) <= 0)
-                return why;
-        if (lines->n == KEY_LINES_MAX)
-                return "there can be 16 keys at most";
-        FOREACH_ARRAY(l, lines->items, lines->n) {
-                if (equals(l->label, l->label_size, line.label, line.label_size))
-                        return "this label stands for another key already";
-                if (equals(l->key, l->key_size, line.key, line.key_size))
-                        return "this key stands here already, with another label";
-        }
-        lines->items[lines->n++] = line;
-        return NULL;
-}
-
 static void say_labels(Doctor *d, const char *path, const KeyLines *lines)
 {
         char labels[KEY_LINES_MAX * (KEY_LABEL_MAX + 2) + 1];
@@ -87,9 +56,8 @@ static void say_labels(Doctor *d, const char *path, const KeyLines *lines)
 void doctor_look_at_callback_keys(Doctor *d, const char *path)
 {
         _cleanup_(secret_freep) Secret *file = NULL;
-        const char *p, *end;
-        KeyLines lines = {};
-        unsigned number = 0;
+        _cleanup_free_ char *mistakes = NULL;
+        KeyLines lines;
         int r;
 
         r = secret_read_file(path, KEY_FILE_MAX, &file);
@@ -97,24 +65,9 @@ void doctor_look_at_callback_keys(Doctor *d, const char *path)
                 say_unreadable(d, path, r);
                 return;
         }
-        end = secret_data(file) + secret_size(file);
-        for (p = secret_data(file); p < end; p++) { /* over the end of the line */
-                const char *line = p, *why;
-
-                p = memchr(line, '\n', (size_t)(end - line)) ?: end;
-                number++;
-                why = add_line(&lines, line, (size_t)(p - line));
-                if (why) {
-                        doctor_fail(d, "mend the line; until then the daemon neither starts nor reloads",
-                                        "%s, line %u: %s", path, number, why);
-                        return;
-                }
-        }
-        if (lines.n == 0)
-                doctor_fail(d,
-                                "write a line with a label and the key for each callback auth key of the "
-                                "Scale dashboard",
-                                "there is no key in %s", path);
+        r = key_lines_read(path, secret_data(file), secret_size(file), &lines, &mistakes);
+        if (r < 0)
+                doctor_fail_each(d, "mend it; until then the daemon neither starts nor reloads", mistakes);
         else
                 say_labels(d, path, &lines);
 }
@@ -167,7 +120,7 @@ static void look_at(Doctor *d, const KeyKind *k)
         if (error == EACCES)
                 doctor_ok(d, "%s is not for you to see, which is as it should be; root sees more",
                                 k->credential);
-        else if (!(d->down & k->which) && doctor_ask(k->socket, "/healthz", NULL, NULL) >= 0)
+        else if (k->socket && !(d->down & k->which) && doctor_ask(k->socket, "/healthz", NULL, NULL) >= 0)
                 doctor_warn(d, k->advice, "%s runs, so it has a key, but where from is not to be seen",
                                 k->daemon);
         else

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 
+#include "basic/mistakes.h"
 #include "scalectl/format.h"
 #include "scalectl/verb-doctor.h"
 
@@ -19,6 +20,15 @@ void doctor_say(Doctor *d, FindingKind kind, const char *advice, const char *for
         d->said += kind != FINDING_OK;
         d->worst = MAX(d->worst, kind);
         d->take(d, kind, message, advice);
+}
+
+void doctor_fail_each(Doctor *d, const char *advice, const char *mistakes)
+{
+        const char *line;
+        size_t n;
+
+        while ((line = mistakes_next(&mistakes, &n)))
+                doctor_fail(d, advice, "%.*s", (int)n, line);
 }
 
 const char *doctor_advice(Doctor *d, const char *format, ...)

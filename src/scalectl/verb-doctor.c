@@ -46,10 +46,14 @@ static const struct {
 };
 
 /* Whether somebody means to submit here: then what belongs to it is looked at too. */
+static bool wants_submitter(const Settings *s)
+{
+        return s->api.key_file || s->submit.callback_url || access(DOCTOR_API_KEY, F_OK) == 0;
+}
+
 static bool has_submitter(const Settings *s)
 {
-        return s->api.key_file || s->submit.callback_url || access(DOCTOR_API_KEY, F_OK) == 0 ||
-               access(s->submit.socket, F_OK) == 0;
+        return wants_submitter(s) || access(s->submit.socket, F_OK) == 0;
 }
 
 static int choose_url(Doctor *d, const DoctorOptions *o)
@@ -78,8 +82,7 @@ static void load(Doctor *d, Ctl *ctl)
 
         d->check = "configuration";
         if (settings_load(ctl->config, &ctl->overrides, &ctl->settings, &error) < 0)
-                doctor_fail(d, "mend it; nothing else can be looked at without it, and no daemon starts",
-                                "%s", strna(error));
+                doctor_fail_each(d, "mend it; no daemon starts with it", error ?: "out of memory");
         else
                 doctor_ok(d, "the configuration is good");
 }
@@ -121,9 +124,10 @@ int verb_doctor(Ctl *ctl, int argc, char **argv)
         return d.worst == FINDING_FAILURE ? EX_NO : 0;
 }
 
+/* What keeps a daemon from starting, as far as this program knows it; `scale-callbackd --check-config` and
+ * `scale-submitd --check-config` know all of it. */
 int verb_check_config(Ctl *ctl, int argc, char **argv)
 {
-        _cleanup_free_ char *error = NULL;
         Doctor d = doctor_of(ctl);
         unsigned n;
         int r;
@@ -131,11 +135,12 @@ int verb_check_config(Ctl *ctl, int argc, char **argv)
         r = options_read(ctl, verb_find("check-config"), NULL, 0, NULL, argc, argv, 0, 0, &n);
         if (r != 0)
                 return r;
-        if (settings_load(ctl->config, &ctl->overrides, &ctl->settings, &error) < 0) {
-                complain("%s", strna(error));
-                return EX_CONFIG;
-        }
-        d.check = "configuration";
-        doctor_ok(&d, "the configuration is good");
-        return 0;
+        load(&d, ctl);
+        d.submitter = wants_submitter(d.settings);
+        d.down = DOCTOR_RECEIVER | DOCTOR_SUBMITTER; /* it is the files that matter: nobody is asked */
+        d.check = "callback-keys";
+        doctor_check_callback_keys(&d);
+        d.check = "api-key";
+        doctor_check_api_key(&d);
+        return d.worst == FINDING_FAILURE ? EX_CONFIG : 0;
 }

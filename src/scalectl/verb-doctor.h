@@ -61,6 +61,9 @@ void doctor_print(Doctor *d, FindingKind kind, const char *message, const char *
  * be run: a test does. */
 const char *doctor_advice(Doctor *d, const char *format, ...) _printf_(2, 3);
 
+/* A failure for each of the mistakes (see basic/mistakes.h). */
+void doctor_fail_each(Doctor *d, const char *advice, const char *mistakes);
+
 #define doctor_ok(d, ...)           doctor_say((d), FINDING_OK, NULL, __VA_ARGS__)
 #define doctor_warn(d, advice, ...) doctor_say((d), FINDING_WARNING, (advice), __VA_ARGS__)
 #define doctor_fail(d, advice, ...) doctor_say((d), FINDING_FAILURE, (advice), __VA_ARGS__)

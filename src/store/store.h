@@ -51,6 +51,10 @@ int store_open(const char *path, StoreRole role, Store **ret, char **ret_error);
 Store *store_close(Store *s);
 DEFINE_CLEANUP(Store *, store_close)
 
+/* Adds a line to *mistakes (see basic/mistakes.h) for what would keep store_open() from it, as far as that
+ * is seen from outside: nothing is opened, made or locked. */
+void store_look_at(const char *path, char **mistakes);
+
 /* A group: begin, any number of verbs, commit. After a failed verb the group must be rolled back: nothing of
  * it is kept. store_commit() returns 0 only when everything is synced to the disk. */
 int store_begin(Store *s);

@@ -6,13 +6,8 @@
 
 #include "submitd/apikey.h"
 
-#include <stdio.h>
-#include <sysexits.h>
-
 #include "basic/key-file.h"
-#include "basic/log.h"
-#include "daemon/message.h"
-#include "daemon/program.h"
+#include "basic/mistakes.h"
 
 #define FILE_SIZE_MAX (API_KEY_MAX + 2) /* with the end of its line */
 
@@ -22,31 +17,7 @@ void api_key_done(ApiKey *k)
         *k = (ApiKey){};
 }
 
-static int fail(char **ret_error, int error, const char *path, const char *why)
-{
-        if (asprintf(ret_error, "%s: %s", path, why) < 0)
-                *ret_error = NULL;
-        return error;
-}
-
-static int fail_reading(char **ret_error, int error, const char *path)
-{
-        static const struct {
-                int error;
-                const char *why;
-        } reasons[] = {
-                { EPERM, "others can read or write the file of the API key; `chmod o= FILE` mends that" },
-                { EFBIG, "the file is too large for an API key; one line is wanted" },
-                { EINVAL, "the file of the API key is no regular file" },
-        };
-
-        FOREACH_ARRAY(i, reasons, ELEMENTSOF(reasons))
-                if (error == -i->error)
-                        return fail(ret_error, error, path, i->why);
-        return fail(ret_error, error, path, strerror(-error));
-}
-
-int api_key_read(const char *path, ApiKey *ret, char **ret_error)
+int api_key_read(const char *path, const char *name, ApiKey *ret, char **mistakes)
 {
         _cleanup_(secret_freep) Secret *file = NULL;
         const char *text, *why;
@@ -54,10 +25,11 @@ int api_key_read(const char *path, ApiKey *ret, char **ret_error)
         ApiKey k;
         int r;
 
-        *ret_error = NULL;
         r = secret_read_file(path, FILE_SIZE_MAX, &file);
-        if (r < 0)
-                return fail_reading(ret_error, r, path);
+        if (r < 0) {
+                mistakes_add(mistakes, "%s: %s", name, key_file_problem(r));
+                return r;
+        }
 
         text = secret_data(file);
         size = secret_size(file);
@@ -66,8 +38,10 @@ int api_key_read(const char *path, ApiKey *ret, char **ret_error)
         if (size > 0 && text[size - 1] == '\r')
                 size--;
         why = api_key_problem(text, size);
-        if (why)
-                return fail(ret_error, -EINVAL, path, why);
+        if (why) {
+                mistakes_add(mistakes, "%s: %s", name, why);
+                return -EINVAL;
+        }
 
         k.is_test = strncmp(text, "test", 4) == 0;
         r = secret_new(text, size, &k.secret);
@@ -78,25 +52,30 @@ int api_key_read(const char *path, ApiKey *ret, char **ret_error)
         return 0;
 }
 
-int api_key_load(const Settings *settings, ApiKey *ret)
+const Credential api_key_credential = {
+        .name = "api-key",
+        .missing = "No API key: write it into /etc/credstore/api-key (mode 0600), which is the credential "
+                   "api-key, or name such a file in [api] key_file",
+};
+
+int api_key_load(const Settings *settings, ApiKey *ret, char **mistakes)
 {
-        _cleanup_free_ char *path = NULL, *error = NULL;
+        _cleanup_(credential_place_done) CredentialPlace place = {};
         int r;
 
-        r = program_locate_secret("api-key", settings->api.key_file, &path);
-        if (r < 0)
-                return log_oom(), EX_OSERR;
-        if (!path) {
-                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0,
-                                "No API key: write it into /etc/credstore/api-key (mode 0600), which is the "
-                                "credential api-key, or name such a file in [api] key_file.");
-                return EX_CONFIG;
-        }
-        r = api_key_read(path, ret, &error);
-        if (r < 0) {
-                log_event(LOG_ERR, MESSAGE_KEYS_MISSING, NULL, 0, "Can't read the API key: %s",
-                                error ?: strerror(-r));
-                return EX_CONFIG;
-        }
-        return 0;
+        r = credential_locate(&api_key_credential, settings->api.key_file, &place, mistakes);
+        return r < 0 ? r : api_key_read(place.path, place.name, ret, mistakes);
+}
+
+static void look(const char *path, const char *name, char **mistakes)
+{
+        ApiKey key;
+
+        if (api_key_read(path, name, &key, mistakes) >= 0)
+                api_key_done(&key);
+}
+
+void api_key_check(const Settings *settings, char **mistakes)
+{
+        credential_check(&api_key_credential, settings ? settings->api.key_file : NULL, look, mistakes);
 }

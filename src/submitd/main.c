@@ -1,6 +1,7 @@
 /* scale-submitd: the command line, then the service. */
 
 #include "daemon/program.h"
+#include "submitd/apikey.h"
 #include "submitd/metrics.h"
 #include "submitd/service.h"
 
@@ -9,6 +10,8 @@ int main(int argc, char **argv)
         static const Program program = {
                 .name = "scale-submitd",
                 .about = "Takes tasks for the Scale API, keeps them, and sends each exactly once.",
+                .credential = &api_key_credential,
+                .check = service_check,
                 .run = service_run,
                 .describe_metrics = metrics_describe,
         };

@@ -251,26 +251,37 @@ static void lift_hold(Service *s)
 /* What this daemon takes out of the file that both read. */
 static const char *const own_sections[] = { "submit", "api", "reconcile", "store", NULL };
 
-static int reload(Service *s)
+/* Mistakes in the key are looked for also when the settings have some. */
+static int load(Service *s, Settings **ret, ApiKey *ret_key, char **mistakes)
 {
         _cleanup_(settings_freep) Settings *next = NULL;
-        OutboxOptions options;
-        Settings *old = s->settings;
         ApiKey key;
         int r;
 
-        next = program_load_settings(
-                        s->config, s->overrides, "Not reloaded, the settings stay as they were: ");
-        if (!next)
-                return -EINVAL;
-        r = frame_keep_until_restart(old, next, own_sections);
+        next = program_load_settings(s->config, s->overrides, mistakes);
+        r = api_key_load(next ?: s->settings, &key, mistakes);
         if (r < 0)
                 return r;
-        if (api_key_load(next, &key) != 0) {
-                log_event(LOG_ERR, MESSAGE_NOT_RELOADED, NULL, 0,
-                                "Not reloaded, the settings and the API key stay as they were.");
-                return -EINVAL;
+        r = next ? frame_keep_until_restart(s->settings, next, own_sections) : -EINVAL;
+        if (r < 0) {
+                api_key_done(&key);
+                return r;
         }
+        *ret = TAKE_PTR(next);
+        *ret_key = key;
+        return 0;
+}
+
+static int reload(Service *s, char **mistakes)
+{
+        OutboxOptions options;
+        Settings *old = s->settings, *next;
+        ApiKey key;
+        int r;
+
+        r = load(s, &next, &key, mistakes);
+        if (r < 0)
+                return r;
 
         warn_of_callback_url(next);
         api_client_reload(s->context.client, next, &key);
@@ -278,7 +289,7 @@ static int reload(Service *s)
         outbox_set_options(s->context.outbox, &options);
         recovery_reload(&s->context, next);
         commit_set_min_free(s->frame.commit, next->store.min_free);
-        s->context.settings = s->settings = TAKE_PTR(next);
+        s->context.settings = s->settings = next;
         settings_free(old);
         lift_hold(s);
         log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded, with a %s key.",
@@ -286,12 +297,12 @@ static int reload(Service *s)
         return 0;
 }
 
-static int on_reload(void *userdata)
+static int on_reload(char **mistakes, void *userdata)
 {
         Service *s = userdata;
         int r;
 
-        r = reload(s);
+        r = reload(s, mistakes);
         if (r < 0)
                 s->context.metrics.reloads_failed++;
         else
@@ -402,14 +413,23 @@ static int listen_for_tasks(Service *s)
         return 0;
 }
 
+void service_check(const Settings *settings, char **mistakes)
+{
+        api_key_check(settings, mistakes);
+        if (settings)
+                store_look_at(settings->store.path, mistakes);
+}
+
 static int start(Service *s)
 {
+        _cleanup_free_ char *mistakes = NULL;
         ApiKey key;
         int r;
 
-        r = api_key_load(s->settings, &key);
-        if (r != 0)
-                return r;
+        if (api_key_load(s->settings, &key, &mistakes) < 0) {
+                program_log_mistakes(MESSAGE_KEYS_MISSING, "", mistakes ?: "out of memory");
+                return EX_CONFIG;
+        }
         r = frame_open_store(&s->frame, s->settings);
         if (r != 0) {
                 api_key_done(&key);

@@ -4,6 +4,10 @@
 
 #include "config/settings.h"
 
+/* Adds a line for everything else than settings that keeps it from starting; `settings` is NULL when they
+ * can't be read. */
+void service_check(const Settings *settings, char **mistakes);
+
 /* `config` (NULL: the default place) and `overrides` are borrowed for as long as the service lives:
  * reloading reads them again. `settings` is owned from the call on. Exit statuses are those of sysexits.h.
  * Says what was wrong in the log and returns a status other than 0 where it could not start; else runs until

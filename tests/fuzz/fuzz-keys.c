@@ -99,7 +99,7 @@ static void try_api_key(const uint8_t *data, size_t size)
         ApiKey k = {};
         int r;
 
-        r = api_key_read(fuzz_path(PATH), &k, &error);
+        r = api_key_read(fuzz_path(PATH), fuzz_path(PATH), &k, &error);
         if (r < 0) {
                 assert(!k.secret);
                 check_refusal(error, data, size);
@@ -122,7 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_make_folder(names);
         assert(sodium_init() >= 0);
         fuzz_write(PATH, data, size);
-        r = keys_load(fuzz_path(PATH), &keys, &error);
+        r = keys_load(fuzz_path(PATH), fuzz_path(PATH), &keys, &error);
         if (r < 0) {
                 assert(!keys);
                 check_refusal(error, data, size);

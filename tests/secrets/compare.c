@@ -96,13 +96,15 @@ static void try_key(Keys *k, const char *shown, size_t wanted)
 
 static void try_keys(void)
 {
-        static const char *const lines[] = { "live 0123456789abcdef0123456789abcdef", "old k",
-                "test fedcba" };
+        static const char text[] = "live 0123456789abcdef0123456789abcdef\nold k\ntest fedcba\n";
+        char *mistakes = NULL;
+        KeyLines lines;
         Keys *k;
 
         assert(keys_new(&k) == 0);
-        FOREACH_ARRAY(line, lines, ELEMENTSOF(lines))
-                assert(!add_line(k, *line, strlen(*line)));
+        assert(key_lines_read("keys", text, strlen(text), &lines, &mistakes) == 0);
+        FOREACH_ARRAY(line, lines.items, lines.n)
+                add_key(k, line);
         try_key(k, "0123456789abcdef0123456789abcdef", 0);
         try_key(k, "k", 1);
         try_key(k, "fedcba", 2);

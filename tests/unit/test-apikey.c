@@ -21,10 +21,10 @@ static void test_taken(_unused_ void **state)
 
         FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
                 ApiKey k = {};
-                char *error;
+                char *error = NULL;
 
                 write_file(c->text, 0600);
-                assert_int_equal(api_key_read(path, &k, &error), 0);
+                assert_int_equal(api_key_read(path, path, &k, &error), 0);
                 assert_int_equal(secret_size(k.secret), strlen(c->key));
                 assert_string_equal(secret_data(k.secret), c->key);
                 assert_int_equal(k.is_test, c->is_test);
@@ -58,7 +58,7 @@ static void test_mistakes_are_named_and_not_quoted(_unused_ void **state)
                 ApiKey k = {};
 
                 write_file(c->text, 0600);
-                assert_int_equal(api_key_read(path, &k, &error), -EINVAL);
+                assert_int_equal(api_key_read(path, path, &k, &error), -EINVAL);
                 assert_non_null(strstr(error, path));
                 if (!strstr(error, c->says))
                         fail_msg("%s: %s", c->text, error);
@@ -69,30 +69,34 @@ static void test_mistakes_are_named_and_not_quoted(_unused_ void **state)
 
 static void test_files_that_are_refused(_unused_ void **state)
 {
-        char long_key[API_KEY_MAX + 10], *error;
+        char long_key[API_KEY_MAX + 10], *error = NULL;
         ApiKey k = {};
 
         write_file("live_x\n", 0644);
-        assert_int_equal(api_key_read(path, &k, &error), -EPERM);
+        assert_int_equal(api_key_read(path, path, &k, &error), -EPERM);
         assert_non_null(strstr(error, "others can read"));
         free(error);
+        error = NULL;
 
         memset(long_key, 'x', sizeof(long_key));
         memcpy(long_key, "live", 4);
         long_key[API_KEY_MAX + 1] = 0;
         write_file(long_key, 0600);
-        assert_int_equal(api_key_read(path, &k, &error), -EINVAL);
+        assert_int_equal(api_key_read(path, path, &k, &error), -EINVAL);
         assert_non_null(strstr(error, "longer than 512"));
         free(error);
+        error = NULL;
         long_key[API_KEY_MAX] = 0;
         write_file(long_key, 0600);
-        assert_int_equal(api_key_read(path, &k, &error), 0);
+        assert_int_equal(api_key_read(path, path, &k, &error), 0);
         api_key_done(&k);
 
-        assert_int_equal(api_key_read(dir, &k, &error), -EINVAL);
+        assert_int_equal(api_key_read(dir, dir, &k, &error), -EINVAL);
         free(error);
-        assert_int_equal(api_key_read("/nonexistent/key", &k, &error), -ENOENT);
+        error = NULL;
+        assert_int_equal(api_key_read("/nonexistent/key", "/nonexistent/key", &k, &error), -ENOENT);
         free(error);
+        error = NULL;
 }
 
 int main(void)

@@ -4,7 +4,7 @@
 
 #include "basic/secret.h"
 #include "callbackd/keys.h"
-#include "daemon/program.h"
+#include "daemon/credential.h"
 
 static const char *match(const Keys *k, const char *value)
 {
@@ -14,10 +14,10 @@ static const char *match(const Keys *k, const char *value)
 static void test_match(_unused_ void **state)
 {
         _cleanup_(keys_freep) Keys *k = NULL;
-        char *error, longest[KEY_SIZE_MAX + 2];
+        char *error = NULL, longest[KEY_SIZE_MAX + 2];
 
         write_file("# two keys\nlive  abc123\r\n\n\t test\tdef456  \nlive-old x", 0600);
-        assert_int_equal(keys_load(path, &k, &error), 0);
+        assert_int_equal(keys_load(path, path, &k, &error), 0);
         assert_int_equal(keys_count(k), 3);
         assert_string_equal(keys_label(k, 1), "test");
 
@@ -63,7 +63,7 @@ static void test_mistakes_are_named_and_not_quoted(_unused_ void **state)
                 Keys *k = NULL;
 
                 write_file(c->text, 0600);
-                assert_int_equal(keys_load(path, &k, &error), -EINVAL);
+                assert_int_equal(keys_load(path, path, &k, &error), -EINVAL);
                 assert_true(asprintf(&expected, "%s%s", path, c->says) > 0);
                 assert_string_equal(error, expected);
                 assert_null(strstr(error, "SECR"));
@@ -77,38 +77,57 @@ static void test_a_file_that_others_can_read(_unused_ void **state)
         Keys *k = NULL;
 
         write_file("live abc\n", 0644);
-        assert_int_equal(keys_load(path, &k, &error), -EPERM);
+        assert_int_equal(keys_load(path, path, &k, &error), -EPERM);
         assert_non_null(strstr(error, "others can read"));
+}
+
+static void test_all_mistakes_of_a_file(_unused_ void **state)
+{
+        _cleanup_free_ char *error = NULL;
+        Keys *k = NULL;
+
+        write_file("live\nlive a\nlive b\nl/ve c\n", 0600);
+        assert_int_equal(keys_load(path, "/etc/keys", &k, &error), -EINVAL);
+        assert_string_equal(error,
+                        "/etc/keys, line 1: a label and a key are wanted, separated by a space, as in `live "
+                        "0123abcd`\n"
+                        "/etc/keys, line 3: this label stands for another key already\n"
+                        "/etc/keys, line 4: a label is up to 32 letters, digits, dots, underscores and "
+                        "dashes");
+}
+
+static void locate(const char *configured, const char *expected)
+{
+        static const Credential credential = { "callback-auth-keys", "no key" };
+        _cleanup_(credential_place_done) CredentialPlace place = {};
+        _cleanup_free_ char *mistakes = NULL;
+        int r;
+
+        r = credential_locate(&credential, configured, &place, &mistakes);
+        assert_int_equal(r, expected ? 0 : -ENOENT);
+        if (expected)
+                assert_string_equal(place.path, expected);
+        else
+                assert_string_equal(mistakes, "no key");
 }
 
 static void test_locate(_unused_ void **state)
 {
-        char *found;
-
         assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
-        assert_int_equal(program_locate_secret("callback-auth-keys", NULL, &found), 0);
-        assert_null(found);
-        assert_int_equal(program_locate_secret("callback-auth-keys", "/etc/keys", &found), 0);
-        assert_string_equal(found, "/etc/keys");
-        free(found);
+        locate(NULL, NULL);
+        locate("/etc/keys", "/etc/keys");
 
         /* The credential comes first, where there is one. */
         assert_int_equal(setenv("CREDENTIALS_DIRECTORY", dir, 1), 0);
-        assert_int_equal(program_locate_secret("callback-auth-keys", "/etc/keys", &found), 0);
-        assert_string_equal(found, "/etc/keys");
-        free(found);
+        locate("/etc/keys", "/etc/keys");
         snprintf(path, sizeof(path), "%s/callback-auth-keys", dir);
         write_file("live abc\n", 0600);
-        assert_int_equal(program_locate_secret("callback-auth-keys", "/etc/keys", &found), 0);
-        assert_string_equal(found, path);
-        free(found);
+        locate("/etc/keys", path);
 
         /* What a reload put into the runtime directory is newer. */
         assert_int_equal(setenv("CREDENTIALS_DIRECTORY", "/nonexistent", 1), 0);
         assert_int_equal(setenv("RUNTIME_DIRECTORY", dir, 1), 0);
-        assert_int_equal(program_locate_secret("callback-auth-keys", "/etc/keys", &found), 0);
-        assert_string_equal(found, path);
-        free(found);
+        locate("/etc/keys", path);
         assert_int_equal(unsetenv("RUNTIME_DIRECTORY"), 0);
         unlink(path);
         snprintf(path, sizeof(path), "%s/keys", dir);
@@ -120,6 +139,7 @@ int main(void)
                 cmocka_unit_test(test_match),
                 cmocka_unit_test(test_mistakes_are_named_and_not_quoted),
                 cmocka_unit_test(test_a_file_that_others_can_read),
+                cmocka_unit_test(test_all_mistakes_of_a_file),
                 cmocka_unit_test(test_locate),
         };
 

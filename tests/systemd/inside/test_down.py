@@ -122,7 +122,7 @@ def test_nobody_waits_for_who_stays_down(receiver):
 def test_a_crash_at_every_start_is_tried_for_ever_and_slowly(receiver):
     """Nobody has to know of reset-failed: when what makes it crash is gone, it comes back by itself."""
     drop_in = pathlib.Path("/etc/systemd/system/scale-callbackd.service.d/crash.conf")
-    drop_in.parent.mkdir(parents=True)
+    drop_in.parent.mkdir(exist_ok=True)
     drop_in.write_text("[Service]\nExecStart=\nExecStart=/bin/sh -c 'echo crashing; kill -SEGV $$$$'\nRestartSec=100ms\n")
     run("systemctl", "daemon-reload")
     before = receiver.cursor()
@@ -134,7 +134,6 @@ def test_a_crash_at_every_start_is_tried_for_ever_and_slowly(receiver):
             assert crashes <= int(receiver.get("NRestarts")) + 2
     finally:
         drop_in.unlink()
-        drop_in.parent.rmdir()
         run("systemctl", "daemon-reload")
     eventually(lambda: receiver.get("ActiveState") == "active", "the service, by itself")
     assert receiver.post(callback()).status == 200
