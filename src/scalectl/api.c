@@ -229,8 +229,7 @@ int api_complain(unsigned status, const Buffer *body)
         return status >= 500 ? EX_UNAVAILABLE : EX_DATAERR;
 }
 
-int api_call_status(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret,
-                unsigned *ret_status)
+int api_ask(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret, unsigned *ret_status)
 {
         const HttpClientRequest request = {
                 .socket = socket_of(ctl, side),
@@ -245,8 +244,6 @@ int api_call_status(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *ur
         r = url->error < 0 ? url->error : http_client_perform(&request, &result);
         if (r < 0)
                 status = api_complain_unreachable(side, request.socket, r, result.error);
-        else if (result.status < 200 || result.status > 299)
-                status = api_complain(result.status, &result.body);
         api_url_done(url);
 
         *ret_status = r < 0 ? 0 : result.status;
@@ -254,6 +251,19 @@ int api_call_status(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *ur
                 *ret = result.body;
         else
                 http_client_result_done(&result);
+        return status;
+}
+
+int api_call_status(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret,
+                unsigned *ret_status)
+{
+        int status;
+
+        status = api_ask(ctl, side, method, url, ret, ret_status);
+        if (status == 0 && (*ret_status < 200 || *ret_status > 299)) {
+                status = api_complain(*ret_status, ret);
+                buffer_done(ret);
+        }
         return status;
 }
 

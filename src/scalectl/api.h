@@ -33,6 +33,11 @@ void api_url_add_time(ApiUrl *u, const char *name, int64_t t); /* TIME_NONE: not
 int api_url_add_metadata(ApiUrl *u, const OptionList *list);
 void api_url_done(ApiUrl *u);
 
+/* One call, its body collected, whatever the answer's status. 0, or an exit status; what was wrong was said.
+ * The URL is let go. */
+int api_ask(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret,
+                unsigned *ret_status);
+
 /* One call, its body collected; every 2xx is fine. 0, or an exit status; what was wrong was said. The URL is
  * let go. */
 int api_call(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret);

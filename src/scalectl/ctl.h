@@ -41,6 +41,7 @@ typedef enum OptionKind {
         OPTION_TEXT,   /* const char * */
         OPTION_NUMBER, /* uint64_t */
         OPTION_TIME,   /* int64_t, see when_parse() */
+        OPTION_SPAN,   /* uint64_t, see parse_duration() */
         OPTION_LIST,   /* OptionList */
 } OptionKind;
 

@@ -46,6 +46,8 @@ static const OptionHelp option_helps[] = {
         { NULL, "-n", "N", "so many at most", NULL, false },
         { NULL, "-o", "FILE", "write to it, or to a folder, instead of standard output", "@files", false },
         { NULL, "--older-than", "AGE", "a number with s, m, h or d", NULL, false },
+        { NULL, "--patience", "T", "how long a submitter is waited for that is gone: 60s, 5m, 0", NULL,
+                        false },
         { NULL, "--port", "N", "listen on it instead of on one that is free", NULL, false },
         { NULL, "--raw", NULL, "its body as it came, byte for byte", NULL, false },
         { NULL, "--revisions", NULL, "every response that it had", NULL, false },
@@ -114,7 +116,8 @@ static const VerbHelp verb_helps[] = {
         { "submit", "@types", NULL,
                         "Parameters as curl sends them with -d, or a JSON object from a file or, with -, "
                         "from "
-                        "standard input. --from is safe to run again: each line is submitted once.",
+                        "standard input. --from is safe to run again: each line is submitted once, and a "
+                        "run that was interrupted is gone on with.",
                         "scalectl submit categorization -d instruction='Big or small?' \\\n"
                         "      -d attachment_type=text -d attachment=car \\\n"
                         "      -d categories=big -d categories=small" },

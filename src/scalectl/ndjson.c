@@ -14,8 +14,6 @@
 #include "task/callback.h"
 #include "task/json.h"
 
-#define TABLE_FIRST 1024U /* places; always a power of two, at most half of them taken */
-
 void ndjson_done(Ndjson *n)
 {
         buffer_done(&n->line);
@@ -102,15 +100,9 @@ int ndjson_parse(const void *line, size_t size, json_t **ret_line, json_t **ret_
 
 /* Names. */
 
-typedef struct Place {
-        uint8_t digest[16];
-        uint32_t count; /* 0: free */
-} Place;
-
 struct NdjsonNames {
         char batch[NDJSON_BATCH_MAX + 1];
-        Place *places;
-        size_t n_places, n;
+        Digests lines;
 };
 
 bool ndjson_batch_is_valid(const char *batch)
@@ -132,12 +124,6 @@ int ndjson_names_new(const char *batch, NdjsonNames **ret)
         if (!n)
                 return -ENOMEM;
         strcpy(n->batch, batch);
-        n->n_places = TABLE_FIRST;
-        n->places = calloc(n->n_places, sizeof(Place));
-        if (!n->places) {
-                free(n);
-                return -ENOMEM;
-        }
         *ret = n;
         return 0;
 }
@@ -147,64 +133,28 @@ NdjsonNames *ndjson_names_free(NdjsonNames *n)
         if (!n)
                 return NULL;
 
-        free(n->places);
+        digests_done(&n->lines);
         free(n);
         return NULL;
 }
 
-/* The place of this digest, or the free one where it belongs. A digest is its own hash. */
-static Place *find_place(Place *places, size_t n_places, const uint8_t *digest)
-{
-        uint64_t hash;
-
-        memcpy(&hash, digest, sizeof(hash));
-        for (size_t i = hash & (n_places - 1);; i = (i + 1) & (n_places - 1))
-                if (places[i].count == 0 || memcmp(places[i].digest, digest, sizeof(places[i].digest)) == 0)
-                        return &places[i];
-}
-
-static int grow(NdjsonNames *n)
-{
-        Place *larger;
-
-        if (n->n >= NDJSON_LINES_MAX)
-                return -ENOBUFS;
-        larger = calloc(n->n_places * 2, sizeof(Place));
-        if (!larger)
-                return -ENOMEM;
-        FOREACH_ARRAY(p, n->places, n->n_places)
-                if (p->count > 0)
-                        *find_place(larger, n->n_places * 2, p->digest) = *p;
-        free(n->places);
-        n->places = larger;
-        n->n_places *= 2;
-        return 0;
-}
-
-int ndjson_name(NdjsonNames *n, const json_t *line, char ret[static NDJSON_KEY_SIZE])
+int ndjson_name(NdjsonNames *n, const json_t *line, NdjsonName *ret)
 {
         uint8_t digest[CALLBACK_DIGEST_SIZE];
-        char hex[2 * sizeof(((Place *)NULL)->digest) + 1];
-        Place *p;
+        char hex[2 * DIGEST_FRONT_SIZE + 1];
         int r;
 
-        static_assert(CALLBACK_DIGEST_SIZE >= sizeof(p->digest), "a place holds the front of a digest");
+        static_assert(CALLBACK_DIGEST_SIZE >= DIGEST_FRONT_SIZE, "a name has the front of a digest");
 
         r = json_digest(line, digest);
-        if (r >= 0 && (n->n + 1) * 2 > n->n_places)
-                r = grow(n);
+        if (r >= 0)
+                r = digests_add(&n->lines, digest, &ret->place.count);
         if (r < 0)
                 return r;
 
-        p = find_place(n->places, n->n_places, digest);
-        if (p->count == 0) {
-                memcpy(p->digest, digest, sizeof(p->digest));
-                n->n++;
-        }
-        p->count++;
-
-        for (size_t i = 0; i < sizeof(p->digest); i++)
+        memcpy(ret->place.digest, digest, DIGEST_FRONT_SIZE);
+        for (size_t i = 0; i < DIGEST_FRONT_SIZE; i++)
                 snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-        snprintf(ret, NDJSON_KEY_SIZE, "%s:%s:%" PRIu32, n->batch, hex, p->count);
+        snprintf(ret->key, sizeof(ret->key), "%s:%s:%" PRIu32, n->batch, hex, ret->place.count);
         return 0;
 }

@@ -6,9 +6,10 @@
 #include <stdio.h>
 
 #include "basic/buffer.h"
+#include "scalectl/digests.h"
 
 #define NDJSON_LINE_MAX  ((size_t)1024 * 1024) /* what the submitter takes as one body */
-#define NDJSON_LINES_MAX (4U * 1024 * 1024)    /* different ones in one file */
+#define NDJSON_LINES_MAX DIGESTS_MAX           /* different ones in one file */
 #define NDJSON_BATCH_MAX 128U
 #define NDJSON_KEY_SIZE  256U
 
@@ -38,8 +39,19 @@ int ndjson_names_new(const char *batch, NdjsonNames **ret);
 NdjsonNames *ndjson_names_free(NdjsonNames *n);
 DEFINE_CLEANUP(NdjsonNames *, ndjson_names_free)
 
+/* Which line it is, wherever in the file it stands. */
+typedef struct NdjsonPlace {
+        uint8_t digest[DIGEST_FRONT_SIZE]; /* of what it says */
+        uint32_t count;                    /* of equal ones so far, this one included */
+} NdjsonPlace;
+
+typedef struct NdjsonName {
+        NdjsonPlace place;
+        char key[NDJSON_KEY_SIZE]; /* the place, and the batch: an idempotency key */
+} NdjsonName;
+
 /* 0, -ENOBUFS (too many different lines), -ENOMEM. */
-int ndjson_name(NdjsonNames *n, const json_t *line, char ret[static NDJSON_KEY_SIZE]);
+int ndjson_name(NdjsonNames *n, const json_t *line, NdjsonName *ret);
 
 /* Whether a batch's name can stand in a key: visible ASCII, at most NDJSON_BATCH_MAX bytes. */
 bool ndjson_batch_is_valid(const char *batch);

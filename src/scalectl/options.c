@@ -52,6 +52,11 @@ static int set_value(const Ctl *ctl, const Verb *verb, const Option *o, const ch
                         return 0;
                 complain("%s %s: wanted is %s", o->name, value, WHEN_FORMS);
                 return EX_USAGE;
+        case OPTION_SPAN:
+                if (parse_duration(value, target) >= 0)
+                        return 0;
+                complain("%s %s: a number with ms, s, m, h or d behind it is wanted, or 0", o->name, value);
+                return EX_USAGE;
         case OPTION_LIST:
                 if (list->n < OPTION_LIST_MAX) {
                         list->items[list->n++] = value;

@@ -4,6 +4,7 @@
 
 #include "basic/buffer.h"
 #include "scalectl/ctl.h"
+#include "scalectl/ndjson.h"
 
 typedef struct Sender Sender;
 
@@ -16,16 +17,25 @@ typedef struct SenderAnswer {
         const char *message; /* for people, with an error */
 } SenderAnswer;
 
-typedef void (*SenderDoneFn)(uint64_t number, const SenderAnswer *answer, void *userdata);
+/* Which one it is, for who sent it. */
+typedef struct SenderItem {
+        uint64_t number, sent; /* of the line; see told_send() */
+        NdjsonPlace place;
+} SenderItem;
 
-int sender_new(const Ctl *ctl, SenderDoneFn done, void *userdata, Sender **ret);
+typedef void (*SenderDoneFn)(const SenderItem *item, const SenderAnswer *answer, void *userdata);
+
+/* With `patience` (microseconds) a submitter that was there and is gone, or can't take anything, is waited
+ * for as long as that after its last answer, and what it did not answer is sent again: everything has to
+ * have a key then. */
+int sender_new(const Ctl *ctl, uint64_t patience, SenderDoneFn done, void *userdata, Sender **ret);
 Sender *sender_free(Sender *s);
 DEFINE_CLEANUP(Sender *, sender_free)
 
 /* Sends a body of parameters for a task of this type; waits while too many are under way. `key` is the
  * Idempotency-Key, or NULL. 0 or negative errno. */
-int sender_send(Sender *s, uint64_t number, const char *type, const char *content_type, const void *body,
-                size_t size, const char *key);
+int sender_send(Sender *s, const SenderItem *item, const char *type, const char *content_type,
+                const void *body, size_t size, const char *key);
 
 /* Waits for all that is under way. 0 or negative errno. */
 int sender_finish(Sender *s);

@@ -16,16 +16,20 @@
 #include "scalectl/json-text.h"
 #include "scalectl/ndjson.h"
 #include "scalectl/submission.h"
+#include "scalectl/told.h"
 #include "task/encode.h"
 
-#define BODY_MAX     ((size_t)1024 * 1024)
-#define COMPLAIN_MAX 50U /* refused lines that are told; all are counted */
+#define BODY_MAX       ((size_t)1024 * 1024)
+#define PATIENCE_USUAL (60 * USEC_PER_SEC)
+#define SAVE_USEC      (USEC_PER_SEC / 10)
+#define COMPLAIN_MAX   50U /* refused lines that are told; all are counted */
 
 static const char content_json[] = "application/json", content_form[] = "application/x-www-form-urlencoded";
 
 typedef struct SubmitOptions {
         OptionList data;
         const char *file, *from, *batch, *key;
+        uint64_t patience;
 } SubmitOptions;
 
 static const Option submit_options[] = {
@@ -35,6 +39,7 @@ static const Option submit_options[] = {
         { "--file", OPTION_TEXT, offsetof(SubmitOptions, file) },
         { "--from", OPTION_TEXT, offsetof(SubmitOptions, from) },
         { "--batch", OPTION_TEXT, offsetof(SubmitOptions, batch) },
+        { "--patience", OPTION_SPAN, offsetof(SubmitOptions, patience) },
         { "--idempotency-key", OPTION_TEXT, offsetof(SubmitOptions, key) },
 };
 
@@ -134,7 +139,7 @@ typedef struct Single {
         int status; /* to leave with */
 } Single;
 
-static void on_single(_unused_ uint64_t number, const SenderAnswer *a, void *userdata)
+static void on_single(_unused_ const SenderItem *item, const SenderAnswer *a, void *userdata)
 {
         Single *x = userdata;
 
@@ -152,9 +157,9 @@ static int submit_one(const Ctl *ctl, const char *type, const char *content_type
         Single x = { .ctl = ctl };
         int r;
 
-        r = sender_new(ctl, on_single, &x, &s);
+        r = sender_new(ctl, 0, on_single, &x, &s);
         if (r >= 0)
-                r = sender_send(s, 0, type, content_type, body->data ?: "", body->size, key);
+                r = sender_send(s, &(SenderItem){}, type, content_type, body->data ?: "", body->size, key);
         if (r >= 0)
                 r = sender_finish(s);
         if (r < 0) {
@@ -204,6 +209,8 @@ typedef struct Batch {
         unsigned status;
         char message[256];
         Sender *sender;
+        Told *told; /* NULL: the input is no file that could be read again */
+        uint64_t saved_at;
 } Batch;
 
 static void show_progress(Batch *b, uint64_t bytes, bool end)
@@ -229,8 +236,31 @@ static void warn_of_line(Batch *b, uint64_t number, const json_t *problems)
         api_complain_of_problems(problems);
 }
 
+static void save(Batch *b)
+{
+        if (!b->told)
+                return;
+        (void)fflush(stdout); /* what is written down is not told again */
+        told_save(b->told);
+        b->saved_at = now_monotonic();
+}
+
+/* It need not be asked about by a later run. */
+static void note(Batch *b, const SenderItem *item, const json_t *submission)
+{
+        const char *id = json_string_value(json_object_get(submission, "submission_id"));
+        const char *created = json_string_value(json_object_get(submission, "created_at"));
+        int64_t created_at;
+
+        if (!b->told || !id || !created || time_parse(created, &created_at) < 0)
+                return;
+        told_answer(b->told, item->sent, &item->place, id, created_at);
+        if (now_monotonic() - b->saved_at >= SAVE_USEC)
+                save(b);
+}
+
 /* One line is in the outbox; or it was, and will not be sent. */
-static void take_line(Batch *b, uint64_t number, const SenderAnswer *a)
+static void take_line(Batch *b, const SenderItem *item, const SenderAnswer *a)
 {
         json_auto_t *submission = api_json(a->body);
         char where[512];
@@ -241,22 +271,23 @@ static void take_line(Batch *b, uint64_t number, const SenderAnswer *a)
                 b->taken++;
                 b->before += a->is_replay;
                 if (!a->is_replay)
-                        warn_of_line(b, number, json_object_get(submission, "problems"));
+                        warn_of_line(b, item->number, json_object_get(submission, "problems"));
+                note(b, item, submission);
         } else if (b->given_up++ < COMPLAIN_MAX) {
-                snprintf(where, sizeof(where), "%s, line %" PRIu64 ": ", b->name, number);
+                snprintf(where, sizeof(where), "%s, line %" PRIu64 ": ", b->name, item->number);
                 complain_given_up(where, submission);
         }
 }
 
-static void on_line(uint64_t number, const SenderAnswer *a, void *userdata)
+static void on_line(const SenderItem *item, const SenderAnswer *a, void *userdata)
 {
         Batch *b = userdata;
 
         if (a->error == 0 && a->status >= 200 && a->status <= 299) {
-                take_line(b, number, a);
+                take_line(b, item, a);
         } else if (a->error == 0 && a->status >= 400 && a->status <= 499) {
                 if (b->refused++ < COMPLAIN_MAX) {
-                        complain("%s, line %" PRIu64 ":", b->name, number);
+                        complain("%s, line %" PRIu64 ":", b->name, item->number);
                         (void)api_complain(a->status, a->body);
                 }
         } else if (b->error == 0) {
@@ -278,7 +309,8 @@ static int send_line(Batch *b, const Ndjson *n, NdjsonNames *names)
         _cleanup_buffer_ Buffer body = BUFFER_INIT(8 * BODY_MAX);
         json_auto_t *line = NULL, *params = NULL;
         const char *type, *key, *wanted;
-        char name[NDJSON_KEY_SIZE];
+        SenderItem item = { .number = n->number };
+        NdjsonName name;
         int r;
 
         r = ndjson_parse(n->line.data, n->line.size, &line, &params, &type, &key, &wanted);
@@ -287,12 +319,19 @@ static int send_line(Batch *b, const Ndjson *n, NdjsonNames *names)
                 return 0;
         }
         if (r >= 0)
-                r = ndjson_name(names, line, name);
+                r = ndjson_name(names, line, &name);
+        if (r >= 0 && b->told && told_has(b->told, &name.place)) {
+                b->taken++;
+                b->before++;
+                return 0;
+        }
         if (r >= 0)
                 r = json_encode(params, &body);
-        return r < 0 ? r
-                     : sender_send(b->sender, n->number, type, content_json, body.data, body.size,
-                                       key ?: name);
+        if (r < 0)
+                return r;
+        item.place = name.place;
+        item.sent = b->told ? told_send(b->told) : 0;
+        return sender_send(b->sender, &item, type, content_json, body.data, body.size, key ?: name.key);
 }
 
 static int send_lines(Batch *b, FILE *f, NdjsonNames *names)
@@ -328,6 +367,18 @@ static void print_counts(const Batch *b)
         putchar('\n');
 }
 
+/* Why the next run has to ask about every line. */
+static void complain_of_record(const Batch *b)
+{
+        int r = b->told ? told_error(b->told) : 0;
+
+        if (r == -EWOULDBLOCK)
+                complain("another run is submitting %s", b->name);
+        else if (r < 0)
+                complain("%s" TOLD_SUFFIX " can't be written (%s): that run begins at the first line",
+                                b->name, r == -EEXIST ? "it is something else" : strerror(-r));
+}
+
 /* The exit status of it all, said. */
 static int sum_up(const Batch *b, int error)
 {
@@ -360,9 +411,59 @@ static int sum_up(const Batch *b, int error)
                 complain("not all of %s was submitted: run it again, what is in the outbox is not taken "
                          "twice",
                                 b->name);
+                complain_of_record(b);
                 return status;
         }
         return b->refused + b->given_up > 0 ? EX_DATAERR : 0;
+}
+
+/* What an earlier run was told is relied on when the submitter knows the last submission of it. 0, or an
+ * exit status (said). */
+static int go_on(const Ctl *ctl, Batch *b)
+{
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
+        ApiUrl url = api_url("/v1/submission");
+        json_auto_t *submission = NULL;
+        const char *created;
+        int64_t created_at;
+        unsigned status;
+        int r;
+
+        api_url_segment(&url, told_witness(b->told));
+        r = api_ask(ctl, API_SUBMIT, "GET", &url, &body, &status);
+        if (r != 0)
+                return r;
+        if (status != 200 && status != 404)
+                return api_complain(status, &body);
+        submission = status == 200 ? api_json(&body) : NULL;
+        created = json_string_value(json_object_get(submission, "created_at"));
+        if (created && time_parse(created, &created_at) == 0) {
+                told_confirm(b->told, created_at);
+                complain("%s: going on behind %" PRIu64 " lines that an earlier run put into the outbox",
+                                b->name, told_size(b->told));
+                return 0;
+        }
+        complain("%s: the submitter does not know what an earlier run put into its outbox: all lines are "
+                 "submitted",
+                        b->name);
+        told_forget(b->told);
+        return 0;
+}
+
+/* Where the input is a file, what the submitter says of it is written down beside it. */
+static int prepare(const Ctl *ctl, Batch *b, int fd, const char *batch)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return 0;
+        b->size = (uint64_t)st.st_size;
+        if (streq(b->name, "-"))
+                return 0;
+        if (told_new(b->name, batch, &b->told) < 0)
+                return EX_OSERR;
+        b->saved_at = now_monotonic();
+        return told_size(b->told) > 0 ? go_on(ctl, b) : 0;
 }
 
 static int submit_many(const Ctl *ctl, const SubmitOptions *o)
@@ -372,8 +473,8 @@ static int submit_many(const Ctl *ctl, const SubmitOptions *o)
         _cleanup_(close_input) FILE *f = NULL;
         _cleanup_free_ char *copy = strdup(o->from);
         const char *batch = o->batch ?: copy ? basename(copy) : "";
+        _cleanup_(told_freep) Told *told = NULL;
         Batch b = { .ctl = ctl, .name = o->from };
-        struct stat st;
         int r;
 
         if (!copy)
@@ -387,15 +488,20 @@ static int submit_many(const Ctl *ctl, const SubmitOptions *o)
         f = open_input(o->from);
         if (!f)
                 return EX_NOINPUT;
-        if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode))
-                b.size = (uint64_t)st.st_size;
+        r = prepare(ctl, &b, fileno(f), batch);
+        told = b.told;
+        if (r != 0)
+                return r;
 
         r = ndjson_names_new(batch, &names);
         if (r >= 0)
-                r = sender_new(ctl, on_line, &b, &sender);
+                r = sender_new(ctl, o->patience, on_line, &b, &sender);
         b.sender = sender;
         if (r >= 0)
                 r = send_lines(&b, f, names);
+        save(&b);
+        if (told && r >= 0 && b.error == 0)
+                told_finish(told);
         return sum_up(&b, r);
 }
 
@@ -403,7 +509,7 @@ int verb_submit(Ctl *ctl, int argc, char **argv)
 {
         const Verb *verb = verb_find("submit");
         _cleanup_buffer_ Buffer body = BUFFER_INIT(BODY_MAX);
-        SubmitOptions o = {};
+        SubmitOptions o = { .patience = PATIENCE_USUAL };
         const char *file;
         unsigned n;
         int r;

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         _cleanup_(ndjson_names_freep) NdjsonNames *names = NULL;
         _cleanup_(ndjson_done) Ndjson n = NDJSON_INIT(NULL);
-        char key[NDJSON_KEY_SIZE];
+        NdjsonName name;
         int r;
 
         if (size == 0 || ndjson_names_new("batch", &names) < 0)
@@ -33,8 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                         continue;
                 }
                 assert(*type && json_is_object(params) && !json_object_get(params, "type"));
-                assert(ndjson_name(names, line, key) == 0);
-                assert(strlen(key) > 0 && strlen(key) < 255);
+                assert(ndjson_name(names, line, &name) == 0);
+                assert(strlen(name.key) > 0 && strlen(name.key) < 255);
         }
         assert(n.bytes == size);
         fclose(n.f);

@@ -1,0 +1,364 @@
+/*
+ * What an earlier run was told. A text file beside the input, which is there as long as the input is not
+ * submitted as a whole:
+ *
+ *     scalectl submit 1 BATCH
+ *     DIGEST:COUNT                  a line of the input that is in the outbox
+ *     = SUBMISSION_ID               and with it all lines above
+ *
+ * A line of the input is known by what it says and by how many equal ones came before it, so that the input
+ * may be changed between two runs. It is never the only thing that is relied on: the last submission that is
+ * named is asked for first. Its commit came after those of the lines above it: it was sent when they had
+ * been answered, and was not created before them (it may be of an earlier run). Where it is not known, the
+ * outbox is another one or was turned back, and every line is asked about again. What was written but not
+ * named by a submission counts for nothing, and neither does anything from a line on that can't be read.
+ *
+ * The file is locked by who writes it: of two runs at once one goes without.
+ */
+
+#include "scalectl/told.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "basic/fd.h"
+#include "basic/parse.h"
+
+#define LINE_MAX_SIZE 512U
+#define WITNESS_SIZE  128U
+#define PENDING_MAX   ((size_t)16 * 1024 * 1024)
+#define TEXT_MAX      ((size_t)64 * 1024)
+
+/* An answered line that no submission stands for yet. */
+typedef struct Pending {
+        uint64_t sent; /* how many lines had been sent when it was answered */
+        int64_t created_at;
+        NdjsonPlace place;
+} Pending;
+
+struct Told {
+        char *path;
+        char head[LINE_MAX_SIZE];
+        int fd, error;
+        Digests known; /* by each digest, how many of the equal lines */
+        uint64_t n_known;
+        uint64_t end; /* of what counts in the file */
+
+        /* The submission that stands for others: of those answered the one that was created last. */
+        char witness[WITNESS_SIZE];
+        uint64_t witness_sent;
+        int64_t witness_created_at;
+
+        uint64_t sent;
+        Buffer pending; /* of Pending */
+};
+
+static int parse_entry(const char *line, NdjsonPlace *ret)
+{
+        unsigned byte;
+        uint64_t n;
+
+        for (size_t i = 0; i < DIGEST_FRONT_SIZE; i++) {
+                if (!strchr("0123456789abcdef", line[2 * i]) ||
+                                !strchr("0123456789abcdef", line[2 * i + 1]) ||
+                                sscanf(line + 2 * i, "%2x", &byte) != 1)
+                        return -EBADMSG;
+                ret->digest[i] = (uint8_t)byte;
+        }
+        if (line[2 * DIGEST_FRONT_SIZE] != ':' ||
+                        parse_u64(line + 2 * DIGEST_FRONT_SIZE + 1, 1, UINT32_MAX, &n) < 0)
+                return -EBADMSG;
+        ret->count = (uint32_t)n;
+        return 0;
+}
+
+/* Of equal lines those are known that have no gap before them: of another the submitter is asked once more.
+ */
+static int know(Told *t, const NdjsonPlace *place)
+{
+        uint32_t n;
+        int r;
+
+        if (digests_count(&t->known, place->digest) + 1 != place->count)
+                return 0;
+        r = digests_add(&t->known, place->digest, &n);
+        t->n_known += r >= 0;
+        return r;
+}
+
+/* Lines up to the next one that names a submission, kept in `pending` meanwhile. */
+static int take_line(Told *t, const char *line, uint64_t end)
+{
+        NdjsonPlace place;
+        int r;
+
+        if (strncmp(line, "= ", 2) != 0) {
+                r = parse_entry(line, &place);
+                return r < 0 ? r : buffer_append(&t->pending, &place, sizeof(place));
+        }
+        if (strlen(line) - 2 >= sizeof(t->witness) || line[2] == 0)
+                return -EBADMSG;
+        for (size_t i = 0; i < t->pending.size; i += sizeof(place)) {
+                memcpy(&place, t->pending.data + i, sizeof(place));
+                r = know(t, &place);
+                if (r < 0)
+                        return r;
+        }
+        buffer_consume(&t->pending, t->pending.size);
+        strcpy(t->witness, line + 2);
+        t->end = end;
+        return 0;
+}
+
+/* 1: a whole line; 0: there is none. */
+static int next_line(FILE *f, char line[static LINE_MAX_SIZE], uint64_t *end)
+{
+        size_t n;
+
+        if (!fgets(line, LINE_MAX_SIZE, f))
+                return ferror(f) ? -EIO : 0;
+        n = strlen(line);
+        if (n == 0 || line[n - 1] != '\n')
+                return 0;
+        line[n - 1] = 0;
+        *end += n;
+        return 1;
+}
+
+static int read_file(Told *t, FILE *f)
+{
+        char line[LINE_MAX_SIZE];
+        uint64_t end = 0;
+        int r;
+
+        r = next_line(f, line, &end);
+        if (r <= 0)
+                return r < 0 ? r : ftello(f) > 0 ? -EEXIST : 0; /* an empty one can be ours */
+        if (strncmp(line, "scalectl submit 1 ", 18) != 0)
+                return -EEXIST;
+        if (!streq(line, t->head)) /* another batch: other lines */
+                return 0;
+        t->end = end;
+        while ((r = next_line(f, line, &end)) > 0) {
+                r = take_line(t, line, end);
+                if (r < 0)
+                        break;
+        }
+        buffer_consume(&t->pending, t->pending.size);
+        return r == -EBADMSG ? 0 : r;
+}
+
+/* Nothing is written down from here on; what was read stays known. */
+static void give_up(Told *t, int error)
+{
+        if (error < 0 && t->error == 0)
+                t->error = error;
+        if (error < 0)
+                t->fd = fd_close(t->fd);
+}
+
+/* Opened and locked before it is read, where it is there: then nobody changes it meanwhile. */
+static int open_file(Told *t)
+{
+        struct stat st;
+        FILE *f;
+        int r;
+
+        t->fd = open(t->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (t->fd < 0)
+                return errno == ENOENT ? 0 : errno == ELOOP ? -EEXIST : -errno;
+        if (flock(t->fd, LOCK_EX | LOCK_NB) < 0 || fstat(t->fd, &st) < 0)
+                return -errno;
+        if (st.st_nlink == 0) { /* another run has just come to its end */
+                t->fd = fd_close(t->fd);
+                return 0;
+        }
+        if (!S_ISREG(st.st_mode))
+                return -EEXIST;
+        r = fcntl(t->fd, F_DUPFD_CLOEXEC, 3);
+        f = r < 0 ? NULL : fdopen(r, "r");
+        if (!f)
+                return -errno;
+        r = read_file(t, f);
+        fclose(f);
+        return r;
+}
+
+int told_new(const char *input, const char *batch, Told **ret)
+{
+        _cleanup_(told_freep) Told *t = NULL;
+
+        t = calloc(1, sizeof(Told));
+        if (!t)
+                return -ENOMEM;
+        t->fd = -1;
+        t->pending = BUFFER_INIT(PENDING_MAX);
+        if (asprintf(&t->path, "%s" TOLD_SUFFIX, input) < 0) {
+                t->path = NULL;
+                return -ENOMEM;
+        }
+        snprintf(t->head, sizeof(t->head), "scalectl submit 1 %s", batch);
+        t->witness_created_at = INT64_MIN;
+        give_up(t, open_file(t));
+        *ret = TAKE_PTR(t);
+        return 0;
+}
+
+Told *told_free(Told *t)
+{
+        if (!t)
+                return NULL;
+
+        fd_close(t->fd);
+        digests_done(&t->known);
+        buffer_done(&t->pending);
+        free(t->path);
+        free(t);
+        return NULL;
+}
+
+int told_error(const Told *t)
+{
+        return t->error;
+}
+
+uint64_t told_size(const Told *t)
+{
+        return t->n_known;
+}
+
+const char *told_witness(const Told *t)
+{
+        return t->n_known > 0 ? t->witness : "";
+}
+
+void told_confirm(Told *t, int64_t created_at)
+{
+        t->witness_created_at = created_at;
+}
+
+void told_forget(Told *t)
+{
+        digests_done(&t->known);
+        t->n_known = 0;
+        t->end = 0;
+}
+
+bool told_has(const Told *t, const NdjsonPlace *place)
+{
+        return place->count <= digests_count(&t->known, place->digest);
+}
+
+uint64_t told_send(Told *t)
+{
+        return t->sent++;
+}
+
+void told_answer(Told *t, uint64_t sent, const NdjsonPlace *place, const char *submission_id,
+                int64_t created_at)
+{
+        const Pending p = { .sent = t->sent, .created_at = created_at, .place = *place };
+
+        if (t->error < 0 || strlen(submission_id) >= sizeof(t->witness) || strchr(submission_id, '\n'))
+                return;
+        if (created_at >= t->witness_created_at) {
+                strcpy(t->witness, submission_id);
+                t->witness_sent = sent;
+                t->witness_created_at = created_at;
+        }
+        if (buffer_append(&t->pending, &p, sizeof(p)) < 0)
+                give_up(t, -ENOMEM);
+}
+
+/* Writing. */
+
+static int append_entry(Buffer *text, const NdjsonPlace *place)
+{
+        char hex[2 * DIGEST_FRONT_SIZE + 1];
+
+        for (size_t i = 0; i < DIGEST_FRONT_SIZE; i++)
+                snprintf(hex + 2 * i, 3, "%02x", place->digest[i]);
+        return buffer_append_f(text, "%s:%" PRIu32 "\n", hex, place->count);
+}
+
+/* Moves what the witness stands for, and there is room for, to the text. */
+static int take_proven(Told *t, Buffer *text)
+{
+        Buffer *pending = &t->pending;
+        size_t kept = 0, i;
+        Pending p;
+        int r = 0;
+
+        for (i = 0; i < pending->size; i += sizeof(p)) {
+                memcpy(&p, pending->data + i, sizeof(p));
+                if (r >= 0 && p.sent <= t->witness_sent && p.created_at <= t->witness_created_at)
+                        r = append_entry(text, &p.place);
+                if (r < 0 || p.sent > t->witness_sent || p.created_at > t->witness_created_at) {
+                        memmove(pending->data + kept, &p, sizeof(p));
+                        kept += sizeof(p);
+                }
+        }
+        pending->size = kept;
+        return r == -ENOBUFS ? 0 : r;
+}
+
+/* As it is where there is one; from here on behind what counts in it. */
+static int prepare_file(Told *t)
+{
+        if (t->fd < 0)
+                t->fd = open(t->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (t->fd < 0)
+                return errno == EEXIST ? -EWOULDBLOCK : -errno;
+        if (flock(t->fd, LOCK_EX | LOCK_NB) < 0 || ftruncate(t->fd, (off_t)t->end) < 0)
+                return -errno;
+        return 0;
+}
+
+static int write_text(Told *t, const Buffer *text)
+{
+        ssize_t n = pwrite(t->fd, text->data, text->size, (off_t)t->end);
+
+        if (n < 0)
+                return -errno;
+        if ((size_t)n < text->size)
+                return -ENOSPC;
+        t->end += text->size;
+        return 0;
+}
+
+void told_save(Told *t)
+{
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        size_t head;
+        int r = 0;
+
+        if (t->error < 0)
+                return;
+        if (t->end == 0)
+                r = buffer_append_f(&text, "%s\n", t->head);
+        head = text.size;
+        if (r >= 0)
+                r = take_proven(t, &text);
+        if (r >= 0 && text.size == head)
+                return;
+        text.max += WITNESS_SIZE + 8;
+        if (r >= 0)
+                r = buffer_append_f(&text, "= %s\n", t->witness);
+        if (r >= 0)
+                r = prepare_file(t);
+        if (r >= 0)
+                r = write_text(t, &text);
+        give_up(t, r);
+}
+
+void told_finish(Told *t)
+{
+        if (t->fd >= 0)
+                (void)unlink(t->path);
+        t->fd = fd_close(t->fd);
+}
