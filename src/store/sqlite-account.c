@@ -6,8 +6,9 @@
  * same transaction. A submission that has another task keeps it: two were made, which is said to the caller
  * and never repaired by guessing. Neither does a task change hands.
  *
- * An account makes a task that isn't known, and ends one that is pending. It never touches a response, nor
- * the state of a task that has come to its end; what it repeats leaves no trace.
+ * An account makes a task that isn't known, and ends one that is pending. One that was canceled ends any:
+ * the API says so when it is asked, and a task that is done can be canceled. It never touches a response,
+ * nor otherwise the state of a task that has come to its end; what it repeats leaves no trace.
  */
 
 #include "store/sqlite-internal.h"
@@ -88,6 +89,14 @@ static int choose_status(const Recording *x)
         return status;
 }
 
+/* What changes a task that is known. */
+static bool ends(const Recording *x, int status)
+{
+        if (x->task.status == TASK_PENDING)
+                return status != TASK_PENDING;
+        return status == TASK_CANCELED && x->task.status != TASK_CANCELED;
+}
+
 /* Makes or ends the task, with a row in the log that its document stands on. */
 static int add(Recording *x, StoreOutcome *ret)
 {
@@ -120,7 +129,7 @@ int recording_add_account(Recording *x, StoreOutcome *ret)
         int status = choose_status(x);
 
         assert(x->delivery->task_id);
-        if (x->task.id == 0 || (x->task.status == TASK_PENDING && status != TASK_PENDING))
+        if (x->task.id == 0 || ends(x, status))
                 return add(x, ret);
 
         *ret = (StoreOutcome){ .verdict = VERDICT_DUPLICATE, .revision = (unsigned)x->task.revision };
@@ -148,7 +157,7 @@ static int accept_task(Recording *x)
 
         if (is_new)
                 recording_invent_task(x);
-        if (is_new || (x->task.status == TASK_PENDING && status != TASK_PENDING)) {
+        if (is_new || ends(x, status)) {
                 x->task.status = status;
                 kind = choose_kind(status);
         }

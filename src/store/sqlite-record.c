@@ -9,6 +9,13 @@
  * overwritten.
  * - The document follows the current response, and a response's absence: only a first response, a newer one,
  * or a failed attachment of a task that has no response yet may replace it.
+ * - The status is what the API says at its newest time, whatever brings it: a callback, an answer to a
+ * question, the answer to a cancel. The one time that the API gives is that of the completion, so a later
+ * one is newer; and of what was completed at one time, or says none, what comes behind being done is newer:
+ * a task that is done may be recalled (pending again), and either may be canceled. So a late callback of
+ * before turns nothing back, in whatever order they come. The response stays, and where the change is no
+ * response of its own, it is a duplicate that has an event. What an answer without a response ends is in
+ * sqlite-account.c.
  * - A failed attachment never touches a response, nor the state of a task that has one. Whose task it is may
  * have to be found; then all is said of it as of one that names its task. What it says is the task's
  * response until there is one.
@@ -159,13 +166,49 @@ void recording_take_document(Recording *x, int64_t n)
                 x->task.created_at = d->created_at;
 }
 
-/* Responses. */
+/* The status. */
 
-/* Whoever sends a response says that the task is done, even with a task from before. */
+/* What can come behind what, of a task that has a response. */
+static const struct {
+        unsigned rank;
+        EventKind kind; /* by which it is told */
+} status_order[_TASK_STATUS_MAX] = {
+        [TASK_COMPLETED] = { 0, EVENT_TASK_COMPLETED },
+        [TASK_ERROR] = { 0, EVENT_TASK_COMPLETED }, /* with a response that says so */
+        [TASK_PENDING] = { 1, EVENT_TASK_REVISED }, /* recalled */
+        [TASK_CANCELED] = { 2, EVENT_TASK_CANCELED },
+};
+
+/* Whoever sends a response says that the task is done, even with a task from before; who was asked says how
+ * it is. */
 static int status_with_response(const StoreDelivery *d)
 {
-        return d->task_status == TASK_PENDING || d->task_status < 0 ? TASK_COMPLETED : (int)d->task_status;
+        if (d->task_status < 0 || (d->task_status == TASK_PENDING && !source_is_poll(d->source)))
+                return TASK_COMPLETED;
+        return (int)d->task_status;
 }
+
+static bool is_newer(const TaskRow *t, int status, int64_t completed_at)
+{
+        if (t->revisions == 0)
+                return true;
+        if (completed_at != TIME_NONE && completed_at != t->completed_at)
+                return completed_at > t->completed_at;
+        return status_order[status].rank >= status_order[t->status].rank;
+}
+
+/* Takes the status over where it is newer. True: that is to be told. */
+static bool take_status(TaskRow *t, int status, int64_t completed_at)
+{
+        bool changed = t->revisions > 0 && status_order[status].rank != status_order[t->status].rank;
+
+        if (!is_newer(t, status, completed_at))
+                return false;
+        t->status = status;
+        return changed;
+}
+
+/* Responses. */
 
 /* 1: it came before, byte for byte, and is counted there. */
 static int repeat_response(Recording *x, int64_t number, int64_t first, StoreOutcome *ret)
@@ -187,11 +230,12 @@ static int repeat_response(Recording *x, int64_t number, int64_t first, StoreOut
 }
 
 /* Nobody is told: what was not known of the task is now, but nothing changed. Unless it proves that a
- * submission has the task. */
+ * submission has the task, or its status is another by now. */
 static int record_duplicate(Recording *x, int64_t number, int64_t first, StoreOutcome *ret)
 {
         bool poll = source_is_poll(x->delivery->source);
-        bool describes = x->task.document == 0 && x->delivery->has_document;
+        bool describes = x->task.document == 0 && x->delivery->has_document, changed = false;
+        const int status = status_with_response(x->delivery);
         int r = 0;
 
         *ret = (StoreOutcome){ .verdict = VERDICT_DUPLICATE, .revision = (unsigned)number };
@@ -201,15 +245,19 @@ static int record_duplicate(Recording *x, int64_t number, int64_t first, StoreOu
                 return r;
         if (r > 0)
                 describes = false;
-        else if (!poll || describes) {
+        else if (status_order[status].rank != status_order[x->task.status].rank)
+                changed = take_status(&x->task, status, x->delivery->completed_at);
+        if (r == 0 && (!poll || describes || changed)) {
                 r = recording_log(x, VERDICT_DUPLICATE, number, true);
                 if (r < 0)
                         return r;
                 ret->delivery = (uint64_t)x->n;
         }
 
-        if (describes)
+        if (describes || changed)
                 recording_take_document(x, x->n);
+        if (changed)
+                return recording_tell(x, status_order[status].kind, status, number);
         return describes || x->accepts ? recording_tell(x, _EVENT_KIND_ERRNO, _TASK_STATUS_INVALID, 0) : 0;
 }
 
@@ -218,19 +266,19 @@ static int record_revision(Recording *x, StoreOutcome *ret)
         const StoreDelivery *d = x->delivery;
         int64_t completed_at = d->completed_at != TIME_NONE ? d->completed_at : came_at(d);
         int64_t n = x->store->delivery + 1;
-        bool first = x->task.revisions == 0;
+        bool first = x->task.revisions == 0, changed;
         Verdict verdict = first ? VERDICT_STORED : VERDICT_REVISED;
         EventKind kind;
         int r;
 
         if (x->task.id == 0)
                 recording_invent_task(x);
+        changed = take_status(&x->task, status_with_response(d), completed_at);
         x->task.revisions++;
         if (first || completed_at >= x->task.completed_at) {
                 x->task.revision = x->task.revisions;
                 x->task.response = n;
                 x->task.completed_at = completed_at;
-                x->task.status = status_with_response(d);
                 recording_take_document(x, n);
         } else if (x->task.document == 0)
                 recording_take_document(x, n);
@@ -244,6 +292,11 @@ static int record_revision(Recording *x, StoreOutcome *ret)
                 r = add_revision(x, completed_at);
         if (r >= 0)
                 r = recording_tell(x, kind, x->task.status, x->task.revisions);
+        if (r >= 0 && changed) {
+                x->before = x->task;
+                x->accepts = false; /* that is done */
+                r = recording_tell(x, status_order[x->task.status].kind, x->task.status, x->task.revisions);
+        }
         if (r < 0)
                 return r;
 

@@ -448,8 +448,9 @@ int callback_check(Callback *c, const json_t *stored, unsigned flags)
         if (c->problems.n_errors > 0)
                 return CALLBACK_INVALID;
 
-        if (c->status == TASK_PENDING && c->kind != CALLBACK_ACCOUNT)
-                c->status = TASK_COMPLETED; /* it has a response */
+        if (c->status == TASK_PENDING && c->kind != CALLBACK_ACCOUNT && !(flags & CALLBACK_ALLOW_ACCOUNT))
+                c->status = TASK_COMPLETED; /* it has a response; when it is asked, the API may have recalled
+                                               it */
         if (c->response)
                 return response_digest(c->response, response_fields(c), c->digest);
         return json_digest(c->kind == CALLBACK_ACCOUNT ? c->task : c->root, c->digest);

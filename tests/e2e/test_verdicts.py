@@ -2,7 +2,7 @@
 
 import json
 
-from harness import callback, sample, task_id
+from harness import callback, eventually, sample, task_id
 
 FAILURE = {"error": "One or more attachments could not be downloaded.",
            "attachments": [{"statusCode": 500, "url": "https://bucket.example.com/1.png"}]}
@@ -87,6 +87,54 @@ def test_the_newest_by_completed_at_is_the_current_one(daemon):
     task = daemon.query.get(f"/v1/task/{id}").json
     assert task["response"] == {"category": "small"} and task["completed_at"] == "2016-06-23T09:11:00Z"
     assert [r["current"] for r in daemon.query.docs(f"/v1/task/{id}/revisions")] == [True, False]
+
+
+def test_canceled_after_completed_is_one_rule(daemon, make_submitter, api):
+    """Whatever brings it: the status is canceled, the response stays, an event tells it, and a late callback of before
+    turns nothing back."""
+    submitter = make_submitter(database=daemon.database).start()
+
+    def completed():
+        id = submitter.add()
+        task_id = submitter.reaches(id, "accepted")["task_id"]
+        [task] = [t for t in api.tasks if t["task_id"] == task_id]
+        daemon.deliver(api.complete(task, {"category": "big"}), path=f"/callback/{id}")
+        return task, daemon.query.lines("/v1/events")[-1]["seq"]
+
+    def callback_of(task, **more):
+        return {"task_id": task["task_id"], "response": task["response"], "task": {**task, **more}}
+
+    def by_callback(task):
+        assert daemon.deliver(callback_of(task, status="canceled"))["result"] == "duplicate"
+
+    def by_callback_with_another_response(task):
+        task["response"] = {"category": "small"}
+        assert daemon.deliver(callback_of(task, status="canceled"))["result"] == "revised"
+
+    def by_cancel(task):
+        answer = {**task, "status": "canceled"}
+        api.plan = lambda method, path, body: (200, answer) if path.endswith("/cancel") else None
+        assert submitter.submit.post(f"/v1/task/{task['task_id']}/cancel").json["status"] == "canceled"
+
+    def by_cancel_without_the_response(task):
+        by_cancel({k: v for k, v in task.items() if k not in ("response", "completed_at")})
+
+    def by_backfill(task):
+        task["status"] = "canceled"
+        submitter.submit.post("/v1/backfill", 202)
+        eventually(lambda: submitter.submit.get("/v1/backfill").json["state"] != "running", "the end of the backfill")
+
+    for way in (by_callback, by_callback_with_another_response, by_cancel, by_cancel_without_the_response, by_backfill):
+        task, seq = completed()
+        way(task)
+        id, response = task["task_id"], task["response"]
+        for late in (None, callback_of(task, status="completed"), callback_of(task, status="completed", urgency="week")):
+            if late:
+                assert daemon.deliver(late)["result"] == "duplicate", way
+            shown = daemon.query.get(f"/v1/task/{id}").json
+            assert (shown["status"], shown["response"]) == ("canceled", response), way
+        told = [e["kind"] for e in daemon.query.lines(f"/v1/events?after={seq}") if e["task_id"] == id]
+        assert told == ["task.revised"] * (way is by_callback_with_another_response) + ["task.canceled"], way
 
 
 def test_without_task_the_stored_one_is_asked(daemon):

@@ -60,7 +60,9 @@ static const char *const store_rules[] = {
         /* Without one, why there is none. */
         ("SELECT count(*) FROM task t WHERE revision = 0 AND response > 0 AND response NOT IN "
          "(SELECT n FROM delivery WHERE verdict = 4)"),
-        "SELECT count(*) FROM task WHERE revisions > 0 AND status = 0",
+        /* Only who was asked says that one was recalled. */
+        ("SELECT count(*) FROM task t LEFT JOIN delivery d ON d.n = t.document "
+         "WHERE t.revisions > 0 AND t.status = 0 AND coalesce(d.source, 0) NOT IN (1, 2)"),
         "SELECT count(*) FROM task WHERE status = 0 AND due_at IS NULL",
         ("SELECT count(*) FROM metadata m LEFT JOIN task t ON t.id = m.task "
          "WHERE t.created_at IS NOT m.created_at"),
