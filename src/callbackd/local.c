@@ -165,6 +165,7 @@ int local_new(const LocalOptions *options, Local **ret, char **ret_error)
         if (!l->database)
                 return -ENOMEM;
         l->context.commit = options->commit;
+        l->context.base.in_force = options->in_force;
         l->context.metrics = options->metrics;
         l->context.callback = options->callback;
         atomic_init(&l->context.strict, options->strict);

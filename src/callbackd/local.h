@@ -4,6 +4,7 @@
 
 #include "callbackd/metrics.h"
 #include "daemon/commit.h"
+#include "daemon/in-force.h"
 #include "http/server.h"
 
 typedef struct Local Local;
@@ -13,6 +14,7 @@ typedef struct LocalOptions {
         int query_fd, control_fd; /* listening Unix sockets; owned by local_new() from the call on, also on
                                    * failure; -EBADF: not served */
         Commit *commit;           /* borrowed */
+        InForce *in_force;        /* borrowed */
         Metrics *metrics;         /* borrowed */
         HttpServer *callback;     /* borrowed, for its figures only; may be NULL */
         bool strict;              /* rules for retried deliveries */

@@ -51,14 +51,19 @@ const Credential service_credential = {
                    "auth_keys_file",
 };
 
-/* 0, or negative errno, and a line for each mistake. */
-static int load_keys(const Settings *settings, Keys **ret, char **mistakes)
+/* 0, or negative errno, and a line for each mistake. *ret_from: what people call the place; owned by the
+ * caller. */
+static int load_keys(const Settings *settings, Keys **ret, char **ret_from, char **mistakes)
 {
         _cleanup_(credential_place_done) CredentialPlace place = {};
         int r;
 
         r = credential_locate(&service_credential, settings->callback.auth_keys_file, &place, mistakes);
-        return r < 0 ? r : keys_load(place.path, place.name, ret, mistakes);
+        if (r >= 0)
+                r = keys_load(place.path, place.name, ret, mistakes);
+        if (r >= 0)
+                *ret_from = TAKE_PTR(place.name);
+        return r;
 }
 
 static void look_at_keys(const char *path, const char *name, char **mistakes)
@@ -111,6 +116,17 @@ static void cut(unsigned n, _unused_ void *userdata)
 /* What this daemon takes out of the file that both read. */
 static const char *const own_sections[] = { "callback", "query", "control", "store", NULL };
 
+static void say_in_force(Service *s, const Keys *keys, const char *from)
+{
+        const char *labels[KEYS_MAX];
+        InForceKeys k = { .from = from, .labels = labels, .n = keys_count(keys) };
+
+        for (size_t i = 0; i < k.n; i++)
+                labels[i] = keys_label(keys, i);
+        if (in_force_set(s->frame.in_force, s->settings, own_sections, s->overrides, &k) < 0)
+                log_oom();
+}
+
 /* Reloading. */
 
 /* Mistakes in the keys are looked for also when the settings have some. */
@@ -118,12 +134,13 @@ static int reload(Service *s, char **mistakes)
 {
         _cleanup_(settings_freep) Settings *next = NULL;
         _cleanup_(keys_freep) Keys *loaded = NULL;
+        _cleanup_free_ char *from = NULL;
         Settings *old = s->settings;
         Keys *keys;
         int r;
 
         next = program_load_settings(s->config, s->overrides, mistakes);
-        r = load_keys(next ?: old, &loaded, mistakes);
+        r = load_keys(next ?: old, &loaded, &from, mistakes);
         if (!next)
                 return -EINVAL;
         if (r >= 0)
@@ -139,6 +156,7 @@ static int reload(Service *s, char **mistakes)
         retention_set(s->retention, next->store.keep_deliveries);
         s->settings = TAKE_PTR(next);
         settings_free(old);
+        say_in_force(s, keys, from);
         log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded; %zu keys.", keys_count(keys));
         return 0;
 }
@@ -190,6 +208,7 @@ static int start_local(Service *s, Listeners *listeners)
                                         .query_fd = take_fd(&listeners->query),
                                         .control_fd = take_fd(&listeners->control),
                                         .commit = s->frame.commit,
+                                        .in_force = s->frame.in_force,
                                         .metrics = &s->metrics,
                                         .callback = receiver_server(s->receiver),
                                         .strict = s->settings->callback.strict,
@@ -206,14 +225,15 @@ static int start_local(Service *s, Listeners *listeners)
 static int start(Service *s)
 {
         _cleanup_(listeners_done) Listeners listeners = LISTENERS_INIT;
-        _cleanup_free_ char *mistakes = NULL;
+        _cleanup_free_ char *mistakes = NULL, *from = NULL;
         Keys *keys;
         int r;
 
-        if (load_keys(s->settings, &keys, &mistakes) < 0) {
+        if (load_keys(s->settings, &keys, &from, &mistakes) < 0) {
                 program_log_mistakes(MESSAGE_KEYS_MISSING, "", mistakes ?: "out of memory");
                 return EX_CONFIG;
         }
+        say_in_force(s, keys, from);
         r = frame_open_store(&s->frame, s->settings);
         if (r != 0) {
                 keys_free(keys);

@@ -32,6 +32,33 @@ int settings_dump(const Settings *s, FILE *f)
         return stream_status(f);
 }
 
+int settings_each(const Settings *s,
+                int (*fn)(const char *section, const char *key, const char *value, void *userdata),
+                void *userdata)
+{
+        FOREACH_ARRAY(i, settings_table, settings_table_size) {
+                _cleanup_free_ char *value = setting_format(i, s);
+                int r;
+
+                r = value ? fn(i->section, i->key, value, userdata) : -ENOMEM;
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int settings_get(const Settings *s, const char *section, const char *key, char **ret_value,
+                bool *ret_reloadable)
+{
+        FOREACH_ARRAY(i, settings_table, settings_table_size)
+                if (streq(i->section, section) && streq(i->key, key)) {
+                        *ret_value = setting_format(i, s);
+                        *ret_reloadable = i->reloadable;
+                        return *ret_value ? 0 : -ENOMEM;
+                }
+        return -ENOENT;
+}
+
 /* A sentence as comment lines. */
 static void print_comment(const char *text, FILE *f)
 {

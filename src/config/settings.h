@@ -73,6 +73,17 @@ int settings_load(const char *path, const SettingsOverrides *overrides, Settings
 /* The settings as a configuration file. They hold no secrets. */
 int settings_dump(const Settings *s, FILE *f);
 
+/* Calls fn for every setting, with its value as a file would have it, until it returns a negative errno,
+ * which is handed on. */
+int settings_each(const Settings *s,
+                int (*fn)(const char *section, const char *key, const char *value, void *userdata),
+                void *userdata);
+
+/* The value as a file would have it (owned by the caller), and whether a reload changes it. 0, -ENOENT:
+ * there is no such setting, -ENOMEM. */
+int settings_get(const Settings *s, const char *section, const char *key, char **ret_value,
+                bool *ret_reloadable);
+
 /* Whether a setting has the value that it has when nobody says; true when out of memory. */
 bool settings_is_default(const Settings *s, const char *section, const char *key);
 

@@ -133,6 +133,8 @@ static int reload(Frame *f)
                 mistakes_add(&mistakes, "%s", strerror(-r));
         program_log_mistakes(MESSAGE_NOT_RELOADED,
                         "Not reloaded, settings and keys stay as they were: ", mistakes);
+        if (in_force_refuse(f->in_force, mistakes) < 0)
+                log_oom();
         free(f->refused);
         f->refused = TAKE_PTR(mistakes);
         return r;
@@ -212,6 +214,8 @@ int frame_init(Frame *f, const FrameCalls *calls, void *userdata)
 
         *f = (Frame){ .calls = calls, .userdata = userdata };
         r = program_block_signals();
+        if (r >= 0)
+                r = in_force_new(&f->in_force);
         if (r >= 0)
                 r = sd_event_default(&f->loop);
         return r < 0 ? fail(r) : 0;
@@ -295,6 +299,7 @@ void frame_done(Frame *f)
         sd_event_source_disable_unref(f->drain);
         sd_event_source_disable_unref(f->watchdog);
         sd_event_unref(f->loop);
+        in_force_free(f->in_force);
         free(f->refused);
         free(f->status_text);
         *f = (Frame){};

@@ -6,6 +6,7 @@
 
 #include "config/settings.h"
 #include "daemon/commit.h"
+#include "daemon/in-force.h"
 #include "store/store.h"
 
 /* What a service does where its life turns, all of it on the main loop. */
@@ -32,6 +33,7 @@ typedef struct Frame {
         Commit *commit;
         CommitPort *port;    /* of the main loop */
         StoreReader *reader; /* likewise */
+        InForce *in_force;
         bool stopping;
 
         /* The rest is the frame's own. */

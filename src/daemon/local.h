@@ -3,6 +3,7 @@
 /* Calls of local sockets: what the handlers of both daemons share. */
 
 #include "basic/buffer.h"
+#include "daemon/in-force.h"
 #include "daemon/params.h"
 #include "http/server.h"
 #include "store/outbox.h"
@@ -13,6 +14,7 @@
 /* What a handler that reads needs. The userdata of every local server begins with one. */
 typedef struct LocalBase {
         StoreReader *reader;
+        InForce *in_force;
 } LocalBase;
 
 /* Answers for a failed reading: 503 for a query that takes too long, 500 otherwise, in the log too. */

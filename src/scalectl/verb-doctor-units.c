@@ -248,6 +248,15 @@ static const char *find_unit(const DoctorUnits *u, const char *name)
         return NULL;
 }
 
+bool doctor_has_credential_elsewhere(const Doctor *d, DoctorDaemon which)
+{
+        const char *unit = find_unit(&d->units,
+                        which == DOCTOR_RECEIVER ? "scale-callbackd.service" : "scale-submitd.service");
+        char value[256];
+
+        return unit && strstr(property(unit, "LoadCredential", value), ":/");
+}
+
 /* Whether a socket unit, open or not, is for this path. */
 static bool listens_on(const char *properties, const char *path)
 {
@@ -299,7 +308,7 @@ void doctor_load_units(Doctor *d)
                 "systemctl",
                 "show",
                 "--property=Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,UnitFileState,"
-                "NeedDaemonReload,NRestarts,Triggers,Listen,User,"
+                "NeedDaemonReload,NRestarts,Triggers,Listen,LoadCredential,User,"
                 "NoNewPrivileges,ProtectSystem,ProtectHome,MemoryDenyWriteExecute,RestrictNamespaces,"
                 "PrivateDevices,CapabilityBoundingSet,LimitCORE",
                 "scale-callbackd.service",

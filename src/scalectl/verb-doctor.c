@@ -33,6 +33,7 @@ static const struct {
         { "query-socket", doctor_check_query_socket, DOCTOR_RECEIVER },
         { "control-socket", doctor_check_control_socket, DOCTOR_RECEIVER },
         { "submit-socket", doctor_check_submit_socket, DOCTOR_SUBMITTER },
+        { "in-force", doctor_check_in_force, 0 },
         { "ready", doctor_check_ready, 0 },
         { "listeners", doctor_check_listeners, DOCTOR_RECEIVER },
         { "callback-url", doctor_check_callback_url, 0 },

@@ -85,6 +85,9 @@ void doctor_look_at_api_key(Doctor *d, const char *path);
 void doctor_check_callback_keys(Doctor *d);
 void doctor_check_api_key(Doctor *d);
 
+/* Settings and keys: whether those of the files are those that the daemons have. */
+void doctor_check_in_force(Doctor *d);
+
 /* Sockets. */
 void doctor_check_query_socket(Doctor *d);
 void doctor_check_control_socket(Doctor *d);
@@ -110,6 +113,8 @@ void doctor_check_clock(Doctor *d);
 void doctor_load_units(Doctor *d);
 void doctor_units_done(DoctorUnits *u);
 void doctor_look_at_unit(Doctor *d, const char *properties);
+/* Whether the unit of a daemon was told to get its credential from another place than the usual. */
+bool doctor_has_credential_elsewhere(const Doctor *d, DoctorDaemon which);
 /* Whether a daemon is down, and so may not be asked; says it then. */
 bool doctor_skips(Doctor *d, unsigned daemons);
 void doctor_check_units(Doctor *d);

@@ -14,6 +14,7 @@
 void api_key_done(ApiKey *k)
 {
         secret_free(k->secret);
+        free(k->from);
         *k = (ApiKey){};
 }
 
@@ -22,7 +23,7 @@ int api_key_read(const char *path, const char *name, ApiKey *ret, char **mistake
         _cleanup_(secret_freep) Secret *file = NULL;
         const char *text, *why;
         size_t size;
-        ApiKey k;
+        ApiKey k = {};
         int r;
 
         r = secret_read_file(path, FILE_SIZE_MAX, &file);
@@ -44,9 +45,12 @@ int api_key_read(const char *path, const char *name, ApiKey *ret, char **mistake
         }
 
         k.is_test = strncmp(text, "test", 4) == 0;
-        r = secret_new(text, size, &k.secret);
-        if (r < 0)
+        k.from = strdup(name);
+        r = k.from ? secret_new(text, size, &k.secret) : -ENOMEM;
+        if (r < 0) {
+                api_key_done(&k);
                 return r;
+        }
 
         *ret = k;
         return 0;

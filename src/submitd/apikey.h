@@ -11,6 +11,7 @@
 
 typedef struct ApiKey {
         Secret *secret; /* owned */
+        char *from;     /* owned: what people call the place that it is from */
         bool is_test;
 } ApiKey;
 

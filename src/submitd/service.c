@@ -251,6 +251,15 @@ static void lift_hold(Service *s)
 /* What this daemon takes out of the file that both read. */
 static const char *const own_sections[] = { "submit", "api", "reconcile", "store", NULL };
 
+static void say_in_force(Service *s, const ApiKey *key)
+{
+        const char *label = key->is_test ? "test" : "live";
+        InForceKeys k = { .from = key->from, .labels = &label, .n = 1 };
+
+        if (in_force_set(s->frame.in_force, s->settings, own_sections, s->overrides, &k) < 0)
+                log_oom();
+}
+
 /* Mistakes in the key are looked for also when the settings have some. */
 static int load(Service *s, Settings **ret, ApiKey *ret_key, char **mistakes)
 {
@@ -283,13 +292,14 @@ static int reload(Service *s, char **mistakes)
         if (r < 0)
                 return r;
 
+        s->context.settings = s->settings = next;
+        say_in_force(s, &key);
         warn_of_callback_url(next);
         api_client_reload(s->context.client, next, &key);
         options = outbox_options(s, next);
         outbox_set_options(s->context.outbox, &options);
         recovery_reload(&s->context, next);
         commit_set_min_free(s->frame.commit, next->store.min_free);
-        s->context.settings = s->settings = next;
         settings_free(old);
         lift_hold(s);
         log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded, with a %s key.",
@@ -356,6 +366,7 @@ static int make_parts(Service *s, ApiKey *key)
         int r;
 
         c->base.reader = s->frame.reader;
+        c->base.in_force = s->frame.in_force;
         c->loop = s->frame.loop;
         c->commit = s->frame.commit;
         c->port = s->frame.port;
@@ -430,6 +441,7 @@ static int start(Service *s)
                 program_log_mistakes(MESSAGE_KEYS_MISSING, "", mistakes ?: "out of memory");
                 return EX_CONFIG;
         }
+        say_in_force(s, &key);
         r = frame_open_store(&s->frame, s->settings);
         if (r != 0) {
                 api_key_done(&key);

@@ -77,7 +77,7 @@ def installation(tmp_path, make_daemon, make_submitter, make_sandbox):
 def test_all_is_well(installation):
     found = installation.doctor()
     assert {c for c, fs in found.items() if any(f["result"] != "ok" for f in fs)} <= NOT_OURS, found
-    assert len(found) == 19
+    assert len(found) == 20
     assert "1 key: live" in found["callback-keys"][0]["message"]
     assert "a test key" in found["api-key"][0]["message"]
 

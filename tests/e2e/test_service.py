@@ -133,6 +133,41 @@ def test_reload_of_a_mistake_keeps_everything(make_daemon, tmp_path):
     assert "scale_callbackd_reloads_total{result=\"failed\"} 2" in daemon.query.get("/metrics").body.decode()
 
 
+def test_what_is_in_force(make_daemon, make_submitter, tmp_path):
+    """Settings and labels as they were read last, without those of the command line, and never a key."""
+    config = tmp_path / "scale.conf"
+    config.write_text("[callback]\nstrict = no\n[submit]\nlive_per_day = 5\n")
+    daemon = make_daemon("callback.max_body=1M", config=config).start()
+    submitter = make_submitter(config=config).start()
+    before = daemon.query.get("/v1/settings").json
+    assert before["keys"] == {"from": f"{daemon.dir}/keys", "labels": ["live"]} and not before.get("refused")
+    assert before["settings"]["callback"]["strict"] == "no" and "max_body" not in before["settings"]["callback"]
+    assert set(before["settings"]) <= {"callback", "query", "control", "store"}
+
+    config.write_text("[callback]\nstrict = perhaps\nstric = yes\n[submit]\nlive_per_day = 6\n")
+    daemon.write_keys(f"live {KEY}\nlive made-up-key\n")
+    daemon.reload()
+    refused = daemon.query.get("/v1/settings").json
+    assert [line.removeprefix(str(config)).removeprefix(str(daemon.dir)) for line in refused["refused"]] == [
+        ", line 2: [callback] strict = perhaps can't be read: wanted is yes or no",
+        ", line 3: there is no setting stric in [callback]; is strict meant?",
+        "/keys, line 2: this label stands for another key already"]
+    assert {k: refused[k] for k in ("since", "settings", "keys")} == {k: before[k] for k in ("since", "settings", "keys")}
+
+    config.write_text("[callback]\nstrict = yes\n[submit]\nlive_per_day = 6\n")
+    daemon.write_keys(f"live {KEY}\nnext made-up-key\n")
+    daemon.reload()
+    after = daemon.query.get("/v1/settings").json
+    assert after["refused"] is None and after["since"] > before["since"] and after["keys"]["labels"] == ["live", "next"]
+    assert after["settings"]["callback"]["strict"] == "yes"
+
+    submitted = submitter.submit.get("/v1/settings").json
+    assert submitted["settings"]["submit"]["live_per_day"] == "5" and submitted["keys"]["labels"] == ["test"]
+    assert "callback" not in submitted["settings"]
+    for text in (daemon.query.get("/v1/settings").body, submitter.submit.get("/v1/settings").body):
+        assert KEY.encode() not in text and b"made-up-key" not in text
+
+
 def test_reload_changes_limits(make_daemon, tmp_path):
     config = tmp_path / "scale.conf"
     config.write_text("")

@@ -13,6 +13,7 @@ from conftest import KEY, KEYS, callback, eventually, run
 from test_submitd import API_KEY, sandbox, submitter, write_key  # noqa: F401: fixtures
 
 UNIT = pathlib.Path("/usr/lib/systemd/system/scale-submitd.service")
+EDITED = pathlib.Path("/etc/scale/scale.conf.d/zz-edited.conf")
 DROP_IN = pathlib.Path("/etc/systemd/system/scale-submitd.service.d/test.conf")
 # Nobody keeps the clock of this machine.
 NOT_OURS = {"clock"}
@@ -43,6 +44,7 @@ def installation(receiver, submitter):  # noqa: F811
         run("scalectl", "quarantine", "discard", invalid[0]["delivery"])
     receiver.systemctl("reset-failed", status=None)
     yield
+    EDITED.unlink(missing_ok=True)
     run("systemctl", "disable", "scale-callbackd.service", "scale-submitd.service")
 
 
@@ -210,7 +212,45 @@ def held():
     yield
 
 
+@contextlib.contextmanager
+def edited(text):
+    EDITED.write_text(text)
+    yield
+
+
+@contextlib.contextmanager
+def other_keys(text):
+    KEYS.write_text(text)
+    yield
+
+
+@contextlib.contextmanager
+def gone(path):
+    text = path.read_text()
+    path.unlink()
+    try:
+        yield
+    finally:
+        path.write_text(text)
+        path.chmod(0o600)
+
+
+@contextlib.contextmanager
+def refused():
+    EDITED.write_text("[callback]\nstrict = perhaps\n")
+    run("systemctl", "reload", "scale-callbackd", status=1)
+    EDITED.unlink()
+    yield
+
+
 BROKEN = {
+    "other settings": (lambda: edited("[callback]\nstrict = yes\n"), "in-force", "[callback] strict = no in force"),
+    "another API": (lambda: edited("[api]\nurl = http://127.0.0.1:8099/v1\n"), "in-force", "the files say http://127.0.0.1:8099/v1"),
+    "another label": (lambda: other_keys(f"live {KEY}\nnext another-made-up-key\n"), "in-force", "other keys in force (live)"),
+    "another key": (lambda: other_keys(f"live {KEY}\n# and one day\n"), "in-force", "was changed since scale-callbackd"),
+    "keys that are gone": (lambda: gone(KEYS), "in-force", "its file is gone: /etc/credstore/callback-auth-keys"),
+    "an API key that is gone": (lambda: gone(API_KEY), "in-force", "its file is gone: /etc/credstore/api-key"),
+    "a reload that was refused": (refused, "in-force", "strict = perhaps"),
     "no key": (no_key, "units", "scale-callbackd.service refused to start with status 78"),
     "no API key": (no_api_key, "units", "scale-submitd.service refused to start with status 78"),
     "too many starts": (too_many_starts, "units", "is not started again"),
