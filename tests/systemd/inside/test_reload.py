@@ -111,5 +111,5 @@ def test_check_config_names_all_that_keeps_it_from_starting(receiver, mended, pr
         assert words in text, (words, text)
     keys.unlink()
     assert "/etc/credstore/" in run("sh", "-c", f"{program} --check-config 2>&1; echo status $?")
-    text = run("scalectl", "check-config", status=78)
+    text = run("scalectl", "-o", "submit.callback_url=https://hooks.example.com/callback", "check-config", status=78)
     assert "there is no key" in text
