@@ -26,7 +26,7 @@ static void say_unreadable(Doctor *d, const char *path, int error)
                                                 "key if "
                                                 "others are on this machine",
                                                 path),
-                                "%s can be read or written by others, so the daemon refuses it", path);
+                                "%s can be read or written by others", path);
                 return;
         case -ENOENT:
                 doctor_fail(d, "put the key there; the Scale dashboard shows it", "%s does not exist", path);

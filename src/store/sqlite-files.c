@@ -89,8 +89,9 @@ int files_prepare(Connection *c, const char *path)
         if (errno == EEXIST)
                 return examine(c, path);
         return connection_refuse(c, errno == ENOENT ? -ENOTDIR : -errno,
-                        "Could not create %s: %s. Its directory must exist and be writable.", path,
-                        strerror(errno));
+                        "Could not create %s: %s. Its directory must exist and be writable%s.", path,
+                        strerror(errno),
+                        errno == EROFS ? ", for a service also by ReadWritePaths= of its unit" : "");
 }
 
 /* The files. */
