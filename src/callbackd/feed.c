@@ -36,6 +36,7 @@
 
 typedef struct FeedQuery {
         uint64_t after, limit, wait;
+        int64_t time; /* of event `after`, as the reader had it; TIME_NONE: it doesn't say */
         int follow;
         const char *include;
 } FeedQuery;
@@ -198,10 +199,12 @@ static int append_event(const StoredEvent *e, Buffer *out)
 static int take_event(const StoredEvent *e, void *userdata)
 {
         FeedReader *x = userdata;
+        char time[TIME_STAMP_SIZE];
         int r = 0;
 
         if (x->sse)
-                r = buffer_append_f(&x->text, "id: %" PRIu64 "\ndata: ", e->seq);
+                r = buffer_append_f(
+                                &x->text, "id: %" PRIu64 "@%s\ndata: ", e->seq, time_format(e->time, time));
         if (r >= 0)
                 r = append_event(e, &x->text);
         if (r >= 0)
@@ -309,6 +312,7 @@ static int reader_arm(FeedReader *x, uint64_t wait)
 
 const Param feed_params[] = {
         { "after", PARAM_NUMBER, offsetof(FeedQuery, after), 0, INT64_MAX },
+        { "time", PARAM_TIME, offsetof(FeedQuery, time), 0, 0 },
         { "limit", PARAM_NUMBER, offsetof(FeedQuery, limit), 1, LIMIT_MAX },
         { "wait", PARAM_NUMBER, offsetof(FeedQuery, wait), 0, WAIT_MAX },
         { "follow", PARAM_BOOLEAN, offsetof(FeedQuery, follow), 0, 0 },
@@ -323,6 +327,20 @@ static bool wants_sse(const HttpRequest *request)
         return accept && strcasestr(accept, "text/event-stream");
 }
 
+/* "SEQ" or, as we give it, "SEQ@TIME". */
+static int parse_event_id(const char *id, FeedQuery *q)
+{
+        const char *at = strchr(id, '@');
+        _cleanup_free_ char *seq = strndup(id, at ? (size_t)(at - id) : strlen(id));
+        int r;
+
+        if (!seq)
+                return -ENOMEM;
+        r = parse_u64(seq, 0, INT64_MAX, &q->after);
+        q->time = TIME_NONE;
+        return r >= 0 && at ? time_parse(at + 1, &q->time) : r;
+}
+
 /* 0; 1: answered 400; negative errno. */
 static int read_query(HttpRequest *request, FeedQuery *q)
 {
@@ -333,9 +351,42 @@ static int read_query(HttpRequest *request, FeedQuery *q)
         if (r == 0 && q->include && !streq(q->include, "task"))
                 r = params_refuse(request, "include", "task") ?: 1;
         /* A reader that comes back says where it was in the header, with the URL it began with. */
-        if (r == 0 && last && *last && wants_sse(request) && parse_u64(last, 0, INT64_MAX, &q->after) < 0)
+        if (r == 0 && last && *last && wants_sse(request) && parse_event_id(last, q) < 0)
                 r = params_refuse(request, "Last-Event-ID", "the id of an event, or no such header") ?: 1;
+        if (r == 0 && q->time != TIME_NONE && q->after == 0)
+                r = params_refuse(request, "time", "the time of the event that `after` names") ?: 1;
         return r;
+}
+
+/* Whether the event that the reader was at is still the same: it isn't when the database was turned back
+ * since, because numbers are given again. 0: it is; 1: answered 409; negative errno. */
+static int check_place(HttpRequest *request, LocalContext *c, const FeedQuery *q)
+{
+        char time[TIME_STAMP_SIZE];
+        int64_t was = TIME_NONE;
+        int r;
+
+        if (q->time == TIME_NONE)
+                return 0;
+        r = store_get_event_time(c->base.reader, q->after, &was);
+        if (r < 0)
+                return local_reply_failure(c->base.reader, request, r) ?: 1;
+        if (r > 0 && was == q->time)
+                return 0;
+        if (r == 0)
+                r = http_reply_error(request, 409, NULL,
+                                "There is no event %" PRIu64 " (any more): the database was turned back, as "
+                                "by a backup that was put back. Decide where to go on, and leave out "
+                                "`time`.",
+                                q->after);
+        else
+                r = http_reply_error(request, 409, NULL,
+                                "Event %" PRIu64
+                                " is another one now, of %s: the database was turned back, as "
+                                "by a backup that was put back. Decide where to go on, and leave out "
+                                "`time`.",
+                                q->after, time_format(was, time));
+        return r < 0 ? r : 1;
 }
 
 static int refuse_reader(HttpRequest *request)
@@ -355,12 +406,14 @@ int feed_on_events(HttpRequest *request, void *userdata)
 {
         static const HttpStream stream = { produce, done };
         bool sse = wants_sse(request);
-        FeedQuery q = { .follow = sse };
+        FeedQuery q = { .follow = sse, .time = TIME_NONE };
         _cleanup_(reader_freep) FeedReader *x = NULL;
         LocalContext *c = userdata;
         int r;
 
         r = read_query(request, &q);
+        if (r == 0)
+                r = check_place(request, c, &q);
         if (r != 0)
                 return MIN(r, 0);
 

@@ -1,7 +1,8 @@
 /*
  * The feed, followed. The daemon may be restarted under it: it comes back with the number of the last event
- * it has shown, so that none is missed and none is shown twice. What it reads are whole lines, however they
- * are cut on the way.
+ * it has shown, so that none is missed and none is shown twice, and with that event's time, so that it is
+ * told when a backup was put back meanwhile and the number stands for another one. What it reads are whole
+ * lines, however they are cut on the way.
  */
 
 #include <inttypes.h>
@@ -24,6 +25,7 @@ typedef struct Watch {
         Ctl *ctl;
         const char *type;
         uint64_t after;
+        char *time; /* owned: of that event, as the feed has it; NULL: not known */
         Buffer line;
         bool broken; /* there is no going on; said */
 } Watch;
@@ -69,18 +71,32 @@ static void print_event(const Watch *w, const json_t *event, const char *text, s
         putchar('\n');
 }
 
+/* It is the last one that was seen. */
+static int take_place(Watch *w, const json_t *event)
+{
+        const char *time = json_string_value(json_object_get(event, "time"));
+
+        w->after = (uint64_t)json_integer_value(json_object_get(event, "seq"));
+        free(w->time);
+        w->time = time ? strdup(time) : NULL;
+        return time && !w->time ? -ENOMEM : 0;
+}
+
 static int take_line(Watch *w, const char *text, size_t size)
 {
         json_auto_t *event = api_json_text(text, size);
         const char *type = json_string_value(json_object_get(event, "type"));
         json_int_t seq = json_integer_value(json_object_get(event, "seq"));
+        int r;
 
         if (!event || seq <= 0) {
                 complain("the feed holds a line that is no event");
                 w->broken = true;
                 return -EBADMSG;
         }
-        w->after = (uint64_t)seq;
+        r = take_place(w, event);
+        if (r < 0)
+                return r;
         if (!w->type || (type && streq(type, w->type)))
                 print_event(w, event, text, size);
         if (fflush(stdout) != 0) {
@@ -139,6 +155,25 @@ static int find_newest(Ctl *ctl, uint64_t *ret)
         return 0;
 }
 
+/* The time of the event to begin behind. */
+static int find_place(Watch *w)
+{
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
+        ApiUrl url = api_url("/v1/events");
+        json_auto_t *event = NULL;
+        int r;
+
+        api_url_add_number(&url, "after", w->after - 1);
+        api_url_add_number(&url, "limit", 1);
+        r = api_call(w->ctl, API_QUERY, "GET", &url, &body);
+        if (r != 0)
+                return r;
+        event = api_json(&body);
+        if (json_integer_value(json_object_get(event, "seq")) != (json_int_t)w->after)
+                return api_complain_broken();
+        return take_place(w, event) < 0 ? EX_OSERR : 0;
+}
+
 static int begin(Watch *w)
 {
         uint64_t newest = 0;
@@ -150,7 +185,9 @@ static int begin(Watch *w)
 
         if (w->after == UINT64_MAX)
                 w->after = newest;
-        else if (w->after > newest)
+        if (w->after > 0 && w->after <= newest)
+                return find_place(w);
+        if (w->after > newest)
                 complain("the newest event is %" PRIu64 ": nothing comes before %" PRIu64, newest,
                                 w->after + 1);
         return 0;
@@ -163,6 +200,8 @@ static int follow_once(Watch *w, bool *ret_lost)
         int r;
 
         api_url_add_number(&url, "after", w->after);
+        if (w->time)
+                api_url_add(&url, "time", w->time);
         api_url_add(&url, "follow", "1");
         r = api_stream(w->ctl, API_QUERY, &url, on_data, w, ret_lost);
         buffer_consume(&w->line, w->line.size); /* half a line comes again as a whole one */
@@ -218,5 +257,6 @@ int verb_watch(Ctl *ctl, int argc, char **argv)
         if (r == 0)
                 r = follow(&w);
         buffer_done(&w.line);
+        free(w.time);
         return r;
 }

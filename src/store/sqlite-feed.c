@@ -72,6 +72,28 @@ int store_list_events(StoreReader *r, uint64_t after, unsigned limit, bool with_
         return reader_end(r, give_events(r, after, limit, with_task, fn, userdata));
 }
 
+static int find_event_time(StoreReader *r, uint64_t seq, int64_t *ret)
+{
+        _cleanup_query_ Query q = reader_query(r, R_EVENT_TIME);
+        int k;
+
+        query_int(&q, (int64_t)MIN(seq, (uint64_t)INT64_MAX));
+        k = query_step(&q, "Could not read an event from");
+        if (k > 0)
+                *ret = query_column(&q, 0);
+        return k;
+}
+
+int store_get_event_time(StoreReader *r, uint64_t seq, int64_t *ret)
+{
+        int k;
+
+        k = reader_begin(r);
+        if (k < 0)
+                return k;
+        return reader_end(r, find_event_time(r, seq, ret));
+}
+
 static int get_number(StoreReader *r, ReaderStatement statement, uint64_t *ret)
 {
         _cleanup_query_ Query q = reader_query(r, statement);

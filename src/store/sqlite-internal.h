@@ -224,6 +224,7 @@ typedef enum ReaderStatement {
         R_DELIVERIES_OF_QUARANTINE,
         R_DELIVERIES_OF_TASK,
         R_EVENTS,
+        R_EVENT_TIME,
         R_LAST_EVENT,
         R_LAST_DELIVERY,
         R_TALLY,

@@ -240,6 +240,7 @@ const char *const store_reader_sql[_R_MAX] = {
                      "FROM event e LEFT JOIN task t ON t.id = e.task LEFT JOIN type ON type.id = e.type "
                      "LEFT JOIN submission s ON s.n = t.submission "
                      "WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2",
+        [R_EVENT_TIME] = "SELECT time FROM event WHERE seq = ?1",
         [R_LAST_EVENT] = "SELECT coalesce(max(seq), 0) FROM event",
         [R_LAST_DELIVERY] = "SELECT coalesce(max(n), 0) FROM delivery",
 

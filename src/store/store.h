@@ -166,6 +166,9 @@ int store_get_delivery(StoreReader *r, uint64_t n, bool with_body, StoreDelivery
 int store_list_events(StoreReader *r, uint64_t after, unsigned limit, bool with_task, StoreEventFn fn,
                 void *userdata);
 
+/* When event `seq` was. 1: found, 0: there is no such event. */
+int store_get_event_time(StoreReader *r, uint64_t seq, int64_t *ret);
+
 /* Whether anything was committed, by whomever, since the last time that this was asked; the first time it
  * says so. Cheap: nothing is read but the index of the WAL. 1, 0 or negative errno. */
 int store_reader_changed(StoreReader *r);

@@ -2,12 +2,13 @@
 
 import json
 import random
+import subprocess
 import threading
 import time
 
 import pytest
 
-from harness import UnixConnection, callback, eventually
+from harness import SCALECTL, WAIT, UnixConnection, callback, eventually
 
 
 def follow(daemon, target, headers=None):
@@ -76,18 +77,82 @@ def test_event_stream_and_coming_back(daemon):
     daemon.deliver(callback())
     connection, response = follow(daemon, "/v1/events", {"Accept": "text/event-stream"})
     assert response.headers["Content-Type"] == "text/event-stream"
-    assert response.readline() == b"id: 1\n"
+    assert response.readline().startswith(b"id: 1@20")
     assert json.loads(response.readline().removeprefix(b"data: "))["seq"] == 1
     assert response.readline() == b"\n"
     daemon.deliver(callback())
-    assert response.readline() == b"id: 2\n"
+    id = response.readline().strip().removeprefix(b"id: ").decode()
+    assert id.startswith("2@20")
     connection.close()
 
     daemon.deliver(callback())
-    connection, response = follow(daemon, "/v1/events", {"Accept": "text/event-stream", "Last-Event-ID": "2"})
-    assert response.readline() == b"id: 3\n"
-    connection.close()
+    for last in (id, "2"):
+        connection, response = follow(daemon, "/v1/events", {"Accept": "text/event-stream", "Last-Event-ID": last})
+        assert response.readline().startswith(b"id: 3@20")
+        connection.close()
     daemon.query.get("/v1/events", status=400, headers={"Accept": "text/event-stream", "Last-Event-ID": "x"})
+
+
+def test_a_follower_notices_that_the_feed_was_turned_back(make_daemon):
+    """A backup is put back, and numbers are given again: whoever says the time of the event that it is at is told."""
+    daemon = make_daemon().start()
+    for _ in range(3):
+        daemon.deliver(callback())
+    backup = daemon.dir / "b.db"
+    backup.write_bytes(daemon.control.get("/v1/backup").body)
+    for _ in range(3):
+        daemon.deliver(callback())
+    events = daemon.query.lines("/v1/events")
+    assert len(events) == 6
+    for event in events:
+        assert len(daemon.query.lines(f"/v1/events?after={event['seq']}&time={event['time']}")) == 6 - event["seq"]
+    refused = daemon.query.get("/v1/events?after=3&time=2016-06-24T09:10:02.798Z", status=409).json
+    assert refused["status_code"] == 409 and "Event 3 is another one now" in refused["error"]
+    daemon.query.get("/v1/events?time=2016-06-24T09:10:02.798Z", status=400)  # of which event?
+    connection, response = follow(daemon, "/v1/events", {"Accept": "text/event-stream"})
+    ids = [line.strip().removeprefix(b"id: ").decode() for line in (response.readline() for _ in range(18)) if line[:2] == b"id"]
+    connection.close()
+
+    assert daemon.stop() == 0
+    assert subprocess.run([str(SCALECTL), "-o", f"store.path={daemon.database}", "restore", str(backup)],
+                          capture_output=True, check=False).returncode == 0
+    daemon.start()
+    at = f"after=6&time={events[5]['time']}"
+    for request in (at, f"{at}&follow=1", f"{at}&wait=30"):
+        assert "There is no event 6" in daemon.query.get(f"/v1/events?{request}", status=409).json["error"]
+    for _ in range(3):
+        daemon.deliver(callback())
+    assert "Event 6 is another one now" in daemon.query.get(f"/v1/events?{at}", status=409).json["error"]
+    sse = {"Accept": "text/event-stream"}
+    assert len(ids) == 6
+    daemon.query.get("/v1/events", status=409, headers=sse | {"Last-Event-ID": ids[5]})
+    assert [e["seq"] for e in daemon.query.lines(f"/v1/events?after=3&time={events[2]['time']}")] == [4, 5, 6]
+
+
+@pytest.mark.parametrize("more", [0, 3], ids=["fewer events", "other events"])
+def test_watch_notices_that_the_feed_was_turned_back(make_daemon, more):
+    """Also one that has shown nothing yet."""
+    daemon = make_daemon().start()
+    backup = daemon.dir / "b.db"
+    daemon.deliver(callback())
+    backup.write_bytes(daemon.control.get("/v1/backup").body)
+    for _ in range(2):
+        daemon.deliver(callback())
+    with subprocess.Popen([str(SCALECTL), "-o", f"query.socket={daemon.query.path}", "watch"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as watch:
+        eventually(lambda: "scale_callbackd_event_readers 1" in daemon.query.get("/metrics").body.decode(), "the watch")
+        assert daemon.stop() == 0
+        assert "has gone" in watch.stderr.readline()
+        assert subprocess.run([str(SCALECTL), "-o", f"store.path={daemon.database}", "restore", str(backup)],
+                              capture_output=True, check=False).returncode == 0
+        if more:
+            other = make_daemon(f"store.path={daemon.database}").start()
+            for _ in range(more):
+                other.deliver(callback())
+            assert other.stop() == 0
+        daemon.start()
+        assert watch.wait(WAIT) == 1
+        assert watch.stdout.read() == "" and "was turned back" in watch.stderr.read()
 
 
 def test_a_stop_ends_the_feed(make_daemon):
