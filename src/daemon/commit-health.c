@@ -115,9 +115,14 @@ static void probe(Commit *c)
         set_writable(c, true, "");
 }
 
+uint64_t commit_min_free(Commit *c)
+{
+        return MAX(atomic_load(&c->min_free), ROOM_MIN);
+}
+
 static void check_space(Commit *c)
 {
-        uint64_t free_bytes, wanted = MAX(atomic_load(&c->min_free), ROOM_MIN);
+        uint64_t free_bytes, wanted = commit_min_free(c);
         char why[256];
         int r;
 

@@ -68,3 +68,6 @@ int commit_submit(CommitPort *p, CommitJob *job);
 
 void commit_get_stats(Commit *c, CommitStats *ret);
 void commit_set_min_free(Commit *c, uint64_t min_free);
+
+/* What is left alone of the file system, in bytes: below, nothing is stored. */
+uint64_t commit_min_free(Commit *c);

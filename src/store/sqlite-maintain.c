@@ -222,6 +222,7 @@ struct StoreBackup {
         sqlite3_backup *backup; /* NULL once it has ended, as `result` says */
         char *path;             /* of the target */
         int64_t begun;          /* what came later is not in it */
+        uint64_t size;
         int result;
 };
 
@@ -259,6 +260,7 @@ static int open_target(StoreBackup *b, const char *target)
 /* From here on the source stays as it is now, for us. */
 static int open_source(StoreBackup *b, const char *path)
 {
+        int64_t pages = 0, page_size = 0;
         int version, r;
 
         r = connection_open(&b->source, path, SQLITE_OPEN_READONLY, NULL);
@@ -266,6 +268,11 @@ static int open_source(StoreBackup *b, const char *path)
                 r = connection_run(&b->source, "BEGIN", "Could not read");
         if (r >= 0)
                 r = connection_identify(&b->source, &version);
+        if (r >= 0)
+                r = connection_get(&b->source, "PRAGMA page_count", "Could not read", &pages);
+        if (r >= 0)
+                r = connection_get(&b->source, "PRAGMA page_size", "Could not read", &page_size);
+        b->size = (uint64_t)(pages * page_size);
         return r;
 }
 
@@ -300,6 +307,11 @@ int store_backup_open(const char *path, const char *target, StoreBackup **ret, c
         }
         *ret = TAKE_PTR(b);
         return 0;
+}
+
+uint64_t store_backup_size(const StoreBackup *b)
+{
+        return b->size;
 }
 
 int store_backup_step(StoreBackup *b, unsigned pages)

@@ -188,6 +188,7 @@ void store_remove_temporary(const char *path);
  * to do, 0 done and synced; a failure is final. */
 typedef struct StoreBackup StoreBackup;
 int store_backup_open(const char *path, const char *target, StoreBackup **ret, char **ret_error);
+uint64_t store_backup_size(const StoreBackup *b); /* bytes that the copy will have */
 int store_backup_step(StoreBackup *b, unsigned pages);
 StoreBackup *store_backup_close(StoreBackup *b);
 DEFINE_CLEANUP(StoreBackup *, store_backup_close)

@@ -2,8 +2,11 @@
 acknowledged is found again."""
 
 import contextlib
+import fcntl
+import http.client
 import os
 import pathlib
+import select
 import shutil
 import socket
 import sqlite3
@@ -143,6 +146,76 @@ def test_a_disk_that_fills_up_under_load(make, small_disk):
     assert "Nothing can be stored" in daemon.log() and "takes what comes again" in daemon.log()
     assert daemon.stop() == 0
     assert {first, *acknowledged} <= ids_in(daemon.database, daemon.kind)
+
+
+def test_a_backup_takes_no_room_that_callbacks_need(make_daemon, small_disk):
+    """It isn't begun where less than min_free would be left."""
+    remount(small_disk, "size=17m")
+    daemon = make_daemon(f"store.path={small_disk}/scale.db", "store.min_free=2M").start()
+    for _ in range(40):
+        daemon.deliver(callback(instruction="x" * 200_000))
+    refused = daemon.control.get("/v1/backup", 507).json
+    assert "min_free" in refused["error"] and "Make room" in refused["error"]
+    assert not list(small_disk.glob("*.backup-*"))
+    daemon.deliver(callback())
+    remount(small_disk, "size=64m")
+    assert len(daemon.control.get("/v1/backup").body) > 8_000_000
+
+
+def test_a_slow_reader_of_a_backup_does_not_keep_callbacks_waiting(make_daemon, small_disk):
+    """When room gets short it is the backup that goes."""
+    remount(small_disk, "size=64m")
+    daemon = make_daemon(f"store.path={small_disk}/scale.db", "store.min_free=2M").start()
+    for _ in range(40):
+        daemon.deliver(callback(instruction="x" * 200_000))
+    connection, heard, ended = UnixConnection(daemon.control.path), [], threading.Event()
+    connection.request("GET", "/v1/backup")
+    response = connection.getresponse()
+    assert response.status == 200
+
+    def drip():
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            while not ended.is_set() and (byte := response.read(1)):
+                heard.append(byte)
+                ended.wait(0.05)
+
+    reader = threading.Thread(target=drip)
+    reader.start()
+    eventually(lambda: heard, "the first byte")
+    stat = os.statvfs(small_disk)
+    (small_disk / "other").write_bytes(b"x" * (stat.f_bavail * stat.f_frsize - 1_000_000))
+    eventually(lambda: "given up" in daemon.log(), "the backup goes")
+    eventually(lambda: daemon.post(callback()).status == 200, "callbacks are stored")
+    assert reader.is_alive() or len(heard) < 8_000_000
+    ended.set()
+    reader.join()
+    connection.close()
+
+
+def test_what_a_killed_backup_leaves_is_removed(make_daemon):
+    """By whoever opens the database next; but not what is in use, and nothing else."""
+    daemon = make_daemon().start()
+    for _ in range(100):
+        daemon.deliver(callback(instruction="x" * 300_000))
+    for _ in range(50):
+        connection = UnixConnection(daemon.control.path)
+        connection.request("GET", "/v1/backup")
+        while not (list(daemon.dir.glob("*.backup-*")) or select.select([connection.sock], [], [], 0)[0]):
+            pass  # until it is there, or was missed
+        daemon.kill()
+        connection.close()
+        if list(daemon.dir.glob("*.backup-*")):
+            break
+        daemon.start()
+    assert list(daemon.dir.glob("*.backup-*"))
+
+    mine, used, wal = (daemon.dir / f"scale.db.{name}" for name in ("backup-of-mine", "restore-used00", "backup-killed-wal"))
+    for path in (mine, used, wal, daemon.dir / "scale.db.backup-killed"):
+        path.write_bytes(b"x")
+    with open(used, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        daemon.start()
+    assert {p for p in daemon.dir.glob("scale.db.*")} == {mine, used}
 
 
 def test_a_full_disk_at_the_start(make, small_disk):
