@@ -3,6 +3,7 @@
  * callbacks are nobody else's business, and the two daemons, which are two users, share them by a group.
  */
 
+#include <glob.h>
 #include <grp.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -114,11 +115,62 @@ void doctor_check_store(Doctor *d)
                 doctor_ok(d, "%s is for its daemons alone", d->settings->store.path);
 }
 
+/* Databases that were kept beside the one in use. Their number; the size of all together. */
+static size_t find_kept(const Doctor *d, char *ret_first, size_t size, uint64_t *ret_bytes)
+{
+        static const char *const kinds[] = { "before-restore", "saved" };
+        size_t n = 0;
+
+        FOREACH_ARRAY(kind, kinds, ELEMENTSOF(kinds)) {
+                _cleanup_free_ char *pattern = NULL;
+                glob_t found = {};
+
+                if (asprintf(&pattern, "%s.%s-*", d->settings->store.path, *kind) < 0) {
+                        pattern = NULL;
+                        continue;
+                }
+                if (glob(pattern, 0, NULL, &found) == 0)
+                        FOREACH_ARRAY(path, found.gl_pathv, found.gl_pathc) {
+                                struct stat st;
+
+                                if (stat(*path, &st) < 0)
+                                        continue;
+                                if (n++ == 0)
+                                        snprintf(ret_first, size, "%s", *path);
+                                *ret_bytes += (uint64_t)st.st_blocks * 512;
+                        }
+                globfree(&found);
+        }
+        return n;
+}
+
+/* Only what gives room back to the file system helps a full one: deleting rows doesn't. */
+static void advise_for_full(const Doctor *d, char *ret, size_t size)
+{
+        char first[256] = "", bytes[FORMAT_SIZE_SIZE];
+        uint64_t all = 0;
+        size_t n = find_kept(d, first, sizeof(first), &all);
+        int at;
+
+        at = snprintf(ret, size,
+                        "make room on its file system: what can't be stored is refused, and after 20 tries "
+                        "in 24 hours it is gone");
+        if (n > 0 && at > 0 && (size_t)at < size)
+                snprintf(ret + at, size - (size_t)at,
+                                "; what lies there of databases that were replaced takes %s, in %zu files "
+                                "as "
+                                "%s: remove what nobody wants any more",
+                                format_size(all, bytes), n, first);
+}
+
 void doctor_check_disk(Doctor *d)
 {
-        static const char advice[] =
-                        "make room there: what can't be stored is refused, and after 20 tries in 24 "
-                        "hours it is gone; `scalectl prune` deletes old deliveries";
+        static const char keep_less[] = "make room on its file system before it is full, or keep less: what "
+                                        "`scalectl prune` "
+                                        "and [store] keep_deliveries delete makes room within the database, "
+                                        "so that it grows "
+                                        "no further for as long";
+        char full[1024];
         _cleanup_free_ char *folder = store_folder(d);
         char have[FORMAT_SIZE_SIZE], want[FORMAT_SIZE_SIZE];
         uint64_t least = d->settings->store.min_free, n;
@@ -135,11 +187,12 @@ void doctor_check_disk(Doctor *d)
         if (st.f_flag & ST_RDONLY)
                 doctor_fail(d, "mount it for writing, and see with `journalctl -k` why it is not",
                                 "the file system of %s is read-only", d->settings->store.path);
-        else if (n < least)
-                doctor_fail(d, advice, "%s are free beside the database, [store] min_free wants %s", have,
+        else if (n < least) {
+                advise_for_full(d, full, sizeof(full));
+                doctor_fail(d, full, "%s are free beside the database, [store] min_free wants %s", have,
                                 want);
-        else if (n / 4 < least)
-                doctor_warn(d, advice, "%s are free beside the database, [store] min_free wants %s", have,
+        } else if (n / 4 < least)
+                doctor_warn(d, keep_less, "%s are free beside the database, [store] min_free wants %s", have,
                                 want);
         else
                 doctor_ok(d, "%s are free beside the database, [store] min_free wants %s", have, want);

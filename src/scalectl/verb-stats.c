@@ -78,6 +78,7 @@ int verb_prune(Ctl *ctl, int argc, char **argv)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
         json_auto_t *answer = NULL;
+        json_int_t deleted;
         PruneOptions o = {};
         uint64_t age;
         ApiUrl url;
@@ -100,11 +101,15 @@ int verb_prune(Ctl *ctl, int argc, char **argv)
         answer = api_json(&body);
         if (!json_is_integer(json_object_get(answer, "deleted")))
                 return api_complain_broken();
+        deleted = json_integer_value(json_object_get(answer, "deleted"));
         if (ctl->json)
                 json_text_print_line(buffer_text(&body), body.size, ctl->term.width > 0, stdout);
         else
-                printf("%" JSON_INTEGER_FORMAT " deliveries deleted\n",
-                                json_integer_value(json_object_get(answer, "deleted")));
+                printf("%" JSON_INTEGER_FORMAT " deliveries deleted%s\n", deleted,
+                                deleted > 0 ? "; their room in the database is for new ones, the file stays "
+                                              "as "
+                                              "large as it is"
+                                            : "");
         tell_of_age(age / USEC_PER_SEC, json_integer_value(json_object_get(answer, "counted")));
         return 0;
 }

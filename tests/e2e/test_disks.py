@@ -4,6 +4,7 @@ acknowledged is found again."""
 import contextlib
 import fcntl
 import http.client
+import json
 import os
 import pathlib
 import select
@@ -18,7 +19,7 @@ import time
 
 import pytest
 
-from harness import BUILD, PARAMS, WAIT, UnixConnection, ask, callback, eventually
+from harness import BUILD, PARAMS, WAIT, UnixConnection, ask, callback, eventually, scalectl
 
 KINDS = ["receiver", "submitter"]
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -190,6 +191,56 @@ def test_a_slow_reader_of_a_backup_does_not_keep_callbacks_waiting(make_daemon, 
     ended.set()
     reader.join()
     connection.close()
+
+
+def test_what_the_doctor_advises_on_a_full_disk_helps(make_daemon, small_disk):
+    """Only what gives room back to the file system; to delete rows does not, and takes room itself."""
+    remount(small_disk, "size=64m")
+    daemon = make_daemon(f"store.path={small_disk}/scale.db", "store.min_free=4M")
+    daemon.database = small_disk / "scale.db"
+    daemon.start()
+    for _ in range(40):
+        daemon.deliver(callback(instruction="x" * 200_000))
+    backup = daemon.dir / "b.db"
+    backup.write_bytes(daemon.control.get("/v1/backup").body)
+    assert daemon.stop() == 0
+    assert scalectl(daemon, "restore", backup).returncode == 0
+    daemon.start()
+
+    stat = os.statvfs(small_disk)
+    (small_disk / "other").write_bytes(b"x" * (stat.f_bavail * stat.f_frsize - 3_000_000))
+    eventually(lambda: daemon.post(callback()).status == 503, "no room")
+    assert scalectl(daemon, "prune", "--older-than", "0s").returncode == 75
+    run = scalectl(daemon, "-o", "store.min_free=4M", "--json", "doctor")
+    [disk] = [finding for finding in map(json.loads, run.stdout.splitlines()) if finding["check"] == "disk"]
+    assert disk["result"] == "failure" and "make room" in disk["advice"] and "prune" not in disk["advice"]
+    [kept] = small_disk.glob("scale.db.before-restore-*")
+    assert f"as {kept}:" in disk["advice"]
+    kept.unlink()
+    eventually(lambda: daemon.post(callback()).status == 200, "what was advised helps")
+
+
+def test_pruned_room_is_used_again(make_daemon):
+    """Which is what the doctor says of it while there is room."""
+    daemon = make_daemon().start()
+
+    def fill():
+        for n in range(30):
+            daemon.post(f"[{n}," + "1," * 100_000 + str(time.monotonic_ns()), status=400)
+        assert daemon.stop() == 0  # all of it is in the one file
+        daemon.start()
+        return daemon.database.stat().st_size
+
+    first = fill()
+    assert first > 5_000_000
+    said = scalectl(daemon, "prune", "--older-than", "0s").stdout
+    assert "29 deliveries deleted" in said and "stays as large as it is" in said
+    assert fill() < first * 1.1
+    assert fill() > first * 1.8  # without
+    settings = ("-o", f"store.min_free={shutil.disk_usage(daemon.dir).free // 2}")
+    run = scalectl(daemon, *settings, "--json", "doctor")
+    [disk] = [finding for finding in map(json.loads, run.stdout.splitlines()) if finding["check"] == "disk"]
+    assert disk["result"] == "warning" and "scalectl prune" in disk["advice"]
 
 
 def test_what_a_killed_backup_leaves_is_removed(make_daemon):
