@@ -243,6 +243,26 @@ def test_pruned_room_is_used_again(make_daemon):
     assert disk["result"] == "warning" and "scalectl prune" in disk["advice"]
 
 
+def test_a_restore_without_room_changes_nothing(make_daemon, small_disk):
+    remount(small_disk, "size=20m")
+    daemon = make_daemon(f"store.path={small_disk}/scale.db")
+    daemon.database = small_disk / "scale.db"
+    daemon.start()
+    for _ in range(40):
+        daemon.deliver(callback(instruction="x" * 200_000))
+    backup = daemon.dir / "b.db"
+    backup.write_bytes(daemon.control.get("/v1/backup").body)
+    daemon.kill()
+    (small_disk / "other").write_bytes(b"x" * 5_000_000)
+    before = {path.name: path.read_bytes() for path in small_disk.iterdir() if not path.name.endswith("-turn")}
+    run = scalectl(daemon, "restore", backup)
+    assert run.returncode == 75 and "No space left" in run.stderr, run
+    assert {path.name: path.read_bytes() for path in small_disk.iterdir() if not path.name.endswith("-turn")} == before
+    (small_disk / "other").unlink()
+    daemon.start()
+    assert daemon.query.get("/v1/tasks?limit=1").json["total"] == 40
+
+
 def test_what_a_killed_backup_leaves_is_removed(make_daemon):
     """By whoever opens the database next; but not what is in use, and nothing else."""
     daemon = make_daemon().start()

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import pathlib
 import shutil
 import sqlite3
@@ -77,6 +78,8 @@ def test_restore(make_daemon):
         daemon.deliver(callback())
     daemon.kill()
     daemon.database.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(daemon.database, 12345, 54321)
 
     run = restore(daemon.database, backup, "--json")
     assert run.returncode == 0, run.stderr
@@ -85,7 +88,8 @@ def test_restore(make_daemon):
     kept = pathlib.Path(said["kept"])
     assert kept.name.startswith("scale.db.before-restore-2")
     assert beside(daemon) == ["scale.db", "scale.db-turn", kept.name, f"{kept.name}-wal"]
-    assert daemon.database.stat().st_mode & 0o777 == 0o640
+    now = daemon.database.stat()
+    assert now.st_mode & 0o777 == 0o640 and (os.geteuid() != 0 or (now.st_uid, now.st_gid) == (12345, 54321))
     daemon.start()
     assert daemon.query.get("/v1/tasks?limit=1").json["total"] == 20
     daemon.deliver(callback())
