@@ -167,16 +167,19 @@ static int check_pages(Restore *x)
 /* What is wrong with the copy is wrong with the backup, and told by its name. */
 static int tell_of_backup(Restore *x, int error)
 {
-        static const int of_backup[] = { EBADMSG, EPROTONOSUPPORT, ESTALE, EUCLEAN };
-        _cleanup_free_ char *why = NULL;
+        static const struct {
+                int error;
+                const char *what;
+        } sentences[] = {
+                { -EBADMSG, "is damaged or no database, or the -wal beside it is another one's" },
+                { -EPROTONOSUPPORT, "is another program's database" },
+                { -ESTALE, "was made by a newer version of this program, which has to be installed first" },
+                { -EUCLEAN, "has rows that contradict each other" },
+        };
 
-        FOREACH_ARRAY(e, of_backup, ELEMENTSOF(of_backup))
-                if (error == -*e) {
-                        why = strdup(x->c.error);
-                        return connection_refuse(&x->c, -EMEDIUMTYPE,
-                                        "%s can't be restored. Of its copy: %s", x->backup,
-                                        why ?: "out of memory");
-                }
+        FOREACH_ARRAY(s, sentences, ELEMENTSOF(sentences))
+                if (error == s->error)
+                        return connection_refuse(&x->c, -EMEDIUMTYPE, "%s %s.", x->backup, s->what);
         return error;
 }
 
