@@ -106,6 +106,26 @@ def test_a_submitter_that_refuses_stays_down_and_one_command_brings_it_back(subm
     assert submitter.socket.get("/v1/queue").status == 200
 
 
+def test_a_socket_that_somebody_added_starts_it_neither(receiver):
+    unit = pathlib.Path("/etc/systemd/system/more.socket")
+    unit.write_text("[Socket]\nListenStream=127.0.0.1:8099\nFileDescriptorName=callback\nService=scale-callbackd.service\n")
+    try:
+        receiver.systemctl("stop")
+        run("systemctl", "start", "more.socket")
+        KEYS.unlink()
+        before = receiver.cursor()
+        with clients("8099"):
+            eventually(lambda: receiver.get("ActiveState") == "failed", "a service that failed")
+            eventually(lambda: run("systemctl", "is-active", "more.socket", status=None).strip() == "inactive", "the end")
+            time.sleep(1)  # in which it was started five times
+        assert starts(receiver, before) == 1
+    finally:
+        receiver.write_keys(f"live {KEY}\n")
+        run("systemctl", "stop", "more.socket")
+        unit.unlink()
+        run("systemctl", "daemon-reload")
+
+
 def test_nobody_waits_for_who_stays_down(receiver):
     """A connection is refused at once, so that the proxy answers at once: Scale tries again."""
     receiver.systemctl("stop")
