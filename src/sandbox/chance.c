@@ -14,6 +14,7 @@ static const char *const fault_table[_FAULT_MAX] = {
         [FAULT_DELAY] = "delay",
         [FAULT_LAG] = "lag",
         [FAULT_SLOW] = "slow",
+        [FAULT_CLOCK_BEHIND] = "clock_behind",
         [FAULT_CALLBACK_LOST] = "callback_lost",
         [FAULT_CALLBACK_DUPLICATE] = "callback_duplicate",
         [FAULT_CALLBACK_REORDER] = "callback_reorder",

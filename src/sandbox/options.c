@@ -60,6 +60,11 @@ static const char *set_lag(Options *o, const char *value)
         return set_duration(value, &o->world.lag);
 }
 
+static const char *set_clock_step(Options *o, const char *value)
+{
+        return set_duration(value, &o->world.clock_step);
+}
+
 static const char *set_callback_url(Options *o, const char *value)
 {
         o->world.callback_url = value;
@@ -154,6 +159,7 @@ static const OptionRow rows[] = {
         { "delay", "TIME", set_delay,
                         "how late the faults delay, slow and callback_delay are at most (5s)" },
         { "lag", "TIME", set_lag, "how late the fault lag is at most (5s)" },
+        { "clock-step", "TIME", set_clock_step, "how far the fault clock_behind goes at most (2h)" },
         { "seed", "N", set_seed, "what chance follows from" },
         { "log-level", "LEVEL", set_log_level, "error, warning, notice, info (the default) or debug" },
         { "version", NULL, set_version, "print the version and leave" },
@@ -215,6 +221,7 @@ int options_parse(int argc, char **argv, Options *ret)
                         .complete_after = UINT64_MAX,
                         .delay = 5 * USEC_PER_SEC,
                         .lag = 5 * USEC_PER_SEC,
+                        .clock_step = 2 * USEC_PER_HOUR,
                         .time_scale = 1,
                 },
         };

@@ -228,27 +228,31 @@ static int render_text(const Task *t, const json_t *params, bool is_test, char *
         return 0;
 }
 
-static int make_task(
-                World *w, const TaskType *type, const json_t *params, bool is_test, int64_t now, Task **ret)
+static int make_task(World *w, const TaskType *type, const json_t *params, const WorldRequest *q, Task **ret)
 {
         _cleanup_(task_freep) Task *t = calloc(1, sizeof(Task));
         bool lags = chance_strikes(w, FAULT_LAG), fails = chance_strikes(w, FAULT_ATTACHMENT_FAILURE);
+        bool behind = chance_strikes(w, FAULT_CLOCK_BEHIND);
+        int64_t created = q->now + q->skew;
         int r;
 
         if (!t)
                 return -ENOMEM;
+        if (behind)
+                created -= (int64_t)chance_until(w, (Stream)FAULT_CLOCK_BEHIND, w->options.clock_step);
         t->type = type;
         t->status = TASK_PENDING;
-        t->created_at = now - now % 1000;
+        t->created_at = created - created % 1000;
         t->completed_at = TIME_NONE;
-        t->visible_at = lags ? now + (int64_t)chance_until(w, (Stream)FAULT_LAG, w->options.lag) : INT64_MIN;
+        t->visible_at = lags ? q->now + (int64_t)chance_until(w, (Stream)FAULT_LAG, w->options.lag)
+                             : INT64_MIN;
         t->fails = fails && task_has_attachment(type, params);
-        t->due_after = is_test || t->fails ? 0 : w->options.complete_after;
-        make_id(w, now, t->id);
+        t->due_after = q->is_test || t->fails ? 0 : w->options.complete_after;
+        make_id(w, created, t->id);
 
         r = take_submission(t, params);
         if (r >= 0)
-                r = render_text(t, params, is_test, &t->text);
+                r = render_text(t, params, q->is_test, &t->text);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(t);
@@ -264,7 +268,7 @@ static int add_task(
         if (w->n_tasks >= WORLD_TASKS_MAX || !delivery_has_room(w))
                 return answer_error(a, 503, NULL, "The stand-in keeps no more than %u tasks: start it anew.",
                                 WORLD_TASKS_MAX);
-        r = make_task(w, type, params, q->is_test, q->now, &t);
+        r = make_task(w, type, params, q, &t);
         if (r < 0)
                 return r;
         r = task_answer(t, a);

@@ -23,6 +23,7 @@ int world_new(const WorldOptions *options, World **ret)
         w->options.time_scale = MAX(options->time_scale, UINT64_C(1));
         w->options.delay = MIN(options->delay, DURATION_MAX);
         w->options.lag = MIN(options->lag, DURATION_MAX);
+        w->options.clock_step = MIN(options->clock_step, DURATION_MAX);
         if (options->complete_after != UINT64_MAX)
                 w->options.complete_after = MIN(options->complete_after, DURATION_MAX);
         w->options.callback_url = NULL;

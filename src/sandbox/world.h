@@ -17,14 +17,15 @@
 typedef struct World World;
 
 typedef enum Fault {
-        FAULT_DROP_ANSWER, /* done, then the connection is closed */
-        FAULT_ERROR_AFTER, /* done, then 500 */
-        FAULT_ERROR_500,   /* not done */
-        FAULT_ERROR_429,   /* not done; with Retry-After */
-        FAULT_HTML,        /* a proxy's error page with 502, done or not */
-        FAULT_DELAY,       /* done, the answer comes late */
-        FAULT_LAG,         /* a new task is shown late in lists */
-        FAULT_SLOW,        /* made late, also where nobody waits any more, and answered then */
+        FAULT_DROP_ANSWER,  /* done, then the connection is closed */
+        FAULT_ERROR_AFTER,  /* done, then 500 */
+        FAULT_ERROR_500,    /* not done */
+        FAULT_ERROR_429,    /* not done; with Retry-After */
+        FAULT_HTML,         /* a proxy's error page with 502, done or not */
+        FAULT_DELAY,        /* done, the answer comes late */
+        FAULT_LAG,          /* a new task is shown late in lists */
+        FAULT_SLOW,         /* made late, also where nobody waits any more, and answered then */
+        FAULT_CLOCK_BEHIND, /* created_at lies behind */
         FAULT_CALLBACK_LOST,
         FAULT_CALLBACK_DUPLICATE,
         FAULT_CALLBACK_REORDER,
@@ -47,6 +48,7 @@ typedef struct WorldOptions {
         const char *callback_url;  /* the account's default; NULL: none, and tasks need their own; copied */
         uint64_t delay, lag; /* microseconds at most, where those faults strike; `delay` also of slow ones
                                 and callbacks */
+        uint64_t clock_step; /* microseconds that created_at lies behind at most, where that fault strikes */
         uint64_t time_scale; /* retries come that much faster; 0 and 1: as they are */
 } WorldOptions;
 
@@ -62,6 +64,7 @@ typedef struct WorldRequest {
         size_t body_size;
         bool is_test; /* of the key; that it is one was checked before */
         int64_t now;  /* the API's clock */
+        int64_t skew; /* of created_at against that */
         bool again;   /* it comes the second time: see WorldAnswer.again_in */
 } WorldRequest;
 

@@ -50,7 +50,7 @@ typedef struct Submission {
         int64_t next_at;   /* not to be looked at before; TIME_NONE: nothing is planned */
         unsigned attempts; /* requests that may have left */
         int64_t sent_at;  /* when the last of them may have left; TIME_NONE: certain that there is no task */
-        int64_t floor_at; /* not later than that, by the API's clock; TIME_NONE: not known */
+        int64_t floor_at; /* not later than that, by the API's clocks; TIME_NONE: not known */
         int64_t ended_at; /* since the machine's start: by then it had left, or never would; TIME_NONE: it
                              may still leave, or there was none */
         int64_t grace;    /* for how long the API may make a task of it after that; TIME_NONE: not known */

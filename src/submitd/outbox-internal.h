@@ -8,14 +8,16 @@
 #include "submitd/outbox.h"
 #include "submitd/outcome.h"
 
-#define LOOK_USEC        (60 * USEC_PER_SEC) /* the clock may have jumped: how often it is looked at */
-#define API_STEP_USEC    (600 * (int64_t)USEC_PER_SEC) /* how far the API's clock may go back */
+#define LOOK_USEC (60 * USEC_PER_SEC) /* the clock may have jumped: how often it is looked at */
+/* How far the clock of created_at may go back. */
+#define API_STEP_USEC    (7 * (int64_t)USEC_PER_DAY)
 #define UNKNOWN_MAX      1024U /* in memory at once; while there are so many, nothing new is sent */
 #define UNKNOWN_RESERVED 256U  /* of these, for what is being sent right now */
 
 /* outbox-save.c: changes on their way to the disk. */
 
-/* One change. Embedded in what it is about, and untouched by it from save_submit() to finished(). */
+/* One change. Embedded in what it is about, and untouched by it from save_submit() to
+   finished(). */
 typedef struct Save Save;
 struct Save {
         CommitJob job;
@@ -129,8 +131,9 @@ struct Outbox {
         unsigned in_flight; /* requests of any kind */
 
         /* The API, as far as it is known. */
-        int64_t api_date; /* TIME_NONE: not seen yet */
-        bool probed;      /* an answer came */
+        int64_t api_date;    /* TIME_NONE: not seen yet */
+        int64_t api_created; /* of the task that it told of last; TIME_NONE: of none yet */
+        bool probed;         /* a list came */
         bool probing;
         unsigned probe_failures;
         uint64_t probe_at;
@@ -164,6 +167,12 @@ bool outbox_may_ask(const Outbox *o);         /* whether a request may be made n
 int outbox_ask(Outbox *o, const ApiRequest *request, ApiDoneFn done, void *userdata);
 /* What every answer tells: that the request is over, the time. */
 Outcome outbox_note_answer(Outbox *o, const ApiAnswer *answer);
+/* What every page of a list tells, and every task: when the API makes tasks, by its own clock for that. */
+void outbox_note_page(Outbox *o, const json_t *page);
+void outbox_note_task(Outbox *o, const json_t *task);
+/* Not later than any request that leaves from here on, by whichever of the API's clocks; TIME_NONE: not
+ * known. */
+int64_t outbox_floor(const Outbox *o);
 /* The answer is about the account: holds the queue. */
 void outbox_hold(Outbox *o, const char *reason);
 void outbox_tell_task(Outbox *o, const Account *account);

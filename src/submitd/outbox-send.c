@@ -169,6 +169,8 @@ static void on_done(Sending *x, const ApiAnswer *answer)
         TaskClaim claim;
 
         claim = outcome_claim_task(answer, x->id, &task);
+        if (claim == TASK_OURS)
+                outbox_note_task(x->outbox, task);
         if (claim == TASK_OURS && account_new(task, outbox_realtime(x->outbox), &account) >= 0) {
                 sending_end(x, SUBMISSION_ACCEPTED);
                 x->save.kind = SAVE_ACCEPT;

@@ -59,7 +59,7 @@ static Sending *remember(Outbox *o, const Submission *s)
         snprintf(x->id, sizeof(x->id), "%s", s->id);
         x->attempts = s->attempts + 1;
         x->expires_at = s->expires_at;
-        x->floor_at = o->api_date;
+        x->floor_at = outbox_floor(o);
         x->grace = outbox_grace(o);
         x->is_test = o->options.api.is_test(o->options.api.userdata);
 

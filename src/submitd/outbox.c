@@ -4,8 +4,9 @@
  * outbox-send.c (what is sent), resolve.c (what became of it when nobody answers) and outcome.c (what an
  * answer means); here is what they share: what is known of the API, and what is held.
  *
- * Before anything is sent, an answer of the API has to be there: it shows the API's clock, and that the key
- * is good. As long as there is none the worker asks for a list of one task.
+ * Before anything is sent, a list of the API has to be there: it shows that the key is good, and when the
+ * API made its newest task, by its own clock for that. As long as there is none the worker asks for one
+ * task.
  *
  * Only answers in JSON tell the API's time: an error page may be somebody else's.
  */
@@ -100,6 +101,30 @@ Outcome outbox_note_answer(Outbox *o, const ApiAnswer *answer)
         return outcome;
 }
 
+void outbox_note_task(Outbox *o, const json_t *task)
+{
+        int64_t created = outcome_task_created(task);
+
+        if (created != TIME_NONE)
+                o->api_created = created;
+}
+
+void outbox_note_page(Outbox *o, const json_t *page)
+{
+        const json_t *docs = json_object_get(page, "docs");
+
+        o->probed |= json_is_array(docs);
+        if (o->api_created == TIME_NONE)
+                outbox_note_task(o, json_array_get(docs, 0));
+}
+
+int64_t outbox_floor(const Outbox *o)
+{
+        if (o->api_created == TIME_NONE || o->api_date == TIME_NONE)
+                return o->api_created;
+        return MIN(o->api_created, o->api_date);
+}
+
 void outbox_hold(Outbox *o, const char *reason)
 {
         if (o->n_holds > 0)
@@ -130,6 +155,9 @@ static void on_probed(const ApiAnswer *answer, void *userdata)
         o->probing = false;
         outcome_describe(answer, text);
         if (outcome == OUTCOME_DONE && answer->is_json) {
+                json_auto_t *page = outcome_read(answer);
+
+                outbox_note_page(o, page);
                 o->probed = true;
                 o->probe_failures = 0;
                 return;
@@ -147,7 +175,7 @@ static bool probe(Outbox *o)
 {
         const ApiRequest request = { .method = "GET", .path = "/tasks?limit=1" };
 
-        if (o->probed || o->api_date != TIME_NONE)
+        if (o->probed)
                 return true;
         if (o->probing)
                 return false;
@@ -292,7 +320,7 @@ int outbox_new(const OutboxOptions *options, Outbox **ret)
         r = resolver_new(o, &o->resolver);
         if (r < 0)
                 return r;
-        o->api_date = TIME_NONE;
+        o->api_date = o->api_created = TIME_NONE;
         o->chance = options->seed;
         o->wake = UINT64_MAX;
         *ret = TAKE_PTR(o);

@@ -144,6 +144,14 @@ const char *outcome_task_submission(const json_t *task)
         return s && strlen(++s) == ID_DIGITS && strspn(s, "0123456789abcdef") == ID_DIGITS ? s : NULL;
 }
 
+int64_t outcome_task_created(const json_t *task)
+{
+        const char *s = get_text(task, "created_at");
+        int64_t t;
+
+        return s && time_parse(s, &t) >= 0 ? t : TIME_NONE;
+}
+
 const char *outcome_task_id(const json_t *task)
 {
         const json_t *id = json_object_get(task, "task_id");

@@ -48,6 +48,8 @@ typedef enum TaskClaim {
 const char *outcome_task_submission(const json_t *task);
 
 /* The id of a task that can be kept; NULL: it is none. Borrowed from the task. */
+/* When it was made, as the API says; TIME_NONE: it doesn't. */
+int64_t outcome_task_created(const json_t *task);
 const char *outcome_task_id(const json_t *task);
 
 /* Holds the body of a 200 against the submission that was sent. *ret_task: a new reference, NULL unless it

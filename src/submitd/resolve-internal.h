@@ -24,8 +24,9 @@ struct Resolver {
         unsigned n;
 
         bool listing;
-        bool is_test;  /* of the key that lists */
-        int64_t start; /* TIME_NONE: from the first task on */
+        bool is_test;     /* of the key that lists */
+        int64_t floor;    /* what was made before isn't looked for; TIME_NONE: to the end */
+        unsigned n_older; /* tasks in a row that were */
         uint64_t offset;
         unsigned limit; /* of the next page */
         unsigned pages;

@@ -1,7 +1,15 @@
 /*
- * A listing: all pages of the API's tasks since before the oldest request that nobody answered, the newest
- * first. What a page shows is taken at once. What none of them shows has no task, but only if every page
- * came, was the one that was asked for, and together they were as many as they said.
+ * A listing: the pages of the API's tasks, the newest first, back to before the oldest request that nobody
+ * answered. What a page shows is taken at once, and once nobody is left to look for it ends. What none of
+ * them shows has no task, but only if every page came, was the one that was asked for, and together they
+ * were as many as they said, or reached back far enough.
+ *
+ * How far that is no clock can say that isn't the one of created_at: ours, that of the Date, and this one
+ * may differ by anything. So the list is asked for without a bound, and what it is held against is the
+ * created_at of a task that the API had told us of before the request left (or the Date of then, where that
+ * was earlier: one task may have been made while the clock was wrong). Beyond that it is read for
+ * API_STEP_USEC more, which is how far this clock may go back. Where no such task was known, it is read to
+ * its end. One task from the past between others ends nothing: a page's worth of them in a row does.
  *
  * A page that nobody answered is asked for a few times more before the listing is void: of an account with
  * many tasks some page always fails. That proves no less, new tasks only push others to later pages. One
@@ -58,6 +66,23 @@ static void complete_listing(Resolver *r)
         end_listing(r);
 }
 
+/* Counts tasks in a row that are older than anything that is looked for. */
+static void note_age(Resolver *r, const json_t *task)
+{
+        int64_t created = outcome_task_created(task);
+
+        r->n_older = created != TIME_NONE && r->floor != TIME_NONE && created < r->floor ? r->n_older + 1
+                                                                                         : 0;
+}
+
+static bool is_anybody_left(const Resolver *r)
+{
+        for (const Unknown *u = r->unknown; u; u = u->next)
+                if (u->covered && !u->saving)
+                        return true;
+        return false;
+}
+
 /* Takes what one page shows. NULL, or why it can't be used. *ret_more: there are more pages. */
 static const char *take_page(Resolver *r, const json_t *page, bool *ret_more)
 {
@@ -74,6 +99,7 @@ static const char *take_page(Resolver *r, const json_t *page, bool *ret_more)
                 const char *id = outcome_task_submission(task);
                 Unknown *u = id ? unknown_find(r, id) : NULL;
 
+                note_age(r, task);
                 if (!u || u->saving)
                         continue;
                 if (!outcome_task_id(task))
@@ -134,11 +160,14 @@ static void on_page(const ApiAnswer *answer, void *userdata)
                 fail_page(r, answer, outcome, outcome_describe(answer, text));
                 return;
         }
+        outbox_note_page(o, page);
         r->page_failures = 0;
         r->limit = MIN(2 * r->limit, PAGE_SIZE);
         why = take_page(r, page, &more);
         if (!why && o->options.api.is_test(o->options.api.userdata) != r->is_test)
                 why = "another key was read meanwhile";
+        if (!why && more && (r->n_older >= PAGE_SIZE || !is_anybody_left(r)))
+                more = false;
         if (!why && more && r->pages >= PAGES_MAX)
                 why = "there are too many pages";
         if (why)
@@ -151,16 +180,12 @@ static void on_page(const ApiAnswer *answer, void *userdata)
 
 static void ask_page(Resolver *r)
 {
-        char path[128], start[TIME_STAMP_SIZE];
+        char path[64];
         const ApiRequest request = { .method = "GET", .path = path };
         ApiAnswer failure = { .date = TIME_NONE, .retry_after = UINT64_MAX };
         Outbox *o = r->outbox;
 
-        if (r->start == TIME_NONE)
-                snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64, r->limit, r->offset);
-        else
-                snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64 "&start_time=%s", r->limit,
-                                r->offset, time_format(r->start, start));
+        snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64, r->limit, r->offset);
         failure.error = o->stopping || o->fatal ? -ECANCELED : outbox_ask(o, &request, on_page, r);
         if (failure.error < 0) {
                 fail_listing(r, &failure, strerror(-failure.error));
@@ -176,16 +201,16 @@ static bool cover(Resolver *r, uint64_t now)
         bool any = false;
 
         r->is_test = r->outbox->options.api.is_test(r->outbox->options.api.userdata);
-        r->start = INT64_MAX;
+        r->floor = INT64_MAX;
         for (Unknown *u = r->unknown; u; u = u->next) {
                 u->covered = !u->saving && u->settled_at <= now && u->is_test == r->is_test;
                 if (!u->covered)
                         continue;
                 any = true;
-                if (u->floor_at == TIME_NONE || u->floor_at < API_STEP_USEC)
-                        r->start = TIME_NONE;
-                else if (r->start != TIME_NONE)
-                        r->start = MIN(r->start, u->floor_at - API_STEP_USEC);
+                if (u->floor_at == TIME_NONE)
+                        r->floor = TIME_NONE;
+                else if (r->floor != TIME_NONE)
+                        r->floor = MIN(r->floor, u->floor_at - API_STEP_USEC);
         }
         return any;
 }
@@ -195,7 +220,7 @@ bool listing_begin(Resolver *r, uint64_t now)
         if (!cover(r, now))
                 return false;
         r->listing = true;
-        r->offset = r->pages = r->page_failures = 0;
+        r->offset = r->pages = r->page_failures = r->n_older = 0;
         r->limit = PAGE_SIZE;
         ask_page(r);
         return true;

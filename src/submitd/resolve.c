@@ -14,9 +14,8 @@
  * process found it. Both are kept with the submission, by the clock that counts from the machine's start:
  * time of day may jump, and a process that is started again and again must not wait anew each time.
  *
- * Where a listing has to begin is by the API's clock, as it was seen before the request, minus what that
- * clock may go back. New tasks come in front, so that while pages are turned they push others to later
- * pages: some are shown twice, none is left out.
+ * How far a listing has to reach is said in resolve-list.c. New tasks come in front, so that while pages are
+ * turned they push others to later pages: some are shown twice, none is left out.
  */
 
 #include "submitd/resolve-internal.h"

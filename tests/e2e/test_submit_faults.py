@@ -180,6 +180,23 @@ def test_a_request_that_is_still_on_its_way(make_sandbox, make_submitter):
     check(submitter, sandbox, ids)
 
 
+def test_two_clocks(make_sandbox, make_submitter):
+    """created_at lies behind Date, each time by another step, up to two hours: what was made is found, and not made twice."""
+    n = 8
+    sandbox = make_sandbox(*faults(drop_answer=1, clock_behind=1), "--clock-step=2h", "--seed=1",
+                           "--callback-url=http://127.0.0.1:9/")
+    sandbox.set_faults(drop_answer=0)
+    submitter = make_submitter("api.timeout=1s", url=sandbox.url, **LIVE).start()
+    first = submitter.add(attachment="car 0")
+    submitter.reaches(first, "accepted")
+    sandbox.set_faults(drop_answer=1)
+    ids = {0: first, **{number: submitter.add(attachment=f"car {number}") for number in range(1, n)}}
+    eventually(lambda: sandbox.stats()["tasks"] == n, "tasks of which nobody was told")
+    sandbox.set_faults(drop_answer=0)
+    settle(submitter, n)
+    check(submitter, sandbox, ids)
+
+
 @pytest.mark.slow
 def test_ten_thousand(make_daemon, make_sandbox, make_submitter, tmp_path, request):
     """From a file, with every fault, the submitter killed every second, callbacks lost: as many tasks as there are lines,

@@ -153,7 +153,8 @@ static void arrive(Model *m, Wire *w)
                 .body = w->body,
                 .body_size = w->body ? strlen(w->body) : 0,
                 .is_test = w->is_test,
-                .now = api_time(m),
+                .now = world_time(m),
+                .skew = m->created_offset,
         };
         WorldAnswer a;
 
@@ -318,15 +319,15 @@ static void take_callback(Model *m)
 {
         WorldCallback c;
 
-        if (world_take_callback(m->world, api_time(m), &c) <= 0)
+        if (world_take_callback(m->world, world_time(m), &c) <= 0)
                 return;
         if (m->quiet || pick(m, 3) > 0) {
                 met.callbacks++;
                 say(m, "callback %s", c.url);
                 record_body(m, c.body, c.body_size, SOURCE_CALLBACK, strrchr(c.url, '/') + 1);
-                assert_int_equal(world_callback_done(m->world, c.number, 200, NULL, api_time(m)), 0);
+                assert_int_equal(world_callback_done(m->world, c.number, 200, NULL, world_time(m)), 0);
         } else
-                assert_int_equal(world_callback_done(m->world, c.number, 0, "lost", api_time(m)), 0);
+                assert_int_equal(world_callback_done(m->world, c.number, 0, "lost", world_time(m)), 0);
 }
 
 /* Processes. */
@@ -480,6 +481,9 @@ static const char good_task[] =
                 "{\"instruction\":\"how "
                 "big?\",\"attachment_type\":\"text\",\"attachment\":\"car\",\"categories\":[\"big\","
                 "\"small\"]}";
+static const char foreign_task[] = "{\"instruction\":\"x\",\"attachment_type\":\"text\",\"attachment\":"
+                                   "\"car\",\"categories\":[\"big\",\"small\"],"
+                                   "\"callback_url\":\"https://example.com/other\"}";
 static const char bad_task[] = "{\"instruction\":\"no attachment\"}";
 
 static void enqueue(Model *m)
@@ -654,8 +658,6 @@ static void set_faults(Model *m, bool on)
 {
         for (Fault f = FAULT_DROP_ANSWER; f <= FAULT_LAG; f++)
                 world_set_fault(m->world, f, on ? pick(m, 4) * 0.12 : 0);
-        if (m->steps)
-                world_set_fault(m->world, FAULT_LAG, 0);
         m->trouble = on ? pick(m, 50) : 0;
 }
 
@@ -682,9 +684,11 @@ static void change_weather(Model *m)
                 on_change(m);
                 break;
         case 4:
-                if (m->steps && m->api_stepped < API_STEP_MAX)
-                        m->api_stepped += pick_time(m, API_STEP_MAX - m->api_stepped);
-                say(m, "the API's clock went back, %lld s in all", (long long)(m->api_stepped / SECOND));
+                *(pick(m, 2) ? &m->created_offset : &m->date_offset) =
+                                pick_time(m, 2 * API_STEP_MAX) - API_STEP_MAX;
+                say(m, "the API's clocks are %lld s (created_at) and %lld s (Date) off",
+                                (long long)(m->created_offset / SECOND),
+                                (long long)(m->date_offset / SECOND));
                 break;
         case 5:
                 m->is_test = pick(m, 4) == 0 ? !m->is_test : m->is_test;
@@ -770,19 +774,29 @@ typedef struct Tasks {
         char task_id[64];
 } Tasks;
 
-static json_t *list_world(Model *m, unsigned offset)
+/* All that it has, as one page. */
+static json_t *list_world(Model *m)
 {
-        char query[64];
-        const WorldRequest q = { .method = "GET", .path = "/v1/tasks", .query = query, .now = api_time(m) };
-        WorldAnswer a;
-        json_t *page;
+        json_t *all = json_array();
+        bool more = true;
 
-        snprintf(query, sizeof(query), "limit=100&offset=%u", offset);
-        assert_int_equal(world_handle(m->world, &q, &a), 0);
-        page = json_loadb(a.body.data, a.body.size, 0, NULL);
-        buffer_done(&a.body);
-        assert_non_null(page);
-        return page;
+        while (more) {
+                char query[64];
+                const WorldRequest q = {
+                        .method = "GET", .path = "/v1/tasks", .query = query, .now = world_time(m)
+                };
+                json_auto_t *page = NULL;
+                WorldAnswer a;
+
+                snprintf(query, sizeof(query), "limit=100&offset=%zu", json_array_size(all));
+                assert_int_equal(world_handle(m->world, &q, &a), 0);
+                page = json_loadb(a.body.data, a.body.size, 0, NULL);
+                buffer_done(&a.body);
+                assert_non_null(page);
+                assert_int_equal(json_array_extend(all, json_object_get(page, "docs")), 0);
+                more = json_is_true(json_object_get(page, "has_more"));
+        }
+        return json_pack("{s:o}", "docs", all);
 }
 
 static Tasks tasks_of(const json_t *page, const char *id)
@@ -853,10 +867,9 @@ static void check_wish(Model *m, const Wish *wish, const json_t *page)
 
 static void check_all(Model *m)
 {
-        json_auto_t *page = list_world(m, 0), *stats = world_stats(m->world);
+        json_auto_t *page = list_world(m), *stats = world_stats(m->world);
         OutboxStats s;
 
-        assert_false(json_is_true(json_object_get(page, "has_more")));
         FOREACH_ARRAY(wish, m->wishes, m->n_wishes)
                 check_wish(m, wish, page);
         outbox_get_stats(m->outbox, &s);
@@ -893,6 +906,29 @@ static void remove_database(const char *path)
         }
 }
 
+/* Tasks of others, of the last weeks: more than a page of them, so that a listing has where to end. */
+static void populate(Model *m)
+{
+        unsigned n = pick(m, 400);
+
+        for (unsigned i = 0; i < n; i++) {
+                const WorldRequest q = {
+                        .method = "POST",
+                        .path = "/v1/task/categorization",
+                        .content_type = "application/json",
+                        .body = foreign_task,
+                        .body_size = strlen(foreign_task),
+                        .now = world_time(m),
+                        .skew = m->created_offset - pick_time(m, pick(m, 3) == 0 ? 20 * DAY : DAY),
+                };
+                WorldAnswer a;
+
+                assert_int_equal(world_handle(m->world, &q, &a), 0);
+                assert_int_equal(a.status, 200);
+                buffer_done(&a.body);
+        }
+}
+
 static void run_sequence(uint64_t seed, bool trace)
 {
         Model *m = calloc(1, sizeof(Model));
@@ -912,13 +948,15 @@ static void run_sequence(uint64_t seed, bool trace)
         m->run_at = NEVER;
         m->timeout = MINUTE;
         drop_jobs(m);
-        m->api_offset = pick(m, 3) == 0 ? 0 : pick_time(m, 20 * HOUR) - 10 * HOUR;
+        m->created_offset = pick(m, 3) == 0 ? 0 : pick_time(m, 20 * HOUR) - 10 * HOUR;
+        m->date_offset = pick(m, 2) == 0 ? m->created_offset : pick_time(m, 20 * HOUR) - 10 * HOUR;
         m->dateless = pick(m, 10) == 0;
-        m->steps = pick(m, 2) == 0;
         m->is_test = pick(m, 3) == 0;
         m->max_in_flight = 1 + pick(m, 4);
         m->live_per_day = pick(m, 4) == 0 ? 3 : UINT64_MAX;
         assert_int_equal(world_new(&world, &m->world), 0);
+        if (pick(m, 4) == 0)
+                populate(m);
         set_faults(m, true);
 
         start(m);

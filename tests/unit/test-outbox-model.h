@@ -19,8 +19,8 @@
 #define LATE   (17 * SECOND)
 #define LAG    (12 * SECOND)
 
-/* How far the API's clock may go back, within the margin. */
-#define API_STEP_MAX (9 * MINUTE)
+/* How far each of the API's clocks may be off, and step: together within the margin. */
+#define API_STEP_MAX (3 * DAY)
 
 #define ASKED_MAX  24U
 #define WIRES_MAX  512U
@@ -60,10 +60,10 @@ typedef struct Model {
         int64_t t; /* what passes for everybody */
         int64_t booted;
         int64_t timeout; /* of our requests, until we are started anew */
-        int64_t our_offset, api_offset, api_stepped;
-        int64_t run_at; /* when outbox_run() is called next; NEVER */
+        int64_t our_offset;
+        int64_t created_offset, date_offset; /* of the API: of created_at, and of Date */
+        int64_t run_at;                      /* when outbox_run() is called next; NEVER */
         bool dateless;
-        bool steps; /* the API's clock may go back; then lists don't lag, which would be by that clock */
 
         Wire wires[WIRES_MAX];
         CommitJob *jobs, **jobs_tail;
@@ -124,7 +124,13 @@ static inline int64_t our_time(const Model *m)
         return T0 + m->t + m->our_offset;
 }
 
+static inline int64_t world_time(const Model *m)
+{
+        return T0 + m->t;
+}
+
+/* As its Date says. */
 static inline int64_t api_time(const Model *m)
 {
-        return T0 + m->t + m->api_offset - m->api_stepped;
+        return T0 + m->t + m->date_offset;
 }

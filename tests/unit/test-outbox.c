@@ -29,18 +29,16 @@ static void test_nothing_is_sent_before_the_api_showed_its_clock(void **state)
 static void test_sending_is_on_disk_before_the_request_leaves(void **state)
 {
         Bench *b = *state;
-        int64_t date;
         Row row;
 
         bench_add(b, ID(1));
         bench_start(b);
-        date = b->date;
         bench_probe(b);
         assert_int_equal(b->n_asked, 1);
         row = bench_row(b, ID(1));
         assert_int_equal(row.state, SUBMISSION_SENDING);
         assert_int_equal(row.sent_at, b->realtime);
-        assert_int_equal(row.floor_at, date);
+        assert_int_equal(row.floor_at, CREATED);
         assert_int_equal(row.attempts, 1);
         assert_true(row.is_test);
 }
@@ -298,7 +296,7 @@ static void test_what_is_not_certain_is_unknown(void **state)
                 bench_pass(b, GRACE - 1);
                 assert_int_equal(b->n_asked, 0);
                 bench_pass(b, 1);
-                bench_answer(b, "GET", "/tasks?limit=100&offset=0&start_time=", 200, NO_TASKS);
+                bench_answer(b, "GET", "/tasks?limit=100&offset=0", 200, NO_TASKS);
                 assert_state(b, ID(1), SUBMISSION_QUEUED);
                 assert_int_equal(bench_row(b, ID(1)).sent_at, TIME_NONE);
                 bench_pass(b, 5 * HOUR);
@@ -318,16 +316,13 @@ static void test_somebody_elses_task_is_unknown_and_holds_the_queue(void **state
 
 static void test_unknown_is_found_in_the_list(void **state)
 {
-        char start[64], stamp[TIME_STAMP_SIZE];
         Bench *b = *state;
 
         send_first(b);
         bench_answer(b, "POST", "/task", 500, "{}");
-        /* The floor is the API's clock as it was before, less ten minutes. */
-        snprintf(start, sizeof(start), "start_time=%s",
-                        time_format(bench_row(b, ID(1)).floor_at - 10 * MINUTE, stamp));
         bench_pass(b, GRACE);
-        assert_non_null(strstr(b->asked[0].path, start));
+        assert_string_equal(
+                        b->asked[0].path, "/tasks?limit=100&offset=0"); /* without a bound by any clock */
         bench_answer(b, "GET", "/tasks", 200, LIST(TASK(2) "," TASK(1), "2"));
         assert_state(b, ID(1), SUBMISSION_ACCEPTED);
         assert_string_equal(bench_row(b, ID(1)).task_id, "task1");
@@ -336,18 +331,110 @@ static void test_unknown_is_found_in_the_list(void **state)
         assert_int_equal(b->n_asked, 0);
 }
 
-static void test_an_api_without_dates_is_listed_from_the_start(void **state)
+/* Whether there is another page behind `n` tasks that were made `before` what the floor says, all in one. */
+static bool goes_on_behind(Bench *b, uint64_t offset, unsigned n, int64_t before)
+{
+        char stamp[TIME_STAMP_SIZE], path[64], *page = NULL;
+        size_t size;
+        FILE *f = open_memstream(&page, &size);
+        bool more;
+
+        assert_non_null(f);
+        fprintf(f, "{\"docs\":[");
+        for (unsigned i = 0; i < n; i++)
+                fprintf(f, "%s{\"task_id\":\"other\",\"created_at\":\"%s\"}", i > 0 ? "," : "",
+                                time_format(bench_row(b, ID(1)).floor_at - before, stamp));
+        fprintf(f, "],\"total\":100000,\"limit\":100,\"offset\":%llu,\"has_more\":true}",
+                        (unsigned long long)offset);
+        assert_int_equal(fclose(f), 0);
+        snprintf(path, sizeof(path), "/tasks?limit=100&offset=%llu", (unsigned long long)offset);
+        bench_answer(b, "GET", path, 200, page);
+        free(page);
+        more = bench_row(b, ID(1)).state == SUBMISSION_UNKNOWN;
+        assert_int_equal(b->n_asked, more);
+        return more;
+}
+
+/* The clock by which the API lists may have gone back by hours since it told us of its last task, or by
+ * days. */
+static void test_absence_is_not_concluded_from_clocks(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        bench_pass(b, GRACE);
+        assert_true(goes_on_behind(b, 0, 100, 11 * MINUTE));
+        assert_true(goes_on_behind(b, 100, 100, 2 * HOUR));
+        assert_true(goes_on_behind(b, 200, 100, 7 * DAY));
+        assert_true(goes_on_behind(b, 300, 99, 365 * DAY)); /* some from when the clock was wrong */
+        assert_true(goes_on_behind(b, 399, 1, 0));
+        assert_true(goes_on_behind(b, 400, 1, 8 * DAY));
+        bench_answer(b, "GET", "/tasks?limit=100&offset=401", 200,
+                        "{\"docs\":[" TASK(1) "],\"total\":500,\"limit\":100,\"offset\":401,\"has_more\":"
+                                              "true}");
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+        assert_int_equal(b->n_asked, 0); /* nobody is left to be looked for */
+}
+
+/* But it isn't read back to the first task that there ever was. */
+static void test_a_listing_ends_where_it_can_not_be(void **state)
+{
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        bench_pass(b, GRACE);
+        assert_true(goes_on_behind(b, 0, 50, 7 * DAY + 1));
+        assert_false(goes_on_behind(b, 50, 50, 7 * DAY + 1));
+        assert_state(b, ID(1), SUBMISSION_QUEUED);
+        assert_int_equal(bench_stats(b).resolved_absent, 1);
+}
+
+/* The last task that we were told of was made while the API's clock was years ahead. */
+static void test_one_wrong_created_at_shortens_no_listing(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_answer(b, "GET", "/tasks?limit=1", 200,
+                        LIST("{\"task_id\":\"other\",\"created_at\":\"2038-01-19T03:14:07Z\"}", "1"));
+        assert_int_equal(bench_row(b, ID(1)).floor_at, b->date);
+}
+
+/* Of an account without tasks nothing is known: the list is read to its end. */
+static void test_an_api_that_told_of_no_task_is_listed_to_its_end(void **state)
+{
+        Bench *b = *state;
+
+        bench_add(b, ID(1));
+        bench_start(b);
+        bench_answer(b, "GET", "/tasks?limit=1", 200, NO_TASKS);
+        assert_int_equal(bench_row(b, ID(1)).floor_at, TIME_NONE);
+        bench_answer(b, "POST", "/task", 500, "{}");
+        bench_pass(b, GRACE);
+        for (unsigned i = 0; i < 10; i++) {
+                char page[512], path[64];
+
+                snprintf(path, sizeof(path), "/tasks?limit=100&offset=%u", i);
+                snprintf(page, sizeof(page),
+                                "{\"docs\":[{\"task_id\":\"x\",\"created_at\":\"1999-01-01\"}],\"total\":11,"
+                                "\"limit\":100,\"offset\":%u,\"has_more\":true}",
+                                i);
+                bench_answer(b, "GET", path, 200, page);
+        }
+        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+        assert_int_equal(b->n_asked, 1);
+}
+
+static void test_an_api_without_dates_is_known_by_its_tasks(void **state)
 {
         Bench *b = *state;
 
         b->date = TIME_NONE;
         send_first(b);
-        assert_int_equal(bench_row(b, ID(1)).floor_at, TIME_NONE);
-        bench_answer(b, "POST", "/task", 500, "{}");
-        b->realtime += GRACE;
-        b->monotonic += GRACE;
-        bench_run(b);
-        assert_null(strstr(b->asked[0].path, "start_time"));
+        assert_int_equal(bench_row(b, ID(1)).floor_at, CREATED);
 }
 
 static void test_an_error_page_tells_no_time(void **state)
@@ -764,7 +851,11 @@ int main(void)
                 T(test_what_is_not_certain_is_unknown),
                 T(test_somebody_elses_task_is_unknown_and_holds_the_queue),
                 T(test_unknown_is_found_in_the_list),
-                T(test_an_api_without_dates_is_listed_from_the_start),
+                T(test_absence_is_not_concluded_from_clocks),
+                T(test_a_listing_ends_where_it_can_not_be),
+                T(test_one_wrong_created_at_shortens_no_listing),
+                T(test_an_api_that_told_of_no_task_is_listed_to_its_end),
+                T(test_an_api_without_dates_is_known_by_its_tasks),
                 T(test_an_error_page_tells_no_time),
                 T(test_a_task_without_metadata_is_known_by_its_callback_url),
                 T(test_a_listing_speaks_only_of_what_had_settled),
