@@ -19,7 +19,8 @@
 #define QUIET_USEC (60 * USEC_PER_SEC)
 #define BLANKS     " \t" /* around a header's value they are no part of it, and in no key */
 
-const char *auth_check(const Keys *keys, const HttpRequest *request)
+/* NULL: none, or several. */
+static const char *shown_key(const HttpRequest *request, size_t *ret_size)
 {
         const char *value = http_request_header(request, AUTH_HEADER);
         size_t size;
@@ -31,7 +32,24 @@ const char *auth_check(const Keys *keys, const HttpRequest *request)
         size = strlen(value);
         while (size > 0 && strchr(BLANKS, value[size - 1]))
                 size--;
-        return keys_match(keys, value, size);
+        *ret_size = size;
+        return value;
+}
+
+const char *auth_check(const Keys *keys, const HttpRequest *request)
+{
+        size_t size;
+        const char *value = shown_key(request, &size);
+
+        return value ? keys_match(keys, value, size) : NULL;
+}
+
+bool auth_key_stands_in(const HttpRequest *request, const char *text)
+{
+        size_t size;
+        const char *value = shown_key(request, &size);
+
+        return value && memmem(text, strlen(text), value, size);
 }
 
 int auth_refuse(HttpRequest *request)

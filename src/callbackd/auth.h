@@ -11,6 +11,9 @@
  * reason. There must be exactly one such header. */
 const char *auth_check(const Keys *keys, const HttpRequest *request);
 
+/* Whether the key that it shows stands in a text as well, which is not to be shown then. */
+bool auth_key_stands_in(const HttpRequest *request, const char *text);
+
 /* Answers 401, with the same bytes for every reason. */
 int auth_refuse(HttpRequest *request);
 

@@ -54,16 +54,16 @@ static const char *find_label(
 /* Nobody is told by the answer whether the key was right. */
 static void on_no_path(HttpRequest *request, void *userdata)
 {
+        const char *path = http_request_path(request), *label;
         char remote[STORE_REMOTE_MAX + 1];
         Receiver *v = userdata;
-        const char *label;
 
         if (!streq(http_request_method(request), "POST"))
                 return;
         label = find_label(v, request, remote);
         if (label)
-                auth_log_misdirected(
-                                &v->misdirected, now_monotonic(), http_request_path(request), label, remote);
+                auth_log_misdirected(&v->misdirected, now_monotonic(),
+                                auth_key_stands_in(request, path) ? "/..." : path, label, remote);
 }
 
 /* Submissions' ids as they may stand in a path. */
