@@ -123,6 +123,14 @@ void handler_on_connection(void *cls, struct MHD_Connection *mhd, void **socket_
                 enum MHD_ConnectionNotificationCode code);
 Connection *connection_of(struct MHD_Connection *mhd);
 
+/* refuse.c: what libmicrohttpd refuses by itself */
+
+/* MHD_queue_response() of the library, for answers of ours. */
+enum MHD_Result refuse_pass(struct MHD_Connection *mhd, unsigned status, struct MHD_Response *response);
+
+/* An error in its one shape, past libmicrohttpd: the last word on a connection. `error` needs no escape. */
+void connection_say(Connection *c, unsigned status, const char *error);
+
 /* request.c */
 int request_new(Connection *c, const char *target, HttpRequest **ret);
 HttpRequest *request_free(HttpRequest *r);

@@ -75,7 +75,7 @@ enum MHD_Result reply_queue(HttpRequest *r)
         const HttpServer *s = r->connection->server;
         enum MHD_Result ok;
 
-        ok = MHD_queue_response(r->connection->mhd, r->status, r->response);
+        ok = refuse_pass(r->connection->mhd, r->status, r->response);
         MHD_destroy_response(r->response);
         r->response = NULL;
         r->stage = STAGE_QUEUED;

@@ -21,7 +21,7 @@
 #include "basic/buffer.h"
 #include "basic/macros.h"
 
-#define MEMORY_PER_CONNECTION ((size_t)16 * 1024)
+#define MEMORY_PER_CONNECTION ((size_t)33 * 1024)
 #define BODY_MAX              ((size_t)8 * 1024 * 1024)
 #define BACKLOG               4096
 

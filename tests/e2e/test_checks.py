@@ -55,6 +55,29 @@ def test_paths_in_the_log_are_harmless(daemon):
     assert 'path /%1B[31m%3C%22%0Axxx' in line.replace("%0a", "%0A") and "xxx..., where" in line and len(line) < 300
 
 
+@pytest.mark.parametrize("request_, status", [
+    ("POST /callback HTTP/1.1\r\n{auth}\r\n", 400),
+    ("{head}{auth}Content-Length: 5, 5\r\n\r\nabcde", 400),
+    ("{head}{auth}Content-Length: -5\r\n\r\nabcde", 400),
+    ("{head}{auth}nonsense\r\n\r\n", 400),
+    ("POST /callback\r\n{auth}\r\n", 400),
+    ("\x16\x03\x01 hello\r\n\r\n", 400),
+    ("{head}{auth}Transfer-Encoding: chunked\r\n\r\nZZ\r\n", 400),
+    ("{head}{auth}X: {large}\r\n\r\n", 431),
+    ("POST /{large} HTTP/1.1\r\nHost: x\r\n{auth}\r\n", 414),
+    ("POST /callback HTTP/2.0\r\nHost: x\r\n{auth}\r\n", 505),
+], ids=["no-host", "two-lengths", "negative", "no-colon", "no-version", "tls", "chunk", "headers", "target", "version"])
+def test_what_the_library_refuses_is_told_in_our_words(daemon, request_, status):
+    """One status line, and the one shape of every error."""
+    heard = talk(daemon, request_.format(auth=AUTH, head=HEAD, large="y" * 60000))
+    head, _, body = heard.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status) and b"\r\nContent-Type: application/json" in head, heard
+    assert heard.count(b"HTTP/1.1 ") == 1
+    answer = json.loads(body)
+    assert answer["status_code"] == status and answer["error"]
+    daemon.deliver(callback())
+
+
 def test_405_names_what_is_allowed(daemon):
     connection = daemon.connect()
     for method, path, allow in (("GET", "/callback", "POST"), ("PUT", "/callback/ref", "POST"),

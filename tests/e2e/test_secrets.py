@@ -70,6 +70,31 @@ def test_the_receiver_holds_no_key_that_it_was_shown(make_daemon):
 
 @needs_root
 @needs_plain_build
+def test_the_receiver_holds_no_key_of_a_request_that_the_library_refused(make_daemon):
+    """Nobody but the HTTP library ever saw its headers: cut, without Host, contradicting, too large, nonsense."""
+    daemon = make_daemon("callback.header_timeout=1s").start()
+    key, head = f"scale-callback-auth: {KEY}\r\n", "POST /callback HTTP/1.1\r\nHost: x\r\n"
+    requests = [head + key[:-2], head + key + "Content-", f"POST /callback HTTP/1.1\r\n{key}\r\n",
+                f"{head}{key}Content-Length: 5, 5\r\n\r\nabcde", f"{head}{key}X: {'y' * 60000}\r\n\r\n",
+                f"{head}X: {'y' * 9000}\r\n{key}Y: {'y' * 60000}", f"{head}{key}nonsense\r\n\r\n"]
+    connections = [daemon.raw().say(r) for _ in range(8) for r in requests]
+    for connection in connections:
+        connection.hear()
+        connection.close()
+    eventually(lambda: 'scale_callbackd_connections{server="callback"} 0' in daemon.query.get("/metrics").body.decode(),
+               "the end of all connections")
+    assert search_memory(daemon.process.pid, KEY) == []
+
+
+def test_a_path_with_the_key_in_it_is_not_logged(make_daemon):
+    daemon = make_daemon(keys=KEYS).start()
+    daemon.post(callback(), path=f"/nowhere/{KEY}", status=404)
+    assert "came to the path /..., where nothing is taken" in daemon.log()
+    check_nowhere([("the log", daemon.log())], (KEY,))
+
+
+@needs_root
+@needs_plain_build
 def test_the_submitter_holds_its_key_in_guarded_memory_alone(make_submitter, api):
     """Also as the user of Basic it is nowhere, once what was sent is sent; and nothing is left of a key that was replaced."""
     old = "test_the_old_canary_key_0123456789"
