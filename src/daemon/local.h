@@ -2,6 +2,8 @@
 
 /* Calls of local sockets: what the handlers of both daemons share. */
 
+#include <jansson.h>
+
 #include "basic/buffer.h"
 #include "daemon/in-force.h"
 #include "daemon/params.h"
@@ -12,10 +14,15 @@
 #define LOCAL_QUERY_TIME_LIMIT_SEC 10U
 
 /* What a handler that reads needs. The userdata of every local server begins with one. */
-typedef struct LocalBase {
+typedef struct LocalBase LocalBase;
+struct LocalBase {
         StoreReader *reader;
         InForce *in_force;
-} LocalBase;
+        /* Where it is known why submissions wait, else NULL: looks at the queue as a whole, and then tells
+         * of one. 0 or negative errno (of reading); an object, or NULL where it doesn't wait. */
+        int (*waiting_begin)(LocalBase *base);
+        json_t *(*waiting_of)(LocalBase *base, const Submission *s);
+};
 
 /* Answers for a failed reading: 503 for a query that takes too long, 500 otherwise, in the log too. */
 int local_reply_failure(StoreReader *reader, HttpRequest *request, int error);

@@ -43,9 +43,9 @@ static int set_json_text(json_t *o, const char *name, const char *text)
         return set_json(o, name, text, text ? strlen(text) : 0);
 }
 
-static json_t *submission_to_json(const Submission *s)
+static json_t *submission_to_json(LocalBase *base, const Submission *s)
 {
-        json_auto_t *o = json_object();
+        json_auto_t *o = json_object(), *waiting = base ? base->waiting_of(base, s) : NULL;
         int r;
 
         r = member_set_text(o, "submission_id", s->id);
@@ -64,6 +64,8 @@ static json_t *submission_to_json(const Submission *s)
         if (s->status > 0)
                 r |= json_object_set_new(o, "status_code", json_integer((json_int_t)s->status));
         r |= member_set_text(o, "error", s->error);
+        if (waiting)
+                r |= json_object_set(o, "waiting", waiting);
         r |= set_json_text(o, "answer", s->answer);
         r |= set_json_text(o, "problems", s->problems);
         r |= set_json(o, "params", s->params, s->params_size);
@@ -71,19 +73,48 @@ static json_t *submission_to_json(const Submission *s)
         return r < 0 ? NULL : json_incref(o);
 }
 
+/* `base`: why it waits is told; NULL: it isn't. */
+static int append(LocalBase *base, const Submission *s, Buffer *text)
+{
+        json_auto_t *value = submission_to_json(base, s);
+
+        return value ? json_encode(value, text) : -ENOMEM;
+}
+
 int submission_append(const Submission *s, void *userdata)
 {
-        json_auto_t *value = submission_to_json(s);
+        return append(NULL, s, userdata);
+}
 
-        return value ? json_encode(value, userdata) : -ENOMEM;
+typedef struct Telling {
+        LocalBase *base; /* NULL: nothing is told of why something waits */
+        LocalList *list;
+        Buffer *text;
+} Telling;
+
+/* Whom to ask why something waits, where somebody knows. 0 or negative errno (of reading). */
+static int begin_telling(LocalBase *base, Telling *t)
+{
+        t->base = base->waiting_begin ? base : NULL;
+        return t->base ? base->waiting_begin(base) : 0;
+}
+
+static int append_one(const Submission *s, void *userdata)
+{
+        const Telling *t = userdata;
+
+        return append(t->base, s, t->text);
 }
 
 int submission_reply(LocalBase *base, HttpRequest *request, unsigned status, const char *id)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        Telling t = { .text = &text };
         int r;
 
-        r = store_get_submission(base->reader, id, true, submission_append, &text);
+        r = begin_telling(base, &t);
+        if (r >= 0)
+                r = store_get_submission(base->reader, id, true, append_one, &t);
         if (r < 0)
                 return local_reply_failure(base->reader, request, r);
         if (r == 0)
@@ -100,10 +131,10 @@ int submissions_on_get(HttpRequest *request, void *userdata)
 
 static int list_submission(const Submission *s, void *userdata)
 {
-        LocalList *l = userdata;
-        int r = local_list_next(l, s->n);
+        const Telling *t = userdata;
+        int r = local_list_next(t->list, s->n);
 
-        return r <= 0 ? r : submission_append(s, &l->text);
+        return r <= 0 ? r : append(t->base, s, &t->list->text);
 }
 
 int submissions_on_list(HttpRequest *request, void *userdata)
@@ -111,6 +142,7 @@ int submissions_on_list(HttpRequest *request, void *userdata)
         SubmissionQuery q = { .state = _SUBMISSION_STATE_ERRNO, .limit = 100 };
         _cleanup_local_list_ LocalList list = LOCAL_LIST_INIT;
         LocalBase *c = userdata;
+        Telling t = { .list = &list };
         int r;
 
         r = params_read(request, &q);
@@ -118,7 +150,9 @@ int submissions_on_list(HttpRequest *request, void *userdata)
                 return MIN(r, 0);
 
         list.limit = q.limit;
-        r = store_list_submissions(
-                        c->reader, q.state, q.after, (unsigned)q.limit + 1, list_submission, &list);
+        r = begin_telling(c, &t);
+        if (r >= 0)
+                r = store_list_submissions(
+                                c->reader, q.state, q.after, (unsigned)q.limit + 1, list_submission, &t);
         return r < 0 ? local_reply_failure(c->reader, request, r) : local_list_reply(&list, request);
 }

@@ -35,7 +35,8 @@ typedef struct HttpClientResult {
 void http_client_result_done(HttpClientResult *r);
 
 /* 0: there is an answer, whatever its status. -ECONNREFUSED, -ENOENT, -EACCES, -ETIMEDOUT, -EPROTO (cut
- * short or not HTTP), -ECANCELED (on_data stopped), -ENOMEM, -EHOSTUNREACH, -EINVAL or -E2BIG (a URL, method
+ * short or not HTTP), -ECANCELED (on_data stopped), -ENOMEM, -EHOSTUNREACH (the name does not
+ * resolve), -ENETUNREACH, -EBADE (TLS), -EINVAL or -E2BIG (a URL, method
  * or header that can't be sent); `error` says it for people.
  * Follows no redirects, verifies TLS, takes http and https alone. *ret is always set. */
 int http_client_perform(const HttpClientRequest *request, HttpClientResult *ret);

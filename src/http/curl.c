@@ -270,6 +270,11 @@ int curl_to_errno(CURL *curl, CURLcode code)
                 { CURLE_OPERATION_TIMEDOUT, -ETIMEDOUT },
                 { CURLE_COULDNT_RESOLVE_HOST, -EHOSTUNREACH },
                 { CURLE_OUT_OF_MEMORY, -ENOMEM },
+                { CURLE_SSL_CONNECT_ERROR, -EBADE },
+                { CURLE_PEER_FAILED_VERIFICATION, -EBADE },
+                { CURLE_SSL_CACERT_BADFILE, -EBADE },
+                { CURLE_SSL_ISSUER_ERROR, -EBADE },
+                { CURLE_SSL_CIPHER, -EBADE },
                 { CURLE_URL_MALFORMAT, -EINVAL },
                 { CURLE_UNSUPPORTED_PROTOCOL, -EINVAL },
         };
@@ -281,6 +286,8 @@ int curl_to_errno(CURL *curl, CURLcode code)
                 return -EPROTO;
         if (code == CURLE_COULDNT_CONNECT) {
                 (void)curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_error);
+                if (os_error == EHOSTUNREACH)
+                        return -ENETUNREACH; /* that there is no such name is something else */
                 return os_error > 0 ? (int)-os_error : -ECONNREFUSED;
         }
         FOREACH_ARRAY(e, errors, ELEMENTSOF(errors))

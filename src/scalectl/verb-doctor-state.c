@@ -114,6 +114,19 @@ static json_t *get_queue(Doctor *d)
         return queue;
 }
 
+/* What the submitter says that the queue waits for, in its words. */
+static void tell_of_waiting(Doctor *d, const json_t *waiting)
+{
+        const char *severity = text(waiting, "severity"), *why = text(waiting, "text");
+
+        if (streq(severity, "error"))
+                doctor_fail(d, text(waiting, "help"), "what is queued waits: %s", why);
+        else if (streq(severity, "warning"))
+                doctor_warn(d, text(waiting, "help"), "what is queued waits: %s", why);
+        else
+                doctor_ok(d, "the queue runs%s%s", *why ? ", and something waits: " : "", why);
+}
+
 void doctor_check_queue(Doctor *d)
 {
         json_auto_t *queue = get_queue(d);
@@ -136,7 +149,7 @@ void doctor_check_queue(Doctor *d)
                 doctor_warn(d, "`scalectl queue resume` lets it go on", "the queue is held since %s%s%s",
                                 since, *reason ? ": " : "", reason);
         else if (streq(hold, "running"))
-                doctor_ok(d, "the queue runs");
+                tell_of_waiting(d, json_object_get(queue, "waiting"));
         else
                 doctor_fail(d, "see that both are of one version",
                                 "the queue says of itself what this program does not understand");

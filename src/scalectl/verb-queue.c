@@ -37,16 +37,20 @@ static const Column columns[] = {
 
 static void add_submission(Table *t, const json_t *doc, bool utc)
 {
+        const json_t *waiting = json_object_get(doc, "waiting");
+        const json_t *next = waiting ? json_object_get(waiting, "until")
+                                     : json_object_get(doc, "next_attempt_at");
+        const char *error = json_string_value(json_object_get(doc, "error"));
         char time[FORMAT_TIME_SIZE];
 
         table_add_text(t, json_string_value(json_object_get(doc, "submission_id")));
         table_add_text(t, json_string_value(json_object_get(doc, "type")));
         table_add_text(t, json_string_value(json_object_get(doc, "state")));
         table_add_text(t, format_json_time(json_object_get(doc, "created_at"), utc, time));
-        table_add_text(t, format_json_time(json_object_get(doc, "next_attempt_at"), utc, time));
+        table_add_text(t, format_json_time(next, utc, time));
         table_add(t, format_value(json_object_get(doc, "attempts")));
         table_add_text(t, json_string_value(json_object_get(doc, "task_id")));
-        table_add_text(t, json_string_value(json_object_get(doc, "error")));
+        table_add_text(t, error ?: json_string_value(json_object_get(waiting, "text")));
 }
 
 /* All of a state, up to `n` in the list. */
@@ -82,7 +86,18 @@ static json_t *get_queue(const Ctl *ctl, int *ret)
         return queue;
 }
 
-/* Says so where the queue is held: it explains why nothing moves. */
+/* Says what stops the queue as a whole, but for a hold. */
+static void say_waiting(const json_t *queue)
+{
+        const json_t *waiting = json_object_get(queue, "waiting");
+        const char *text = json_string_value(json_object_get(waiting, "text"));
+        const char *help = json_string_value(json_object_get(waiting, "help"));
+
+        if (text && !streq_ptr(json_string_value(json_object_get(waiting, "severity")), "info"))
+                complain("what is queued waits: %s%s%s", text, help ? "; " : "", help ?: "");
+}
+
+/* Says so where the queue is held, or waits for something else: it explains why nothing moves. */
 static int say_hold(const Ctl *ctl)
 {
         json_auto_t *queue = NULL;
@@ -101,6 +116,8 @@ static int say_hold(const Ctl *ctl)
                 complain("the queue is held since %s%s%s; `scalectl queue resume` lets it go on",
                                 format_json_time(json_object_get(queue, "since"), ctl->utc, since),
                                 *reason ? ": " : "", reason);
+        else
+                say_waiting(queue);
         return 0;
 }
 

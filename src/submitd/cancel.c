@@ -42,8 +42,10 @@ struct Cancel {
         unsigned from;                       /* see store_want_cancel() */
         int outcome;                         /* likewise */
         unsigned tries;
-        unsigned status; /* of `answer` */
-        char *answer;    /* the API's, to be handed on; NULL: none yet */
+        char why[OUTCOME_TEXT_SIZE]; /* the API could not be asked, or gave no answer; "": it was not asked
+                                      */
+        unsigned status;             /* of `answer` */
+        char *answer;                /* the API's, to be handed on; NULL: none yet */
         size_t answer_size;
         int (*take)(Cancel *x, const ApiAnswer *answer); /* what is asked for */
 };
@@ -61,6 +63,24 @@ static int cancel_end(Cancel *x, int r)
         free(x);
         submit_kick(c);
         return r;
+}
+
+/* Not now, and why; the wish is not written down: there is no submission for it, or it has come to its end
+ * here. */
+static int reply_later(Cancel *x)
+{
+        Api api = api_client_api(x->context->client);
+        uint64_t now = now_monotonic(), until = MAX(api.quiet_until(api.userdata), now);
+        char text[24];
+        int r;
+
+        snprintf(text, sizeof(text), "%" PRIu64, MAX((until - now) / USEC_PER_SEC + 1, RETRY_AFTER));
+        r = http_reply_header(x->request, "Retry-After", text);
+        if (r < 0)
+                return r;
+        return http_reply_error(x->request, 503, NULL, "%s %s can't be canceled now: %s.",
+                        *x->task_id ? "Task" : "Submission", *x->task_id ? x->task_id : x->submission,
+                        x->why);
 }
 
 /* The wish. */
@@ -83,6 +103,8 @@ static void on_wanted(CommitJob *job, int result)
 
         if (result < 0)
                 (void)cancel_end(x, submit_reply_unavailable(x->request, result));
+        else if (x->outcome != 0 && *x->why)
+                (void)cancel_end(x, reply_later(x));
         else if (x->outcome != 0)
                 (void)look(x, x->submission);
         else
@@ -93,8 +115,10 @@ static int want(Cancel *x, unsigned from)
 {
         int r;
 
-        if (++x->tries > TRIES_MAX)
-                return cancel_end(x, submit_reply_unavailable(x->request, -EAGAIN));
+        if (++x->tries > TRIES_MAX) {
+                snprintf(x->why, sizeof(x->why), "it changes all the time");
+                return cancel_end(x, reply_later(x));
+        }
 
         x->from = from;
         x->job = (CommitJob){ .run = run_want, .done = on_wanted };
@@ -104,25 +128,11 @@ static int want(Cancel *x, unsigned from)
 
 /* The API's answers. */
 
-static int reply_later(Cancel *x, const char *why)
-{
-        Api api = api_client_api(x->context->client);
-        uint64_t now = now_monotonic(), until = MAX(api.quiet_until(api.userdata), now);
-        char text[24];
-        int r;
-
-        snprintf(text, sizeof(text), "%" PRIu64, MAX((until - now) / USEC_PER_SEC + 1, RETRY_AFTER));
-        r = http_reply_header(x->request, "Retry-After", text);
-        if (r < 0)
-                return r;
-        return http_reply_error(
-                        x->request, 503, NULL, "Task %s can't be canceled now: %s.", x->task_id, why);
-}
-
 /* Not now. */
 static int put_off(Cancel *x, const char *why)
 {
-        return *x->submission ? want(x, FROM_ACCEPTED) : cancel_end(x, reply_later(x, why));
+        snprintf(x->why, sizeof(x->why), "%s", why);
+        return *x->submission ? want(x, FROM_ACCEPTED) : cancel_end(x, reply_later(x));
 }
 
 static int set_answer(Cancel *x, const ApiAnswer *answer)

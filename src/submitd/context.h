@@ -14,12 +14,14 @@
 #include "submitd/metrics.h"
 #include "submitd/outbox.h"
 #include "submitd/reconcile.h"
+#include "submitd/waiting.h"
 
 /* How long it is tried to send a submission. */
 #define SUBMISSION_LIFE_USEC (5 * (int64_t)USEC_PER_DAY)
 
 typedef struct SubmitContext {
         LocalBase base;
+        Waiting waiting; /* of the queue, when a call that tells of it began */
         sd_event *loop;
         Commit *commit;
         CommitPort *port;
@@ -41,6 +43,12 @@ void submit_kick(SubmitContext *c);
 
 /* Likewise, and because somebody asked for it: failures of lately are forgotten. */
 void submit_hurry(SubmitContext *c);
+
+/* Reads how the queue stands, and what it waits for. 0 or negative errno (of reading). */
+int queue_read(SubmitContext *c, StoreQueue *ret_queue, Waiting *ret_waiting);
+/* As base.waiting_begin and base.waiting_of have it. */
+int queue_waiting_begin(LocalBase *base);
+json_t *queue_waiting_of(LocalBase *base, const Submission *s);
 
 /* 503 with Retry-After: it could not be stored, nothing was changed. */
 int submit_reply_unavailable(HttpRequest *request, int error);

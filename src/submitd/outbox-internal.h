@@ -7,6 +7,7 @@
 #include "submitd/backoff.h"
 #include "submitd/outbox.h"
 #include "submitd/outcome.h"
+#include "submitd/waiting.h"
 
 #define LOOK_USEC (60 * USEC_PER_SEC) /* the clock may have jumped: how often it is looked at */
 /* How far the clock of created_at may go back. */
@@ -136,6 +137,8 @@ struct Outbox {
         bool probed;         /* a list came */
         bool probing;
         unsigned probe_failures;
+        WaitingCause failing; /* why the last question was of no use, in the words of `failure` */
+        char failure[OUTCOME_TEXT_SIZE];
         uint64_t probe_at;
 
         /* Monotonic times before which nothing is done. */
@@ -143,6 +146,7 @@ struct Outbox {
         uint64_t next_token; /* the rate's */
         uint64_t disk_at;    /* the disk is full: nothing new is begun */
         unsigned trouble, disk_failures;
+        int disk_error; /* the last one */
 
         uint64_t chance;
         uint64_t wake;

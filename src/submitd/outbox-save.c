@@ -140,6 +140,8 @@ static void put_off(Save *s, int result)
                                 s->id[0] ? s->id : "n/a");
         if (result == -ENOTRECOVERABLE)
                 o->fatal = true;
+        if (result != -EAGAIN)
+                o->disk_error = result;
         if (result != -EAGAIN && o->disk_at <= outbox_monotonic(o))
                 o->disk_at = outbox_monotonic(o) + backoff_local(o->disk_failures++);
         s->next = o->waiting;

@@ -89,6 +89,19 @@ int outbox_ask(Outbox *o, const ApiRequest *request, ApiDoneFn done, void *userd
         return r;
 }
 
+/* What keeps the API from being of use, as far as the last answer shows. */
+static void note_failure(Outbox *o, const ApiAnswer *answer, Outcome outcome)
+{
+        if (answer->error == -ECANCELED)
+                return;
+        o->failing = answer->error != 0 ? waiting_cause_of_failure(answer)
+                     : outcome == OUTCOME_UNKNOWN || (outcome == OUTCOME_DONE && !answer->is_json)
+                                     ? WAITING_FAILING
+                                     : WAITING_NOTHING;
+        if (o->failing != WAITING_NOTHING)
+                outcome_describe(answer, o->failure);
+}
+
 Outcome outbox_note_answer(Outbox *o, const ApiAnswer *answer)
 {
         Outcome outcome = outcome_of_answer(answer);
@@ -97,6 +110,7 @@ Outcome outbox_note_answer(Outbox *o, const ApiAnswer *answer)
         o->in_flight--;
         if (answer->error == 0 && answer->is_json && answer->date != TIME_NONE)
                 o->api_date = answer->date;
+        note_failure(o, answer, outcome);
         outbox_changed(o);
         return outcome;
 }

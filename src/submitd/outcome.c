@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "store/outbox.h"
+#include "submitd/waiting.h"
 #include "task/callback.h"
 #include "task/json.h"
 #include "task/type.h"
@@ -108,7 +109,7 @@ const char *outcome_describe(const ApiAnswer *answer, char buf[static OUTCOME_TE
         if (answer->error != 0) {
                 copy_words(answer->message ? answer->message : strerror(-answer->error), words);
                 snprintf(buf, OUTCOME_TEXT_SIZE, "%s: %s",
-                                answer->sent ? "no answer" : "the API can't be reached", words);
+                                waiting_sentence(waiting_cause_of_failure(answer)), words);
                 return buf;
         }
         if (answer->status == 200) {

@@ -36,6 +36,32 @@ static int read_next(StoreReader *reader, int64_t *ret)
         return 0;
 }
 
+int queue_read(SubmitContext *c, StoreQueue *ret_queue, Waiting *ret_waiting)
+{
+        CommitStats stats;
+        int r;
+
+        commit_get_stats(c->commit, &stats);
+        r = store_get_queue(c->base.reader, now_realtime(), ret_queue);
+        return r < 0 ? r : waiting_look(c->outbox, ret_queue, stats.writable, ret_waiting);
+}
+
+int queue_waiting_begin(LocalBase *base)
+{
+        SubmitContext *c = container_of(base, SubmitContext, base);
+        StoreQueue queue;
+
+        return queue_read(c, &queue, &c->waiting);
+}
+
+json_t *queue_waiting_of(LocalBase *base, const Submission *s)
+{
+        SubmitContext *c = container_of(base, SubmitContext, base);
+        Waiting w;
+
+        return waiting_of_submission(s, &c->waiting, now_realtime(), &w) ? waiting_to_json(&w) : NULL;
+}
+
 /* `flushed`: so many were flushed; UINT64_MAX: that was not asked for. */
 static int reply_queue(SubmitContext *c, HttpRequest *request, uint64_t flushed)
 {
@@ -43,10 +69,11 @@ static int reply_queue(SubmitContext *c, HttpRequest *request, uint64_t flushed)
         uint64_t cap = c->settings->submit.live_per_day;
         OutboxStats stats;
         StoreQueue queue;
+        Waiting waiting;
         int64_t next;
         int r;
 
-        r = store_get_queue(c->base.reader, now_realtime(), &queue);
+        r = queue_read(c, &queue, &waiting);
         if (r >= 0)
                 r = read_next(c->base.reader, &next);
         if (r < 0)
@@ -57,7 +84,10 @@ static int reply_queue(SubmitContext *c, HttpRequest *request, uint64_t flushed)
         if (cap < UINT64_MAX)
                 r |= json_object_set_new(o, "live_per_day", json_integer((json_int_t)cap));
         r |= json_object_set_new(o, "in_flight", json_integer((json_int_t)stats.in_flight));
-        r |= add_time(o, "next_attempt_at", next);
+        if (waiting.cause != WAITING_NOTHING)
+                r |= json_object_set_new(o, "waiting", waiting_to_json(&waiting));
+        r |= add_time(o, "next_attempt_at",
+                        next == TIME_NONE || waiting.until == TIME_NONE ? next : MAX(next, waiting.until));
         if (flushed < UINT64_MAX)
                 r |= json_object_set_new(o, "flushed", json_integer((json_int_t)flushed));
         return r < 0 ? -ENOMEM : http_reply_json(request, 200, json_incref(o));

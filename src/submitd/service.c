@@ -324,12 +324,19 @@ static void on_tick(const CommitStats *stats, char *status, size_t size, void *u
 {
         Service *s = userdata;
         StoreQueue q = {};
+        Waiting w;
 
-        if (store_get_queue(s->frame.reader, now_realtime(), &q) < 0)
+        if (queue_read(&s->context, &q, &w) < 0)
                 snprintf(status, size, "The outbox can't be read.");
         else if (q.hold != QUEUE_RUNNING)
                 snprintf(status, size, "The queue is held%s%s; %" PRIu64 " queued.", *q.reason ? ": " : "",
                                 q.reason, q.by_state[SUBMISSION_QUEUED]);
+        else if (w.cause != WAITING_NOTHING)
+                snprintf(status, size,
+                                "%" PRIu64 " queued, %" PRIu64 " unknown, %" PRIu64
+                                " accepted; waiting: %s.",
+                                q.by_state[SUBMISSION_QUEUED], q.by_state[SUBMISSION_UNKNOWN],
+                                q.by_state[SUBMISSION_ACCEPTED], w.text);
         else
                 snprintf(status, size,
                                 "%s; %" PRIu64 " queued, %" PRIu64 " sending, %" PRIu64 " unknown, %" PRIu64
@@ -367,6 +374,8 @@ static int make_parts(Service *s, ApiKey *key)
 
         c->base.reader = s->frame.reader;
         c->base.in_force = s->frame.in_force;
+        c->base.waiting_begin = queue_waiting_begin;
+        c->base.waiting_of = queue_waiting_of;
         c->loop = s->frame.loop;
         c->commit = s->frame.commit;
         c->port = s->frame.port;

@@ -303,6 +303,9 @@ OLD = "2016-06-23T09:10:02.798Z"
 QUEUES = [
     ("queue", "failure", "since 2016-06-23 09:10:02: 402", {"hold": "held_account", "since": OLD, "reason": "402"}),
     ("queue", "warning", "is held since 2016-06-23 09:10:02", {"hold": "held", "since": OLD}),
+    ("queue", "failure", "what is queued waits: no name", {"waiting": {"severity": "error", "text": "no name", "help": "see"}}),
+    ("queue", "warning", "what is queued waits: the cap", {"waiting": {"severity": "warning", "text": "the cap", "help": "see"}}),
+    ("queue", "ok", "something waits: its turn", {"waiting": {"severity": "info", "text": "its turn"}}),
     ("queue", "failure", "does not understand", {"hold": "upside down"}),
     ("submissions", "warning", "not known whether they have a task: 3", {"by_state": {"unknown": 3}}),
     ("submissions", "warning", "rejected: 2", {"by_state": {"rejected": 2}}),

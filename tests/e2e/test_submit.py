@@ -301,7 +301,8 @@ def test_lists_and_pages(held):
 def test_what_a_submission_shows(held):
     shown = held.submission(held.add())
     assert set(shown) == {"submission_id", "type", "state", "is_test", "created_at", "changed_at", "next_attempt_at",
-                          "expires_at", "attempts", "params"}
+                          "expires_at", "attempts", "params", "waiting"}
+    assert shown["waiting"]["cause"] == "held"
     assert shown["params"] == TASK
 
 
@@ -408,8 +409,11 @@ def test_the_receiver_shows_the_outbox(make_daemon, make_submitter):
     submitter.submit.post("/v1/queue/hold?reason=noon")
     id = submitter.add()
     submitter.add()
-    assert daemon.query.get(f"/v1/submission/{id}").json == submitter.submission(id)
-    assert daemon.query.get("/v1/submissions?limit=1").json == submitter.submit.get("/v1/submissions?limit=1").json
+    shown, listed = submitter.submission(id), submitter.submit.get("/v1/submissions?limit=1").json
+    for one in (shown, listed["docs"][0]):
+        assert one.pop("waiting")["text"].endswith("noon")  # what it waits for is known to the submitter alone
+    assert daemon.query.get(f"/v1/submission/{id}").json == shown
+    assert daemon.query.get("/v1/submissions?limit=1").json == listed
     assert daemon.query.get("/v1/submissions?state=late", 400).json["problems"][0]["path"] == "state"
     stats = daemon.query.get("/v1/stats").json["outbox"]
     assert (stats["hold"], stats["reason"], stats["by_state"]["queued"]) == ("held", "noon", 2)

@@ -208,7 +208,7 @@ def test_a_callback_that_comes_before_the_answer(make_daemon, make_submitter, ap
 def test_nobody_there(make_submitter, api):
     submitter = make_submitter(url="http://127.0.0.1:1/v1").start()
     id = submitter.add()
-    eventually(lambda: "error" in submitter.submission(id) or "reached" in submitter.log(), "a failure")
+    eventually(lambda: "error" in submitter.submission(id) or "nothing answers" in submitter.log(), "a failure")
     assert submitter.state(id) == "queued"
     assert submitter.submit.post(f"/v1/submission/{id}/drop").json["state"] == "canceled"
 

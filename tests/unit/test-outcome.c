@@ -98,7 +98,8 @@ static void test_describe(_unused_ void **state)
         a = (ApiAnswer){ .error = -ETIMEDOUT, .sent = true, .message = "too late" };
         assert_string_equal(outcome_describe(&a, buf), "no answer: too late");
         a = (ApiAnswer){ .error = -ECONNREFUSED };
-        assert_string_equal(outcome_describe(&a, buf), "the API can't be reached: Connection refused");
+        assert_string_equal(outcome_describe(&a, buf),
+                        "nothing answers where the API should be: Connection refused");
 
         /* On one line, of a bounded length, cut between two characters. */
         memset(words, 'x', sizeof(words));

@@ -312,7 +312,7 @@ static void test_never_connected(_unused_ void **state)
         } cases[] = {
                 { NULL, refused, -ECONNREFUSED, "127.0.0.1:" },
                 { NULL, deaf_url, -ETIMEDOUT, "127.0.0.1:" },
-                { NULL, tls_url, -EPROTO, "127.0.0.1:" },
+                { NULL, tls_url, -EBADE, "127.0.0.1:" },
                 { NULL, "http://u:hunter2@name.invalid/?hunter2", -EHOSTUNREACH, "name.invalid:80: " },
                 { "/nonexistent/socket", "/", -ENOENT, "/nonexistent/socket: " },
         };
@@ -409,7 +409,7 @@ static void test_tls(_unused_ void **state)
         q = request_of("GET", url, &told);
         q.max_body = 100000;
         ask(&q);
-        assert_int_equal(told.error, -EPROTO);
+        assert_int_equal(told.error, -EBADE);
         assert_false(told.sent);
         assert_non_null(strstr(told.message, "self-signed certificate"));
 
@@ -423,7 +423,7 @@ static void test_tls(_unused_ void **state)
         assert_true(told.sent);
         q.url = by_address;
         ask(&q);
-        assert_int_equal(told.error, -EPROTO);
+        assert_int_equal(told.error, -EBADE);
         assert_false(told.sent);
         assert_non_null(strstr(told.message, "127.0.0.1"));
 

@@ -1,0 +1,284 @@
+/*
+ * The causes for which something waits, and what is said of each: no cause is told in another's words. Where
+ * several hold, the one is told that has to go first: a hold before the network, the network before a cap.
+ */
+
+#include "submitd/waiting.h"
+
+#include <stdio.h>
+
+#include "submitd/outbox-internal.h"
+#include "submitd/resolve.h"
+
+static const struct {
+        const char *name, *severity;
+        const char *text; /* what follows it, if anything, stands behind a colon */
+        const char *help;
+} causes[] = {
+        [WAITING_NOTHING] = { "nothing", "info", "", "" },
+        [WAITING_HELD] = { "held", "warning", "the queue is held by an administrator",
+                        "`scalectl queue resume` lets it go on" },
+        [WAITING_ACCOUNT] = { "held_account", "error", "the API refuses the account",
+                        "see to the account or the key, then `scalectl queue resume`; a new key is tried "
+                        "after a reload" },
+        [WAITING_ROOM] = { "no_room", "error",
+                        "there is no room on the disk, and nothing is sent that can't "
+                        "be written down",
+                        "make room there, and it goes on by itself" },
+        [WAITING_DISK] = { "disk", "error",
+                        "nothing can be stored, and nothing is sent that can't be "
+                        "written down",
+                        "the submitter's log says what is wrong with the database" },
+        [WAITING_RETRY_AFTER] = { "retry_after", "warning", "the API asked to be left alone for a while",
+                        "it goes on by itself; a lower [api] rate may spare that" },
+        [WAITING_NAME] = { "name", "error", "the API's name does not resolve",
+                        "see [api] url, and with `resolvectl query NAME` what the machine's DNS says" },
+        [WAITING_REFUSED] = { "refused", "error", "nothing answers where the API should be",
+                        "see [api] url, with its port" },
+        [WAITING_NO_WAY] = { "no_way", "error", "there is no way to the API",
+                        "see the machine's network: `ip route get ADDRESS`" },
+        [WAITING_TLS] = { "tls", "error", "the API can't be trusted to be itself",
+                        "see the machine's clock, its certificates (ca-certificates), and what stands "
+                        "between" },
+        [WAITING_CONNECT_TIMEOUT] = { "connect_timeout", "error", "no connection to the API comes about",
+                        "see that the firewall lets it through" },
+        [WAITING_UNREACHABLE] = { "unreachable", "error", "the API can't be reached",
+                        "see the submitter's log" },
+        [WAITING_NO_ANSWER] = { "no_answer", "error", "no answer",
+                        "it is asked again by itself; see the network, and [api] timeout" },
+        [WAITING_FAILING] = { "failing", "error", "the API gives no answer that can be used",
+                        "it is asked again by itself; see the API's status, and [api] url" },
+        [WAITING_LIVE_CAP] = { "live_per_day", "warning",
+                        "today's live tasks are sent, as [submit] "
+                        "live_per_day has it",
+                        "it goes on at midnight UTC, or with a higher [submit] live_per_day" },
+        [WAITING_TOO_MANY_UNKNOWN] = { "too_many_unknown", "error",
+                        "there are too many of which it is not "
+                        "known whether they have a task",
+                        "it goes on once the API can be asked about them: `scalectl queue list --state "
+                        "unknown`" },
+        [WAITING_RATE] = { "rate", "info", "no more are sent in a second than [api] rate allows", "" },
+        [WAITING_BACKOFF] = { "backoff", "info", "what failed is tried again later",
+                        "`scalectl queue flush` tries everything now" },
+        [WAITING_SETTLE] = { "settle", "info", "nobody answered, and whether there is a task is looked for",
+                        "" },
+};
+_Static_assert(ELEMENTSOF(causes) == _WAITING_CAUSE_MAX, "a sentence for each");
+
+const char *waiting_to_string(WaitingCause v)
+{
+        return (int)v < 0 || v >= _WAITING_CAUSE_MAX ? NULL : causes[v].name;
+}
+
+const char *waiting_sentence(WaitingCause v)
+{
+        return (int)v < 0 || v >= _WAITING_CAUSE_MAX ? NULL : causes[v].text;
+}
+
+WaitingCause waiting_cause_of_failure(const ApiAnswer *answer)
+{
+        static const struct {
+                int error;
+                WaitingCause cause;
+        } errors[] = {
+                { -EHOSTUNREACH, WAITING_NAME },
+                { -ECONNREFUSED, WAITING_REFUSED },
+                { -ENETUNREACH, WAITING_NO_WAY },
+                { -EBADE, WAITING_TLS },
+                { -ETIMEDOUT, WAITING_CONNECT_TIMEOUT },
+        };
+
+        if (answer->sent)
+                return WAITING_NO_ANSWER;
+        FOREACH_ARRAY(e, errors, ELEMENTSOF(errors))
+                if (e->error == answer->error)
+                        return e->cause;
+        return WAITING_UNREACHABLE;
+}
+
+/* What a choice is made from. */
+typedef struct Look {
+        const Outbox *outbox;
+        const StoreQueue *queue;
+        uint64_t now;
+        int64_t realtime, next[2]; /* of those queued, and of those unknown */
+        bool writable;
+} Look;
+
+static void set(Waiting *w, WaitingCause cause, const char *detail, int64_t until)
+{
+        w->cause = cause;
+        w->until = until;
+        snprintf(w->text, sizeof(w->text), "%s%s%s", causes[cause].text, detail && *detail ? ": " : "",
+                        detail ?: "");
+}
+
+/* A time of the monotonic clock, as one of the clock on the wall. */
+static int64_t on_the_wall(const Look *l, uint64_t at)
+{
+        return l->realtime + (int64_t)(at - MIN(at, l->now));
+}
+
+static bool look_at_hold(const Look *l, Waiting *w)
+{
+        static const WaitingCause holds[_QUEUE_HOLD_MAX] = {
+                [QUEUE_HELD] = WAITING_HELD,
+                [QUEUE_HELD_ACCOUNT] = WAITING_ACCOUNT,
+        };
+
+        if (l->queue->hold == QUEUE_RUNNING)
+                return false;
+        set(w, holds[l->queue->hold], l->queue->reason, TIME_NONE);
+        return true;
+}
+
+static bool look_at_disk(const Look *l, Waiting *w)
+{
+        const Outbox *o = l->outbox;
+
+        if (l->writable && o->disk_at <= l->now)
+                return false;
+        set(w, o->disk_error == -ENOSPC ? WAITING_ROOM : WAITING_DISK, NULL, on_the_wall(l, o->disk_at));
+        return true;
+}
+
+static bool look_at_quiet(const Look *l, Waiting *w)
+{
+        uint64_t until = outbox_quiet_until(l->outbox);
+
+        if (until <= l->now)
+                return false;
+        set(w, WAITING_RETRY_AFTER, NULL, on_the_wall(l, until));
+        return true;
+}
+
+static bool look_at_api(const Look *l, Waiting *w)
+{
+        const Outbox *o = l->outbox;
+        uint64_t at = MAX(o->create_at, o->probed || o->api_date != TIME_NONE ? 0 : o->probe_at);
+        int64_t next = l->next[0] == TIME_NONE ? l->next[1] : l->next[0];
+
+        if (o->failing == WAITING_NOTHING)
+                return false;
+        w->cause = o->failing;
+        w->until = MAX(on_the_wall(l, at), next);
+        snprintf(w->text, sizeof(w->text), "%s", o->failure);
+        return true;
+}
+
+/* What follows is for what is queued and due. */
+
+static bool is_due(const Look *l)
+{
+        return l->next[0] != TIME_NONE && l->next[0] <= l->realtime;
+}
+
+static bool look_at_cap(const Look *l, Waiting *w)
+{
+        const OutboxOptions *options = &l->outbox->options;
+        char detail[64];
+
+        if (!is_due(l) || options->api.is_test(options->api.userdata) ||
+                        l->queue->live_sent < options->live_per_day)
+                return false;
+        snprintf(detail, sizeof(detail), "%llu", (unsigned long long)l->queue->live_sent);
+        set(w, WAITING_LIVE_CAP, detail, (l->realtime / (int64_t)USEC_PER_DAY + 1) * (int64_t)USEC_PER_DAY);
+        return true;
+}
+
+static bool look_at_unknown(const Look *l, Waiting *w)
+{
+        const Outbox *o = l->outbox;
+
+        if (!is_due(l) || resolver_count(o->resolver) + o->n_sendings + o->options.max_in_flight <=
+                                          UNKNOWN_MAX)
+                return false;
+        set(w, WAITING_TOO_MANY_UNKNOWN, NULL, l->next[1]);
+        return true;
+}
+
+static bool look_at_rate(const Look *l, Waiting *w)
+{
+        const Outbox *o = l->outbox;
+
+        if (!is_due(l) || o->options.rate == UINT64_MAX || o->next_token <= l->now)
+                return false;
+        set(w, WAITING_RATE, NULL, on_the_wall(l, o->next_token));
+        return true;
+}
+
+static bool look_at_backoff(const Look *l, Waiting *w)
+{
+        if (l->next[0] == TIME_NONE || is_due(l))
+                return false;
+        set(w, WAITING_BACKOFF, NULL, l->next[0]);
+        return true;
+}
+
+static bool look_at_settle(const Look *l, Waiting *w)
+{
+        if (l->next[0] != TIME_NONE || l->queue->by_state[SUBMISSION_UNKNOWN] == 0)
+                return false;
+        set(w, WAITING_SETTLE, NULL, l->next[1]);
+        return true;
+}
+
+int waiting_look(const Outbox *o, const StoreQueue *queue, bool writable, Waiting *ret)
+{
+        static bool (*const looks[])(const Look *l, Waiting *w) = { look_at_disk, look_at_quiet, look_at_api,
+                look_at_cap, look_at_unknown, look_at_rate, look_at_backoff, look_at_settle };
+        Look l = {
+                .outbox = o,
+                .queue = queue,
+                .now = outbox_monotonic(o),
+                .realtime = outbox_realtime(o),
+                .writable = writable,
+        };
+        int r;
+
+        *ret = (Waiting){ .until = TIME_NONE };
+        if (look_at_hold(&l, ret))
+                return 0;
+        r = store_get_next_due(o->options.reader, SUBMISSION_QUEUED, &l.next[0]);
+        if (r >= 0)
+                r = store_get_next_due(o->options.reader, SUBMISSION_UNKNOWN, &l.next[1]);
+        if (r < 0 || (l.next[0] == TIME_NONE && l.next[1] == TIME_NONE))
+                return r;
+        FOREACH_ARRAY(look, looks, ELEMENTSOF(looks))
+                if ((*look)(&l, ret))
+                        break;
+        return 0;
+}
+
+bool waiting_of_submission(const Submission *s, const Waiting *queue, int64_t now, Waiting *ret)
+{
+        bool later = s->next_at != TIME_NONE && s->next_at > now, queued = s->state == SUBMISSION_QUEUED;
+
+        *ret = *queue;
+        if (!queued && s->state != SUBMISSION_UNKNOWN)
+                return false;
+        /* What stops everything stops this one; else it has a reason of its own. */
+        if (queue->cause > WAITING_NOTHING && queue->cause <= WAITING_FAILING)
+                ret->until = queue->until == TIME_NONE ? TIME_NONE : MAX(queue->until, s->next_at);
+        else if (!queued)
+                set(ret, WAITING_SETTLE, NULL, s->next_at);
+        else if (later)
+                set(ret, WAITING_BACKOFF, s->error, s->next_at);
+        return ret->cause != WAITING_NOTHING;
+}
+
+json_t *waiting_to_json(const Waiting *w)
+{
+        json_auto_t *o = json_object();
+        char time[TIME_STAMP_SIZE];
+        int r;
+
+        r = json_object_set_new(o, "cause", json_string(causes[w->cause].name));
+        r |= json_object_set_new(o, "text", json_string(w->text));
+        r |= json_object_set_new(o, "severity", json_string(causes[w->cause].severity));
+        if (*causes[w->cause].help)
+                r |= json_object_set_new(o, "help", json_string(causes[w->cause].help));
+        if (w->until != TIME_NONE)
+                r |= json_object_set_new(o, "until", json_string(time_format(w->until, time)));
+        return r < 0 ? NULL : json_incref(o);
+}
