@@ -62,6 +62,8 @@ static const struct {
                         "`scalectl queue flush` tries everything now" },
         [WAITING_SETTLE] = { "settle", "info", "nobody answered, and whether there is a task is looked for",
                         "" },
+        [WAITING_CANCEL] = { "cancel", "info",
+                        "the API is still to cancel it, which is tried again by itself", "" },
 };
 _Static_assert(ELEMENTSOF(causes) == _WAITING_CAUSE_MAX, "a sentence for each");
 
@@ -250,20 +252,38 @@ int waiting_look(const Outbox *o, const StoreQueue *queue, bool writable, Waitin
         return 0;
 }
 
+/* Whether what stops the queue as a whole stops this one too. A hold by an administrator is about sending.
+ */
+static bool is_stopped(const Submission *s, const Waiting *queue)
+{
+        return queue->cause > (s->state == SUBMISSION_QUEUED ? WAITING_NOTHING : WAITING_HELD) &&
+               queue->cause <= WAITING_FAILING;
+}
+
 bool waiting_of_submission(const Submission *s, const Waiting *queue, int64_t now, Waiting *ret)
 {
-        bool later = s->next_at != TIME_NONE && s->next_at > now, queued = s->state == SUBMISSION_QUEUED;
+        static const struct {
+                SubmissionState state;
+                bool later, cancel; /* asked for only where true */
+                WaitingCause cause;
+        } own[] = {
+                { SUBMISSION_QUEUED, true, false, WAITING_BACKOFF },
+                { SUBMISSION_UNKNOWN, false, false, WAITING_SETTLE },
+                { SUBMISSION_ACCEPTED, false, true, WAITING_CANCEL },
+        };
+        bool later = s->next_at != TIME_NONE && s->next_at > now, waits = s->state == SUBMISSION_QUEUED;
+        WaitingCause cause = WAITING_NOTHING;
 
+        FOREACH_ARRAY(o, own, ELEMENTSOF(own))
+                if (o->state == s->state && (!o->later || later) && (!o->cancel || s->cancel_wanted))
+                        cause = o->cause;
         *ret = *queue;
-        if (!queued && s->state != SUBMISSION_UNKNOWN)
+        if (cause == WAITING_NOTHING && !waits)
                 return false;
-        /* What stops everything stops this one; else it has a reason of its own. */
-        if (queue->cause > WAITING_NOTHING && queue->cause <= WAITING_FAILING)
+        if (is_stopped(s, queue))
                 ret->until = queue->until == TIME_NONE ? TIME_NONE : MAX(queue->until, s->next_at);
-        else if (!queued)
-                set(ret, WAITING_SETTLE, NULL, s->next_at);
-        else if (later)
-                set(ret, WAITING_BACKOFF, s->error, s->next_at);
+        else if (cause != WAITING_NOTHING)
+                set(ret, cause, cause == WAITING_BACKOFF ? s->error : NULL, s->next_at);
         return ret->cause != WAITING_NOTHING;
 }
 

@@ -28,6 +28,7 @@ typedef enum WaitingCause {
         WAITING_RATE,
         WAITING_BACKOFF,
         WAITING_SETTLE,
+        WAITING_CANCEL,
         _WAITING_CAUSE_MAX,
 } WaitingCause;
 

@@ -94,7 +94,8 @@ static void test_nothing_waits_where_nothing_is(void **state)
 
 static void test_a_submission_waits_for_itself(_unused_ void **state)
 {
-        const Waiting none = { .until = TIME_NONE }, name = { .cause = WAITING_NAME, .until = T0 };
+        const Waiting none = { .until = TIME_NONE }, name = { .cause = WAITING_NAME, .until = T0 },
+                      held = { .cause = WAITING_HELD, .until = TIME_NONE };
         Submission s = { .state = SUBMISSION_QUEUED, .next_at = T0 + HOUR, .error = "the API answered 500" };
         Waiting w;
 
@@ -108,8 +109,16 @@ static void test_a_submission_waits_for_itself(_unused_ void **state)
         s.state = SUBMISSION_UNKNOWN;
         assert_true(waiting_of_submission(&s, &none, T0, &w));
         assert_int_equal(w.cause, WAITING_SETTLE);
+        assert_true(waiting_of_submission(&s, &held, T0, &w)); /* it is looked for all the same */
+        assert_int_equal(w.cause, WAITING_SETTLE);
         s.state = SUBMISSION_ACCEPTED;
+        s.next_at = TIME_NONE;
         assert_false(waiting_of_submission(&s, &name, T0, &w));
+        s.cancel_wanted = true;
+        assert_true(waiting_of_submission(&s, &none, T0, &w));
+        assert_int_equal(w.cause, WAITING_CANCEL);
+        assert_true(waiting_of_submission(&s, &name, T0, &w));
+        assert_int_equal(w.cause, WAITING_NAME);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, bench_set_up, bench_tear_down)
