@@ -28,6 +28,7 @@ struct Prune {
         sd_event_source *timer;
         Metrics *metrics;
         uint64_t age, upto, deleted;
+        uint64_t after, next; /* where the next piece begins: what stays is not looked at again and again */
         PruneResult result;
         StoreTime time;
         bool began, more, in_queue, abandoned;
@@ -64,7 +65,8 @@ static int run(CommitJob *job, Store *store)
                 r = store_count_time(store, now_monotonic(), now_realtime(), &p->time);
         if (r >= 0 && !p->began)
                 r = store_find_older(store, p->age, &p->upto);
-        return r < 0 ? r : store_prune_deliveries(store, p->upto, PIECE, &p->deleted, &p->more);
+        p->next = p->after;
+        return r < 0 ? r : store_prune_deliveries(store, &p->next, p->upto, PIECE, &p->deleted, &p->more);
 }
 
 static void tell_of_clock(Prune *p)
@@ -96,8 +98,10 @@ static void piece_done(CommitJob *job, int result)
                 p->result.counted = p->time.counted;
                 tell_of_clock(p);
         }
-        if (result >= 0)
+        if (result >= 0) {
                 p->result.deleted += p->deleted;
+                p->after = p->next;
+        }
         if (result < 0 || !p->more) {
                 prune_finish(p, result);
                 return;

@@ -127,6 +127,7 @@ StoreCheckpointer *store_checkpointer_close(StoreCheckpointer *c)
 
 typedef struct Old {
         int64_t n, verdict, repeats;
+        bool stands; /* it is a task's, or says why there is none */
 } Old;
 
 static int drop(Store *s, const Old *old)
@@ -147,18 +148,18 @@ static int drop(Store *s, const Old *old)
         return 0;
 }
 
-/* One more than asked for, where there is: to know that there are more. */
-static int find_old(Store *s, uint64_t upto, unsigned limit, Old *ret, unsigned *ret_n)
+static int find_old(Store *s, uint64_t after, uint64_t upto, unsigned limit, Old *ret, unsigned *ret_n)
 {
         _cleanup_query_ Query q = store_query(s, W_FIND_OLD);
         unsigned n = 0;
         int r;
 
-        query_int(&q, (int64_t)MIN(upto, (uint64_t)INT64_MAX));
-        query_int(&q, s->delivery);
-        query_int(&q, (int64_t)limit + 1);
+        query_int(&q, (int64_t)MIN(after, (uint64_t)INT64_MAX));
+        query_int(&q, (int64_t)MIN(upto, (uint64_t)MAX(s->delivery - 1, 0))); /* never the newest */
+        query_int(&q, (int64_t)limit);
         while ((r = query_step(&q, "Could not look for old deliveries in")) > 0) {
-                ret[n] = (Old){ query_column(&q, 0), query_column(&q, 1), query_column(&q, 2) };
+                ret[n] = (Old){ query_column(&q, 0), query_column(&q, 1), query_column(&q, 2),
+                        query_column(&q, 3) != 0 };
                 if (ret[n].verdict < 0 || ret[n].verdict >= _VERDICT_MAX)
                         return connection_refuse(&s->connection, -EUCLEAN,
                                         "Delivery %" PRId64 " has no verdict.", ret[n].n);
@@ -170,28 +171,35 @@ static int find_old(Store *s, uint64_t upto, unsigned limit, Old *ret, unsigned 
         return 0;
 }
 
-int store_prune_deliveries(Store *s, uint64_t upto, unsigned limit, uint64_t *ret_deleted, bool *ret_more)
+int store_prune_deliveries(Store *s, uint64_t *after, uint64_t upto, unsigned limit, uint64_t *ret_deleted,
+                bool *ret_more)
 {
         _cleanup_free_ Old *old = NULL;
+        uint64_t deleted = 0;
         unsigned n = 0;
         int r;
 
         assert(s->in_group);
         assert(limit > 0);
-        old = calloc((size_t)limit + 1, sizeof(Old));
+        old = calloc(limit, sizeof(Old));
         if (!old)
                 return -ENOMEM;
 
-        r = find_old(s, upto, limit, old, &n);
+        r = find_old(s, *after, upto, limit, old, &n);
         if (r < 0)
                 return r;
-        FOREACH_ARRAY(i, old, MIN(n, limit)) {
+        FOREACH_ARRAY(i, old, n) {
+                if (i->stands)
+                        continue;
                 r = drop(s, i);
                 if (r < 0)
                         return r;
+                deleted++;
         }
-        *ret_deleted = MIN(n, limit);
-        *ret_more = n > limit;
+        if (n > 0)
+                *after = (uint64_t)old[n - 1].n;
+        *ret_deleted = deleted;
+        *ret_more = n == limit;
         return 0;
 }
 

@@ -123,13 +123,13 @@ const char *const store_writer_sql[_W_MAX] = {
         /* Nothing stands on a delivery without a revision, unless it gave its task the document or says why
          * there is no response. */
         [W_FIND_OLD] = "SELECT d.n, CASE WHEN q.discarded = 1 THEN 5 ELSE d.verdict END, coalesce(r.count, "
-                       "0) "
+                       "0), "
+                       "  EXISTS (SELECT 1 FROM task "
+                       "          WHERE id = d.task AND (document = d.n OR response = d.n)) "
+                       "  OR EXISTS (SELECT 1 FROM submission WHERE failure = d.n AND failure > 0) "
                        "FROM delivery d INDEXED BY delivery_aside "
                        "LEFT JOIN quarantine q ON q.delivery = d.n LEFT JOIN repeat r ON r.delivery = d.n "
-                       "WHERE d.fingerprint IS NOT NULL AND d.n <= ?1 AND d.n < ?2 "
-                       "  AND NOT EXISTS (SELECT 1 FROM task "
-                       "                  WHERE id = d.task AND (document = d.n OR response = d.n)) "
-                       "  AND NOT EXISTS (SELECT 1 FROM submission WHERE failure = d.n AND failure > 0) "
+                       "WHERE d.fingerprint IS NOT NULL AND d.n > ?1 AND d.n <= ?2 "
                        "ORDER BY d.n LIMIT ?3",
         [W_DROP_DELIVERY] = "DELETE FROM delivery WHERE n = ?1",
         [W_DROP_REPEAT] = "DELETE FROM repeat WHERE delivery = ?1",

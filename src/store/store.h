@@ -101,10 +101,12 @@ int store_count_time(Store *s, uint64_t monotonic, int64_t realtime, StoreTime *
  * none is known to be. *ret_n is for store_prune_deliveries(). 0. */
 int store_find_older(Store *s, uint64_t age, uint64_t *ret_n);
 
-/* Within a group. Deletes at most `limit` deliveries with a number up to `upto` on which nothing stands any
+/* Within a group. Looks at `limit` deliveries at most, those with numbers behind *after (0 to
+ * begin with; then where this left off) up to `upto`, and deletes those on which nothing stands any
  * more: neither a task's document nor a revision, nor the newest of all. Submissions are never pruned.
  * *ret_more: there may be more. */
-int store_prune_deliveries(Store *s, uint64_t upto, unsigned limit, uint64_t *ret_deleted, bool *ret_more);
+int store_prune_deliveries(Store *s, uint64_t *after, uint64_t upto, unsigned limit, uint64_t *ret_deleted,
+                bool *ret_more);
 
 /* Within a group. Whether the database was turned back: it is a copy that somebody made before, and what was
  * done since (tasks sent, above all) is not in it. 1: yes, and that was seen to once this group is

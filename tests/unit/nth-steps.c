@@ -164,7 +164,7 @@ static int write_pruning(Store *s)
         r = store_count_time(s, HOUR, T0, &time);
         if (r >= 0)
                 r = store_find_older(s, 0, &upto);
-        return r < 0 ? r : store_prune_deliveries(s, upto, 3, &n, &more);
+        return r < 0 ? r : store_prune_deliveries(s, &(uint64_t){ 0 }, upto, 3, &n, &more);
 }
 
 static int record_first(Session *s)

@@ -57,7 +57,7 @@ static int run_prune(Act *a, Store *s)
         int r;
 
         r = store_count_time(s, a->number * (uint64_t)SECOND, a->time, &time);
-        return r < 0 ? r : store_prune_deliveries(s, a->target, a->limit, &deleted, &more);
+        return r < 0 ? r : store_prune_deliveries(s, &(uint64_t){ 0 }, a->target, a->limit, &deleted, &more);
 }
 
 static int run_submit(Act *a, Store *s)

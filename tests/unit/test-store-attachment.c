@@ -75,7 +75,8 @@ static void test_what_a_tied_failure_says(void **state)
 
         /* What a task stands on is not pruned: that of nobody goes. */
         assert_int_equal(store_begin(f->store), 0);
-        assert_int_equal(store_prune_deliveries(f->store, INT64_MAX, 100, &deleted, &more), 0);
+        assert_int_equal(store_prune_deliveries(f->store, &(uint64_t){ 0 }, INT64_MAX, 100, &deleted, &more),
+                        0);
         assert_int_equal(store_commit(f->store), 0);
         assert_string_equal(get_task(f, "a").response, "by ref");
         assert_string_equal(get_task(f, "c").response, "soon");
@@ -324,7 +325,7 @@ static int walk_other(Walk *w)
         case 3:
                 return store_hold_queue(s, (QueueHold)roll(w, _QUEUE_HOLD_MAX), id, T0);
         case 4:
-                return store_prune_deliveries(s, UINT64_MAX, 3, &n, &more);
+                return store_prune_deliveries(s, &(uint64_t){ 0 }, UINT64_MAX, 3, &n, &more);
         default:
                 return store_want_cancel(s, id, roll(w, 128), T0);
         }

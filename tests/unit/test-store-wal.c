@@ -293,12 +293,13 @@ static void test_backup_that_fails(void **state)
 
 /* Pruning. */
 
-static int prune(Store *s, uint64_t upto, unsigned limit, uint64_t *ret_deleted, bool *ret_more)
+static int prune(Store *s, uint64_t *after, uint64_t upto, unsigned limit, uint64_t *ret_deleted,
+                bool *ret_more)
 {
         int r;
 
         assert_int_equal(store_begin(s), 0);
-        r = store_prune_deliveries(s, upto, limit, ret_deleted, ret_more);
+        r = store_prune_deliveries(s, after, upto, limit, ret_deleted, ret_more);
         assert_int_equal(store_commit(s), 0);
         return r;
 }
@@ -323,7 +324,7 @@ static void test_prune(void **state)
         Fixture *f = *state;
         StoreDelivery d;
         StoreStats stats;
-        uint64_t deleted = 0;
+        uint64_t deleted = 0, after = 0;
         bool more = false;
 
         f->store = open_store(f->path);
@@ -355,19 +356,25 @@ static void test_prune(void **state)
         record(f->store, &d);
         assert_int_equal(kept(f), 0x7fe);
 
-        assert_int_equal(prune(f->store, 0, 10, &deleted, &more), 0);
+        assert_int_equal(prune(f->store, &after, 0, 10, &deleted, &more), 0);
         assert_int_equal(deleted, 0);
         assert_false(more);
 
-        assert_int_equal(prune(f->store, 8, 2, &deleted, &more), 0);
+        assert_int_equal(prune(f->store, &after, 8, 2, &deleted, &more), 0);
+        assert_int_equal(after, 4);
         assert_int_equal(deleted, 2);
         assert_true(more);
-        assert_int_equal(prune(f->store, 8, 10, &deleted, &more), 0);
+        assert_int_equal(prune(f->store, &after, 8, 10, &deleted, &more), 0);
         assert_int_equal(deleted, 3);
         assert_false(more);
         assert_int_equal(kept(f), 1 << 1 | 1 << 3 | 1 << 7 | 1 << 9 | 1 << 10);
-        assert_int_equal(prune(f->store, 8, 10, &deleted, &more), 0);
-        assert_int_equal(deleted, 0);
+        assert_int_equal(after, 8);
+        /* What stays is looked at once for each walk. */
+        after = 0;
+        assert_int_equal(prune(f->store, &after, 8, 1, &deleted, &more), 0);
+        assert_true(deleted == 0 && more && after == 7);
+        assert_int_equal(prune(f->store, &after, 8, 1, &deleted, &more), 0);
+        assert_true(deleted == 0 && !more);
 
         assert_int_equal(store_get_stats(f->reader, &stats), 0);
         assert_int_equal(stats.by_verdict[VERDICT_STORED], 1);
