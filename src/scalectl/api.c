@@ -229,7 +229,7 @@ int api_complain(unsigned status, const Buffer *body)
         return status >= 500 ? EX_UNAVAILABLE : EX_DATAERR;
 }
 
-int api_ask(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret, unsigned *ret_status)
+int api_try(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, HttpClientResult *ret)
 {
         const HttpClientRequest request = {
                 .socket = socket_of(ctl, side),
@@ -238,13 +238,22 @@ int api_ask(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffe
                 .timeout = side == API_CONTROL ? CONTROL_USEC : QUERY_USEC,
                 .max_body = API_BODY_MAX,
         };
-        HttpClientResult result = {};
+        int r;
+
+        *ret = (HttpClientResult){};
+        r = url->error < 0 ? url->error : http_client_perform(&request, ret);
+        api_url_done(url);
+        return r;
+}
+
+int api_ask(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret, unsigned *ret_status)
+{
+        HttpClientResult result;
         int r, status = 0;
 
-        r = url->error < 0 ? url->error : http_client_perform(&request, &result);
+        r = api_try(ctl, side, method, url, &result);
         if (r < 0)
-                status = api_complain_unreachable(side, request.socket, r, result.error);
-        api_url_done(url);
+                status = api_complain_unreachable(side, socket_of(ctl, side), r, result.error);
 
         *ret_status = r < 0 ? 0 : result.status;
         if (status == 0)

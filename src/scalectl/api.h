@@ -33,6 +33,10 @@ void api_url_add_time(ApiUrl *u, const char *name, int64_t t); /* TIME_NONE: not
 int api_url_add_metadata(ApiUrl *u, const OptionList *list);
 void api_url_done(ApiUrl *u);
 
+/* One call, its body collected. 0 whatever the answer's status, or as http_client_perform(); nothing is
+ * said. The URL is let go, *ret is for the caller to. */
+int api_try(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, HttpClientResult *ret);
+
 /* One call, its body collected, whatever the answer's status. 0, or an exit status; what was wrong was said.
  * The URL is let go. */
 int api_ask(const Ctl *ctl, ApiSide side, const char *method, ApiUrl *url, Buffer *ret,

@@ -136,7 +136,8 @@ class Api:
         return task
 
     def list(self, query):
-        docs = [t for t in reversed(self.tasks) if t["created_at"] >= query.get("start_time", "")]
+        docs = [t for t in reversed(self.tasks)
+                if query.get("start_time", "") <= t["created_at"] <= query.get("end_time", "9")]
         limit, offset = int(query.get("limit") or 100), int(query.get("offset") or 0)
         return {"docs": docs[offset:offset + limit], "total": len(docs), "limit": limit, "offset": offset,
                 "has_more": offset + limit < len(docs)}

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 import socket
 import subprocess
 import threading
@@ -154,7 +155,7 @@ def test_failures_are_reported_and_passed_over(make_submitter, api):
 def test_who_waits_and_who_joins(make_submitter, api):
     submitter = make_submitter().start()
     submitter.reaches(submitter.add(), "accepted")
-    api.plan = lambda method, path, body: 3
+    api.plan = lambda method, path, body: 1.5
     assert submitter.submit.post("/v1/reconcile", 202).json["state"] == "running"
     began = time.monotonic()
     running = reconcile(submitter, 1, 202)
@@ -337,6 +338,56 @@ def test_from_the_command_line(daemon, pair):
     done = ctl("reconcile")
     assert done.returncode == 0 and "recovered" in done.stdout, done.stderr
     assert daemon.query.get(f"/v1/task/{id}").json["status"] == "completed"
+
+
+def test_a_backfill_goes_on_where_it_was(make_submitter, api):
+    """The submitter is killed again and again, after as many pages as it takes to get to the next: no page that was
+    stored is asked for a second time, and a single call brings in everything."""
+    for hour in range(1000):
+        api.offset = 3600 * (hour - 1000)
+        api.create("categorization", {"instruction": "Big or small?", **PARAMS}, True)
+    api.offset = 0
+    submitter = make_submitter().start()
+    api.plan = lambda method, path, body: 0.3 if path == "/v1/tasks" else None
+    command = [SCALECTL, "-o", f"submit.socket={submitter.submit.path}", "--json", "backfill"]
+    done = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    kills = 0
+
+    def kill():
+        nonlocal kills
+        before = report(submitter, "backfill")["pages"]
+        eventually(lambda: report(submitter, "backfill")["pages"] >= before + 2 or done.poll() is not None, "two more pages",
+                   lambda: report(submitter, "backfill"))
+        time.sleep(0.25)  # scalectl has looked
+        submitter.kill()
+        kills += 1
+        submitter.start()
+        eventually(lambda: report(submitter, "backfill")["state"] != "none" or done.poll() is not None, "another one")
+        return done.poll() is not None or kills == 3
+
+    eventually(kill, "it was killed three times")
+    out, err = done.communicate(timeout=WAIT)
+    assert done.returncode == 0, err
+    assert json.loads(out)["state"] == "done" and err.count("the backfill goes on at") == kills
+    assert submitter.submit.get("/v1/tasks?limit=1").json["total"] == 1000
+    assert api.count("GET", "/v1/tasks") <= 10 + 3 * kills + 2, api.count("GET", "/v1/tasks")
+
+
+def test_where_a_backfill_was_is_said(make_submitter, api):
+    """For who calls it again."""
+    for hour in range(300):
+        api.offset = 3600 * (hour - 300)
+        api.create("categorization", {"instruction": "Big or small?", **PARAMS}, True)
+    submitter = make_submitter().start()
+    pages = iter([None, (402, {"status_code": 402, "error": "Not enabled."})])
+    api.plan = lambda method, path, body: next(pages, None)
+    command = [SCALECTL, "-o", f"submit.socket={submitter.submit.path}", "--json", "backfill"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT)
+    assert done.returncode == 75 and "all that is newer is in" in done.stderr, done.stderr
+    again = re.search(r"scalectl backfill (--until \S+)`", done.stderr)[1].split()
+    done = subprocess.run([*command, *again], capture_output=True, text=True, timeout=WAIT)
+    assert done.returncode == 0 and json.loads(done.stdout)["seen"] <= 202, done.stdout + done.stderr
+    assert submitter.submit.get("/v1/tasks?limit=1").json["total"] == 300
 
 
 def submit_socket(folder, answers):
