@@ -11,7 +11,6 @@
 
 #define TEXT_MAX    ((size_t)256 * 1024 * 1024)
 #define BATCH_MAX   64U
-#define BATCH_FEED  256U /* along the feed each batch looks at all that is new: fewer of them */
 #define BATCH_SMALL ((size_t)256 * 1024)  /* of text: the next batch may be larger */
 #define BATCH_LARGE ((size_t)1024 * 1024) /* of text: the next batch is a single task */
 
@@ -61,12 +60,10 @@ static int take_task(const TaskDocument *task, void *userdata)
 
 static void adapt_batch(Export *x)
 {
-        unsigned max = x->filter.after_seq > 0 ? BATCH_FEED : BATCH_MAX;
-
         if (x->text.size > BATCH_LARGE)
                 x->filter.limit = 1;
         else if (x->text.size < BATCH_SMALL)
-                x->filter.limit = MIN(x->filter.limit * 2, max);
+                x->filter.limit = MIN(x->filter.limit * 2, BATCH_MAX);
 }
 
 static int export_fill(Export *x)
@@ -93,6 +90,7 @@ static int export_fill(Export *x)
         x->ended = !page.has_more;
         x->filter.has_cursor = true;
         x->filter.cursor = page.next;
+        x->filter.until_seq = page.until_seq;
         adapt_batch(x);
         return 0;
 }
@@ -150,6 +148,7 @@ static int copy_query(const ExportQuery *q, Export *x)
                 .metadata = x->metadata,
                 .n_metadata = q->metadata.n,
                 .after_seq = q->after_seq,
+                .without_total = true,
                 .limit = 8,
         };
         return 0;

@@ -48,6 +48,7 @@ typedef struct Listing {
         Key *page; /* filter->limit + 1 */
         size_t n_page;
         uint64_t total;
+        int64_t until_seq; /* along the feed */
 } Listing;
 
 static void listing_done(Listing *l)
@@ -298,7 +299,7 @@ static int list_kinds(Listing *l)
         int r;
 
         r = has_counters ? read_kinds(l) : add_possible_kinds(l);
-        if (r >= 0)
+        if (r >= 0 && !l->filter->without_total)
                 r = has_counters ? count_kinds(l) : count_between(l, l->start, l->end);
         if (r >= 0)
                 r = merge_page(l);
@@ -316,7 +317,7 @@ static int build_sql(Buffer *b, const TaskFilter *f, TaskListPart part)
 
         assert(feed || f->n_metadata > 0);
         r = buffer_append_str(b, part == TASK_LIST_COUNT ? "SELECT count(*) "
-                                 : feed                  ? "SELECT t.created_at, t.id "
+                                 : feed                  ? "SELECT e.seq, t.id "
                                                          : "SELECT m.created_at, m.task ");
         if (r >= 0)
                 r = buffer_append_str(b, feed ? "FROM event e CROSS JOIN task t ON t.id = e.task "
@@ -337,11 +338,14 @@ static int build_sql(Buffer *b, const TaskFilter *f, TaskListPart part)
                                 7 + 2 * i, 8 + 2 * i);
         if (r < 0 || part == TASK_LIST_COUNT)
                 return r;
-        return buffer_append_f(b, "AND (%s) < (?%zu, ?%zu) ORDER BY %s LIMIT ?%zu OFFSET ?%zu",
-                        feed ? "t.created_at, t.id" : "m.created_at, m.task", 7 + 2 * f->n_metadata,
-                        8 + 2 * f->n_metadata,
-                        feed ? "t.created_at DESC, t.id DESC" : "m.created_at DESC, m.task DESC",
-                        9 + 2 * f->n_metadata, 10 + 2 * f->n_metadata);
+        r = feed ? buffer_append_f(b, "AND e.seq <= ?%zu ORDER BY e.seq ", 7 + 2 * f->n_metadata)
+                 : buffer_append_f(b,
+                                   "AND (m.created_at, m.task) < (?%zu, ?%zu) "
+                                   "ORDER BY m.created_at DESC, m.task DESC ",
+                                   7 + 2 * f->n_metadata, 8 + 2 * f->n_metadata);
+        return r < 0 ? r
+                     : buffer_append_f(b, "LIMIT ?%zu OFFSET ?%zu", 9 + 2 * f->n_metadata,
+                                       10 + 2 * f->n_metadata);
 }
 
 char *task_list_sql(const TaskFilter *f, TaskListPart part)
@@ -354,9 +358,14 @@ char *task_list_sql(const TaskFilter *f, TaskListPart part)
 static void bind_list(Query *q, const Listing *l, TaskListPart part)
 {
         const TaskFilter *f = l->filter;
-        Key place = first_place(l);
+        bool feed = f->after_seq > 0;
+        /* Along the feed the place is the number of an event, and where the search begins. */
+        Key place = feed ? (Key){ l->until_seq, 0 } : first_place(l);
+        int64_t after = (int64_t)MIN(f->after_seq, (uint64_t)INT64_MAX);
 
-        query_int(q, (int64_t)MIN(f->after_seq, (uint64_t)INT64_MAX));
+        if (feed && part == TASK_LIST_PAGE && f->has_cursor)
+                after = MAX(after, f->cursor.created_at);
+        query_int(q, after);
         query_int(q, l->start);
         query_int(q, l->end);
         bind_restrictions(q, l);
@@ -418,6 +427,21 @@ static int find_type(Listing *l)
         return r;
 }
 
+/* What happens while page after page is read has later numbers: so there is an end. */
+static int find_until(Listing *l)
+{
+        _cleanup_query_ Query q = reader_query(l->reader, R_LAST_EVENT);
+        int r;
+
+        l->until_seq = (int64_t)MIN(l->filter->until_seq, (uint64_t)INT64_MAX);
+        if (l->until_seq > 0)
+                return 0;
+        r = query_step(&q, what);
+        if (r > 0)
+                l->until_seq = query_column(&q, 0);
+        return MIN(r, 0);
+}
+
 static int find_keys(Listing *l)
 {
         const TaskFilter *f = l->filter;
@@ -430,7 +454,9 @@ static int find_keys(Listing *l)
         if (f->after_seq == 0 && f->n_metadata == 0)
                 return list_kinds(l);
 
-        r = run_list(l, TASK_LIST_COUNT);
+        r = f->after_seq > 0 ? find_until(l) : 0;
+        if (r >= 0 && !f->without_total)
+                r = run_list(l, TASK_LIST_COUNT);
         return r < 0 ? r : run_list(l, TASK_LIST_PAGE);
 }
 
@@ -447,7 +473,9 @@ static int give_page(Listing *l, StoreTaskFn fn, void *userdata, TaskPage *ret)
                         return r;
         }
 
-        *ret = (TaskPage){ .total = l->total, .has_more = l->n_page > n };
+        *ret = (TaskPage){
+                .total = l->total, .has_more = l->n_page > n, .until_seq = (uint64_t)l->until_seq
+        };
         if (ret->has_more)
                 ret->next = (TaskCursor){ l->page[n - 1].created_at, (uint64_t)l->page[n - 1].id };
         return 0;

@@ -179,9 +179,9 @@ typedef struct StoredEvent {
         const TaskDocument *task; /* only where asked for, and where there is one */
 } StoredEvent;
 
-/* A place in a list of tasks: "everything older than this". */
+/* A place in a list of tasks: "everything older than this"; along the feed, "everything behind this". */
 typedef struct TaskCursor {
-        int64_t created_at;
+        int64_t created_at; /* along the feed: the number of the event */
         uint64_t id;
 } TaskCursor;
 
@@ -194,8 +194,11 @@ typedef struct TaskFilter {
         const StoreMetadata *metadata; /* all of them */
         size_t n_metadata;
         bool has_cursor;
-        TaskCursor cursor;  /* strictly after this place */
-        uint64_t after_seq; /* only tasks with an event later than this; 0: all */
+        TaskCursor cursor; /* strictly after this place */
+        /* Only tasks whose last event is later than this, in the order of these events; 0: all. */
+        uint64_t after_seq;
+        uint64_t until_seq; /* and not later than this; 0: than the newest one now */
+        bool without_total; /* the page's is 0 */
         uint64_t offset;
         unsigned limit; /* 1 to 1000 */
 } TaskFilter;
@@ -203,7 +206,8 @@ typedef struct TaskFilter {
 typedef struct TaskPage {
         uint64_t total; /* that match without cursor, offset and limit */
         bool has_more;
-        TaskCursor next; /* the last one given; valid when has_more */
+        TaskCursor next;    /* the last one given; valid when has_more */
+        uint64_t until_seq; /* of the filter; with after_seq */
 } TaskPage;
 
 /* Types that are counted and listed each by itself: the first that came, those of the API among them. All
