@@ -134,7 +134,7 @@ struct Outbox {
         /* The API, as far as it is known. */
         int64_t api_date;    /* TIME_NONE: not seen yet */
         int64_t api_created; /* of the task that it told of last; TIME_NONE: of none yet */
-        bool probed;         /* a list came */
+        bool probed;         /* an answer came */
         bool probing;
         unsigned probe_failures;
         WaitingCause failing; /* why the last question was of no use, in the words of `failure` */

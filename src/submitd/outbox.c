@@ -4,9 +4,9 @@
  * outbox-send.c (what is sent), resolve.c (what became of it when nobody answers) and outcome.c (what an
  * answer means); here is what they share: what is known of the API, and what is held.
  *
- * Before anything is sent, a list of the API has to be there: it shows that the key is good, and when the
- * API made its newest task, by its own clock for that. As long as there is none the worker asks for one
- * task.
+ * Before anything is sent, an answer of the API has to be there: it shows that the key is good, and, where
+ * it is a list, when the API made its newest task, by its own clock for that. As long as there is none the
+ * worker asks for a list of one task.
  *
  * Only answers in JSON tell the API's time: an error page may be somebody else's.
  */
@@ -189,7 +189,7 @@ static bool probe(Outbox *o)
 {
         const ApiRequest request = { .method = "GET", .path = "/tasks?limit=1" };
 
-        if (o->probed)
+        if (o->probed || o->api_date != TIME_NONE)
                 return true;
         if (o->probing)
                 return false;

@@ -172,7 +172,6 @@ static void test_a_hold_expires_nothing(void **state)
         assert_int_equal(store_commit(b->fixture->store), 0);
         outbox_hurry(b->outbox);
         bench_run(b);
-        bench_probe(b);
         bench_answer(b, "POST", "/task", 200, TASK(1));
         assert_state(b, ID(1), SUBMISSION_ACCEPTED);
 }
