@@ -139,6 +139,16 @@ int store_flush_submissions(Store *s, int64_t now, uint64_t *ret_n);
  * for those of which it isn't known. */
 int store_recover_submissions(Store *s, int64_t now, int64_t ended_at, int64_t grace, uint64_t *ret_n);
 
+/* Within a group, before that, where the database was turned back (see store_take_copied()) to `at`: what
+ * was queued then may have been sent since, so that it is `unknown`, and what had come to an end may have
+ * been tried again, which a retry finds out. `is_test`: of the key that it may have been sent with. The rest
+ * as above; *ret_n: how many were queued. */
+typedef struct StoreDoubt {
+        int64_t now, at, ended_at, grace;
+        bool is_test;
+} StoreDoubt;
+int store_doubt_submissions(Store *s, const StoreDoubt *d, uint64_t *ret_n);
+
 /* Within a group. Holds the whole queue, or resumes it; an event where that changes anything. */
 typedef enum QueueHold {
         QUEUE_RUNNING,

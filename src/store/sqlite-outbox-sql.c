@@ -9,6 +9,9 @@ _Static_assert(SUBMISSION_QUEUED == 0 && SUBMISSION_SENDING == 1 && SUBMISSION_U
                                 SUBMISSION_ACCEPTED == 3 && TASK_PENDING == 0,
                 "the statements below say so");
 
+/* created_at of the oldest of the last tasks that came: one alone may be wrong. */
+#define LAST_CREATED "(SELECT min(created_at) FROM task WHERE id > (SELECT max(id) FROM task) - 100)"
+
 #define SUBMISSION_ROW "n, id, type, state, coalesce(task, 0), failure, expires_at "
 
 const char *const outbox_writer_sql[_OW_MAX] = {
@@ -41,6 +44,21 @@ const char *const outbox_writer_sql[_OW_MAX] = {
                        "  ended_at = ?2, grace = coalesce(grace, ?3) WHERE state = 1",
         [OW_RECOVER_UNKNOWN] = "UPDATE submission SET ended_at = ?1, grace = coalesce(grace, ?2) "
                                "WHERE state = 2 AND ended_at IS NULL",
+
+        /* Of what may have been sent since the database was copied all that is known is that the API had its
+         * tasks before. Parameters: now, the time of the copy, ended_at, grace, is_test. */
+        [OW_DOUBT_ATTACHMENTS] = "UPDATE attachment SET open = 1 "
+                                 "WHERE submission IN (SELECT n FROM submission WHERE state = 0)",
+        [OW_DOUBT_ENDED] = "UPDATE submission SET sent_at = ?2, ended_at = ?3, grace = ?4, is_test = ?5, "
+                           "  floor_at = " LAST_CREATED ", changed_at = ?1 "
+                           "WHERE state IN (4, 5, 6) AND sent_at IS NULL",
+        [OW_DOUBT_UNKNOWN] = "UPDATE submission SET ended_at = ?3, grace = max(coalesce(grace, 0), ?4), "
+                             "  changed_at = ?1 "
+                             "WHERE state IN (2, 4, 5, 6) AND sent_at IS NOT NULL AND ?2 = ?2 AND ?5 = ?5",
+        [OW_DOUBT_QUEUED] =
+                        "UPDATE submission SET state = 2, sent_at = ?2, ended_at = ?3, grace = ?4, "
+                        "  is_test = ?5, floor_at = " LAST_CREATED ", changed_at = ?1, next_at = ?1 + ?4 "
+                        "WHERE state = 0",
         [OW_SET_FAILURE] = "UPDATE submission SET failure = ?2 WHERE n = ?1",
 
         [OW_ADD_ATTACHMENT] = "INSERT INTO attachment (submission, hash, url, open) VALUES (?1, ?2, ?3, 0) "

@@ -264,6 +264,40 @@ int store_recover_submissions(Store *s, int64_t now, int64_t ended_at, int64_t g
         return 0;
 }
 
+int store_doubt_submissions(Store *s, const StoreDoubt *d, uint64_t *ret_n)
+{
+        static const OutboxWriterStatement steps[] = { OW_DOUBT_ENDED, OW_DOUBT_UNKNOWN, OW_DOUBT_QUEUED };
+        static const char failed[] = "Could not doubt the submissions of";
+        Query attachments = outbox_query(s, OW_DOUBT_ATTACHMENTS);
+        int64_t n = 0;
+        int r;
+
+        assert(s->in_group);
+        r = query_run(&attachments, failed);
+        FOREACH_ARRAY(step, steps, ELEMENTSOF(steps)) {
+                Query q = outbox_query(s, *step);
+
+                if (r < 0)
+                        return r;
+                query_int(&q, d->now);
+                query_int(&q, d->at);
+                query_int(&q, d->ended_at);
+                query_int(&q, d->grace);
+                query_int(&q, d->is_test);
+                r = query_run(&q, failed);
+                n = sqlite3_changes64(s->connection.db); /* of the last step: what was queued */
+        }
+        /* Whoever turns out to have no task takes this back. */
+        if (r >= 0 && n > 0 && !d->is_test)
+                r = store_count_live(s, d->at / (int64_t)USEC_PER_DAY, (int)n);
+        if (r < 0)
+                return r;
+        s->submissions[SUBMISSION_QUEUED] -= n;
+        s->submissions[SUBMISSION_UNKNOWN] += n;
+        *ret_n = (uint64_t)n;
+        return 0;
+}
+
 /* The queue as a whole. */
 
 static int get_queue(Store *s, QueueHold *ret, int64_t *ret_since)

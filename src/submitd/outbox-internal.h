@@ -45,6 +45,8 @@ struct Save {
         bool hold;        /* the queue with it, because of `error` */
         int live_by;      /* what changes on live_day, where it moves */
         int64_t live_day;
+        int64_t copied_at; /* of SAVE_RECOVER: the database was turned back to then; TIME_NONE: it wasn't */
+        uint64_t n_doubted;
 
         bool under_way; /* with the writer */
         unsigned failures;

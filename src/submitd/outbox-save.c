@@ -42,6 +42,29 @@ static int move(Save *s, Store *store)
         return MIN(r, 0);
 }
 
+/* What an earlier process left, or a copy that was put back. */
+static int recover(Save *s, Store *store)
+{
+        const StoreMove *m = &s->move;
+        uint64_t n;
+        int r;
+
+        s->copied_at = TIME_NONE;
+        r = store_lift_account_hold(store, m->now);
+        if (r >= 0)
+                r = store_take_copied(store, &s->copied_at);
+        if (r > 0) {
+                int64_t at = s->copied_at > 0 ? MIN(s->copied_at, m->now) : m->now;
+
+                r = store_doubt_submissions(store,
+                                &(StoreDoubt){ m->now, at, m->ended_at, m->grace, m->is_test },
+                                &s->n_doubted);
+        }
+        if (r >= 0)
+                r = store_recover_submissions(store, m->now, m->ended_at, m->grace, &n);
+        return MIN(r, 0);
+}
+
 static int run(CommitJob *job, Store *store)
 {
         Save *s = container_of(job, Save, job);
@@ -64,10 +87,7 @@ static int run(CommitJob *job, Store *store)
                 r = store_flush_submissions(store, s->move.now, &n);
                 break;
         case SAVE_RECOVER:
-                r = store_lift_account_hold(store, s->move.now);
-                if (r >= 0)
-                        r = store_recover_submissions(
-                                        store, s->move.now, s->move.ended_at, s->move.grace, &n);
+                r = recover(s, store);
                 break;
         case SAVE_HOLD:
         default:

@@ -13,6 +13,7 @@
 
 #include "submitd/outbox.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "basic/log.h"
@@ -290,6 +291,11 @@ uint64_t outbox_next(const Outbox *o)
 
 static void on_recovered(Save *s, int result, _unused_ void *userdata)
 {
+        if (result == 0 && s->copied_at != TIME_NONE)
+                log_warning("The database is a backup that was put back: %" PRIu64
+                            " submissions that were queued in it "
+                            "may have been sent since, which is looked for before they are sent.",
+                                s->n_doubted);
         s->outbox->recovered = result == 0;
 }
 
@@ -302,6 +308,7 @@ void outbox_start(Outbox *o)
         o->recover.move.now = outbox_realtime(o);
         o->recover.move.ended_at = (int64_t)outbox_monotonic(o);
         o->recover.move.grace = outbox_grace(o);
+        o->recover.move.is_test = o->options.api.is_test(o->options.api.userdata);
         save_submit(&o->recover);
 }
 

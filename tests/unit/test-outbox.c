@@ -716,6 +716,64 @@ static void test_a_process_may_die_anywhere(void **state)
         assert_int_equal(b->n_asked, 0);
 }
 
+/* Copies the database, as `scalectl backup` does. */
+static void make_copy(Bench *b, const char *to)
+{
+        StoreBackup *backup;
+        char *error = NULL;
+        int r;
+
+        assert_int_equal(store_backup_open(b->fixture->path, to, &backup, &error), 0);
+        while ((r = store_backup_step(backup, 100)) > 0)
+                ;
+        assert_int_equal(r, 0);
+        store_backup_close(backup);
+}
+
+/* What was queued when a backup was made may have been sent since: it is looked for first. */
+static void test_a_restored_backup_sends_nothing_again(void **state)
+{
+        Bench *b = *state;
+        char copy[160], name[200];
+
+        b->realtime = now_realtime(); /* a copy holds when it was made */
+        snprintf(copy, sizeof(copy), "%s.copy", b->fixture->path);
+        bench_add(b, ID(1));
+        bench_add(b, ID(2));
+        make_copy(b, copy);
+        bench_start(b);
+        bench_probe(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        bench_crash(b);
+        store_reader_close(b->fixture->reader);
+        store_close(b->fixture->store);
+        snprintf(name, sizeof(name), "%s-wal", b->fixture->path);
+        (void)unlink(name);
+        snprintf(name, sizeof(name), "%s-shm", b->fixture->path);
+        (void)unlink(name);
+        assert_int_equal(rename(copy, b->fixture->path), 0);
+        b->fixture->store = open_store(b->fixture->path);
+        b->fixture->reader = b->options.reader = open_reader(b->fixture->path, 0);
+
+        assert_state(b, ID(1), SUBMISSION_QUEUED);
+        bench_start(b);
+        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+        assert_state(b, ID(2), SUBMISSION_UNKNOWN);
+        bench_pass(b, GRACE - 1);
+        assert_int_equal(b->n_asked, 0);
+        bench_pass(b, 1);
+        bench_answer(b, "GET", "/tasks?limit=100", 200, LIST(TASK(1), "1"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+        bench_answer(b, "POST", "/task", 200, TASK(2));
+        assert_state(b, ID(2), SUBMISSION_ACCEPTED);
+
+        /* It is seen to once. */
+        bench_crash(b);
+        bench_add(b, ID(3));
+        bench_start(b);
+        assert_state(b, ID(3), SUBMISSION_QUEUED);
+}
+
 static void test_what_was_decided_is_stored_in_the_end(void **state)
 {
         static const int errors[] = { -ENOSPC, -EROFS, -EIO, -EBUSY, -ENOMEM };
@@ -870,6 +928,7 @@ int main(void)
                 T(test_the_other_kind_of_key_proves_nothing),
                 T(test_a_process_that_died_left_it_unknown),
                 T(test_a_process_may_die_anywhere),
+                T(test_a_restored_backup_sends_nothing_again),
                 T(test_what_was_decided_is_stored_in_the_end),
                 T(test_a_failed_sync_stops_everything),
                 T(test_stopping_waits_for_what_is_under_way),
