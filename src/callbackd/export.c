@@ -148,8 +148,8 @@ static int copy_query(const ExportQuery *q, Export *x)
                 .metadata = x->metadata,
                 .n_metadata = q->metadata.n,
                 .after_seq = q->after_seq,
-                .without_total = true,
                 .limit = 8,
+                .without_total = true,
         };
         return 0;
 }

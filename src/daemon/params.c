@@ -15,32 +15,36 @@
 #include "daemon/metadata.h"
 #include "store/outbox.h"
 
-const char *param_cursor_format(int64_t created_at, uint64_t id, char buf[static PARAM_CURSOR_SIZE])
+const char *param_cursor_format(const TaskCursor *place, char buf[static PARAM_CURSOR_SIZE])
 {
-        snprintf(buf, PARAM_CURSOR_SIZE, "%" PRId64 ".%" PRIu64, created_at, id);
+        int n = snprintf(buf, PARAM_CURSOR_SIZE, "%" PRId64 ".%" PRIu64, place->created_at, place->id);
+
+        if (place->total > 0)
+                snprintf(buf + n, PARAM_CURSOR_SIZE - (size_t)n, ".%" PRIu64, place->total);
         return buf;
 }
 
-/* "MICROSECONDS.ID", the first of which may be negative. */
+/* "MICROSECONDS.ID" or "MICROSECONDS.ID.TOTAL", the first of which may be negative. */
 static bool parse_cursor(const char *value, ParamCursor *ret)
 {
-        bool negative = *value == '-';
-        char copy[PARAM_CURSOR_SIZE], *dot;
-        uint64_t usec, id;
+        const bool negative = *value == '-';
+        char copy[PARAM_CURSOR_SIZE], *rest = copy;
+        uint64_t numbers[3] = {};
+        size_t n = 0;
 
         value += negative ? 1 : 0;
         if (strlen(value) >= sizeof(copy))
                 return false;
         memcpy(copy, value, strlen(value) + 1);
 
-        dot = strchr(copy, '.');
-        if (!dot)
-                return false;
-        *dot = 0;
-        if (parse_u64(copy, 0, INT64_MAX, &usec) < 0 || parse_u64(dot + 1, 0, INT64_MAX, &id) < 0)
+        for (const char *piece; (piece = strsep(&rest, "."));)
+                if (n == ELEMENTSOF(numbers) || parse_u64(piece, 0, INT64_MAX, &numbers[n++]) < 0)
+                        return false;
+        if (n < 2)
                 return false;
 
-        *ret = (ParamCursor){ true, negative ? -(int64_t)usec : (int64_t)usec, id };
+        *ret = (ParamCursor){ true,
+                { negative ? -(int64_t)numbers[0] : (int64_t)numbers[0], numbers[1], numbers[2] } };
         return true;
 }
 

@@ -28,8 +28,7 @@ typedef struct Param {
 
 typedef struct ParamCursor {
         bool set;
-        int64_t created_at;
-        uint64_t id;
+        TaskCursor place;
 } ParamCursor;
 
 /* The `check` of every local server: a parameter that the route's table doesn't have, and one that is given
@@ -54,5 +53,5 @@ typedef struct ParamMetadata {
 /* Answers 400 about one parameter: `wanted` is what would be right. */
 int params_refuse(HttpRequest *request, const char *name, const char *wanted);
 
-#define PARAM_CURSOR_SIZE 48U
-const char *param_cursor_format(int64_t created_at, uint64_t id, char buf[static PARAM_CURSOR_SIZE]);
+#define PARAM_CURSOR_SIZE 72U
+const char *param_cursor_format(const TaskCursor *place, char buf[static PARAM_CURSOR_SIZE]);

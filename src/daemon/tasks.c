@@ -63,7 +63,7 @@ static TaskFilter filter_of(const TaskQuery *q)
                 .metadata = q->metadata.items,
                 .n_metadata = q->metadata.n,
                 .has_cursor = q->after.set,
-                .cursor = { q->after.created_at, q->after.id },
+                .cursor = q->after.place,
                 .offset = q->offset,
                 .limit = (unsigned)q->limit,
         };
@@ -97,7 +97,7 @@ static int append_paging(const TaskQuery *q, const TaskPage *page, Buffer *tail)
                         page->total, q->limit, q->offset, page->has_more ? "true" : "false");
         if (r >= 0 && page->has_more)
                 r = buffer_append_f(tail, ",\"next\":\"%s\"",
-                                param_cursor_format(page->next.created_at, page->next.id, cursor));
+                                param_cursor_format(&page->next, cursor));
         return r < 0 ? r : buffer_append_str(tail, "}");
 }
 

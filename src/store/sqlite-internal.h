@@ -215,6 +215,8 @@ typedef enum ReaderStatement {
         R_OTHERS_TIES,
         R_OTHERS_SLICE,
         R_OTHERS_COUNT,
+        R_HAS_METADATA,
+        R_COUNT_METADATA,
         R_HOURS,
         R_REVISIONS,
         R_DELIVERY,
@@ -565,4 +567,4 @@ typedef enum TaskListPart {
 } TaskListPart;
 
 /* A new text (free()), NULL without memory. */
-char *task_list_sql(const TaskFilter *f, TaskListPart part);
+char *task_list_sql(const TaskFilter *f, TaskListPart part, size_t lead);

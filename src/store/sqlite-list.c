@@ -9,8 +9,9 @@
  * cursor on, so a page costs the same however deep it lies. Totals are sums of counters; a range of time
  * that begins or ends within an hour is counted along the index there, and only there.
  *
- * A filter on metadata walks along metadata's own index, and "changed since" along the feed: both cost as
- * much as there is to be found, and the reader's time limit bounds them.
+ * A filter on metadata walks along what there is least of: one of the entries, or the kinds. "Changed since"
+ * walks along the feed. The first page counts what there is to be found, and the next ones know it from
+ * their cursor; the reader's time limit bounds them.
  *
  * A place in a list is (created_at, id). Beginning anew is a place before all others.
  */
@@ -22,6 +23,7 @@
 #define SLICE        32U   /* keys read at a time from one kind */
 #define KINDS_MAX    1024U /* far more than there can be */
 #define LIST_SQL_MAX (16U * 1024)
+#define TIME_CHECK   1024U /* keys between two looks at the clock */
 
 static const char what[] = "Could not list tasks of";
 
@@ -42,6 +44,7 @@ typedef struct Listing {
         const TaskFilter *filter;
         int64_t type; /* 0: any */
         int64_t start, end;
+        bool counts;  /* the total has to be found out by counting, if it isn't known by counters */
         bool nothing; /* the filter names a type that no task has */
         Kind *kinds;
         size_t n_kinds, allocated;
@@ -216,7 +219,7 @@ static int merge_page(Listing *l)
         while (l->n_page <= l->filter->limit && (r = next_key(l, &key)) > 0) {
                 if (skip == 0)
                         l->page[l->n_page++] = key;
-                else if (--skip % 1024 == 0) {
+                else if (--skip % TIME_CHECK == 0) {
                         r = reader_check_time(l->reader);
                         if (r < 0)
                                 return r;
@@ -293,66 +296,95 @@ static int count_kinds(Listing *l)
         return r;
 }
 
-static int list_kinds(Listing *l)
+/* Which there are, and how many tasks they have together. */
+static int find_kinds(Listing *l, bool count)
 {
         const bool has_counters = type_in_counters(l->type) == l->type;
         int r;
 
         r = has_counters ? read_kinds(l) : add_possible_kinds(l);
-        if (r >= 0 && !l->filter->without_total)
-                r = has_counters ? count_kinds(l) : count_between(l, l->start, l->end);
-        if (r >= 0)
-                r = merge_page(l);
-        return r;
+        if (r < 0 || !count)
+                return r;
+        return has_counters ? count_kinds(l) : count_between(l, l->start, l->end);
+}
+
+static int list_kinds(Listing *l)
+{
+        int r;
+
+        r = find_kinds(l, !l->filter->without_total);
+        return r < 0 ? r : merge_page(l);
 }
 
 /* Along metadata, or along the feed: SQL that is put together for the filter. The parameters come in the
- * order of task_list_bind(). */
+ * order of bind_list(). */
 
-static int build_sql(Buffer *b, const TaskFilter *f, TaskListPart part)
+#define ENTRY_IS "key = ?%zu AND value = ?%zu "
+
+static bool is_restricted(const TaskFilter *f)
 {
-        bool feed = f->after_seq > 0;
-        size_t rest = feed ? 0 : 1; /* the first entry leads where the feed doesn't */
-        int r;
-
-        assert(feed || f->n_metadata > 0);
-        r = buffer_append_str(b, part == TASK_LIST_COUNT ? "SELECT count(*) "
-                                 : feed                  ? "SELECT e.seq, t.id "
-                                                         : "SELECT m.created_at, m.task ");
-        if (r >= 0)
-                r = buffer_append_str(b, feed ? "FROM event e CROSS JOIN task t ON t.id = e.task "
-                                                "WHERE e.seq > ?1 AND t.last_event = e.seq "
-                                                "AND t.created_at >= ?2 AND t.created_at <= ?3 "
-                                              : "FROM metadata m CROSS JOIN task t ON t.id = m.task "
-                                                "WHERE ?1 = 0 "
-                                                "AND m.created_at >= ?2 AND m.created_at <= ?3 ");
-        if (r >= 0)
-                r = buffer_append_str(b, "AND (?4 IS NULL OR t.type = ?4) AND (?5 IS NULL OR t.status = ?5) "
-                                         "AND (?6 IS NULL OR t.is_test = ?6) ");
-        if (r >= 0 && rest == 1)
-                r = buffer_append_str(b, "AND m.key = ?7 AND m.value = ?8 ");
-        for (size_t i = rest; r >= 0 && i < f->n_metadata; i++)
-                r = buffer_append_f(b,
-                                "AND EXISTS (SELECT 1 FROM metadata WHERE key = ?%zu AND value = ?%zu "
-                                "            AND created_at = t.created_at AND task = t.id) ",
-                                7 + 2 * i, 8 + 2 * i);
-        if (r < 0 || part == TASK_LIST_COUNT)
-                return r;
-        r = feed ? buffer_append_f(b, "AND e.seq <= ?%zu ORDER BY e.seq ", 7 + 2 * f->n_metadata)
-                 : buffer_append_f(b,
-                                   "AND (m.created_at, m.task) < (?%zu, ?%zu) "
-                                   "ORDER BY m.created_at DESC, m.task DESC ",
-                                   7 + 2 * f->n_metadata, 8 + 2 * f->n_metadata);
-        return r < 0 ? r
-                     : buffer_append_f(b, "LIMIT ?%zu OFFSET ?%zu", 9 + 2 * f->n_metadata,
-                                       10 + 2 * f->n_metadata);
+        return f->type || f->status >= 0 || f->is_test >= 0;
 }
 
-char *task_list_sql(const TaskFilter *f, TaskListPart part)
+/* Where the rows come from, and those of their columns that a list is in the order of. */
+static int build_source(Buffer *b, const TaskFilter *f, TaskListPart part, size_t lead)
+{
+        bool feed = f->after_seq > 0;
+        const char *columns = part == TASK_LIST_COUNT ? "count(*)"
+                              : feed                  ? "e.seq, t.id"
+                                                      : "m.created_at, m.task";
+        int r;
+
+        if (feed)
+                return buffer_append_f(b,
+                                "SELECT %s FROM event e CROSS JOIN task t ON t.id = e.task "
+                                "WHERE e.seq > ?1 AND t.last_event = e.seq "
+                                "AND t.created_at >= ?2 AND t.created_at <= ?3 ",
+                                columns);
+        r = buffer_append_f(b, "SELECT %s FROM metadata m %s", columns,
+                        is_restricted(f) ? "CROSS JOIN task t ON t.id = m.task " : "");
+        return r < 0 ? r
+                     : buffer_append_f(b, "WHERE m." ENTRY_IS "AND m.created_at >= ?2 ", 7 + 2 * lead,
+                                       8 + 2 * lead);
+}
+
+static int build_sql(Buffer *b, const TaskFilter *f, TaskListPart part, size_t lead)
+{
+        bool feed = f->after_seq > 0;
+        const char *created_at = feed ? "t.created_at" : "m.created_at", *task = feed ? "t.id" : "m.task";
+        size_t next = 7 + 2 * f->n_metadata;
+        int r;
+
+        assert(feed || lead < f->n_metadata);
+        r = build_source(b, f, part, lead);
+        if (r >= 0 && (feed || is_restricted(f)))
+                r = buffer_append_str(b, "AND (?4 IS NULL OR t.type = ?4) AND (?5 IS NULL OR t.status = ?5) "
+                                         "AND (?6 IS NULL OR t.is_test = ?6) ");
+        for (size_t i = 0; r >= 0 && i < f->n_metadata; i++)
+                if (feed || i != lead)
+                        r = buffer_append_f(b,
+                                        "AND EXISTS (SELECT 1 FROM metadata WHERE " ENTRY_IS
+                                        "            AND created_at = %s AND task = %s) ",
+                                        7 + 2 * i, 8 + 2 * i, created_at, task);
+        if (r < 0)
+                return r;
+        if (part == TASK_LIST_COUNT)
+                return buffer_append_f(b, "AND %s <= ?3", created_at);
+        if (feed)
+                return buffer_append_f(b, "AND e.seq <= ?%zu ORDER BY e.seq LIMIT ?%zu OFFSET ?%zu", next,
+                                next + 2, next + 3);
+        /* A place is where the walk begins, and never after the end of the range. */
+        return buffer_append_f(b,
+                        "AND (m.created_at, m.task) < (?%zu, ?%zu) "
+                        "ORDER BY m.created_at DESC, m.task DESC LIMIT ?%zu OFFSET ?%zu",
+                        next, next + 1, next + 2, next + 3);
+}
+
+char *task_list_sql(const TaskFilter *f, TaskListPart part, size_t lead)
 {
         _cleanup_buffer_ Buffer b = BUFFER_INIT(LIST_SQL_MAX);
 
-        return build_sql(&b, f, part) < 0 ? NULL : buffer_take(&b, NULL);
+        return build_sql(&b, f, part, lead) < 0 ? NULL : buffer_take(&b, NULL);
 }
 
 static void bind_list(Query *q, const Listing *l, TaskListPart part)
@@ -386,10 +418,10 @@ static void finalizep(sqlite3_stmt **statement)
         (void)sqlite3_finalize(*statement); /* repeats the error of its last step */
 }
 
-static int run_list(Listing *l, TaskListPart part)
+static int run_list(Listing *l, TaskListPart part, size_t lead)
 {
         Connection *c = &l->reader->connection;
-        _cleanup_free_ char *sql = task_list_sql(l->filter, part);
+        _cleanup_free_ char *sql = task_list_sql(l->filter, part, lead);
         _cleanup_(finalizep) sqlite3_stmt *statement = NULL;
         Query q;
         int r;
@@ -409,6 +441,118 @@ static int run_list(Listing *l, TaskListPart part)
                         l->page[l->n_page++] = (Key){ query_column(&q, 0), query_column(&q, 1) };
         }
         return r;
+}
+
+static int list_along(Listing *l, size_t lead)
+{
+        int r = 0;
+
+        if (l->counts)
+                r = run_list(l, TASK_LIST_COUNT, lead);
+        return r < 0 ? r : run_list(l, TASK_LIST_PAGE, lead);
+}
+
+/* Metadata: the list is walked along what there is least of, and all else is looked up. */
+
+#define FIRST_LOOK 256U /* rows of each that are counted, to begin with */
+#define NEXT_LOOK  8U   /* times as many */
+#define KINDS_COST 4U   /* what a task of a kind costs, an entry being 1 */
+
+/* Whether a task has all of the metadata that is asked for. 1, 0. */
+static int has_metadata(Listing *l, Key key)
+{
+        FOREACH_ARRAY(m, l->filter->metadata, l->filter->n_metadata) {
+                _cleanup_query_ Query q = reader_query(l->reader, R_HAS_METADATA);
+                int r;
+
+                query_text(&q, m->key);
+                query_text(&q, m->value);
+                query_int(&q, key.created_at);
+                query_int(&q, key.id);
+                r = query_step(&q, what);
+                if (r <= 0)
+                        return r;
+        }
+        return 1;
+}
+
+/* Tasks with this entry, at most `limit`. */
+static int count_entry(Listing *l, const StoreMetadata *m, uint64_t limit, uint64_t *ret)
+{
+        _cleanup_query_ Query q = reader_query(l->reader, R_COUNT_METADATA);
+        int r;
+
+        query_text(&q, m->key);
+        query_text(&q, m->value);
+        query_int(&q, l->start);
+        query_int(&q, l->end);
+        query_int(&q, (int64_t)limit);
+        r = query_step(&q, what);
+        if (r < 0)
+                return r;
+        *ret = (uint64_t)query_column(&q, 0);
+        return 0;
+}
+
+/* The entry that the fewest tasks have; n_metadata: there are fewer of the kinds asked for. Looking costs no
+ * more than a few times what there is of the fewest. */
+static int choose_lead(Listing *l, size_t *ret)
+{
+        const TaskFilter *f = l->filter;
+        uint64_t n, least = is_restricted(f) ? KINDS_COST * l->total : UINT64_MAX;
+        int r;
+
+        *ret = f->n_metadata;
+        for (uint64_t limit = FIRST_LOOK; least > limit; limit *= NEXT_LOOK)
+                for (size_t i = 0; i < f->n_metadata; i++) {
+                        r = count_entry(l, &f->metadata[i], limit, &n);
+                        if (r < 0)
+                                return r;
+                        if (n < limit && n < least) {
+                                least = n;
+                                *ret = i;
+                        }
+                }
+        return 0;
+}
+
+/* Along the kinds that are asked for, which are few tasks. */
+static int filter_kinds(Listing *l)
+{
+        const TaskFilter *f = l->filter;
+        const Key place = first_place(l);
+        uint64_t skip = f->offset, n = 0;
+        Key key;
+        int r = 0;
+
+        l->total = 0;
+        FOREACH_ARRAY(k, l->kinds, l->n_kinds)
+                k->place = l->counts ? (Key){ l->end, INT64_MAX } : place;
+        while ((l->counts || l->n_page <= f->limit) && (r = next_key(l, &key)) > 0) {
+                r = ++n % TIME_CHECK == 0 ? reader_check_time(l->reader) : 0;
+                if (r >= 0)
+                        r = has_metadata(l, key);
+                if (r < 0)
+                        return r;
+                l->total += (uint64_t)r;
+                if (r > 0 && key_before(place, key) && l->n_page <= f->limit && (skip == 0 || skip-- == 0))
+                        l->page[l->n_page++] = key;
+        }
+        return MIN(r, 0);
+}
+
+static int list_metadata(Listing *l)
+{
+        size_t lead = 0;
+        int r = 0;
+
+        if (is_restricted(l->filter))
+                r = find_kinds(l, true);
+        if (r >= 0 && (is_restricted(l->filter) || l->filter->n_metadata > 1))
+                r = choose_lead(l, &lead);
+        if (r < 0)
+                return r;
+        return lead == l->filter->n_metadata ? filter_kinds(l) : list_along(l, lead);
 }
 
 /* The whole. */
@@ -451,13 +595,11 @@ static int find_keys(Listing *l)
                 r = find_type(l);
         if (r < 0 || l->nothing || l->start > l->end)
                 return r;
-        if (f->after_seq == 0 && f->n_metadata == 0)
-                return list_kinds(l);
-
-        r = f->after_seq > 0 ? find_until(l) : 0;
-        if (r >= 0 && !f->without_total)
-                r = run_list(l, TASK_LIST_COUNT);
-        return r < 0 ? r : run_list(l, TASK_LIST_PAGE);
+        if (f->after_seq > 0) {
+                r = find_until(l);
+                return r < 0 ? r : list_along(l, 0);
+        }
+        return f->n_metadata > 0 ? list_metadata(l) : list_kinds(l);
 }
 
 static int give_page(Listing *l, StoreTaskFn fn, void *userdata, TaskPage *ret)
@@ -473,11 +615,13 @@ static int give_page(Listing *l, StoreTaskFn fn, void *userdata, TaskPage *ret)
                         return r;
         }
 
+        if (!l->counts && (l->filter->after_seq > 0 || l->filter->n_metadata > 0))
+                l->total = l->filter->has_cursor ? l->filter->cursor.total : 0;
         *ret = (TaskPage){
                 .total = l->total, .has_more = l->n_page > n, .until_seq = (uint64_t)l->until_seq
         };
         if (ret->has_more)
-                ret->next = (TaskCursor){ l->page[n - 1].created_at, (uint64_t)l->page[n - 1].id };
+                ret->next = (TaskCursor){ l->page[n - 1].created_at, (uint64_t)l->page[n - 1].id, l->total };
         return 0;
 }
 
@@ -488,6 +632,7 @@ int store_list_tasks(StoreReader *r, const TaskFilter *filter, StoreTaskFn fn, v
                 .filter = filter,
                 .start = filter->start_time,
                 .end = filter->end_time != TIME_NONE ? filter->end_time : INT64_MAX,
+                .counts = !filter->without_total && !(filter->has_cursor && filter->cursor.total > 0),
         };
         int k;
 

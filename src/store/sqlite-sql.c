@@ -196,6 +196,11 @@ const char *const store_reader_sql[_R_MAX] = {
         [R_OTHERS_COUNT] = "SELECT count(*) FROM task INDEXED BY task_of_others "
                            "WHERE " IS_OTHER "AND status = ?2 AND is_test = ?3 "
                            "  AND created_at BETWEEN ?4 AND ?5",
+        [R_HAS_METADATA] = "SELECT 1 FROM metadata WHERE key = ?1 AND value = ?2 AND created_at = ?3 AND "
+                           "task = "
+                           "?4",
+        [R_COUNT_METADATA] = "SELECT count(*) FROM (SELECT 1 FROM metadata WHERE key = ?1 AND value = ?2 "
+                             "                      AND created_at BETWEEN ?3 AND ?4 LIMIT ?5)",
         [R_HOURS] = "SELECT coalesce(sum(count), 0) FROM tally_by_hour WHERE hour BETWEEN ?1 AND ?2 "
                     "AND (?3 IS NULL OR type = ?3) AND (?4 IS NULL OR status = ?4) "
                     "AND (?5 IS NULL OR is_test = ?5)",

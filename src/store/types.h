@@ -183,6 +183,7 @@ typedef struct StoredEvent {
 typedef struct TaskCursor {
         int64_t created_at; /* along the feed: the number of the event */
         uint64_t id;
+        uint64_t total; /* of the list, as its first page had it; 0: not known */
 } TaskCursor;
 
 /* Which tasks; unset members (0, NULL, TIME_NONE) don't restrict. */
@@ -198,13 +199,15 @@ typedef struct TaskFilter {
         /* Only tasks whose last event is later than this, in the order of these events; 0: all. */
         uint64_t after_seq;
         uint64_t until_seq; /* and not later than this; 0: than the newest one now */
-        bool without_total; /* the page's is 0 */
         uint64_t offset;
-        unsigned limit; /* 1 to 1000 */
+        unsigned limit;     /* 1 to 1000 */
+        bool without_total; /* nobody wants to know */
 } TaskFilter;
 
 typedef struct TaskPage {
-        uint64_t total; /* that match without cursor, offset and limit */
+        /* That match without cursor, offset and limit; with metadata, and along the feed, what the cursor
+         * says. 0 where it is not wanted. */
+        uint64_t total;
         bool has_more;
         TaskCursor next;    /* the last one given; valid when has_more */
         uint64_t until_seq; /* of the filter; with after_seq */

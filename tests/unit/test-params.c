@@ -56,20 +56,19 @@ static void test_words(_unused_ void **state)
 
 static void test_cursors(_unused_ void **state)
 {
-        static const struct {
-                int64_t created_at;
-                uint64_t id;
-        } good[] = { { 0, 0 }, { INT64_C(1476316800000000), 7 }, { -5, 1 }, { INT64_MAX, INT64_MAX },
-                { -INT64_MAX, 3 } };
-        static const char *const bad[] = { "1", "1.", ".1", "1.2.3", "--1.2", "1.-2", "x.1",
-                "1.99999999999999999999", "1111111111111111111111111111111111111111111111111111111111.1" };
+        static const TaskCursor good[] = { { 0, 0, 0 }, { INT64_C(1476316800000000), 7, 60000 },
+                { -5, 1, 0 }, { INT64_MAX, INT64_MAX, INT64_MAX }, { -INT64_MAX, INT64_MAX, INT64_MAX } };
+        static const char *const bad[] = { "1", "1.", ".1", "1.2.", "1.2.3.4", "1.2.x", "--1.2", "1.-2",
+                "x.1", "1.99999999999999999999",
+                "1111111111111111111111111111111111111111111111111111111111.1" };
         const Param p = { "after", PARAM_CURSOR, 0, 0, 0 };
         char buf[PARAM_CURSOR_SIZE];
         ParamCursor c = {};
 
         FOREACH_ARRAY(g, good, ELEMENTSOF(good)) {
-                assert_null(param_parse(&p, param_cursor_format(g->created_at, g->id, buf), &c));
-                assert_true(c.set && c.created_at == g->created_at && c.id == g->id);
+                assert_null(param_parse(&p, param_cursor_format(g, buf), &c));
+                assert_true(c.set);
+                assert_memory_equal(&c.place, g, sizeof(*g));
         }
         FOREACH_ARRAY(b, bad, ELEMENTSOF(bad))
                 if (!param_parse(&p, *b, &c))
