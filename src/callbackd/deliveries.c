@@ -74,7 +74,7 @@ static int list_delivery(const StoredDelivery *d, void *userdata)
         return r <= 0 ? r : append_delivery(d, &l->text);
 }
 
-static int reply_list(LocalContext *c, HttpRequest *request, const char *task_id)
+static int reply_list(HttpRequest *request, StoreReader *reader, const char *task_id)
 {
         DeliveryQuery q = { .verdict = _VERDICT_ERRNO, .limit = 100 };
         _cleanup_local_list_ LocalList list = LOCAL_LIST_INIT;
@@ -85,14 +85,14 @@ static int reply_list(LocalContext *c, HttpRequest *request, const char *task_id
                 return MIN(r, 0);
 
         list.limit = q.limit;
-        r = store_list_deliveries(c->base.reader, q.verdict, task_id, q.after, (unsigned)q.limit + 1,
-                        list_delivery, &list);
-        return r < 0 ? local_reply_failure(c->base.reader, request, r) : local_list_reply(&list, request);
+        r = store_list_deliveries(
+                        reader, q.verdict, task_id, q.after, (unsigned)q.limit + 1, list_delivery, &list);
+        return r < 0 ? local_reply_failure(reader, request, r) : local_list_reply(&list, request);
 }
 
-int deliveries_on_list(HttpRequest *request, void *userdata)
+static int reply_all(HttpRequest *request, StoreReader *reader, _unused_ void *userdata)
 {
-        return reply_list(userdata, request, NULL);
+        return reply_list(request, reader, NULL);
 }
 
 static int seen(_unused_ const StoredDelivery *d, void *userdata)
@@ -109,33 +109,31 @@ static int known(_unused_ const TaskDocument *task, void *userdata)
 
 /* A task that only ever sent what was refused is not known as a task, but its deliveries are; one that was
  * submitted is known, and nothing may have come of it yet. */
-int deliveries_on_task(HttpRequest *request, void *userdata)
+static int reply_of_task(HttpRequest *request, StoreReader *reader, _unused_ void *userdata)
 {
         const char *id = http_request_path_arg(request, 0);
-        LocalContext *c = userdata;
         bool any = false;
         int r;
 
-        r = store_list_deliveries(c->base.reader, _VERDICT_ERRNO, id, 0, 1, seen, &any);
+        r = store_list_deliveries(reader, _VERDICT_ERRNO, id, 0, 1, seen, &any);
         if (r >= 0 && !any)
-                r = store_get_task(c->base.reader, id, known, &any);
+                r = store_get_task(reader, id, known, &any);
         if (r < 0)
-                return local_reply_failure(c->base.reader, request, r);
+                return local_reply_failure(reader, request, r);
         if (!any)
                 return local_reply_not_found(request, "Task not found");
-        return reply_list(c, request, id);
+        return reply_list(request, reader, id);
 }
 
-int deliveries_on_get(HttpRequest *request, void *userdata)
+static int reply_delivery(HttpRequest *request, StoreReader *reader, _unused_ void *userdata)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
         uint64_t n = local_path_number(request, 0);
-        LocalContext *c = userdata;
         int r;
 
-        r = n > 0 ? store_get_delivery(c->base.reader, n, false, take_delivery, &text) : 0;
+        r = n > 0 ? store_get_delivery(reader, n, false, take_delivery, &text) : 0;
         if (r < 0)
-                return local_reply_failure(c->base.reader, request, r);
+                return local_reply_failure(reader, request, r);
         if (r == 0)
                 return local_reply_not_found(request, "Delivery not found");
         return local_reply_text(request, &text);
@@ -150,14 +148,38 @@ static int reply_body(const StoredDelivery *d, void *userdata)
                         d->body_size);
 }
 
-int deliveries_on_body(HttpRequest *request, void *userdata)
+static int reply_bytes(HttpRequest *request, StoreReader *reader, _unused_ void *userdata)
 {
         uint64_t n = local_path_number(request, 0);
-        LocalContext *c = userdata;
         int r;
 
-        r = n > 0 ? store_get_delivery(c->base.reader, n, true, reply_body, request) : 0;
+        r = n > 0 ? store_get_delivery(reader, n, true, reply_body, request) : 0;
         if (r < 0)
-                return local_reply_failure(c->base.reader, request, r);
+                return local_reply_failure(reader, request, r);
         return r == 0 ? local_reply_not_found(request, "Delivery not found") : 0;
+}
+
+static int answer(LocalContext *c, HttpRequest *request, ReadHandler handler)
+{
+        return readers_answer(c->base.readers, request, READ_QUICK, handler, NULL);
+}
+
+int deliveries_on_list(HttpRequest *request, void *userdata)
+{
+        return answer(userdata, request, reply_all);
+}
+
+int deliveries_on_task(HttpRequest *request, void *userdata)
+{
+        return answer(userdata, request, reply_of_task);
+}
+
+int deliveries_on_get(HttpRequest *request, void *userdata)
+{
+        return answer(userdata, request, reply_delivery);
+}
+
+int deliveries_on_body(HttpRequest *request, void *userdata)
+{
+        return answer(userdata, request, reply_bytes);
 }

@@ -9,7 +9,6 @@
 #include "daemon/params.h"
 #include "task/encode.h"
 
-#define TEXT_MAX    ((size_t)256 * 1024 * 1024)
 #define BATCH_MAX   64U
 #define BATCH_SMALL ((size_t)256 * 1024)  /* of text: the next batch may be larger */
 #define BATCH_LARGE ((size_t)1024 * 1024) /* of text: the next batch is a single task */
@@ -24,14 +23,9 @@ typedef struct ExportQuery {
 } ExportQuery;
 
 typedef struct Export {
-        LocalContext *context;
-        HttpRequest *request;
         TaskFilter filter;
         char type[CALLBACK_TYPE_MAX + 1];
         StoreMetadata metadata[PARAM_METADATA_MAX]; /* owned */
-        Buffer text;
-        size_t taken, held; /* of the text; the most that it ever was */
-        bool ended;
 } Export;
 
 const Param export_params[] = {
@@ -49,71 +43,43 @@ const Param export_params[] = {
 static int take_task(const TaskDocument *task, void *userdata)
 {
         json_auto_t *value = NULL;
-        Export *x = userdata;
+        Buffer *out = userdata;
         int r;
 
         r = task_document_to_json(task, &value);
         if (r >= 0)
-                r = json_encode(value, &x->text);
-        return r < 0 ? r : buffer_append_str(&x->text, "\n");
+                r = json_encode(value, out);
+        return r < 0 ? r : buffer_append_str(out, "\n");
 }
 
-static void adapt_batch(Export *x)
+static void adapt_batch(Export *x, size_t size)
 {
-        if (x->text.size > BATCH_LARGE)
+        if (size > BATCH_LARGE)
                 x->filter.limit = 1;
-        else if (x->text.size < BATCH_SMALL)
+        else if (size < BATCH_SMALL)
                 x->filter.limit = MIN(x->filter.limit * 2, BATCH_MAX);
 }
 
-static int export_fill(Export *x)
+static int fill(void *userdata, StoreReader *reader, Buffer *out)
 {
+        Export *x = userdata;
         TaskPage page;
         int r;
 
-        buffer_done(&x->text);
-        x->taken = 0;
-
-        r = store_list_tasks(x->context->base.reader, &x->filter, take_task, x, &page);
+        r = store_list_tasks(reader, &x->filter, take_task, out, &page);
         if (r == -ENOBUFS && x->filter.limit > 1) {
                 x->filter.limit = 1; /* the same place again, one at a time */
-                return export_fill(x);
+                buffer_done(out);
+                r = store_list_tasks(reader, &x->filter, take_task, out, &page);
         }
         if (r < 0)
                 return r;
-        if (x->text.size > x->held) {
-                if (!http_request_hold(x->request, x->text.size - x->held))
-                        return -ENOBUFS; /* cut, so that its reader knows that it is not whole */
-                x->held = x->text.size;
-        }
 
-        x->ended = !page.has_more;
         x->filter.has_cursor = true;
         x->filter.cursor = page.next;
         x->filter.until_seq = page.until_seq;
-        adapt_batch(x);
-        return 0;
-}
-
-static ssize_t produce(void *userdata, char *buffer, size_t size)
-{
-        Export *x = userdata;
-        size_t n;
-        int r;
-
-        if (x->taken == x->text.size) {
-                if (x->ended)
-                        return -ENODATA;
-                r = export_fill(x);
-                if (r < 0)
-                        return r;
-                if (x->text.size == 0)
-                        return -ENODATA;
-        }
-        n = MIN(size, x->text.size - x->taken);
-        memcpy(buffer, x->text.data + x->taken, n);
-        x->taken += n;
-        return (ssize_t)n;
+        adapt_batch(x, out->size);
+        return page.has_more ? 1 : 0;
 }
 
 static void done(void *userdata)
@@ -124,7 +90,6 @@ static void done(void *userdata)
                 free((char *)(uintptr_t)m->key);
                 free((char *)(uintptr_t)m->value);
         }
-        buffer_done(&x->text);
         free(x);
 }
 
@@ -156,7 +121,8 @@ static int copy_query(const ExportQuery *q, Export *x)
 
 int export_on_get(HttpRequest *request, void *userdata)
 {
-        static const HttpStream stream = { produce, done };
+        static const ReadSource source = { fill, done };
+        LocalContext *c = userdata;
         ExportQuery q = {
                 .format = "jsonl",
                 .start_time = TIME_NONE,
@@ -176,13 +142,10 @@ int export_on_get(HttpRequest *request, void *userdata)
         x = calloc(1, sizeof(Export));
         if (!x)
                 return -ENOMEM;
-        x->context = userdata;
-        x->request = request;
-        x->text = BUFFER_INIT(TEXT_MAX);
         r = copy_query(&q, x);
         if (r < 0) {
                 done(x);
                 return r;
         }
-        return http_reply_stream(request, 200, "application/x-ndjson", &stream, x);
+        return readers_stream(c->base.readers, request, "application/x-ndjson", &source, x);
 }

@@ -2,8 +2,8 @@
  * The event feed. A reader says after which number it wants to go on, and gets every event behind that one,
  * in order; what it has taken is only known to it, so losing its connection loses nothing. Readers that
  * follow wait here until the writer says that there is more. They are given events a batch at a time, each
- * batch a short read of its own, so a slow reader holds nothing of the database: it is cut by the server's
- * time-out and comes back with its number.
+ * batch a short read of its own by a reader's thread, so a slow client holds nothing of the database: it is
+ * cut by the server's time-out and comes back with its number.
  *
  * The submitter writes events, too, and can't say so to this process. So as long as there are readers, and
  * only then, the database is asked several times a second whether anything was committed; that reads nothing
@@ -46,37 +46,54 @@ struct FeedReader {
         LocalContext *context;
         HttpRequest *request;
         sd_event_source *timer; /* the end of waiting, or the next sign of life */
+        bool sse, with_task, follow;
+
+        /* The other thread's while a batch is read. */
+        ReadJob job;
         Buffer text;
-        size_t taken; /* of the text */
-        size_t held;  /* the most that the text ever was */
         uint64_t after;
         uint64_t left; /* events that it may still get */
-        bool sse, with_task, follow;
+
+        size_t taken;  /* of the text */
+        size_t held;   /* the most that the text ever was */
         bool may_wait; /* there is something to wait for when there are no events */
-        bool waiting, ended, counted;
+        bool reading, waiting, ended, counted;
+        bool empty;       /* there was nothing to be read the last time */
+        bool news;        /* and there may be something since */
+        atomic_bool gone; /* the request has ended while a batch is read */
+        int error;
 };
+
+/* It is no reader any more; what it is read by may still need it. */
+static void reader_leave(FeedReader *x)
+{
+        if (x->prev) {
+                *x->prev = x->next;
+                if (x->next)
+                        x->next->prev = x->prev;
+                x->prev = NULL;
+        }
+        x->context->feed.n_waiting -= x->counted;
+        x->counted = false;
+        if (x->follow)
+                atomic_fetch_sub(&x->context->metrics->events_readers, 1);
+        x->follow = false;
+        x->timer = sd_event_source_disable_unref(x->timer);
+}
 
 static FeedReader *reader_free(FeedReader *x)
 {
         if (!x)
                 return NULL;
 
-        if (x->prev) {
-                *x->prev = x->next;
-                if (x->next)
-                        x->next->prev = x->prev;
-        }
-        x->context->feed.n_waiting -= x->counted;
-        if (x->follow)
-                atomic_fetch_sub(&x->context->metrics->events_readers, 1);
-        sd_event_source_disable_unref(x->timer);
+        reader_leave(x);
         buffer_done(&x->text);
         free(x);
         return NULL;
 }
 DEFINE_CLEANUP(FeedReader *, reader_free)
 
-/* Has it asked again. */
+/* Has it asked again, when there is no batch on its way. */
 static void reader_wake(FeedReader *x)
 {
         if (!x->waiting)
@@ -89,6 +106,7 @@ void feed_notify(Feed *f)
 {
         for (FeedReader *x = f->readers, *next; x; x = next) {
                 next = x->next;
+                x->news = true;
                 reader_wake(x);
         }
 }
@@ -219,27 +237,53 @@ static int take_event(const StoredEvent *e, void *userdata)
 
 /* The stream. */
 
-/* Reads the next batch. 0, also when there was nothing. */
-static int reader_fill(FeedReader *x)
+static int read_batch(ReadJob *job, StoreReader *reader)
 {
+        FeedReader *x = container_of(job, FeedReader, job);
         int r;
 
+        r = store_list_events(reader, x->after, (unsigned)MIN(x->left, BATCH), x->with_task, take_event, x);
+        return r == -ECANCELED ? 0 : r;
+}
+
+static void on_read(ReadJob *job, int result)
+{
+        FeedReader *x = container_of(job, FeedReader, job);
+        size_t more = x->text.size > x->held ? x->text.size - x->held : 0;
+
+        x->reading = false;
+        if (atomic_load(&x->gone)) {
+                reader_free(x);
+                return;
+        }
+        x->error = result;
+        x->empty = x->text.size == 0;
+        /* Who has a page full of events is far behind, and waits with those whose reading takes long. */
+        x->job.lane = x->text.size > BATCH_SIZE / 2 ? READ_LONG : READ_QUICK;
+        if (!x->empty && !x->follow)
+                x->may_wait = false; /* what it waited for has come */
+        /* A reader that is in the way of others loses its connection, and no event. */
+        if (more > 0 && !http_request_hold(x->request, more))
+                x->error = -ENOBUFS;
+        else
+                x->held += more;
+        http_request_wake(x->request);
+}
+
+/* There is no text left: the next batch, or nothing to be had now. 0, or -ENODATA for the end. */
+static int read_on(FeedReader *x)
+{
         buffer_done(&x->text);
         x->taken = 0;
-        if (x->left == 0)
-                return 0;
-
-        r = store_list_events(x->context->base.reader, x->after, (unsigned)MIN(x->left, BATCH), x->with_task,
-                        take_event, x);
-        if (r < 0 && r != -ECANCELED)
-                return r;
-
-        /* A reader that is in the way of others loses its connection, and no event. */
-        if (x->text.size > x->held) {
-                if (!http_request_hold(x->request, x->text.size - x->held))
-                        return -ENOBUFS;
-                x->held = x->text.size;
+        if (x->ended || x->left == 0)
+                return -ENODATA;
+        if (x->empty && !x->news) {
+                x->waiting = x->may_wait;
+                return x->may_wait ? 0 : -ENODATA;
         }
+        x->empty = x->news = false;
+        x->reading = true;
+        readers_submit(x->context->base.readers, &x->job);
         return 0;
 }
 
@@ -247,23 +291,13 @@ static ssize_t produce(void *userdata, char *buffer, size_t size)
 {
         FeedReader *x = userdata;
         size_t n;
-        int r;
 
-        if (x->taken == x->text.size) {
-                if (x->ended)
-                        return -ENODATA;
-                r = reader_fill(x);
-                if (r < 0)
-                        return r;
-                if (x->text.size > 0 && !x->follow)
-                        x->may_wait = false; /* what it waited for has come */
-        }
-        if (x->taken == x->text.size) {
-                if (x->left == 0 || !x->may_wait)
-                        return -ENODATA;
-                x->waiting = true;
+        if (x->reading)
                 return 0;
-        }
+        if (x->error < 0)
+                return x->error;
+        if (x->taken == x->text.size)
+                return read_on(x);
 
         n = MIN(size, x->text.size - x->taken);
         memcpy(buffer, x->text.data + x->taken, n);
@@ -273,7 +307,12 @@ static ssize_t produce(void *userdata, char *buffer, size_t size)
 
 static void done(void *userdata)
 {
-        reader_free(userdata);
+        FeedReader *x = userdata;
+
+        reader_leave(x);
+        atomic_store(&x->gone, true);
+        if (!x->reading)
+                reader_free(x);
 }
 
 static int on_wait_over(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
@@ -426,6 +465,7 @@ int feed_on_events(HttpRequest *request, void *userdata)
         *x = (FeedReader){
                 .context = c,
                 .request = request,
+                .job = { .work = read_batch, .done = on_read, .lane = READ_QUICK },
                 .text = BUFFER_INIT(TEXT_MAX),
                 .after = q.after,
                 .left = q.limit > 0 ? q.limit

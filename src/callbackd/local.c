@@ -1,8 +1,9 @@
 /*
- * The local side runs on a thread and a loop of its own, with a reader of its own, so that neither a long
- * read nor a slow reader is ever in a callback's way. It hears of new events through an eventfd (of another
- * process's: see feed.c), and is asked to end through another: readers of the feed come to their end,
- * requests in flight are answered, and what is left after some seconds is cut.
+ * The local side runs on a thread and a loop of its own, so that a slow reader is never in a callback's way,
+ * and what is asked for is read by further threads, so that no read is in the way of anything else. It hears
+ * of new events through an eventfd (of another process's: see feed.c), and is asked to end through another:
+ * readers of the feed come to their end, requests in flight are answered, and what is left after some
+ * seconds is cut.
  */
 
 #include "callbackd/local.h"
@@ -142,6 +143,9 @@ static int local_prepare(Local *l, int *query_fd, int *control_fd, char **ret_er
                 r = store_reader_open(c->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
                                 &c->base.reader, ret_error);
         if (r >= 0)
+                r = readers_new(c->loop, c->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
+                                &c->base.readers, ret_error);
+        if (r >= 0)
                 r = commit_port_new(c->commit, c->loop, &c->port);
         if (r >= 0)
                 r = add_server(l, query_routes, "query", query_fd, &c->query);
@@ -205,6 +209,7 @@ Local *local_free(Local *l)
                 (void)eventfd_write(l->end_fd, 1);
                 pthread_join(l->thread, NULL);
         }
+        readers_free(c->base.readers);
         commit_port_free(c->port);
         http_server_free(c->control);
         http_server_free(c->query);

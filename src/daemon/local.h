@@ -7,6 +7,7 @@
 #include "basic/buffer.h"
 #include "daemon/in-force.h"
 #include "daemon/params.h"
+#include "daemon/readers.h"
 #include "http/server.h"
 #include "store/outbox.h"
 #include "store/store.h"
@@ -16,7 +17,8 @@
 /* What a handler that reads needs. The userdata of every local server begins with one. */
 typedef struct LocalBase LocalBase;
 struct LocalBase {
-        StoreReader *reader;
+        StoreReader *reader; /* the loop's own, for what is short and belongs to something else */
+        Readers *readers;    /* for all that somebody asks for */
         InForce *in_force;
         /* Where it is known why submissions wait, else NULL: looks at the queue as a whole, and then tells
          * of one. 0 or negative errno (of reading); an object, or NULL where it doesn't wait. */

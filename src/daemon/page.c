@@ -16,19 +16,16 @@
 
 struct Page {
         PageRender render;
-        void *context;
+        Readers *readers;
         char *subject;
         Buffer text, tail;
-        size_t taken; /* of the text */
-        HttpRequest *request;
-        size_t held; /* the most that the text ever was */
         size_t n_docs;
         char **keys; /* left for later */
         size_t n_keys, next_key;
-        bool ended;
+        bool begun; /* the text is given */
 };
 
-int page_new(PageRender render, void *context, const char *subject, Page **ret)
+int page_new(PageRender render, Readers *readers, const char *subject, Page **ret)
 {
         _cleanup_(page_freep) Page *p = NULL;
         int r;
@@ -37,7 +34,7 @@ int page_new(PageRender render, void *context, const char *subject, Page **ret)
         if (!p)
                 return -ENOMEM;
         p->render = render;
-        p->context = context;
+        p->readers = readers;
         p->text = BUFFER_INIT(TEXT_MAX);
         p->tail = BUFFER_INIT(TEXT_MAX);
         if (subject) {
@@ -94,59 +91,37 @@ int page_defer(Page *p, const char *key)
         return 0;
 }
 
-static int append_tail(Page *p)
+static int append_tail(Page *p, Buffer *out)
 {
         int r;
 
-        p->ended = true;
-        r = buffer_append_str(&p->text, "],");
-        return r < 0 ? r : buffer_append(&p->text, p->tail.data, p->tail.size);
+        r = buffer_append_str(out, "],");
+        return r < 0 ? r : buffer_append(out, p->tail.data, p->tail.size);
 }
 
-/* Renders the next piece once all before it was taken. -ENODATA: there is none. */
-static int refill(Page *p)
-{
-        int r;
-
-        buffer_done(&p->text);
-        p->taken = 0;
-        if (p->next_key == p->n_keys)
-                return p->ended ? -ENODATA : append_tail(p);
-
-        if (p->n_docs++ > 0) {
-                r = buffer_append_str(&p->text, ",");
-                if (r < 0)
-                        return r;
-        }
-        return p->render(p->context, p->subject, p->keys[p->next_key++], &p->text);
-}
-
-/* Memory for a text that stays until its reader has taken it. */
-static bool hold(Page *p)
-{
-        size_t more = p->text.size > p->held ? p->text.size - p->held : 0;
-
-        p->held += more;
-        return more == 0 || http_request_hold(p->request, more);
-}
-
-static ssize_t produce(void *userdata, char *buffer, size_t size)
+/* What was rendered at once, then one document at a time, then the end. */
+static int fill(void *userdata, StoreReader *reader, Buffer *out)
 {
         Page *p = userdata;
-        size_t n;
         int r;
 
-        while (p->taken == p->text.size) {
-                r = refill(p);
+        if (!p->begun) {
+                p->begun = true;
+                r = buffer_append(out, p->text.data, p->text.size);
+                buffer_done(&p->text);
+                return r < 0 ? r : 1;
+        }
+        if (p->next_key == p->n_keys) {
+                r = append_tail(p, out);
+                return MIN(r, 0);
+        }
+        if (p->n_docs++ > 0) {
+                r = buffer_append_str(out, ",");
                 if (r < 0)
                         return r;
-                if (!hold(p))
-                        return -ENOBUFS;
         }
-        n = MIN(size, p->text.size - p->taken);
-        memcpy(buffer, p->text.data + p->taken, n);
-        p->taken += n;
-        return (ssize_t)n;
+        r = p->render(reader, p->subject, p->keys[p->next_key++], out);
+        return r < 0 ? r : 1;
 }
 
 static void done(void *userdata)
@@ -156,19 +131,17 @@ static void done(void *userdata)
 
 int page_reply(HttpRequest *request, Page *page, Buffer *tail)
 {
-        static const HttpStream stream = { produce, done };
+        static const ReadSource source = { fill, done };
         _cleanup_(page_freep) Page *p = page;
+        Readers *readers = p->readers;
         int r;
 
         p->tail = *tail;
         *tail = BUFFER_INIT(tail->max);
-        p->request = request;
-        if (p->n_keys > 0 && !hold(p))
-                return http_reply_no_memory(request);
         if (p->n_keys > 0)
-                return http_reply_stream(request, 200, "application/json", &stream, TAKE_PTR(p));
+                return readers_stream(readers, request, "application/json", &source, TAKE_PTR(p));
 
-        r = append_tail(p);
+        r = append_tail(p, &p->text);
         if (r < 0)
                 return r;
         return http_reply(request, 200, "application/json", p->text.data, p->text.size);

@@ -3,15 +3,16 @@
 /* Pages: lists of documents that may each be megabytes. */
 
 #include "basic/buffer.h"
+#include "daemon/readers.h"
 #include "http/server.h"
 
 typedef struct Page Page;
 
-/* Renders the document with this key, later, when the reader has taken what came before. */
-typedef int (*PageRender)(void *context, const char *subject, const char *key, Buffer *out);
+/* Renders the document with this key, later, when the client has taken what came before. */
+typedef int (*PageRender)(StoreReader *reader, const char *subject, const char *key, Buffer *out);
 
-/* `context` is borrowed and outlives every request; `subject` (NULL: none) is copied. */
-int page_new(PageRender render, void *context, const char *subject, Page **ret);
+/* `subject` (NULL: none) is copied. */
+int page_new(PageRender render, Readers *readers, const char *subject, Page **ret);
 Page *page_free(Page *p);
 DEFINE_CLEANUP(Page *, page_free)
 

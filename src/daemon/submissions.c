@@ -106,25 +106,44 @@ static int append_one(const Submission *s, void *userdata)
         return append(t->base, s, t->text);
 }
 
-int submission_reply(LocalBase *base, HttpRequest *request, unsigned status, const char *id)
+static int reply_one(
+                HttpRequest *request, StoreReader *reader, LocalBase *base, unsigned status, const char *id)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
         Telling t = { .text = &text };
         int r;
 
-        r = begin_telling(base, &t);
+        r = base ? begin_telling(base, &t) : 0;
         if (r >= 0)
-                r = store_get_submission(base->reader, id, true, append_one, &t);
+                r = store_get_submission(reader, id, true, append_one, &t);
         if (r < 0)
-                return local_reply_failure(base->reader, request, r);
+                return local_reply_failure(reader, request, r);
         if (r == 0)
                 return local_reply_not_found(request, "Submission not found");
         return http_reply(request, status, "application/json", text.data, text.size);
 }
 
+int submission_reply(LocalBase *base, HttpRequest *request, unsigned status, const char *id)
+{
+        return reply_one(request, base->reader, base, status, id);
+}
+
+/* Who knows why submissions wait is the loop, which then answers itself: a page at most. */
+static int answer(LocalBase *base, HttpRequest *request, ReadHandler handler)
+{
+        if (base->waiting_begin)
+                return handler(request, base->reader, base);
+        return readers_answer(base->readers, request, READ_QUICK, handler, NULL);
+}
+
+static int reply_submission(HttpRequest *request, StoreReader *reader, void *userdata)
+{
+        return reply_one(request, reader, userdata, 200, http_request_path_arg(request, 0));
+}
+
 int submissions_on_get(HttpRequest *request, void *userdata)
 {
-        return submission_reply(userdata, request, 200, http_request_path_arg(request, 0));
+        return answer(userdata, request, reply_submission);
 }
 
 /* The list. */
@@ -137,11 +156,10 @@ static int list_submission(const Submission *s, void *userdata)
         return r <= 0 ? r : append(t->base, s, &t->list->text);
 }
 
-int submissions_on_list(HttpRequest *request, void *userdata)
+static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
 {
         SubmissionQuery q = { .state = _SUBMISSION_STATE_ERRNO, .limit = 100 };
         _cleanup_local_list_ LocalList list = LOCAL_LIST_INIT;
-        LocalBase *c = userdata;
         Telling t = { .list = &list };
         int r;
 
@@ -150,9 +168,14 @@ int submissions_on_list(HttpRequest *request, void *userdata)
                 return MIN(r, 0);
 
         list.limit = q.limit;
-        r = begin_telling(c, &t);
+        r = userdata ? begin_telling(userdata, &t) : 0;
         if (r >= 0)
                 r = store_list_submissions(
-                                c->reader, q.state, q.after, (unsigned)q.limit + 1, list_submission, &t);
-        return r < 0 ? local_reply_failure(c->reader, request, r) : local_list_reply(&list, request);
+                                reader, q.state, q.after, (unsigned)q.limit + 1, list_submission, &t);
+        return r < 0 ? local_reply_failure(reader, request, r) : local_list_reply(&list, request);
+}
+
+int submissions_on_list(HttpRequest *request, void *userdata)
+{
+        return answer(userdata, request, reply_list);
 }

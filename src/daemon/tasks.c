@@ -11,7 +11,8 @@
 #include "daemon/params.h"
 #include "task/encode.h"
 
-#define TEXT_MAX ((size_t)256 * 1024 * 1024)
+#define TEXT_MAX     ((size_t)256 * 1024 * 1024)
+#define OFFSET_QUICK 1000U
 
 static int append_task(const TaskDocument *task, Buffer *out)
 {
@@ -78,12 +79,11 @@ static int list_task(const TaskDocument *task, void *userdata)
 }
 
 /* A task that was left for later. */
-static int render_task(void *context, _unused_ const char *subject, const char *key, Buffer *out)
+static int render_task(StoreReader *reader, _unused_ const char *subject, const char *key, Buffer *out)
 {
-        LocalBase *c = context;
         int r;
 
-        r = store_get_task(c->reader, key, take_task, out);
+        r = store_get_task(reader, key, take_task, out);
         return r == 0 ? -ENOENT : MIN(r, 0);
 }
 
@@ -96,38 +96,50 @@ static int append_paging(const TaskQuery *q, const TaskPage *page, Buffer *tail)
                         "\"total\":%" PRIu64 ",\"limit\":%" PRIu64 ",\"offset\":%" PRIu64 ",\"has_more\":%s",
                         page->total, q->limit, q->offset, page->has_more ? "true" : "false");
         if (r >= 0 && page->has_more)
-                r = buffer_append_f(tail, ",\"next\":\"%s\"",
-                                param_cursor_format(&page->next, cursor));
+                r = buffer_append_f(tail, ",\"next\":\"%s\"", param_cursor_format(&page->next, cursor));
         return r < 0 ? r : buffer_append_str(tail, "}");
 }
 
-int tasks_on_list(HttpRequest *request, void *userdata)
+/* Deep in a list that has no cursor every task before is passed. */
+static bool is_long(const TaskQuery *q)
 {
-        LocalBase *c = userdata;
-        TaskQuery q = {
+        return q->metadata.n > 0 || q->offset > OFFSET_QUICK;
+}
+
+/* 0; 1: answered 400; negative errno. */
+static int read_query(HttpRequest *request, TaskQuery *ret)
+{
+        *ret = (TaskQuery){
                 .start_time = TIME_NONE,
                 .end_time = TIME_NONE,
                 .status = _TASK_STATUS_INVALID,
                 .is_test = -1,
                 .limit = 100,
         };
+        return params_read(request, ret);
+}
+
+static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
+{
+        LocalBase *c = userdata;
         _cleanup_(page_freep) Page *page = NULL;
         _cleanup_buffer_ Buffer tail = BUFFER_INIT(1024);
         TaskFilter filter;
         TaskPage paging;
+        TaskQuery q;
         int r;
 
-        r = params_read(request, &q);
+        r = read_query(request, &q);
         if (r != 0)
                 return MIN(r, 0);
-        r = page_new(render_task, c, NULL, &page);
+        r = page_new(render_task, c->readers, NULL, &page);
         if (r < 0)
                 return r;
 
         filter = filter_of(&q);
-        r = store_list_tasks(c->reader, &filter, list_task, page, &paging);
+        r = store_list_tasks(reader, &filter, list_task, page, &paging);
         if (r < 0)
-                return local_reply_failure(c->reader, request, r);
+                return local_reply_failure(reader, request, r);
 
         r = append_paging(&q, &paging, &tail);
         if (r < 0)
@@ -135,20 +147,38 @@ int tasks_on_list(HttpRequest *request, void *userdata)
         return page_reply(request, TAKE_PTR(page), &tail);
 }
 
-/* One task. */
-
-int tasks_on_get(HttpRequest *request, void *userdata)
+int tasks_on_list(HttpRequest *request, void *userdata)
 {
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
         LocalBase *c = userdata;
+        TaskQuery q;
         int r;
 
-        r = store_get_task(c->reader, http_request_path_arg(request, 0), take_task, &text);
+        r = read_query(request, &q);
+        if (r != 0)
+                return MIN(r, 0);
+        return readers_answer(c->readers, request, is_long(&q) ? READ_LONG : READ_QUICK, reply_list, c);
+}
+
+/* One task. */
+
+static int reply_task(HttpRequest *request, StoreReader *reader, _unused_ void *userdata)
+{
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        int r;
+
+        r = store_get_task(reader, http_request_path_arg(request, 0), take_task, &text);
         if (r < 0)
-                return local_reply_failure(c->reader, request, r);
+                return local_reply_failure(reader, request, r);
         if (r == 0)
                 return local_reply_not_found(request, "Task not found");
         return local_reply_text(request, &text);
+}
+
+int tasks_on_get(HttpRequest *request, void *userdata)
+{
+        LocalBase *c = userdata;
+
+        return readers_answer(c->readers, request, READ_QUICK, reply_task, NULL);
 }
 
 /* Its revisions. */
@@ -214,17 +244,16 @@ static int take_revision(const StoredRevision *v, void *userdata)
         return append_revision(v, userdata);
 }
 
-static int render_revision(void *context, const char *subject, const char *key, Buffer *out)
+static int render_revision(StoreReader *reader, const char *subject, const char *key, Buffer *out)
 {
-        LocalBase *c = context;
         int r;
 
         r = store_list_revisions(
-                        c->reader, subject, (unsigned)strtoul(key, NULL, 10) - 1, 1, take_revision, out);
+                        reader, subject, (unsigned)strtoul(key, NULL, 10) - 1, 1, take_revision, out);
         return r == 0 ? -ENOENT : MIN(r, 0);
 }
 
-int tasks_on_revisions(HttpRequest *request, void *userdata)
+static int reply_revisions(HttpRequest *request, StoreReader *reader, void *userdata)
 {
         const char *id = http_request_path_arg(request, 0);
         _cleanup_buffer_ Buffer tail = BUFFER_INIT(1024);
@@ -237,15 +266,14 @@ int tasks_on_revisions(HttpRequest *request, void *userdata)
         r = params_read(request, &q);
         if (r != 0)
                 return MIN(r, 0);
-        r = page_new(render_revision, c, id, &page);
+        r = page_new(render_revision, c->readers, id, &page);
         if (r < 0)
                 return r;
 
         list = (RevisionList){ .page = page, .limit = q.limit };
-        r = store_list_revisions(
-                        c->reader, id, (unsigned)q.after, (unsigned)q.limit + 1, list_revision, &list);
+        r = store_list_revisions(reader, id, (unsigned)q.after, (unsigned)q.limit + 1, list_revision, &list);
         if (r < 0)
-                return local_reply_failure(c->reader, request, r);
+                return local_reply_failure(reader, request, r);
         if (r == 0)
                 return local_reply_not_found(request, "Task not found");
 
@@ -257,4 +285,11 @@ int tasks_on_revisions(HttpRequest *request, void *userdata)
         if (r < 0)
                 return r;
         return page_reply(request, TAKE_PTR(page), &tail);
+}
+
+int tasks_on_revisions(HttpRequest *request, void *userdata)
+{
+        LocalBase *c = userdata;
+
+        return readers_answer(c->readers, request, READ_QUICK, reply_revisions, c);
 }

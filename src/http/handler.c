@@ -311,14 +311,12 @@ static int run_handler(HttpRequest *r)
 /* Queues the reply if there is one, else waits for it. `k` is what the step before returned. */
 static enum MHD_Result go_on(HttpRequest *r, int k)
 {
+        if (r->detached)
+                return MHD_YES; /* and not to be touched */
         if (r->dropped)
                 return MHD_NO;
-        if ((k < 0 || r->failed) && r->stage != STAGE_REPLIED) {
-                log_debug_errno(k < 0 ? k : -ENOMEM, "%s %s failed on the %s server", r->method, r->path,
-                                r->connection->server->options.what);
-                if (http_reply_error(r, 500, NULL, "The request failed inside: see the daemon's log.") < 0)
-                        return MHD_NO;
-        }
+        if ((k < 0 || r->failed) && r->stage != STAGE_REPLIED && request_fail(r, k) < 0)
+                return MHD_NO;
         if (r->stage == STAGE_REPLIED)
                 return reply_queue(r);
 

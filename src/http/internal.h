@@ -101,6 +101,7 @@ struct HttpRequest {
         HttpStream stream;
         void *stream_userdata;
         bool has_stream, stream_waits, close, dropped;
+        bool detached;           /* another thread's; written on the loop's only */
         bool failed;             /* a reply could not be made */
         sd_event_source *hangup; /* the reader of a stream that waits has gone */
 };
@@ -130,6 +131,9 @@ enum MHD_Result refuse_pass(struct MHD_Connection *mhd, unsigned status, struct 
 
 /* An error in its one shape, past libmicrohttpd: the last word on a connection. `error` needs no escape. */
 void connection_say(Connection *c, unsigned status, const char *error);
+
+/* reply.c */
+int request_fail(HttpRequest *r, int k);
 
 /* request.c */
 int request_new(Connection *c, const char *target, HttpRequest **ret);

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "basic/log.h"
 #include "http/internal.h"
 
 #define LARGE      ((size_t)64 * 1024) /* a body that may not fit into the socket at once */
@@ -19,7 +20,7 @@
 static int fail(HttpRequest *r, int error)
 {
         r->failed = true;
-        if (r->connection->suspended)
+        if (r->connection->suspended && !r->detached)
                 http_request_drop(r);
         return error;
 }
@@ -55,8 +56,6 @@ static int reply_with(
         ok = !content_type || MHD_add_response_header(response, "Content-Type", content_type) == MHD_YES;
         for (unsigned i = 0; ok && i < r->n_headers; i++)
                 ok = MHD_add_response_header(response, r->headers[i].name, r->headers[i].value) == MHD_YES;
-        if (ok && (r->close || r->connection->server->quiescing))
-                ok = MHD_add_response_header(response, "Connection", "close") == MHD_YES;
         if (!ok) {
                 MHD_destroy_response(response);
                 return fail(r, -ENOMEM);
@@ -65,17 +64,36 @@ static int reply_with(
         r->response = response;
         r->status = status;
         r->stage = STAGE_REPLIED;
-        if (r->connection->suspended)
+        if (r->connection->suspended && !r->detached)
                 connection_resume(r->connection);
         return 0;
+}
+
+static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *userdata);
+
+/* A reader that goes while its stream waits for something to say is noticed. */
+static enum MHD_Result stream_watch(HttpRequest *r)
+{
+        int k;
+
+        k = sd_event_add_io(r->connection->server->loop, &r->hangup, r->connection->fd, 0, on_hangup, r);
+        if (k < 0)
+                return MHD_NO;
+        (void)sd_event_source_set_enabled(r->hangup, SD_EVENT_OFF);
+        return MHD_YES;
 }
 
 enum MHD_Result reply_queue(HttpRequest *r)
 {
         const HttpServer *s = r->connection->server;
-        enum MHD_Result ok;
+        enum MHD_Result ok = MHD_YES;
 
-        ok = refuse_pass(r->connection->mhd, r->status, r->response);
+        if (r->close || s->quiescing)
+                ok = MHD_add_response_header(r->response, "Connection", "close");
+        if (ok == MHD_YES && r->has_stream)
+                ok = stream_watch(r);
+        if (ok == MHD_YES)
+                ok = refuse_pass(r->connection->mhd, r->status, r->response);
         MHD_destroy_response(r->response);
         r->response = NULL;
         r->stage = STAGE_QUEUED;
@@ -190,9 +208,34 @@ void http_request_drop(HttpRequest *r)
                 connection_resume(r->connection);
 }
 
+int request_fail(HttpRequest *r, int k)
+{
+        log_debug_errno(k < 0 ? k : -ENOMEM, "%s %s failed on the %s server", r->method, r->path,
+                        r->connection->server->options.what);
+        return http_reply_error(r, 500, NULL, "The request failed inside: see the daemon's log.");
+}
+
+/* Another thread's answers. */
+
+void http_request_detach(HttpRequest *r)
+{
+        assert(r->stage == STAGE_HANDLING && !r->detached);
+        r->detached = true;
+        connection_suspend(r->connection);
+}
+
+void http_request_attach(HttpRequest *r, int result)
+{
+        assert(r->detached && r->connection->suspended);
+        r->detached = false;
+        if (r->stage != STAGE_REPLIED && request_fail(r, result) < 0)
+                http_request_drop(r);
+        else if (r->connection->suspended)
+                connection_resume(r->connection);
+}
+
 /* Streams. */
 
-/* A reader that has gone while its stream waits for something to say. */
 static int on_hangup(
                 _unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
 {
@@ -236,17 +279,11 @@ static ssize_t read_stream(void *cls, _unused_ uint64_t position, char *buffer, 
 int http_reply_stream(HttpRequest *r, unsigned status, const char *content_type, const HttpStream *stream,
                 void *userdata)
 {
-        int k;
-
         /* From here on done() is called when the request ends, whatever happens. */
         r->stream = *stream;
         r->stream_userdata = userdata;
         r->has_stream = true;
 
-        k = sd_event_add_io(r->connection->server->loop, &r->hangup, r->connection->fd, 0, on_hangup, r);
-        if (k < 0)
-                return fail(r, k);
-        (void)sd_event_source_set_enabled(r->hangup, SD_EVENT_OFF);
         return reply_with(r, status, content_type,
                         MHD_create_response_from_callback(
                                         MHD_SIZE_UNKNOWN, BLOCK_SIZE, read_stream, r, NULL));

@@ -135,6 +135,14 @@ int http_reply_no_memory(HttpRequest *r);
 void http_request_set_userdata(HttpRequest *r, void *userdata, void (*destroy)(void *userdata));
 void *http_request_get_userdata(const HttpRequest *r);
 
+/* Lets another thread answer: to be called within the handler, which then returns 0. From here until
+ * http_request_attach() the request is the other thread's, which may ask it and reply to it as a handler
+ * does; nothing leaves before. The server is not freed meanwhile. */
+void http_request_detach(HttpRequest *r);
+
+/* Back on the loop's thread, with what a handler would return. */
+void http_request_attach(HttpRequest *r, int result);
+
 /* Replies: exactly one of these per request. On failure (-ENOMEM) nobody needs to do more: within the
  * handler the request gets a 500 unless another reply is made, later on its connection is closed.
  * http_reply_header() adds a header to the reply to come. */

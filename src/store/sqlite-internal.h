@@ -3,6 +3,7 @@
 /* What the store's own files share: connections, statements, the writer. */
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #include "basic/parse.h"
@@ -532,7 +533,8 @@ struct StoreReader {
         Connection connection;
         sqlite3_stmt *statements[_R_MAX], *outbox[_OR_MAX];
         uint64_t time_limit, deadline; /* microseconds; 0: none */
-        int64_t data_version;          /* as of the last store_reader_changed(); 0: none yet */
+        atomic_bool interrupted;
+        int64_t data_version; /* as of the last store_reader_changed(); 0: none yet */
 };
 
 static inline Query reader_query(StoreReader *r, ReaderStatement statement)

@@ -23,7 +23,7 @@ static int on_progress(void *userdata)
 {
         const StoreReader *r = userdata;
 
-        return r->deadline != 0 && now_monotonic() > r->deadline;
+        return r->deadline != 0 && (now_monotonic() > r->deadline || atomic_load(&r->interrupted));
 }
 
 static int reader_setup(StoreReader *r, const char *path)
@@ -87,6 +87,11 @@ StoreReader *store_reader_close(StoreReader *r)
 const char *store_reader_error(const StoreReader *r)
 {
         return r->connection.error;
+}
+
+void store_reader_interrupt(StoreReader *r)
+{
+        atomic_store(&r->interrupted, true);
 }
 
 int reader_begin(StoreReader *r)

@@ -36,6 +36,9 @@ typedef struct StoreReader StoreReader;
 const char *store_error(const Store *s);
 const char *store_reader_error(const StoreReader *r);
 
+/* From any thread: what is being read ends with -ETIME, and so does whatever is read from here on. */
+void store_reader_interrupt(StoreReader *r);
+
 /* What for. One process has a database as the submitter's, or two would send the same task; receivers may be
  * several. */
 typedef enum StoreRole {

@@ -366,6 +366,18 @@ static void on_reply(unsigned status, void *userdata)
         metrics_count_response(&c->metrics, status);
 }
 
+static int make_readers(Service *s)
+{
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        r = readers_new(s->context.loop, s->settings->store.path, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
+                        &s->context.base.readers, &error);
+        if (r < 0 && error)
+                log_error("%s", error);
+        return r;
+}
+
 static int make_parts(Service *s, ApiKey *key)
 {
         SubmitContext *c = &s->context;
@@ -382,6 +394,8 @@ static int make_parts(Service *s, ApiKey *key)
         c->settings = s->settings;
 
         r = api_client_new(c->loop, s->settings, key, &c->client);
+        if (r >= 0)
+                r = make_readers(s);
         if (r < 0)
                 return r;
         options = outbox_options(s, s->settings);
@@ -483,7 +497,8 @@ static Service *service_free(Service *s)
         recovery_stop(c);
         if (c->client)
                 api_client_close(c->client); /* who waits for the API is told that there is no answer */
-        frame_settle(&s->frame);             /* what is on its way to the disk is answered */
+        c->base.readers = readers_free(c->base.readers);
+        frame_settle(&s->frame); /* what is on its way to the disk is answered */
         outbox_free(c->outbox);
         recovery_free(c);
         http_server_free(c->server);

@@ -1,10 +1,12 @@
 """Peers that mean no good: one process that holds any number of connections and does with each what a row of a table
 says. Run by the tests as a process of its own; reads the row, a line of JSON, prints a line of JSON when it has its
-connections, and another one, what it saw, once its standard input ends."""
+connections, one for each status that it hears for the first time, and a last one, what it saw, once its standard input
+ends."""
 
 import errno
 import json
 import random
+import re
 import resource
 import selectors
 import socket
@@ -14,6 +16,7 @@ import time
 
 PIECE = 65536
 BATCH = 200  # connections opened in a row
+STATUS = re.compile(rb"HTTP/1\.1 (\d\d\d)")
 
 
 class Row:
@@ -57,7 +60,7 @@ class Crowd:
     def __init__(self, row):
         self.row, self.dice, self.number = row, random.Random(row.seed), 0
         self.selector = selectors.EpollSelector()
-        self.peers, self.statuses = set(), {}
+        self.peers, self.statuses, self.told = set(), {}, set()
         self.opened = self.cut = self.sent = self.received = self.failed = 0
 
     def words(self, text):
@@ -123,8 +126,15 @@ class Crowd:
         # Status lines are counted; of a long answer the rest is not kept.
         if len(peer.heard) < 1 << 20:
             peer.heard += data
+            self.tell(STATUS.findall(peer.heard[-len(data) - 12:]))
         if not data:
             self.gone(peer)
+
+    def tell(self, statuses):
+        """Each as soon as it is heard for the first time."""
+        for status in set(statuses) - self.told:
+            self.told.add(status)
+            print(json.dumps({"status": status.decode()}), flush=True)
 
     def gone(self, peer):
         self.cut += 1

@@ -32,8 +32,13 @@ class Attack:
     def read(self):
         for line in self.process.stdout:
             self.lines.append(json.loads(line))
-            self.ready.set()
+            if "connections" in self.lines[-1]:
+                self.ready.set()
         self.ready.set()
+
+    def statuses(self):
+        """Those that it has heard by now."""
+        return {line["status"] for line in list(self.lines) if "status" in line}
 
     def stop(self):
         """What it saw."""

@@ -78,6 +78,7 @@ def test_attacks(make_daemon, request, name):
             asked = daemon.query.get("/v1/stats").json["tasks"]  # an honest client is heard, too
             assert asked >= 6
             eventually(lambda: time.monotonic() > end and len(honest.ids) >= 3 or honest.wrong, "callbacks are acknowledged")
+            eventually(lambda: wants <= attack.statuses(), "all kinds of answers are heard")
             account = attack.stop()
         print(account, "rss", seen.rss // 1024, "fds", seen.fds, "cpu", round(seen.load, 2), "honest", len(honest.times),
               round(max(honest.times), 2))
