@@ -26,6 +26,8 @@ static int metadata_text(const json_t *value, char **ret_owned, const char **ret
         case JSON_INTEGER:
         case JSON_REAL:
                 r = json_encode(value, &text);
+                if (r == -ENOBUFS) /* too long, as a text can be */
+                        return 0;
                 if (r < 0)
                         return r;
                 *ret = *ret_owned = buffer_take(&text, NULL);

@@ -12,6 +12,7 @@
 #include "sandbox/world-internal.h"
 
 #include "task/encode.h"
+#include "task/json.h"
 
 #define BODY_MAX ((size_t)128 * 1024 * 1024)
 
@@ -163,11 +164,13 @@ int attempts_to_json(const World *w, json_t **ret)
 
 static int get_url(const Task *t, char **ret)
 {
-        json_auto_t *task = json_loads(t->text, JSON_ALLOW_NUL, NULL);
+        json_auto_t *task = NULL;
         const char *url;
+        int r;
 
-        if (!task)
-                return -ENOMEM;
+        r = json_parse(t->text, strlen(t->text), 0, &task, NULL);
+        if (r < 0)
+                return r;
         url = json_string_value(json_object_get(task, "callback_url"));
         *ret = url ? strdup(url) : NULL;
         return url && !*ret ? -ENOMEM : 0;

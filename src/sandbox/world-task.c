@@ -6,6 +6,7 @@
 #include "sandbox/world-internal.h"
 
 #include "task/encode.h"
+#include "task/json.h"
 #include "task/params.h"
 
 #define FIRST_SIZE 256U
@@ -110,9 +111,13 @@ static int set_time(json_t *object, const char *name, int64_t time)
 
 int task_render(const Task *t, TaskStatus status, json_t *response, int64_t completed_at, json_t **ret)
 {
-        json_auto_t *task = json_loads(t->text, JSON_ALLOW_NUL, NULL);
+        json_auto_t *task = NULL;
+        int r;
 
-        if (!task || json_object_set_new(task, "status", json_string(task_status_to_string(status))) < 0 ||
+        r = json_parse(t->text, strlen(t->text), 0, &task, NULL);
+        if (r < 0)
+                return r;
+        if (json_object_set_new(task, "status", json_string(task_status_to_string(status))) < 0 ||
                         (completed_at != TIME_NONE && set_time(task, "completed_at", completed_at) < 0) ||
                         (response && json_object_set(task, "response", response) < 0))
                 return -ENOMEM;

@@ -15,6 +15,7 @@
 #include "basic/buffer.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
+#include "task/json-memory.h"
 
 #define REPLACEMENT      0xfffd
 #define REPLACEMENT_UTF8 "\xef\xbf\xbd"
@@ -236,8 +237,8 @@ char *format_value(const json_t *v)
 
         if (!v || json_is_null(v))
                 return strdup("");
-        if (json_is_string(v))
-                return copy_bounded(json_string_value(v));
+        if (json_is_string(v) || json_number_text(v))
+                return copy_bounded(json_string_value(v) ?: json_number_text(v));
 
         /* Cut by the sink or whole: both are what is wanted. Six digits of a number are enough for a cell.
          */

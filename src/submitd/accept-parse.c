@@ -46,12 +46,13 @@ bool accept_key_is_valid(const char *key)
 static int parse_json(const TaskType *type, const void *body, size_t size, json_t **ret, Problems *problems)
 {
         json_auto_t *params = NULL;
+        JsonFindings findings;
         json_error_t error;
         int r;
 
         if (callback_check_bounds(body, size, problems) != 0)
                 return ACCEPT_UNREADABLE;
-        r = json_parse(body, size, JSON_REJECT_DUPLICATES, &params, &error);
+        r = json_parse_noting(body, size, JSON_REJECT_DUPLICATES, &params, &findings, &error);
         if (r < 0 && r != -EBADMSG)
                 return r;
         if (r < 0) {
@@ -64,6 +65,7 @@ static int parse_json(const TaskType *type, const void *body, size_t size, json_
                 return ACCEPT_UNREADABLE;
         }
 
+        json_add_findings(&findings, body, problems);
         r = task_params_normalise(type, params);
         if (r < 0)
                 return r;

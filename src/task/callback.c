@@ -12,7 +12,6 @@
 #include "basic/time-util.h"
 #include "task/check.h"
 #include "task/encode.h"
-#include "task/json-read.h"
 #include "task/json.h"
 #include "task/path.h"
 #include "task/value.h"
@@ -94,15 +93,20 @@ int callback_check_bounds(const void *text, size_t size, Problems *problems)
         return CALLBACK_NOT_JSON;
 }
 
-/* The quick way, which nearly every body takes: there, values are cut from an arena. */
-static bool read_ordinary(Callback *c, const void *body, size_t size)
+/* Values are cut from an arena. 0, -EBADMSG, -ENOMEM. */
+static int read_in_arena(Callback *c, const void *body, size_t size)
 {
+        JsonFindings findings;
+        int r;
+
         json_arena_enter(&c->arena, size);
-        c->root = json_read_ordinary(body, size, CALLBACK_DEPTH_MAX);
+        r = json_read(body, size, CALLBACK_DEPTH_MAX, JSON_REJECT_DUPLICATES, &c->root, &findings);
         json_arena_leave();
-        if (!c->root)
+        if (r < 0)
                 json_arena_done(&c->arena, NULL);
-        return c->root;
+        else
+                json_add_findings(&findings, body, &c->problems);
+        return r;
 }
 
 static int parse_json(Callback *c, const void *body, size_t size)
@@ -116,12 +120,11 @@ static int parse_json(Callback *c, const void *body, size_t size)
         r = can_be_many ? callback_check_bounds(body, size, &c->problems) : 0;
         if (r != 0)
                 return r;
-        if (read_ordinary(c, body, size))
-                return 0;
-        r = can_be_many ? 0 : callback_check_bounds(body, size, &c->problems);
-        if (r != 0)
-                return r;
-        r = json_parse(body, size, JSON_REJECT_DUPLICATES, &c->root, &error);
+        r = read_in_arena(c, body, size);
+        if (r == -EBADMSG && !can_be_many && callback_check_bounds(body, size, &c->problems) != 0)
+                return CALLBACK_NOT_JSON;
+        if (r == -EBADMSG) /* to say why */
+                r = json_parse(body, size, JSON_REJECT_DUPLICATES, &c->root, &error);
         if (r == -EBADMSG)
                 return refuse(c, "not JSON, line %d, column %d: %s", error.line, error.column, error.text);
         if (r < 0)

@@ -95,7 +95,7 @@ static void look_number(const Look *l)
         double d;
 
         if (!value_read_number(l->value, l->field->flags & FIELD_AS_TEXT, &d)) {
-                wrong(l, "a number");
+                wrong(l, json_is_number(l->value) ? "a number within those of a double" : "a number");
                 return;
         }
         look_range(l, d);

@@ -1,7 +1,8 @@
 /*
  * jansson 2.14 writes numbers with a fixed count of digits: with 17 a 0.3 becomes 0.29999999999999999, with
  * fewer some numbers change. What people read here should be what Scale sent, so numbers are written with
- * the fewest digits that give the same number back; everything else is left to jansson.
+ * the fewest digits that give the same number back, or with those that they came with where a double doesn't
+ * hold them; everything else is left to jansson.
  */
 
 #include "task/encode.h"
@@ -9,10 +10,16 @@
 #include <stdio.h>
 #include <string.h>
 
-static int encode_real(double d, Buffer *out)
+#include "task/json-memory.h"
+
+static int encode_real(const json_t *value, Buffer *out)
 {
+        const double d = json_real_value(value);
+        const char *own = json_number_text(value);
         char text[40];
 
+        if (own)
+                return buffer_append_str(out, own);
         for (int digits = 15; digits <= 17; digits++) {
                 double back;
 
@@ -97,7 +104,7 @@ int json_encode(const json_t *value, Buffer *out)
         case JSON_INTEGER:
                 return buffer_append_f(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
         case JSON_REAL:
-                return encode_real(json_real_value(value), out);
+                return encode_real(value, out);
         case JSON_TRUE:
                 return buffer_append_str(out, "true");
         case JSON_FALSE:

@@ -18,6 +18,10 @@
  * most is a list of strings of 31 bytes, at less than three bytes a byte.
  *
  * Else it is malloc() and free().
+ *
+ * A number with a text of its own is a real with that text behind it in the same piece. jansson neither
+ * knows nor needs to know: it asks for a real, and gets one that begins half an alignment further on than
+ * all its other pieces do. That is what the number is known by, and what it is given back by.
  */
 
 #include "task/json-memory.h"
@@ -27,9 +31,10 @@
 #define BLOCK_MIN     ((size_t)4 * 1024)
 #define BLOCK_MAX     ((size_t)256 * 1024) /* unless one piece is larger */
 #define PER_BYTE      8U                   /* of text: what its value usually takes */
-#define ALIGNMENT     alignof(max_align_t)
-#define GROWTH_MIN    32U /* of a word's buffer */
-#define RESERVE_PARTS 4U  /* of the text */
+#define ALIGNMENT     ((size_t)16)         /* of every piece, also of malloc()'s */
+#define OFF_BY        (ALIGNMENT / 2)      /* but of a number with a text */
+#define GROWTH_MIN    32U                  /* of a word's buffer */
+#define RESERVE_PARTS 4U                   /* of the text */
 
 #ifdef __has_feature
 #        define HAS_FEATURE(f) __has_feature(f)
@@ -50,6 +55,7 @@ struct JsonBlock {
 
 static _Thread_local JsonArena *entered;
 static _Thread_local JsonReserve *reserve;
+static _Thread_local size_t text_size; /* what the next piece gets behind it; 0: nothing */
 
 static bool add_block(JsonArena *a, size_t size)
 {
@@ -99,14 +105,36 @@ static void *allocate_in_reserve(JsonReserve *r, size_t size)
         return p;
 }
 
-static void *allocate(size_t size)
+static void *allocate_piece(size_t size)
 {
         void *p;
 
         if (entered)
                 return allocate_in_arena(entered, size);
         p = malloc(size);
+        assert((uintptr_t)p % ALIGNMENT == 0);
         return p || !reserve ? p : allocate_in_reserve(reserve, size);
+}
+
+/* In front of a number with a text stands where, from its beginning on, the text lies. */
+static void *allocate_with_text(size_t size, size_t text)
+{
+        char *p = size < SIZE_MAX / 4 && text < SIZE_MAX / 4 ? allocate_piece(OFF_BY + size + text) : NULL;
+
+        static_assert(sizeof(size_t) <= OFF_BY && alignof(json_t) <= OFF_BY, "both have to be aligned");
+
+        if (!p)
+                return NULL;
+        memcpy(p + OFF_BY - sizeof(size_t), &size, sizeof(size_t));
+        return p + OFF_BY;
+}
+
+static void *allocate(size_t size)
+{
+        size_t text = text_size;
+
+        text_size = 0;
+        return text > 0 ? allocate_with_text(size, text) : allocate_piece(size);
 }
 
 static bool is_in_reserve(const void *p)
@@ -117,7 +145,39 @@ static bool is_in_reserve(const void *p)
 static void release(void *p)
 {
         if (!entered && !is_in_reserve(p))
-                free(p);
+                free((char *)p - (uintptr_t)p % ALIGNMENT);
+}
+
+static char *text_behind(const json_t *number)
+{
+        char *p = (char *)(uintptr_t)number;
+        size_t size;
+
+        memcpy(&size, p - sizeof(size_t), sizeof(size_t));
+        return p + size;
+}
+
+json_t *json_number_new(double nearest, const char *text, size_t size)
+{
+        json_t *number;
+        char *copy;
+
+        text_size = size + 1;
+        number = json_real(nearest);
+        text_size = 0;
+        if (!number)
+                return NULL;
+
+        assert(json_number_text(number));
+        copy = text_behind(number);
+        memcpy(copy, text, size);
+        copy[size] = 0;
+        return number;
+}
+
+const char *json_number_text(const json_t *value)
+{
+        return json_is_real(value) && (uintptr_t)value % ALIGNMENT != 0 ? text_behind(value) : NULL;
 }
 
 /* Before there are other threads and any value. */

@@ -26,6 +26,13 @@ void json_arena_leave(void);
  * may hold a reference any more, or have changed a value that was made in it. */
 void json_arena_done(JsonArena *a, json_t *root);
 
+/* A number that jansson can't hold, or not with the digits that were written: a real of jansson's, the
+ * nearest one, with the text that it stands for (copied; a JSON number). NULL without memory. */
+json_t *json_number_new(double nearest, const char *text, size_t size);
+
+/* That text, for as long as the number lives; NULL for every other value. */
+const char *json_number_text(const json_t *value) _pure_;
+
 /* For one json_loadb() that must not take a lack of memory for a mistake in the text. */
 typedef struct JsonReserve {
         char *data;

@@ -5,7 +5,16 @@
 #include <jansson.h>
 
 #include "basic/macros.h"
+#include "task/json-read.h"
+#include "task/problem.h"
 
-/* Reads a whole text, as json_loadb() does with these flags and JSON_ALLOW_NUL. 0; -ENOMEM;
+/* Reads a whole text, as json_read() does (task/json-read.h), as deep as jansson would. 0; -ENOMEM;
  * -EBADMSG: it is no JSON, and why is in *ret_error (NULL: nobody asks). */
 int json_parse(const void *text, size_t size, size_t flags, json_t **ret, json_error_t *ret_error);
+
+/* The same for who says what there was in it that others would not read (set in any case). */
+int json_parse_noting(const void *text, size_t size, size_t flags, json_t **ret, JsonFindings *ret_findings,
+                json_error_t *ret_error);
+
+/* Makes a warning of it. `text` is the one that was read. */
+void json_add_findings(const JsonFindings *findings, const void *text, Problems *problems);

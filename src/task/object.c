@@ -7,6 +7,7 @@
 #include "task/check.h"
 #include "task/params.h"
 #include "task/rows.h"
+#include "task/value.h"
 
 static int set_text(json_t *task, const char *name, const char *text)
 {
@@ -20,7 +21,7 @@ static int set_param(json_t *object, const json_t *params, const char *name)
 
         if (!value)
                 return 0;
-        return json_object_set_new_nocheck(object, name, json_deep_copy(value)) < 0 ? -ENOMEM : 0;
+        return json_object_set_new_nocheck(object, name, value_copy(value)) < 0 ? -ENOMEM : 0;
 }
 
 /* Those of the table in its order, then the unknown ones as they came. */

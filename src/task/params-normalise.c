@@ -8,6 +8,7 @@
 #include "task/params.h"
 
 #include "task/check.h"
+#include "task/json-read.h"
 #include "task/rows.h"
 #include "task/value.h"
 
@@ -25,11 +26,13 @@ static bool boolean_of_text(const json_t *text, json_t **ret)
 
 static bool number_of_text(const json_t *text, json_t **ret)
 {
+        json_auto_t *number = NULL;
         double d;
 
         if (!value_read_number(text, true, &d))
                 return false;
-        *ret = json_real(d);
+        number = json_read_number(json_string_value(text), json_string_length(text));
+        *ret = json_is_real(number) ? TAKE_PTR(number) : json_real(d); /* also as it was written, "+.5" */
         return true;
 }
 
@@ -49,7 +52,7 @@ static bool integer_of_text(const json_t *text, json_t **ret)
         number = real ? value_number(real) : (Number){};
         if (*end == 0 && errno == 0)
                 *ret = json_integer(integer);
-        else if (number.is_integer)
+        else if (number.kind == NUMBER_INTEGER)
                 *ret = json_integer(number.integer);
         else
                 *ret = TAKE_PTR(real);

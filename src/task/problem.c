@@ -11,6 +11,7 @@
 #include "basic/buffer.h"
 #include "basic/parse.h"
 #include "task/encode.h"
+#include "task/json-memory.h"
 
 #define TEXT_MAX ((size_t)4 * 1024 * 1024) /* bytes of all of them, as JSON */
 
@@ -209,13 +210,15 @@ size_t problem_cut(const char *text, size_t size, size_t max)
 
 const char *problem_quote(const json_t *value, char buf[static PROBLEM_QUOTE_SIZE])
 {
+        const char *number = json_number_text(value);
         Quote q = { .buf = buf };
         int r;
 
         static_assert(QUOTE_MAX + sizeof("...") <= PROBLEM_QUOTE_SIZE, "a quote has to fit");
 
-        r = json_dump_callback(
-                        value, take_quote, &q, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+        r = number ? take_quote(number, strlen(number), &q)
+                   : json_dump_callback(value, take_quote, &q,
+                                     JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
         if (q.cut) {
                 /* Back to where a character begins, if that one isn't whole. */
                 size_t last = q.size;

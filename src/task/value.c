@@ -11,36 +11,161 @@
 #include "task/value.h"
 
 #include <endian.h>
+#include <float.h>
 #include <math.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <strings.h>
 
 #include "basic/parse.h"
 #include "task/callback.h"
+#include "task/json-memory.h"
 
-#define INT64_LIMIT 9223372036854775808.0 /* 2^63: the first double beyond */
+#define INT64_LIMIT         9223372036854775808.0 /* 2^63: the first double beyond */
+#define INT64_DIGITS_MAX    19U
+#define EXPONENT_DIGITS_MAX 17U
+#define REAL_DIGITS_MAX     17U /* enough for any double */
+
+/* Decimals. */
+
+/* The exponent that a number ends with; false: it has more digits than can be reckoned with. */
+static bool read_exponent(const char *text, int64_t *ret)
+{
+        const char *e = text + strcspn(text, "eE");
+        bool negative = *e && e[1] == '-';
+        size_t zeros;
+
+        *ret = 0;
+        if (*e == 0)
+                return true;
+        e += e[1] == '-' || e[1] == '+' ? 2 : 1;
+        zeros = strspn(e, "0");
+        if (strlen(e + zeros) > EXPONENT_DIGITS_MAX)
+                return false;
+        *ret = strtoll(e, NULL, 10) * (negative ? -1 : 1);
+        return true;
+}
+
+static Decimal read_decimal(const char *text)
+{
+        Decimal d = { .negative = *text == '-' };
+        const char *start = text + d.negative, *end = start + strcspn(start, "eE");
+        bool point = false;
+        size_t behind = 0; /* digits since the last one that is not zero */
+        int64_t fraction = 0;
+
+        for (const char *p = start; p < end; p++) {
+                if (*p == '.') {
+                        point = true;
+                        continue;
+                }
+                fraction += point;
+                if (*p != '0') {
+                        d.n += d.first ? behind + 1 : 1;
+                        d.first = d.first ?: p;
+                        d.last = p;
+                        behind = 0;
+                } else
+                        behind++;
+        }
+        if (!d.first)
+                return (Decimal){};
+        if (!read_exponent(text, &d.exponent))
+                return (Decimal){ .first = text, .last = text + strlen(text) - 1, .beyond = true };
+        d.exponent += (int64_t)behind - fraction;
+        return d;
+}
+
+static bool decimal_equal(const Decimal *a, const Decimal *b)
+{
+        const char *x = a->first, *y = b->first;
+
+        if (a->n != b->n || a->exponent != b->exponent || a->negative != b->negative ||
+                        a->beyond != b->beyond)
+                return false;
+        if (a->beyond)
+                return a->last - x == b->last - y && memcmp(x, y, (size_t)(a->last - x) + 1) == 0;
+        for (; x && x <= a->last; x++, y++) {
+                x += *x == '.';
+                y += *y == '.';
+                if (*x != *y)
+                        return false;
+        }
+        return true;
+}
+
+/* Whether the double means just this: with as many digits it is written like this. So it is with what
+ * programs write that have it as a double, and with nothing that only lies near one. */
+static bool is_double(const Decimal *d, double nearest)
+{
+        char text[REAL_DIGITS_MAX + 16];
+        Decimal written;
+
+        if (d->beyond || d->n > REAL_DIGITS_MAX)
+                return false;
+        snprintf(text, sizeof(text), "%.*e", (int)d->n - 1, nearest);
+        written = read_decimal(text);
+        return decimal_equal(d, &written);
+}
+
+/* As an integer, where it is one that fits. */
+static bool decimal_to_integer(const Decimal *d, int64_t *ret)
+{
+        char text[INT64_DIGITS_MAX + 3] = "-";
+        size_t n = 1;
+
+        if (d->beyond || d->exponent < 0 || d->n > INT64_DIGITS_MAX ||
+                        d->exponent > (int64_t)(INT64_DIGITS_MAX - d->n))
+                return false;
+        for (const char *p = d->first; p <= d->last; p++)
+                if (*p != '.')
+                        text[n++] = *p;
+        memset(text + n, '0', (size_t)d->exponent);
+        errno = 0;
+        *ret = strtoll(text + !d->negative, NULL, 10);
+        return errno == 0;
+}
+
+static Number number_of_double(double d)
+{
+        if (d >= -INT64_LIMIT && d < INT64_LIMIT && !(trunc(d) < d) && !(trunc(d) > d))
+                return (Number){ .kind = NUMBER_INTEGER, .integer = (int64_t)d };
+        return (Number){ .kind = NUMBER_REAL, .real = d };
+}
 
 Number value_number(const json_t *number)
 {
-        double d;
+        const char *text = json_number_text(number);
+        Number n = { .kind = NUMBER_INTEGER, .integer = json_integer_value(number) };
 
         if (json_is_integer(number))
-                return (Number){ .is_integer = true, .integer = json_integer_value(number) };
+                return n;
+        if (!text)
+                return number_of_double(json_real_value(number));
 
-        d = json_real_value(number);
-        if (d >= -INT64_LIMIT && d < INT64_LIMIT && !(trunc(d) < d) && !(trunc(d) > d))
-                return (Number){ .is_integer = true, .integer = (int64_t)d };
-
-        return (Number){ .real = d };
+        n.decimal = read_decimal(text);
+        if (!n.decimal.first || decimal_to_integer(&n.decimal, &n.integer))
+                return n; /* zero is one, too */
+        if (is_double(&n.decimal, json_real_value(number)))
+                return number_of_double(json_real_value(number));
+        n.kind = NUMBER_DECIMAL;
+        return n;
 }
 
 static bool number_equal(const json_t *a, const json_t *b)
 {
-        Number x = value_number(a), y = value_number(b);
+        Number x, y;
 
-        if (x.is_integer || y.is_integer)
-                return x.is_integer && y.is_integer && x.integer == y.integer;
-
+        if (streq_ptr(json_number_text(a), json_number_text(b)) && json_number_text(a))
+                return true;
+        x = value_number(a);
+        y = value_number(b);
+        if (x.kind != y.kind)
+                return false;
+        if (x.kind == NUMBER_INTEGER)
+                return x.integer == y.integer;
+        if (x.kind == NUMBER_DECIMAL)
+                return decimal_equal(&x.decimal, &y.decimal);
         return !(x.real < y.real) && !(x.real > y.real);
 }
 
@@ -115,6 +240,41 @@ bool value_equal(const json_t *a, const json_t *b)
         return true; /* null, true, false */
 }
 
+static json_t *copy_object(const json_t *object)
+{
+        json_auto_t *copy = json_object();
+        const char *name;
+        json_t *value;
+
+        json_object_foreach(unconst(object), name, value)
+                if (json_object_set_new_nocheck(copy, name, value_copy(value)) < 0)
+                        return NULL;
+        return TAKE_PTR(copy);
+}
+
+static json_t *copy_array(const json_t *array)
+{
+        json_auto_t *copy = json_array();
+        json_t *value;
+        size_t i;
+
+        json_array_foreach(unconst(array), i, value)
+                if (json_array_append_new(copy, value_copy(value)) < 0)
+                        return NULL;
+        return TAKE_PTR(copy);
+}
+
+json_t *value_copy(const json_t *value)
+{
+        const char *text = json_number_text(value);
+
+        if (text)
+                return json_number_new(json_real_value(value), text, strlen(text));
+        if (json_is_object(value))
+                return copy_object(value);
+        return json_is_array(value) ? copy_array(value) : json_deep_copy(value);
+}
+
 /* What a value says. */
 
 bool value_read_number(const json_t *value, bool as_text, double *ret)
@@ -124,7 +284,10 @@ bool value_read_number(const json_t *value, bool as_text, double *ret)
         char *end;
 
         if (json_is_number(value)) {
-                *ret = json_number_value(value);
+                d = json_number_value(value);
+                if (json_number_text(value) && fabs(d) >= DBL_MAX)
+                        return false; /* as far as doubles go, and it lies behind */
+                *ret = d;
                 return true;
         }
         if (!as_text || !text || *text == 0 || strspn(text, "+-.0123456789eE") != json_string_length(value))
@@ -184,17 +347,32 @@ static void hash_tag(Hash *h, char tag, uint64_t v)
         hash_bytes(h, bytes, sizeof(bytes));
 }
 
+static void hash_decimal(Hash *h, const Decimal *d)
+{
+        hash_tag(h, d->negative ? '-' : '+', (uint64_t)d->exponent);
+        hash_tag(h, d->beyond ? 'x' : 'e', d->beyond ? (uint64_t)(d->last - d->first) : d->n);
+        for (const char *p = d->first; p <= d->last; p++)
+                if (*p != '.' || d->beyond)
+                        hash_bytes(h, p, 1);
+}
+
 static void hash_number(Hash *h, const json_t *number)
 {
         Number n = value_number(number);
         uint64_t bits;
 
-        if (n.is_integer) {
+        switch (n.kind) {
+        case NUMBER_INTEGER:
                 hash_tag(h, 'i', (uint64_t)n.integer);
                 return;
+        case NUMBER_DECIMAL:
+                hash_decimal(h, &n.decimal);
+                return;
+        case NUMBER_REAL:
+        default:
+                memcpy(&bits, &n.real, sizeof(bits));
+                hash_tag(h, 'd', bits);
         }
-        memcpy(&bits, &n.real, sizeof(bits));
-        hash_tag(h, 'd', bits);
 }
 
 static void hash_text(Hash *h, const char *text, size_t size)

@@ -10,6 +10,10 @@
 /* Whatever the order of members and however a number is written: 1, 1.0 and 1e0 are one value. */
 bool value_equal(const json_t *a, const json_t *b);
 
+/* The value again, sharing nothing with it; unlike jansson's own copies with the digits of its numbers. A
+ * new reference; NULL without memory. */
+json_t *value_copy(const json_t *value) _warn_unused_;
+
 /* Looks up members whose names come, as a rule, in the order that the object has them in: then without a
  * search. `object` is borrowed and must not change; NULL or no object: it has none. */
 typedef struct MemberWalk {
@@ -20,17 +24,35 @@ typedef struct MemberWalk {
 MemberWalk member_walk(const json_t *object);
 json_t *member_walk_get(MemberWalk *w, const char *name);
 
-/* A number's one form: an integer where it is one that an int64_t holds, else a double. */
+typedef enum NumberKind {
+        NUMBER_INTEGER,
+        NUMBER_REAL,
+        NUMBER_DECIMAL,
+} NumberKind;
+
+/* Digits of a JSON number, of any length: those from the first to the last that is not zero, a point perhaps
+ * among them, times ten to the power of `exponent`. None for zero. */
+typedef struct Decimal {
+        const char *first, *last; /* borrowed; NULL: none */
+        size_t n;
+        int64_t exponent; /* of the last digit */
+        bool negative;
+        bool beyond; /* the exponent is too large to be reckoned with: first to last is the whole text */
+} Decimal;
+
+/* A number's one form: an integer where it is one that an int64_t holds, else a double where that is what
+ * was written, else what was written. Two numbers are the same exactly when this is. */
 typedef struct Number {
-        bool is_integer;
-        int64_t integer;
-        double real; /* only when !is_integer */
+        NumberKind kind;
+        int64_t integer; /* for its kind, as the others */
+        double real;
+        Decimal decimal; /* as long as the value lives */
 } Number;
 
 Number value_number(const json_t *number);
 
-/* A finite number, a boolean; with `as_text` also as "30", "true". False, and *ret untouched, for all else.
- */
+/* A number that a double comes near to, a boolean; with `as_text` also as "30", "true". False, and *ret
+ * untouched, for all else. */
 bool value_read_number(const json_t *value, bool as_text, double *ret);
 bool value_read_boolean(const json_t *value, bool as_text, bool *ret);
 

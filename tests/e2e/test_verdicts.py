@@ -2,7 +2,7 @@
 
 import json
 
-from harness import callback, eventually, sample, task_id
+from harness import callback, eventually, sample, scalectl, task_id
 
 FAILURE = {"error": "One or more attachments could not be downloaded.",
            "attachments": [{"statusCode": 500, "url": "https://bucket.example.com/1.png"}]}
@@ -62,6 +62,48 @@ def test_null_for_what_is_not_there_makes_no_revision(daemon):
     assert daemon.deliver(with_null)["result"] == "duplicate"
     # What no table knows says something else with null.
     assert daemon.deliver(callback({"category": "big", "score": None}, id))["result"] == "revised"
+
+
+def with_number(id, number):
+    body = json.dumps(callback({"category": "big", "seed": "NUMBER"}, id, metadata={"seed": "NUMBER"}))
+    return body.replace('"NUMBER"', number)
+
+
+def test_numbers_that_differ_in_one_digit_are_two_responses(daemon):
+    """Also where neither 64 bits nor a double tell them apart."""
+    for number, other, same in (("18446744073709551617", "18446744073709551999", "1.8446744073709551617e19"),
+                                ("9007199254740993.0", "9007199254740992.0", "9007199254740993"),
+                                ("1e400", "1.1e400", "10E399"), ("1e-400", "0", "0.1e-399")):
+        id = task_id()
+        results = [daemon.deliver(with_number(id, n))["result"] for n in (number, same, other)]
+        assert results == ["stored", "duplicate", "revised"], number
+
+
+def test_numbers_come_back_with_their_digits(daemon):
+    numbers = ["18446744073709551617", "9007199254740993.0", "1e400", "-1E-400", "0.1000000000000000055511151231257827"]
+    for number in numbers:
+        id = task_id()
+        daemon.deliver(with_number(id, number))
+        answers = [daemon.query.get(target).body.decode()
+                   for target in (f"/v1/task/{id}", "/v1/tasks?limit=1&metadata.seed=" + number,
+                                  f"/v1/task/{id}/revisions", "/v1/export?format=jsonl")]
+        answers.append(scalectl(daemon, "export", "--task", id).stdout)
+        answers.append(scalectl(daemon, "--json", "task", id).stdout)
+        for answer in answers:
+            assert f'"seed":{number}' in answer.replace('": ', '":'), (number, answer)
+
+
+def test_half_a_character_is_stored_with_a_warning(daemon):
+    """JavaScript counts an emoji as two, and cuts texts between them."""
+    body = callback({"category": "big", "note": "nice \ud83d"})
+    text = json.dumps(body)
+    assert "\\ud83d" in text
+    assert daemon.deliver(text)["result"] == "stored"
+    [delivery] = daemon.query.docs("/v1/deliveries")
+    [problem] = delivery["problems"]
+    assert problem["severity"] == "warning" and "\\ud83d in line 1" in problem["message"]
+    assert daemon.query.get("/v1/delivery/1/body").body == text.encode()
+    assert daemon.query.get(f"/v1/task/{body['task_id']}").json["response"]["note"] == "nice \ufffd"
 
 
 def test_another_response_is_a_revision(daemon):

@@ -11,6 +11,7 @@
 #include "task/callback.h"
 #include "task/document.h"
 #include "task/encode.h"
+#include "task/json.h"
 
 #define TEXT_MAX ((size_t)64 * 1024 * 1024)
 
@@ -32,15 +33,14 @@ static void check_encoding(const json_t *value)
         json_t *again;
 
         assert(json_encode(value, &text) == 0);
-        again = json_loadb(text.data, text.size, JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL);
-        assert(again);
+        assert(json_parse(text.data, text.size, JSON_DECODE_ANY, &again, NULL) == 0);
         assert(json_digest(value, before) == 0 && json_digest(again, after) == 0);
         assert(memcmp(before, after, sizeof(before)) == 0);
         json_decref(again);
 }
 
 /* What was accepted is accepted again when somebody writes it anew, and is the same. */
-static void check_again(const Callback *c, unsigned flags)
+static void check_again(const Callback *c, unsigned flags, const uint8_t *data, size_t size)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
         Callback *again;
@@ -52,7 +52,9 @@ static void check_again(const Callback *c, unsigned flags)
         assert(again->created_at == c->created_at && again->completed_at == c->completed_at);
         assert(streq_ptr(again->task_id, c->task_id) && streq_ptr(again->type, c->type));
         assert(memcmp(again->digest, c->digest, sizeof(c->digest)) == 0);
-        assert(again->problems.n == c->problems.n);
+        /* Half a character was one that could be shown, and is one now. */
+        assert(again->problems.n == c->problems.n ||
+                        (again->problems.n + 1 == c->problems.n && memmem(data, size, "\\u", 2)));
         callback_free(again);
 }
 
@@ -93,7 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 check_encoding(c->root);
                 if (r == 0) {
                         check_document(c, data, size);
-                        check_again(c, flags);
+                        check_again(c, flags, data, size);
                 }
         }
         return 0;

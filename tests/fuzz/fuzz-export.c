@@ -12,6 +12,7 @@
 #include "export/cues.h"
 #include "export/name.h"
 #include "export/text.h"
+#include "task/json.h"
 
 #define OUT_MAX  ((size_t)64 * 1024 * 1024)
 #define ROWS_MAX 64U
@@ -110,9 +111,10 @@ static void run(const ExportFormat *f, const ExportOptions *options, const uint8
         assert(r == 0 || r == -EEXIST);
         check_counts(x);
         if (r == 0 && streq(export_format_name(f), "coco")) {
-                json_t *root = json_loadb(buffer_text(&o->text), o->text.size, JSON_REJECT_DUPLICATES, NULL);
+                json_t *root;
 
-                assert(root);
+                assert(json_parse(buffer_text(&o->text), o->text.size, JSON_REJECT_DUPLICATES, &root,
+                                       NULL) == 0);
                 json_decref(root);
         }
         exporter_free(x);

@@ -112,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!params)
                 return 0;
 
-        before = json_deep_copy(params);
+        before = value_copy(params);
         assert(task_params_normalise(type, params) == 0);
         assert(value_equal(before, params));
         json_decref(before);

@@ -13,6 +13,7 @@
 #include "task/callback.h"
 #include "task/document.h"
 #include "task/encode.h"
+#include "task/json.h"
 
 #define TEXT_MAX ((size_t)64 * 1024 * 1024)
 
@@ -96,8 +97,7 @@ static void try_row(const Callback *c, const uint8_t *data, size_t size)
 
         assert(task_document_to_json(&d, &task) == 0);
         assert(json_encode(task, &line) == 0 && !memchr(line.data, '\n', line.size));
-        read = json_loadb(line.data, line.size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
-        assert(read);
+        assert(json_parse(line.data, line.size, JSON_REJECT_DUPLICATES, &read, NULL) == 0);
         check_exports(&line);
         if (c->kind == CALLBACK_RESPONSE && c->task)
                 check_again(c, read);

@@ -30,8 +30,8 @@ static void test_what_is_no_json(_unused_ void **state)
                 { "{\"a\":{\"b\":1,\"b\":1}}", "duplicate" },
                 { "{\"a\":\"\xff\"}", "unable to decode" },
                 { "{\"a\":\"\xed\xa0\x80\"}", "unable to decode" },
-                { "{\"a\":\"\\ud800\"}", "not JSON" },
-                { "{\"a\":1e999}", "overflow" },
+                { "{\"a\":\"\\ud800\",}", "line 1, column 14: this can't stand here" },
+                { "{\"a\":1e999,\n\"b\":}", "line 2, column 4: this can't stand here" },
                 { "{\"a\":NaN}", "not JSON" },
                 { "{'a':1}", "not JSON" },
                 { "{\"a\":\"\t\"}", "not JSON" },
@@ -51,6 +51,41 @@ static void test_what_is_no_json(_unused_ void **state)
                 assert_false(callback_needs_stored_task(c));
                 callback_free(c);
         }
+}
+
+static void test_half_a_character_is_a_warning(_unused_ void **state)
+{
+        static const char body[] = "{\"task_id\":\"1\",\n\"response\":{\"say\":\"cow \\ud83d\"},"
+                                   "\"task\":{\"task_id\":\"1\",\"type\":\"new\","
+                                   "\"response\":{\"say\":\"cow \\ud83d\"}}}";
+        Callback *c = parse(body, 0);
+
+        assert_int_equal(callback_check(c, NULL, 0), 0);
+        assert_string_equal(json_string_value(json_object_get(c->response, "say")), "cow \xef\xbf\xbd");
+        assert_int_equal(c->problems.n, 1);
+        assert_int_equal(c->problems.items[0].severity, SEVERITY_WARNING);
+        assert_string_equal(c->problems.items[0].message, "half a character, \\ud83d in line 2, column 24, "
+                                                          "is read as U+FFFD (2 of them in all)");
+        callback_free(c);
+
+        c = parse(body, 0);
+        assert_int_equal(callback_check(c, NULL, CALLBACK_STRICT), CALLBACK_INVALID);
+        callback_free(c);
+}
+
+static void test_a_box_is_no_larger_than_a_double(_unused_ void **state)
+{
+        Callback *c = parse("{\"task_id\":\"1\",\"response\":{\"annotations\":[{\"left\":1e400,\"top\":"
+                            "123.45678901234567890,\"width\":1,\"height\":1}]},\"task\":{\"task_id\":\"1\","
+                            "\"type\":\"annotation\",\"params\":{\"huge\":-1e400}}}",
+                        0);
+
+        assert_int_equal(callback_check(c, NULL, 0), CALLBACK_INVALID);
+        assert_int_equal(c->problems.n, 1);
+        assert_string_equal(c->problems.items[0].path, "response.annotations[0].left");
+        assert_string_equal(c->problems.items[0].message,
+                        "wanted is a number within those of a double, this is 1e400");
+        callback_free(c);
 }
 
 static void test_nul_bytes(_unused_ void **state)
@@ -367,6 +402,8 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_what_is_no_json),
+                cmocka_unit_test(test_half_a_character_is_a_warning),
+                cmocka_unit_test(test_a_box_is_no_larger_than_a_double),
                 cmocka_unit_test(test_nul_bytes),
                 cmocka_unit_test(test_problems_of_a_body_that_is_no_text_can_be_written),
                 cmocka_unit_test(test_depth),

@@ -8,7 +8,8 @@
 #include "submitd/accept.h"
 #include "task/callback.h"
 
-#define SIZE_LARGEST ((size_t)8 * 1024 * 1024) /* max_body */
+#define SIZE_LARGEST ((size_t)8 * 1024 * 1024) /* max_body of callbacks */
+#define SIZE_REQUEST ((size_t)1024 * 1024)     /* of the submit socket */
 #define SIZE_USUAL   ((size_t)2 * 1024)
 #define SIZE_FIRST   ((size_t)128 * 1024)
 #define STEP         8U
@@ -77,6 +78,14 @@ static const Shape shapes[] = {
         { "a type that nobody knows", "videoannotation", "{\"labels\":[", "\"label #\"", "]}",
                         "{\"frames\":[", "{\"points\":[\"the first #\",0.123456],\"of a text\":null}", "]}",
                         0 },
+        { "texts with escapes", "datacollection", "{\"fields\":{", "\"\\u006bey #\":\"\\ud83d\\ude00\"",
+                        "}}", "{\"fields\":{", "\"\\u006bey #\":\"\\ud83d\\ude00\"", "}}", 0 },
+        { "halves of characters", "datacollection", "{\"fields\":{", "\"key #\":\"\\ud83d\"", "}}",
+                        "{\"fields\":{", "\"key #\":\"\\ud83d\"", "}}", 0 },
+        { "numbers of many digits", "videoannotation", "{\"numbers\":[", "#.12345678901234567890", "]}",
+                        "{\"numbers\":[", "#.12345678901234567890,1e400", "]}", 0 },
+        { "numbers as doubles are written", "videoannotation", "{\"numbers\":[", "#.30000000000004", "]}",
+                        "{\"numbers\":[", "0.30000000000000004,#.30000000000004", "]}", 0 },
         { "attachments that could not be fetched", "annotation", "{\"objects_to_annotate\":[", "#", "]}",
                         "{\"error\":\"no\",\"attachments\":[", "{\"url\":\"x#\",\"statusCode\":\"x\"}", "]}",
                         0 },
@@ -161,10 +170,11 @@ static void check_request(const Shape *s, const Buffer *b)
 typedef struct Kind {
         void (*make)(Buffer *b, const Shape *s, size_t n);
         void (*check)(const Shape *s, const Buffer *b);
+        size_t largest;
 } Kind;
 
-static const Kind callbacks = { make_callback, check_callback };
-static const Kind requests_made = { make_request, check_request };
+static const Kind callbacks = { make_callback, check_callback, SIZE_LARGEST };
+static const Kind requests_made = { make_request, check_request, SIZE_REQUEST };
 
 static double seconds(void)
 {
@@ -219,7 +229,7 @@ static void expect_linear(const Kind *kind, const Shape *all, size_t n)
                 double ordinary = measure_usual(kind, all, s->type), largest = 0;
 
                 /* In steps, so that what is not linear is noticed before it takes hours. */
-                for (size_t size = SIZE_FIRST; size <= SIZE_LARGEST; size *= STEP) {
+                for (size_t size = SIZE_FIRST; size <= kind->largest; size *= STEP) {
                         largest = measure_of_size(kind, s, size, TIMES_MAX * ordinary);
                         if (largest > TIMES_MAX * ordinary)
                                 fail_msg("%s: a byte of %zu KiB costs %.1f ns, one of 2 KiB %.1f ns",

@@ -164,7 +164,7 @@ static void test_the_receiver(_unused_ void **state)
                         fail_msg("%s %s: %s", c->verdict, c->name,
                                         outcome == 0 ? "was taken" : callback->problems.items[0].message);
                 if (outcome == 0) {
-                        assert_int_equal(callback->problems.n, 0);
+                        assert_int_equal(callback->problems.n, strncmp(c->name, "surrogate-", 10) == 0);
                         check_round_trip(c, callback);
                 } else {
                         assert_int_equal(callback->problems.n_errors, 1);

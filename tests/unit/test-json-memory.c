@@ -62,6 +62,32 @@ static void test_a_piece_larger_than_a_block(_unused_ void **state)
         free(text);
 }
 
+/* In an arena and without one; among others, and given back with them. */
+static void test_a_number_with_its_text(_unused_ void **state)
+{
+        static const char text[] = "18446744073709551617 and what is behind it";
+
+        for (unsigned i = 0; i < 2; i++) {
+                JsonArena arena = {};
+                json_t *root;
+
+                if (i == 1)
+                        json_arena_enter(&arena, 10);
+                root = json_pack("[f, o, f, o, s]", 1.5, json_number_new(1.8e19, text, 20), 2.5,
+                                json_number_new(-0.5, "-0.50", 5), "text");
+                if (i == 1)
+                        json_arena_leave();
+                assert_non_null(root);
+                assert_string_equal(json_number_text(json_array_get(root, 1)), "18446744073709551617");
+                assert_true(json_real_value(json_array_get(root, 1)) > 1.7e19);
+                assert_string_equal(json_number_text(json_array_get(root, 3)), "-0.50");
+                for (size_t k = 0; k < 5; k += 2)
+                        assert_null(json_number_text(json_array_get(root, k)));
+                json_arena_done(&arena, root);
+        }
+        assert_null(json_number_text(NULL));
+}
+
 /* Where a sanitizer watches there are no arenas, and a reference that would dangle is refused instead. */
 static void test_a_reference_that_outlives_an_arena(_unused_ void **state)
 {
@@ -95,6 +121,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_arena),
                 cmocka_unit_test(test_a_piece_larger_than_a_block),
+                cmocka_unit_test(test_a_number_with_its_text),
                 cmocka_unit_test(test_a_reference_that_outlives_an_arena),
         };
 
