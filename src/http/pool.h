@@ -39,6 +39,7 @@ typedef struct HttpPoolResult {
         bool sent;
         unsigned status;      /* 0: there was none; with an error, that of an answer that is not whole */
         const Buffer *body;   /* never NULL; with an error, what came of it */
+        bool too_large;       /* more than max_body: it was left off there */
         bool is_json;         /* by its Content-Type */
         int64_t date;         /* of the answer's Date; TIME_NONE: absent or unreadable */
         bool is_replay;       /* Idempotency-Replayed: true */

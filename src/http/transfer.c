@@ -210,6 +210,7 @@ static void read_answer(HttpTransfer *t)
         const char *date = header_of(t, "Date"), *replayed = header_of(t, "Idempotency-Replayed");
 
         result->status = curl_get_status(t->curl);
+        result->too_large = t->body_too_large;
         result->is_json = header_type_is_json(header_of(t, "Content-Type"));
         result->is_replay = streq_ptr(replayed, "true");
         if (!date || time_parse_http_date(date, &result->date) < 0)

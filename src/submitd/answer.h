@@ -2,6 +2,8 @@
 
 /* Answers to questions: what the API says when it is asked about tasks, and what that means for who asks. */
 
+#include <jansson.h>
+
 #include "submitd/api.h"
 
 typedef enum AnswerKind {
@@ -18,6 +20,16 @@ AnswerKind answer_classify(const ApiAnswer *answer);
 /* An answer that began well and broke off. Of a page: as if there were too much of it, so that half of it is
  * asked for next. */
 bool answer_broke_off(const ApiAnswer *answer);
+
+/* Reads an answer that came whole, within the bounds that bodies have. 0; -EBADMSG: it is no JSON, or has
+ * too many values, or is nested too deep; -ENOMEM. */
+int answer_read(const ApiAnswer *a, json_t **ret);
+
+/* What an answer that can't be read seems to hold, by its braces: a task, the list of a page. Its bytes,
+ * without the brackets of a list. False: it looks like no such thing, as if it was cut or came from somebody
+ * else. */
+bool answer_find_task(const ApiAnswer *a, const char **ret, size_t *ret_size);
+bool answer_find_docs(const ApiAnswer *a, const char **ret, size_t *ret_size);
 
 /* How long to wait before the `n`-th try after the first (from 1): `first`, doubled each time, up to `most`.
  * Microseconds. */

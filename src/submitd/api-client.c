@@ -14,14 +14,15 @@
 #include "http/pool.h"
 #include "submitd/quiet.h"
 
-#define WAITING_MAX 512U                        /* cancels of as many local connections, and lists */
-#define BODY_MAX    ((size_t)256 * 1024 * 1024) /* a page of a hundred long transcripts */
+#define WAITING_MAX   512U                /* cancels of as many local connections, and lists */
+#define ENVELOPE_SIZE ((size_t)64 * 1024) /* what a page has around a single task */
 
 struct ApiClient {
         HttpPool *pool;
         char *url; /* without a slash at its end */
         ApiKey key;
         uint64_t timeout;
+        size_t max_body; /* of an answer */
         Quiet quiet;
         ApiClientStats stats;
 };
@@ -55,6 +56,7 @@ static void on_done(const HttpPoolResult *result, void *userdata)
                 .body = buffer_text(result->body),
                 .body_size = result->body->size,
                 .is_json = result->is_json,
+                .too_large = result->too_large,
                 .date = result->date,
                 .retry_after = result->retry_after,
                 .message = result->message,
@@ -81,7 +83,7 @@ static int start(ApiClient *c, const ApiRequest *request, const char *url, Call 
                                         .body = request->body,
                                         .body_size = request->body_size,
                                         .timeout = c->timeout,
-                                        .max_body = BODY_MAX,
+                                        .max_body = c->max_body,
                                         .done = on_done,
                                         .userdata = call,
                         },
@@ -141,6 +143,13 @@ static void take_key(ApiClient *c, ApiKey *key)
         *key = (ApiKey){};
 }
 
+/* What a callback may bring can be asked for as well; a page with more than that is asked for in parts. */
+static void set_limits(ApiClient *c, const Settings *settings)
+{
+        c->timeout = settings->api.timeout;
+        c->max_body = settings->callback.max_body + ENVELOPE_SIZE;
+}
+
 int api_client_new(sd_event *loop, const Settings *settings, ApiKey *key, ApiClient **ret)
 {
         _cleanup_(api_client_freep) ApiClient *c = NULL;
@@ -153,7 +162,7 @@ int api_client_new(sd_event *loop, const Settings *settings, ApiKey *key, ApiCli
                 return -ENOMEM;
         }
         take_key(c, key);
-        c->timeout = settings->api.timeout;
+        set_limits(c, settings);
 
         while (n > 0 && settings->api.url[n - 1] == '/')
                 n--;
@@ -176,7 +185,7 @@ int api_client_new(sd_event *loop, const Settings *settings, ApiKey *key, ApiCli
 void api_client_reload(ApiClient *c, const Settings *settings, ApiKey *key)
 {
         take_key(c, key);
-        c->timeout = settings->api.timeout;
+        set_limits(c, settings);
         http_pool_set_max_in_flight(c->pool, (unsigned)settings->api.max_in_flight);
 }
 

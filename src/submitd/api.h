@@ -20,6 +20,7 @@ typedef struct ApiAnswer {
         const char *body; /* NUL behind it */
         size_t body_size;
         bool is_json;
+        bool too_large; /* with an error: it was left off at the limit */
         int64_t date;         /* of the API's clock; TIME_NONE: it did not say */
         uint64_t retry_after; /* microseconds; UINT64_MAX: it did not say */
         const char *message;  /* for people, where error is set; never a secret */

@@ -21,13 +21,14 @@ struct Backfill {
         bool ending; /* no further */
 
         /* Where the walk is. */
-        int64_t end_time; /* TIME_NONE: open */
-        uint64_t offset;  /* from there */
-        unsigned limit;   /* of the next page */
-        bool is_last;     /* the page at hand has none behind it */
-        bool asked;       /* for the next page */
-        unsigned tries;   /* of that page, or of handing over a task */
-        uint64_t at;      /* not to be tried before; also while storing */
+        int64_t end_time;    /* TIME_NONE: open */
+        uint64_t offset;     /* from there */
+        unsigned limit;      /* of the next page */
+        bool is_last;        /* the page at hand has none behind it */
+        bool asked;          /* for the next page */
+        unsigned tries;      /* of that page, or of handing over a task */
+        unsigned unreadable; /* pages of one task, in a row */
+        uint64_t at;         /* not to be tried before; also while storing */
 
         /* The page at hand. */
         json_t *docs; /* owned; NULL: none */

@@ -9,8 +9,10 @@
  * are known. Where all that was walked over lies within one second there is no later place to begin at, and
  * the offset goes on growing.
  *
- * A page that breaks off is asked for in halves: tasks can be large, and a hundred of them too large. Behind
- * one that came whole they are doubled again: it may have been the network, and the next tasks may be small.
+ * A page that breaks off, or that can't be read, is asked for in halves: tasks can be large, and a hundred
+ * of them too large, and one can be what nobody can read. Behind one that came whole they are doubled again:
+ * it may have been the network, and the next tasks may be small. A single task that can't be read, however
+ * often it is asked for, is put into the quarantine as it came, where it came, and passed over.
  */
 
 #include "submitd/backfill-internal.h"
@@ -24,6 +26,8 @@
 #include "submitd/outcome.h"
 
 #define TRIES_MAX     10U /* of one page: some ten minutes */
+#define READ_TRIES    3U  /* of a page of one task that can't be read */
+#define PASS_OVER_MAX 16U /* such pages in a row: there is no list behind them */
 #define PAUSE_FIRST   USEC_PER_SEC
 #define PAUSE_MOST    (2 * 60 * USEC_PER_SEC)
 #define DOCS_MAX      1000U /* on a page, whatever was asked for */
@@ -174,6 +178,76 @@ static void ask_for_less(Backfill *b, const char *why)
         b->report.counts.retries++;
 }
 
+/* Goes on behind a task that nobody can read. `r`: what came of keeping it. */
+static void pass_over(Backfill *b, int r, const char *why)
+{
+        if (r == -EAGAIN) {
+                try_again_soon(b, "the queue is full");
+                return;
+        }
+        log_full(r < 0 && !intake_failed_alone(r) ? LOG_ERR : LOG_WARNING,
+                        "A task that the API lists can't be read, and is passed over: it is number %" PRIu64
+                        " of those that were created before %s. %s.",
+                        b->offset + 1, b->end_time == TIME_NONE ? "now" : "the time reached", why);
+        if (r < 0 && !intake_failed_alone(r)) {
+                backfill_fail(b, "a task could not be stored (%s)", strerror(-r));
+                return;
+        }
+        b->report.counts.pages++;
+        b->report.counts.seen++;
+        b->offset++;
+        b->tries = 0;
+        b->at = 0;
+        b->limit = MIN(2U, b->options.page);
+}
+
+/* All that there is of the task are bytes. */
+static void keep_unreadable(Backfill *b, const char *bytes, size_t size)
+{
+        Handed *h = find_room(b);
+        int r;
+
+        assert(h); /* nothing is handed over while a page is asked for */
+        r = intake_take_unreadable(&b->options.intake, bytes, size, SOURCE_BACKFILL, on_stored, h);
+        if (r == 0) {
+                h->busy = true;
+                b->n_handed++;
+        } else if (r != -EAGAIN)
+                b->report.counts.invalid++;
+        pass_over(b, r, "It is in the quarantine as it came");
+}
+
+/* A page that came and can't be read. */
+static void narrow(Backfill *b, const ApiAnswer *answer)
+{
+        const char *why = "the API answered with something that is no page of its list", *bytes;
+        size_t size;
+
+        if (!answer_find_docs(answer, &bytes, &size))
+                try_again_soon(b, why);
+        else if (b->limit > 1)
+                ask_for_less(b, why);
+        else if (b->tries + 1 < READ_TRIES)
+                try_again_soon(b, why);
+        else if (++b->unreadable > PASS_OVER_MAX)
+                backfill_fail(b, "%s, %u times in a row", why, b->unreadable);
+        else
+                keep_unreadable(b, bytes, size);
+}
+
+/* One that didn't come whole. */
+static void shorten(Backfill *b, const ApiAnswer *answer, const char *why)
+{
+        if (b->limit > 1 || !answer->too_large)
+                ask_for_less(b, why);
+        else if (++b->unreadable > PASS_OVER_MAX)
+                backfill_fail(b, "%s, %u times in a row", why, b->unreadable);
+        else {
+                b->report.counts.invalid++;
+                pass_over(b, 0, "It is larger than what is taken");
+        }
+}
+
 static int64_t time_of(const json_t *task)
 {
         const char *created = json_string_value(json_object_get(task, "created_at"));
@@ -217,11 +291,19 @@ static int has_more(const Backfill *b, const json_t *page, size_t n)
 
 static void take_page(Backfill *b, const ApiAnswer *answer)
 {
-        json_auto_t *page = intake_parse(answer->body, answer->body_size);
-        json_t *docs = json_object_get(page, "docs"), *total = json_object_get(page, "total");
-        size_t n = json_array_size(docs);
-        int more;
+        json_auto_t *page = NULL;
+        json_t *docs, *total;
+        int more, r;
+        size_t n;
 
+        r = answer_read(answer, &page);
+        if (r == -EBADMSG) {
+                narrow(b, answer);
+                return;
+        }
+        docs = json_object_get(page, "docs");
+        total = json_object_get(page, "total");
+        n = json_array_size(docs);
         more = json_is_array(docs) && n <= DOCS_MAX ? has_more(b, page, n) : -1;
         if (more < 0) {
                 try_again_soon(b, "the API answered with something that is no page of its list");
@@ -238,7 +320,7 @@ static void take_page(Backfill *b, const ApiAnswer *answer)
         b->is_last = more == 0;
         b->limit = MIN(2 * b->limit, b->options.page);
         b->report.counts.pages++;
-        b->tries = 0;
+        b->tries = b->unreadable = 0;
         b->at = 0;
 }
 
@@ -252,7 +334,7 @@ static void on_page(const ApiAnswer *answer, void *userdata)
         if (answer->error == -ECANCELED)
                 backfill_fail(b, "the submitter is stopping");
         else if (answer_broke_off(answer))
-                ask_for_less(b, why);
+                shorten(b, answer, why);
         else
                 switch (answer_classify(answer)) {
                 case ANSWER_GOOD:

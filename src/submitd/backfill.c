@@ -85,7 +85,7 @@ int backfill_start(Backfill *b, int64_t since, int64_t until)
         b->offset = 0;
         b->limit = b->options.page;
         b->ending = b->is_last = false;
-        b->tries = 0;
+        b->tries = b->unreadable = 0;
         b->at = 0;
         log_notice("A backfill begins.");
         backfill_changed(b);

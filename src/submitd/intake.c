@@ -14,7 +14,6 @@
 #include "store/outbox.h"
 #include "submitd/outcome.h"
 #include "task/callback.h"
-#include "task/json.h"
 
 #define BODY_MAX (64U << 20) /* an answer is bounded by less, and compact JSON adds little */
 
@@ -61,29 +60,10 @@ static bool is_submission_id(const char *s)
         return s && strlen(s) == SUBMISSION_ID_SIZE - 1 && strspn(s, "0123456789abcdef") == strlen(s);
 }
 
-int intake_take(const Intake *in, const json_t *task, Source source, const char *submission,
-                void (*done)(const Receipt *receipt, void *userdata), void *userdata)
+/* Hands over the body. Takes `t` on success. */
+static int hand_over(const Intake *in, Taking *t, Source source)
 {
-        _cleanup_(taking_freep) Taking *t = NULL;
-        ReceiveInput input;
-        int r;
-
-        t = calloc(1, sizeof(Taking));
-        if (!t)
-                return -ENOMEM;
-        t->body = BUFFER_INIT(BODY_MAX);
-        t->done = done;
-        t->userdata = userdata;
-
-        r = callback_body_from_task(task, &t->body);
-        if (r < 0)
-                return r;
-        if (!submission)
-                submission = outcome_task_submission(task);
-        if (is_submission_id(submission))
-                memcpy(t->submission, submission, SUBMISSION_ID_SIZE);
-
-        input = (ReceiveInput){
+        const ReceiveInput input = {
                 .body = t->body.data,
                 .body_size = t->body.size,
                 .source = source,
@@ -92,7 +72,53 @@ int intake_take(const Intake *in, const json_t *task, Source source, const char 
                 .strict = in->strict,
                 .invalid_status = 422,
         };
-        r = receive(in->port, in->reader, &input, finish, t);
+
+        return receive(in->port, in->reader, &input, finish, t);
+}
+
+static Taking *taking_new(void (*done)(const Receipt *receipt, void *userdata), void *userdata)
+{
+        Taking *t = calloc(1, sizeof(Taking));
+
+        if (t)
+                *t = (Taking){ .body = BUFFER_INIT(BODY_MAX), .done = done, .userdata = userdata };
+        return t;
+}
+
+int intake_take(const Intake *in, const json_t *task, Source source, const char *submission,
+                void (*done)(const Receipt *receipt, void *userdata), void *userdata)
+{
+        _cleanup_(taking_freep) Taking *t = taking_new(done, userdata);
+        int r;
+
+        if (!t)
+                return -ENOMEM;
+        r = callback_body_from_task(task, &t->body);
+        if (r < 0)
+                return r;
+        if (!submission)
+                submission = outcome_task_submission(task);
+        if (is_submission_id(submission))
+                memcpy(t->submission, submission, SUBMISSION_ID_SIZE);
+
+        r = hand_over(in, t, source);
+        if (r < 0)
+                return r;
+        t = NULL; /* finish() frees it */
+        return 0;
+}
+
+int intake_take_unreadable(const Intake *in, const void *bytes, size_t size, Source source,
+                void (*done)(const Receipt *receipt, void *userdata), void *userdata)
+{
+        _cleanup_(taking_freep) Taking *t = taking_new(done, userdata);
+        int r;
+
+        if (!t)
+                return -ENOMEM;
+        r = buffer_append(&t->body, bytes, size);
+        if (r >= 0)
+                r = hand_over(in, t, source);
         if (r < 0)
                 return r;
         t = NULL; /* finish() frees it */
@@ -102,13 +128,4 @@ int intake_take(const Intake *in, const json_t *task, Source source, const char 
 bool intake_failed_alone(int error)
 {
         return error == -EMSGSIZE || error == -ENOBUFS || error == -EUCLEAN;
-}
-
-json_t *intake_parse(const char *body, size_t size)
-{
-        json_auto_t *value = NULL;
-
-        if (json_parse(body, size, 0, &value, NULL) < 0)
-                return NULL;
-        return json_is_object(value) ? TAKE_PTR(value) : NULL;
 }

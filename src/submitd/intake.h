@@ -19,6 +19,10 @@ typedef struct Intake {
 int intake_take(const Intake *in, const json_t *task, Source source, const char *submission,
                 void (*done)(const Receipt *receipt, void *userdata), void *userdata);
 
+/* The same with a task that can't be read: its bytes (copied) go to the quarantine. */
+int intake_take_unreadable(const Intake *in, const void *bytes, size_t size, Source source,
+                void (*done)(const Receipt *receipt, void *userdata), void *userdata);
+
 /* Says that what the API told of a task went to the quarantine. */
 void intake_tell_invalid(const Receipt *receipt);
 
@@ -26,6 +30,3 @@ void intake_tell_invalid(const Receipt *receipt);
  * better.
  */
 bool intake_failed_alone(int error) _const_;
-
-/* A whole answer that should be one JSON object. A new reference; NULL: it is none. */
-json_t *intake_parse(const char *body, size_t size);

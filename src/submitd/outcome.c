@@ -13,9 +13,9 @@
 #include <stdio.h>
 
 #include "store/outbox.h"
+#include "submitd/answer.h"
 #include "submitd/waiting.h"
 #include "task/callback.h"
-#include "task/json.h"
 #include "task/type.h"
 
 #define WORDS_MAX 160U /* bytes of what the API says of itself that are handed on */
@@ -82,9 +82,7 @@ json_t *outcome_read(const ApiAnswer *answer)
 {
         json_t *value = NULL;
 
-        if (answer->body_size > 0)
-                (void)json_parse(answer->body, answer->body_size, 0, &value, NULL);
-        return value;
+        return answer_read(answer, &value) < 0 ? NULL : value;
 }
 
 /* What the API says itself; an error page is not handed on. */

@@ -170,13 +170,35 @@ static void hand_over(Question *q, uint64_t now)
 
 /* Answers. */
 
+/* Whatever it is, it is about this task, and the same each time. */
+static void keep_unreadable(Question *q, const char *bytes, size_t size)
+{
+        int r;
+
+        q->r->n_answered++;
+        r = intake_take_unreadable(&q->r->options.intake, bytes, size, SOURCE_RECONCILE, on_stored, q);
+        if (r < 0)
+                not_stored(q, r);
+        else
+                q->state = QUESTION_STORING;
+}
+
 static void take_task(Question *q, const ApiAnswer *answer)
 {
-        json_auto_t *task = intake_parse(answer->body, answer->body_size);
-        const char *status = json_string_value(json_object_get(task, "status"));
-        const json_t *response = json_object_get(task, "response");
+        json_auto_t *task = NULL;
+        const json_t *response;
         Reconcile *r = q->r;
+        const char *status, *bytes;
+        size_t size;
+        int k;
 
+        k = answer_read(answer, &task);
+        if (k == -EBADMSG && q->tries + 1 >= ASK_MAX && answer_find_task(answer, &bytes, &size)) {
+                keep_unreadable(q, bytes, size);
+                return;
+        }
+        status = json_string_value(json_object_get(task, "status"));
+        response = json_object_get(task, "response");
         if (!streq_ptr(outcome_task_id(task), q->pending.task_id)) {
                 try_again_soon(q, "the API answered with something that is not the task that it was asked "
                                   "about");
@@ -218,7 +240,11 @@ static void on_answer(const ApiAnswer *answer, void *userdata)
         outcome_describe(answer, why);
         if (answer->error == -ECANCELED)
                 give_up(q, "the submitter is stopping");
-        else
+        else if (answer->too_large) {
+                r->n_answered++;
+                r->report.counts.failed++;
+                put_aside(q, "is a task about which the API says more than is taken");
+        } else
                 switch (answer_classify(answer)) {
                 case ANSWER_GOOD:
                         take_task(q, answer);

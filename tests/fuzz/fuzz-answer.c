@@ -8,7 +8,6 @@
 
 #include "submitd/account.h"
 #include "submitd/answer.h"
-#include "submitd/intake.h"
 #include "submitd/outcome.h"
 
 #define SUBMISSION "01a210b8bff98d72cea3a69053d1d108"
@@ -28,9 +27,16 @@ static void try_task(const json_t *task)
 /* A page of the API's list: what is taken for a task's account is one, whatever stands beside it. */
 static void try_page(const ApiAnswer *answer)
 {
-        json_auto_t *page = intake_parse(answer->body, answer->body_size);
+        json_auto_t *page = NULL;
+        const char *bytes;
         const json_t *task;
-        size_t i;
+        size_t i, n;
+
+        if (answer_find_docs(answer, &bytes, &n))
+                assert(bytes >= answer->body && bytes + n < answer->body + answer->body_size);
+        if (answer_find_task(answer, &bytes, &n))
+                assert(n >= 2 && bytes + n <= answer->body + answer->body_size);
+        (void)answer_read(answer, &page);
 
         json_array_foreach(json_object_get(page, "docs"), i, task) {
                 const char *submission = outcome_task_submission(task);

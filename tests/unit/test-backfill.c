@@ -158,6 +158,11 @@ static uint64_t offset_of(const char *path)
         return strtoull(strstr(path, "offset=") + strlen("offset="), NULL, 10);
 }
 
+static unsigned limit_of(const char *path)
+{
+        return (unsigned)strtoul(strstr(path, "limit=") + strlen("limit="), NULL, 10);
+}
+
 static uint64_t deepest;
 
 static void note_offset(_unused_ Fixture *f, const char *path)
@@ -308,6 +313,140 @@ static void test_pages_that_are_none(void **state)
         }
 }
 
+/* One task among many. */
+
+static const char *strange_text; /* what stands in it */
+static char strange_id[25];
+
+/* The world's page, with something in one task that the world would not take. */
+static bool script_strange(Fixture *f, const char *path, Scripted *ret)
+{
+        char full[600], *place, *rest;
+        WorldAnswer a;
+
+        snprintf(full, sizeof(full), "/v1%s", path);
+        a = ask_world(f, "GET", full, NULL);
+        place = strstr(buffer_text(&a.body), strange_id);
+        assert_true(a.status == 200);
+        if (place) {
+                rest = strchr(place, ',');
+                assert_true(asprintf(&ret->body, "%.*s,\"note\":%s%s", (int)(rest - a.body.data),
+                                            a.body.data, strange_text, rest) > 0);
+        } else
+                ret->body = strdup(buffer_text(&a.body));
+        buffer_done(&a.body);
+        return true;
+}
+
+static void test_a_task_that_others_would_not_read_is_read(void **state)
+{
+        static const char *const texts[] = { "\"\\ud83d\"", "1e400", "18446744073709551617" };
+        static char ids[150][25];
+        Fixture *f = *state;
+
+        make_many(f, ids, ELEMENTSOF(ids), USEC_PER_SEC);
+        strcpy(strange_id, ids[77]);
+        f->script = script_strange;
+        FOREACH_ARRAY(text, texts, ELEMENTSOF(texts)) {
+                strange_text = *text;
+                assert_int_equal(run(f)->state, RECOVERY_DONE);
+                assert_int_equal(backfill_report(f->backfill)->counts.invalid, 0);
+                assert_all_known(f, ids, ELEMENTSOF(ids));
+        }
+}
+
+static void test_a_task_that_nobody_can_read_is_passed_over(void **state)
+{
+        static char ids[150][25];
+        Fixture *f = *state;
+
+        make_many(f, ids, ELEMENTSOF(ids), USEC_PER_SEC);
+        strcpy(strange_id, ids[77]);
+        strange_text = "\"\xff\"";
+        f->script = script_strange;
+        hear_of(MESSAGE_DELIVERY_INVALID);
+        assert_int_equal(run(f)->state, RECOVERY_DONE);
+        assert_int_equal(backfill_report(f->backfill)->counts.invalid, 1);
+        assert_int_equal(backfill_report(f->backfill)->counts.seen, 150);
+        assert_int_equal(n_heard, 1);
+        assert_int_equal(status_of(f, ids[77]), _TASK_STATUS_INVALID);
+        for (size_t i = 0; i < ELEMENTSOF(ids); i++)
+                assert_int_equal(status_of(f, ids[i]) >= 0, i != 77);
+
+        /* Its bytes lie in the quarantine, and once. */
+        assert_int_equal(run(f)->counts.invalid, 0);
+        assert_int_equal(stats_of(f).by_verdict[VERDICT_INVALID], 1);
+
+        /* It was mended. */
+        f->script = NULL;
+        assert_int_equal(run(f)->counts.stored, 1);
+        assert_all_known(f, ids, ELEMENTSOF(ids));
+}
+
+static bool script_one_too_large(Fixture *f, const char *path, Scripted *ret)
+{
+        uint64_t offset = offset_of(path);
+
+        if (offset > 30 || offset + limit_of(path) <= 30)
+                return false;
+        ret->error = -EPROTO;
+        ret->status = 200;
+        ret->too_large = true;
+        (void)f;
+        return true;
+}
+
+static void test_a_task_that_is_too_large_is_passed_over(void **state)
+{
+        static char ids[100][25];
+        Fixture *f = *state;
+
+        make_many(f, ids, ELEMENTSOF(ids), USEC_PER_SEC);
+        f->script = script_one_too_large;
+        assert_int_equal(run(f)->state, RECOVERY_DONE);
+        assert_int_equal(backfill_report(f->backfill)->counts.invalid, 1);
+        for (size_t i = 0; i < ELEMENTSOF(ids); i++)
+                assert_int_equal(status_of(f, ids[i]) >= 0, i != 100 - 1 - 30);
+}
+
+static bool script_many_values(Fixture *f, const char *path, Scripted *ret)
+{
+        if (limit_of(path) <= 3)
+                return false;
+        ret->body = malloc(4 * 1024 * 1024);
+        assert_non_null(ret->body);
+        strcpy(ret->body, "{\"docs\":[");
+        for (char *p = ret->body + 9, *end = p + 2 * CALLBACK_VALUES_MAX + 2; p < end;)
+                p = stpcpy(p, "0,");
+        strcpy(strrchr(ret->body, ','), "],\"has_more\":false}");
+        (void)f;
+        return true;
+}
+
+static void test_pages_of_too_many_values_are_halved(void **state)
+{
+        static char ids[50][25];
+        Fixture *f = *state;
+
+        make_many(f, ids, ELEMENTSOF(ids), USEC_PER_SEC);
+        f->script = script_many_values;
+        assert_int_equal(run(f)->state, RECOVERY_DONE);
+        assert_int_equal(backfill_report(f->backfill)->counts.invalid, 0);
+        assert_all_known(f, ids, ELEMENTSOF(ids));
+}
+
+/* Where every page is like that, it is no list. */
+static void test_a_list_that_nobody_can_read_is_given_up(void **state)
+{
+        Fixture *f = *state;
+
+        f->script = script_page;
+        page_text = "{\"docs\":[{\"a\":\"\xff\"}],\"has_more\":true}";
+        assert_int_equal(run(f)->state, RECOVERY_FAILED);
+        assert_non_null(strstr(backfill_report(f->backfill)->error, "no page"));
+        assert_int_equal(stats_of(f).by_verdict[VERDICT_INVALID], 1); /* the same bytes each time */
+}
+
 /* What is no task is kept where somebody looks at it, and stops nothing. */
 static void test_tasks_that_are_none(void **state)
 {
@@ -320,11 +459,6 @@ static void test_tasks_that_are_none(void **state)
         assert_int_equal(backfill_report(f->backfill)->counts.seen, 7);
         assert_int_equal(backfill_report(f->backfill)->counts.invalid, 7);
         assert_int_equal(stats_of(f).tasks, 0);
-}
-
-static unsigned limit_of(const char *path)
-{
-        return (unsigned)strtoul(strstr(path, "limit=") + strlen("limit="), NULL, 10);
 }
 
 static bool script_too_large(_unused_ Fixture *f, const char *path, Scripted *ret)
@@ -529,6 +663,11 @@ int main(void)
                 TEST(test_faults_only_take_time),
                 TEST(test_an_api_out_of_order_is_given_up),
                 TEST(test_pages_that_are_none),
+                TEST(test_a_task_that_others_would_not_read_is_read),
+                TEST(test_a_task_that_nobody_can_read_is_passed_over),
+                TEST(test_a_task_that_is_too_large_is_passed_over),
+                TEST(test_pages_of_too_many_values_are_halved),
+                TEST(test_a_list_that_nobody_can_read_is_given_up),
                 TEST(test_tasks_that_are_none),
                 TEST(test_pages_that_are_too_large_are_halved),
                 TEST(test_halves_are_doubled_again),

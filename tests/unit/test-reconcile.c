@@ -579,6 +579,48 @@ static void test_answers_that_are_not_the_task(void **state)
         assert_int_equal(run_all(f)->counts.pending, 1);
 }
 
+static char large_id[25];
+
+/* What is in the task doesn't keep others from being asked about, one at a time or not. */
+static bool script_unreadable_or_too_large(Fixture *f, const char *path, Scripted *ret)
+{
+        if (strstr(path, f->poison)) {
+                ret->body = strdup(" {\"task_id\":\"x\",\"note\":\"\xff\"}\n");
+                return true;
+        }
+        ret->too_large = strstr(path, large_id);
+        if (ret->too_large) {
+                ret->error = -EPROTO;
+                ret->status = 200;
+        }
+        return ret->too_large;
+}
+
+static void test_one_that_nobody_can_read_holds_nobody_up(void **state)
+{
+        char ids[4][25];
+        Fixture *f = *state;
+
+        for (unsigned i = 0; i < ELEMENTSOF(ids); i++) {
+                make_pending(f, "immediate", ids[i]);
+                complete(f, ids[i]);
+        }
+        f->poison = ids[0];
+        strcpy(large_id, ids[1]);
+        f->script = script_unreadable_or_too_large;
+        make_with(f, (ReconcileOptions){ .in_flight = 1 });
+        reconcile_start(f->reconcile);
+        live(f, 5 * MINUTE);
+        assert_int_equal(report_of(f)->state, RECOVERY_DONE);
+        assert_int_equal(report_of(f)->counts.invalid, 1);
+        assert_int_equal(report_of(f)->counts.failed, 1);
+        assert_int_equal(status_of(f, ids[0]), TASK_PENDING);
+        assert_int_equal(status_of(f, ids[1]), TASK_PENDING);
+        assert_int_equal(status_of(f, ids[2]), TASK_COMPLETED);
+        assert_int_equal(status_of(f, ids[3]), TASK_COMPLETED);
+        assert_int_equal(stats_of(f).by_verdict[VERDICT_INVALID], 1);
+}
+
 /* Clocks, crashes. */
 
 static void test_clocks_may_jump(void **state)
@@ -813,6 +855,7 @@ int main(void)
                 TEST(test_a_proxys_404_says_nothing),
                 TEST(test_an_invalid_result_goes_to_the_quarantine_once),
                 TEST(test_answers_that_are_not_the_task),
+                TEST(test_one_that_nobody_can_read_holds_nobody_up),
                 TEST(test_clocks_may_jump),
                 TEST(test_a_round_that_a_crash_cuts_loses_nothing),
                 TEST(test_a_full_queue_is_waited_for),

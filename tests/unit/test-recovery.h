@@ -34,7 +34,7 @@ typedef struct Scripted {
         unsigned status;
         char *body; /* owned */
         uint64_t retry_after;
-        bool is_html;
+        bool is_html, too_large;
 } Scripted;
 
 typedef struct Asked {
@@ -166,6 +166,7 @@ static inline void answer_by_script(Fixture *f, const Asked *q, Scripted *s)
                                         .body = body,
                                         .body_size = strlen(body),
                                         .is_json = !s->is_html,
+                                        .too_large = s->too_large,
                                         .date = TIME_NONE,
                                         .retry_after = s->retry_after });
         free(s->body);
