@@ -29,7 +29,8 @@ const Setting settings_table[] = {
                         "The largest body of a callback." },
         { "callback", "max_bodies", SETTING_SIZE, AT(callback.max_bodies), "64M", KIB, 64 * GIB, true,
                         "Memory for all bodies in flight together. Reading what they say may take four "
-                        "times as much beside it." },
+                        "times as much beside it; the unit has MemoryMax=1G, which is to be raised with "
+                        "it." },
         { "callback", "max_connections", SETTING_NUMBER, AT(callback.max_connections), "1024", 1, 100000,
                         true,
                         "Connections at once; more wait in the backlog. The soft limit of descriptors is "
