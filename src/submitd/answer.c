@@ -99,9 +99,13 @@ static const char *find_close(const char *p, const char *end)
 bool answer_find_docs(const ApiAnswer *a, const char **ret, size_t *ret_size)
 {
         static const char name[] = "\"docs\"";
-        const char *end = a->body + a->body_size, *close;
-        const char *p = memmem(a->body, a->body_size, name, sizeof(name) - 1);
+        const char *whole, *end, *close, *p;
+        size_t size;
 
+        if (!answer_find_task(a, &whole, &size)) /* it was cut */
+                return false;
+        end = whole + size;
+        p = memmem(whole, size, name, sizeof(name) - 1);
         if (!p)
                 return false;
         p = skip_blanks(p + sizeof(name) - 1, end);

@@ -83,7 +83,7 @@ static int start(ApiClient *c, const ApiRequest *request, const char *url, Call 
                                         .body = request->body,
                                         .body_size = request->body_size,
                                         .timeout = c->timeout,
-                                        .max_body = c->max_body,
+                                        .max_body = MAX(c->max_body, request->max_answer),
                                         .done = on_done,
                                         .userdata = call,
                         },

@@ -10,6 +10,7 @@ typedef struct ApiRequest {
         const char *path;   /* "/task/categorization", "/tasks?limit=100&offset=0": behind [api] url */
         const void *body;   /* JSON; NULL: none; copied */
         size_t body_size;
+        size_t max_answer; /* bytes of the answer, where that is more than what any may have; 0: no more */
 } ApiRequest;
 
 /* What came of one. Borrowed until done() returns. */
@@ -20,7 +21,7 @@ typedef struct ApiAnswer {
         const char *body; /* NUL behind it */
         size_t body_size;
         bool is_json;
-        bool too_large; /* with an error: it was left off at the limit */
+        bool too_large;       /* with an error: it was left off at the limit */
         int64_t date;         /* of the API's clock; TIME_NONE: it did not say */
         uint64_t retry_after; /* microseconds; UINT64_MAX: it did not say */
         const char *message;  /* for people, where error is set; never a secret */

@@ -32,6 +32,7 @@ struct Resolver {
         unsigned pages;
         bool page_waits; /* for page_at, to be asked for once more */
         unsigned page_failures;
+        bool doubts; /* a page that can't be read may show somebody whom the listing covered */
         uint64_t page_at;
 
         unsigned failures;

@@ -13,7 +13,9 @@
  *
  * A page that nobody answered is asked for a few times more before the listing is void: of an account with
  * many tasks some page always fails. That proves no less, new tasks only push others to later pages. One
- * that breaks off is asked for in halves, as a backfill's is.
+ * that breaks off or can't be read is asked for in halves, as a backfill's is. What is left in the end is a
+ * task that nobody can read. It is nobody's whose id isn't among its bytes, and they are few and plain, so
+ * that it proves as much as any other; whose id is there stays unknown.
  */
 
 #include <inttypes.h>
@@ -24,9 +26,11 @@
 #include "submitd/quiet.h"
 #include "submitd/resolve-internal.h"
 
-#define PAGE_SIZE 100U
-#define PAGES_MAX 50000U /* of one listing */
-#define TRIES_MAX 6U     /* of one page: for some seconds */
+#define PAGE_SIZE  100U
+#define PAGES_MAX  50000U                     /* of one listing */
+#define TRIES_MAX  6U                         /* of one page: for some seconds */
+#define READ_TRIES 3U                         /* of a page of one task that can't be read */
+#define TASK_MAX   ((size_t)64 * 1024 * 1024) /* bytes of such a page: they are only searched */
 
 static void end_listing(Resolver *r)
 {
@@ -56,8 +60,9 @@ static void complete_listing(Resolver *r)
 {
         Unknown *next;
 
-        r->failures = 0;
-        r->list_at = 0;
+        r->failures = r->doubts ? r->failures + 1 : 0;
+        r->list_at = r->doubts ? outbox_monotonic(r->outbox) + backoff_delay(r->failures, &r->outbox->chance)
+                               : 0;
         for (Unknown *u = r->unknown; u; u = next) {
                 next = u->next;
                 if (u->covered && !u->saving)
@@ -137,6 +142,49 @@ static void fail_page(Resolver *r, const ApiAnswer *answer, Outcome outcome, con
         ask_page_in(r, backoff_local(r->page_failures));
 }
 
+/* The listing says nothing of whom this task may belong to. An escape could hide anybody's id. */
+static void pass_over(Resolver *r, const ApiAnswer *answer)
+{
+        const bool escapes = memmem(answer->body, answer->body_size, "\\u00", 4);
+
+        log_warning("A task that the API lists can't be read, and is passed over: it is number %" PRIu64
+                    " of the list, the newest first.",
+                        r->offset + 1);
+        for (Unknown *u = r->unknown; u; u = u->next) {
+                if (!u->covered ||
+                                (!escapes && !memmem(answer->body, answer->body_size, u->id, strlen(u->id))))
+                        continue;
+                u->covered = false;
+                r->doubts = true;
+                log_warning("It may be the task of submission %s, which stays unknown.", u->id);
+                if (!u->saving && u->expires_at <= outbox_realtime(r->outbox))
+                        unknown_expire(u, "nobody answered, and what may be its task can't be read");
+        }
+        r->offset++;
+        r->page_failures = r->n_older = 0; /* nobody knows how old it is */
+        r->limit = 2;
+        ask_page_in(r, 0);
+}
+
+/* A page that didn't come whole, or that can't be read, is asked for in halves. True: it is seen to. */
+static bool narrow(Resolver *r, const ApiAnswer *answer, Outcome outcome)
+{
+        const char *docs;
+        size_t size;
+        const bool unreadable = outcome == OUTCOME_DONE && answer_find_docs(answer, &docs, &size);
+
+        if (r->outbox->stopping || (!unreadable && (!answer_broke_off(answer) || r->limit == 1)))
+                return false;
+        if (r->limit > 1) {
+                r->limit /= 2;
+                ask_page_in(r, 0);
+        } else if (++r->page_failures < READ_TRIES)
+                ask_page_in(r, backoff_local(r->page_failures));
+        else
+                pass_over(r, answer);
+        return true;
+}
+
 static void on_page(const ApiAnswer *answer, void *userdata)
 {
         json_auto_t *page = NULL;
@@ -151,11 +199,8 @@ static void on_page(const ApiAnswer *answer, void *userdata)
                 outbox_hold(o, outcome_describe(answer, text));
         if (outcome == OUTCOME_DONE)
                 page = outcome_read(answer);
-        if (!page && answer_broke_off(answer) && r->limit > 1 && !o->stopping) {
-                r->limit /= 2;
-                ask_page_in(r, 0);
+        if (!page && narrow(r, answer, outcome))
                 return;
-        }
         if (!page) {
                 fail_page(r, answer, outcome, outcome_describe(answer, text));
                 return;
@@ -181,7 +226,9 @@ static void on_page(const ApiAnswer *answer, void *userdata)
 static void ask_page(Resolver *r)
 {
         char path[64];
-        const ApiRequest request = { .method = "GET", .path = path };
+        const ApiRequest request = {
+                .method = "GET", .path = path, .max_answer = r->limit == 1 ? TASK_MAX : 0
+        };
         ApiAnswer failure = { .date = TIME_NONE, .retry_after = UINT64_MAX };
         Outbox *o = r->outbox;
 
@@ -220,6 +267,7 @@ bool listing_begin(Resolver *r, uint64_t now)
         if (!cover(r, now))
                 return false;
         r->listing = true;
+        r->doubts = false;
         r->offset = r->pages = r->page_failures = r->n_older = 0;
         r->limit = PAGE_SIZE;
         ask_page(r);

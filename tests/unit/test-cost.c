@@ -13,10 +13,12 @@
 #define SIZE_USUAL   ((size_t)2 * 1024)
 #define SIZE_FIRST   ((size_t)128 * 1024)
 #define STEP         8U
-#define TIMES_MAX \
-        6.0 /* what a byte of a large one may cost, in bytes of an ordinary one: 3 and some noise */
-#define ROUNDS 5U
-#define WORK   ((size_t)512 * 1024) /* bytes of a round: the clock has to be finer than it */
+#define ROUNDS       5U
+#define WORK         ((size_t)512 * 1024) /* bytes of a round: the clock has to be finer than it */
+
+/* What a byte of a large one may cost, in bytes of an ordinary one. It is about 3 on a machine of one's own,
+ * and twice as much where others fill the processor's caches. */
+#define TIMES_MAX 16.0
 
 /* A body with lists of any length; a # in an item is its number. */
 typedef struct Shape {

@@ -551,6 +551,59 @@ static void test_a_nul_in_another_task_voids_no_listing(void **state)
 
 #define PAGE_TRIES 6
 
+#define UNREADABLE(id)                                            \
+        "{\"docs\":[{\"metadata\":{\"scale_submission_id\":\"" id \
+        "\"},\"note\":\"\xff\"}],\"total\":3,\"limit\":1,"        \
+        "\"offset\":1,\"has_more\":true}"
+
+/* As all pages that have it on them, down to the page of nothing else. */
+static void narrow_down(Bench *b, const char *unreadable)
+{
+        static const char *const narrower[] = { "100", "50", "25", "12", "6", "3" };
+        char path[64];
+
+        FOREACH_ARRAY(limit, narrower, ELEMENTSOF(narrower)) {
+                snprintf(path, sizeof(path), "/tasks?limit=%s&offset=0", *limit);
+                bench_answer(b, "GET", path, 200, unreadable);
+        }
+        bench_answer(b, "GET", "/tasks?limit=1&offset=0", 200, PAGE(TASK(2), "0", "3", "true"));
+        bench_answer(b, "GET", "/tasks?limit=2&offset=1", 200, unreadable);
+        for (unsigned i = 0; i < 3; i++) {
+                bench_answer(b, "GET", "/tasks?limit=1&offset=1", 200, unreadable);
+                bench_pass(b, 10 * SECOND);
+        }
+}
+
+static void test_a_task_that_nobody_can_read_is_not_ours(void **state)
+{
+        Bench *b = *state;
+
+        make_unknown(b);
+        narrow_down(b, UNREADABLE("00000000000000000000000000000009"));
+        assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+        bench_answer(b, "GET", "/tasks?limit=2&offset=2", 200, PAGE(TASK(3), "2", "3", "false"));
+        assert_state(b, ID(1), SUBMISSION_QUEUED); /* again, as there is no task for it */
+}
+
+static void test_what_may_be_ours_stays_unknown(void **state)
+{
+        static const char *const tasks[] = { UNREADABLE(ID(1)), UNREADABLE("\\u0030") };
+        Bench *b = *state;
+
+        make_unknown(b);
+        FOREACH_ARRAY(task, tasks, ELEMENTSOF(tasks)) {
+                narrow_down(b, *task);
+                bench_answer(b, "GET", "/tasks?limit=2&offset=2", 200, PAGE(TASK(3), "2", "3", "false"));
+                assert_state(b, ID(1), SUBMISSION_UNKNOWN);
+                assert_int_equal(b->n_asked, 0); /* not at once */
+                outbox_hurry(b->outbox);
+                bench_run(b);
+        }
+        /* It was mended. */
+        bench_answer(b, "GET", "/tasks?limit=100&offset=0", 200, PAGE(TASK(1), "0", "1", "false"));
+        assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+}
+
 /* A page that failed again and again, or that isn't whole, makes the listing void: it is begun anew, later.
  */
 static void test_a_failed_page_proves_nothing(void **state)
@@ -920,6 +973,8 @@ int main(void)
                 T(test_a_listing_finds_also_what_had_not_settled),
                 T(test_all_pages_are_turned),
                 T(test_a_nul_in_another_task_voids_no_listing),
+                T(test_a_task_that_nobody_can_read_is_not_ours),
+                T(test_what_may_be_ours_stays_unknown),
                 T(test_a_failed_page_proves_nothing),
                 T(test_a_page_is_asked_for_again),
                 T(test_a_page_that_breaks_off_is_asked_for_in_halves),
