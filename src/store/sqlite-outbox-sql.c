@@ -49,12 +49,12 @@ const char *const outbox_writer_sql[_OW_MAX] = {
          * tasks before. Parameters: now, the time of the copy, ended_at, grace, is_test. */
         [OW_DOUBT_ATTACHMENTS] = "UPDATE attachment SET open = 1 "
                                  "WHERE submission IN (SELECT n FROM submission WHERE state = 0)",
-        [OW_DOUBT_ENDED] = "UPDATE submission SET sent_at = ?2, ended_at = ?3, grace = ?4, is_test = ?5, "
-                           "  floor_at = " LAST_CREATED ", changed_at = ?1 "
-                           "WHERE state IN (4, 5, 6) AND sent_at IS NULL",
-        [OW_DOUBT_UNKNOWN] = "UPDATE submission SET ended_at = ?3, grace = max(coalesce(grace, 0), ?4), "
-                             "  changed_at = ?1 "
-                             "WHERE state IN (2, 4, 5, 6) AND sent_at IS NOT NULL AND ?2 = ?2 AND ?5 = ?5",
+        [OW_DOUBT_ENDED] = "UPDATE submission SET sent_at = ?2, ended_at = ?3, grace = ?4, "
+                           "  is_test = CASE WHEN attempts > 0 THEN is_test ELSE ?5 END, "
+                           "  floor_at = " LAST_CREATED " "
+                           "WHERE state IN (4, 5, 6) AND sent_at IS NULL AND ?1 = ?1",
+        [OW_DOUBT_UNKNOWN] = "UPDATE submission SET ended_at = ?3, grace = max(coalesce(grace, 0), ?4) "
+                             "WHERE state IN (2, 4, 5, 6) AND sent_at IS NOT NULL AND ?5 = ?5",
         [OW_DOUBT_QUEUED] =
                         "UPDATE submission SET state = 2, sent_at = ?2, ended_at = ?3, grace = ?4, "
                         "  is_test = ?5, floor_at = " LAST_CREATED ", changed_at = ?1, next_at = ?1 + ?4 "

@@ -74,9 +74,6 @@ def test_the_outbox_goes_on(receiver, api, tmp_path, version):
     was then: each submission is where it was, and each that waits gets its one task."""
     text, was = load(version)
     kept.restore(text, receiver.database)
-    if version >= 3:
-        with sqlite3.connect(receiver.database) as database:  # it was kept by a backup, and is to be the original here
-            database.execute("DELETE FROM copied")
     receiver.start()
     clock = kept.Clock(tmp_path)
     api.keys, api.tasks, api.offset = [TEST_KEY, kept.LIVE_KEY], was["api_tasks"], was["saved_at"] + 60 - time.time()
@@ -92,10 +89,14 @@ def test_the_outbox_goes_on(receiver, api, tmp_path, version):
     try:
         eventually(lambda: submitter.state(under_way) == "unknown", "what was under way is unknown")
         after = {id: submitter.submission(id) for id in before}
-        before[under_way] = {k: v for k, v in before[under_way].items() if k not in ("changed_at", "next_attempt_at", "state")}
+        # From 3 on a database says that it was put back: what was queued in it may have been sent since.
+        doubted = [id for id, d in before.items() if version >= 3 and d["state"] == "queued"]
+        assert {submitter.state(id) for id in doubted} <= {"unknown"}
+        for id in (under_way, *doubted):
+            before[id] = {k: v for k, v in before[id].items() if k not in ("changed_at", "next_attempt_at", "state")}
         assert not list(kept.missing(before, after))
         queue = submitter.submit.get("/v1/queue").json
-        assert queue["hold"] == "held" and queue["reason"] == "kept as data" and queue["live_today"] == 1
+        assert queue["hold"] == "held" and queue["reason"] == "kept as data" and queue["live_today"] == 1 + len(doubted)
 
         submitter.stop()  # what it backs off from is forgotten
         api.plan = lambda method, path, body: None
