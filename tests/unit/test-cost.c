@@ -16,8 +16,8 @@
 #define ROUNDS       5U
 #define WORK         ((size_t)512 * 1024) /* bytes of a round: the clock has to be finer than it */
 
-/* What a byte of a large one may cost, in bytes of an ordinary one. It is about 3 on a machine of one's own,
- * and twice as much where others fill the processor's caches. */
+/* What a byte of a large one may cost, in bytes of an ordinary one. It is 2 to 5 where others fill the
+ * processor's caches; what is quadratic is at a hundred by a mebibyte. */
 #define TIMES_MAX 16.0
 
 /* A body with lists of any length; a # in an item is its number. */
