@@ -56,7 +56,7 @@ def sandbox():
 @pytest.fixture
 def folder(tmp_path, sandbox):
     """What somebody has who reads it: keys, and tasks; and this machine, instead of the network."""
-    CONF.write_text("[api]\nurl = http://127.0.0.1:8091/v1\nsettle = 1s\n")
+    CONF.write_text("[api]\nurl = http://127.0.0.1:8091/v1\ntimeout = 2s\nsettle = 1s\n")
     (tmp_path / "keys").write_text("live made-up-callback-key\n")
     (tmp_path / "key").write_text("live_made_up_key_1\n")
     task = {"type": "categorization", "instruction": "Big or small?", "attachment_type": "text", "attachment": "car",

@@ -44,7 +44,7 @@ def sandbox():
 @pytest.fixture
 def submitter(sandbox, receiver):
     unit = Submitter()
-    CONF.write_text("[api]\nurl = http://127.0.0.1:8091/v1\nsettle = 1s\n"
+    CONF.write_text("[api]\nurl = http://127.0.0.1:8091/v1\ntimeout = 2s\nsettle = 1s\n"
                     "[submit]\ncallback_url = http://127.0.0.1:8090/callback\n")
     write_key("live_made_up_key_1")
     run("systemctl", "start", "scale-submitd.socket")
