@@ -250,3 +250,67 @@ def test_a_restore_that_is_killed_at_any_moment(make_daemon, tmp_path):
         if run.returncode == 0:
             break
     assert run.returncode == 0 and outcomes == {1, 6, "refused"}
+
+
+# The queue.
+
+def turn_back(receiver, backup):
+    run = restore(receiver.database, backup)
+    assert run.returncode == 0 and "3 submissions" in run.stdout, run
+
+
+def copy_over(receiver, backup):
+    for left in ("-wal", "-shm"):
+        receiver.database.with_name(receiver.database.name + left).unlink(missing_ok=True)
+    shutil.copyfile(backup, receiver.database)
+
+
+def tasks_of(sandbox):
+    """The submissions whose tasks the API has, once for each task."""
+    return sorted(doc["metadata"]["scale_submission_id"] for doc in sandbox.get("/v1/tasks")["docs"])
+
+
+@pytest.mark.parametrize("orderly", [True, False], ids=["after_an_end", "after_a_kill"])
+@pytest.mark.parametrize("put_back", [turn_back, copy_over], ids=lambda way: way.__name__)
+def test_a_queue_that_is_put_back_is_sent_once(make_daemon, make_submitter, make_sandbox, put_back, orderly):
+    """What was queued in the backup may have been sent since: it is unknown first, and found in the API's list. What never
+    was sent is sent once."""
+    receiver, sandbox = make_daemon().start(), make_sandbox("--callback-url=http://127.0.0.1:9/")
+    submitter = make_submitter(url=sandbox.url, database=receiver.database, key="live_made_up").start()
+    submitter.submit.post("/v1/queue/hold")
+    sent = [submitter.add(attachment=f"car {n}") for n in range(2)]
+    unsent = submitter.add(attachment="never sent")
+    backup = back_up(receiver)
+    submitter.submit.post(f"/v1/submission/{unsent}/drop")
+    submitter.submit.post("/v1/queue/resume")
+    for id in sent:
+        submitter.reaches(id, "accepted")
+    lost = submitter.add(attachment="after the backup")
+    submitter.reaches(lost, "accepted")
+    for daemon in (submitter, receiver):
+        if orderly:
+            assert daemon.stop() == 0
+        else:
+            daemon.kill()
+
+    put_back(receiver, backup)
+    sandbox.set_faults(error_500=1)  # so that nothing can be found
+    receiver.start()
+    submitter.start()
+    eventually(lambda: {submitter.state(id) for id in (*sent, unsent)} == {"unknown"}, "all are unknown")
+    assert "3 submissions that were queued in it may have been sent since" in submitter.new_log()
+    submitter.submit.get(f"/v1/submission/{lost}", status=404)
+    eventually(lambda: "can't be listed, 3 submissions stay unknown" in submitter.new_log(), "a list that failed")
+    assert {submitter.state(id) for id in (*sent, unsent)} == {"unknown"}
+
+    assert submitter.stop() == 0  # it would ask again in a while only
+    sandbox.set_faults(error_500=0)
+    submitter.start()
+    for id in sent:
+        submitter.reaches(id, "accepted")
+    submitter.reaches(unsent, "queued")  # as the backup was made while the queue was held
+    assert tasks_of(sandbox) == sorted([*sent, lost])
+    submitter.submit.post("/v1/queue/resume")
+    submitter.reaches(unsent, "accepted")
+    assert tasks_of(sandbox) == sorted([*sent, unsent, lost])
+    assert sandbox.stats()["duplicate_tasks"] == 0
