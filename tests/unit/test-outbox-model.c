@@ -7,7 +7,11 @@
  * requests that never leave, arrive late, long after somebody on the way gave up, or after the process died,
  * answers that are lost, wrong or cut, lists that lag, commits that fail, processes that die between any two
  * steps (with what waits for the disk stored or not), machines that start anew, clocks that jump, callbacks
- * that come before the answer, and people who hold, resume, flush, cancel, retry and drop.
+ * that come before the answer, people who hold, resume, flush, cancel, retry and drop, and backups that are
+ * put back while what was sent since is at the API or on its way to it.
+ *
+ * A backup that is put back takes with it what was asked for since: submissions, wishes to cancel, and that
+ * what had come to an end was tried again. Also of those nothing is made twice.
  *
  * MODEL_SEED is the first sequence's seed, MODEL_SEQUENCES how many follow from it, MODEL_TRACE=1 tells the
  * story.
@@ -26,12 +30,13 @@
 
 #define SEQUENCES 2000U
 
-static char directory[64], template[80];
+static char directory[64], template[80], copy[80];
 
 /* What the sequences have met, all together: a test that meets nothing proves nothing. */
 static struct {
         uint64_t submissions, crashes, requests, lost, never_left, after_death, late, callbacks,
                         failed_commits;
+        uint64_t copies, turned_back, lost_submissions;
         uint64_t accepted, rejected, canceled, canceled_at_api;
         OutboxStats worker;
 } met;
@@ -384,13 +389,67 @@ static void collect_stats(const Model *m)
         met.worker.lists += s.lists;
 }
 
+/* Files. */
+
+static void copy_file(const char *from, const char *to)
+{
+        char buf[65536];
+        ssize_t n;
+        int in = open(from, O_RDONLY | O_CLOEXEC),
+            out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+        assert_true(in >= 0 && out >= 0);
+        while ((n = read(in, buf, sizeof(buf))) > 0)
+                assert_int_equal(write(out, buf, (size_t)n), n);
+        close(in);
+        close(out);
+}
+
+static void remove_database(const char *path)
+{
+        static const char *const files[] = { "", "-wal", "-shm", "-turn" };
+        char name[128];
+
+        FOREACH_ARRAY(f, files, ELEMENTSOF(files)) {
+                snprintf(name, sizeof(name), "%s%s", path, *f);
+                (void)unlink(name);
+        }
+}
+
+/* As `scalectl backup` does it. */
+static void copy_running(const Model *m)
+{
+        StoreBackup *b;
+        char *error = NULL;
+        int r;
+
+        remove_database(copy);
+        assert_int_equal(store_backup_open(m->path, copy, &b, &error), 0);
+        while ((r = store_backup_step(b, 100)) > 0)
+                ;
+        assert_int_equal(r, 0);
+        store_backup_close(b);
+}
+
+static void note_copy(Model *m)
+{
+        met.copies++;
+        m->copy = (Copy){ .there = true, .n_wishes = m->n_wishes };
+        memcpy(m->copy.wishes, m->wishes, sizeof(m->wishes));
+}
+
+static void back_up(Model *m)
+{
+        say(m, "back up");
+        copy_running(m);
+        note_copy(m);
+}
+
 /* kill -9: what is with the writer is on disk, or it isn't; what is on the wire arrives, or it doesn't. */
-static void crash(Model *m)
+static void die(Model *m)
 {
         CommitJob *failed;
 
-        say(m, "crash");
-        met.crashes++;
         collect_stats(m);
         if (m->jobs && pick(m, 2) == 0)
                 assert_int_equal(commit_group_write(m->store, &m->jobs, &failed), 0);
@@ -409,13 +468,63 @@ static void crash(Model *m)
         }
         m->reader = store_reader_close(m->reader);
         m->store = store_close(m->store);
-        if (!m->quiet && pick(m, 3) == 0)
-                m->t += pick_time(m, 2 * MINUTE); /* it stays down: what arrives meanwhile arrives at once */
+}
+
+static void start_anew(Model *m)
+{
         if (pick(m, 4) == 0)
                 m->booted = m->t;
-        m->timeout = pick(m, 3) == 0 ? 5 * SECOND : MINUTE;
         m->run_at = NEVER;
         start(m);
+}
+
+static void crash(Model *m)
+{
+        say(m, "crash");
+        met.crashes++;
+        die(m);
+        if (!m->quiet && pick(m, 20) == 0) { /* all files, while nobody has them */
+                say(m, "copy the files");
+                copy_file(m->path, copy);
+                note_copy(m);
+        }
+        if (!m->quiet && pick(m, 3) == 0)
+                m->t += pick_time(m, 2 * MINUTE); /* it stays down: what arrives meanwhile arrives at once */
+        m->timeout = pick(m, 3) == 0 ? 5 * SECOND : MINUTE;
+        start_anew(m);
+}
+
+/* What may be on its way was sent by who isn't in the copy: its time-out may not be shortened meanwhile. */
+static int64_t longest_timeout(const Model *m)
+{
+        int64_t longest = m->timeout;
+
+        FOREACH_ARRAY(w, m->wires, WIRES_MAX)
+                if (w->used)
+                        longest = MAX(longest, w->timeout);
+        return longest;
+}
+
+static void turn_back(Model *m)
+{
+        static const char *const logs[] = { "-wal", "-shm" };
+        char name[128];
+
+        say(m, "put the copy back");
+        met.turned_back++;
+        die(m);
+        FOREACH_ARRAY(log, logs, ELEMENTSOF(logs)) {
+                snprintf(name, sizeof(name), "%s%s", m->path, *log);
+                (void)unlink(name);
+        }
+        copy_file(copy, m->path);
+        met.lost_submissions += m->n_wishes - m->copy.n_wishes;
+        memcpy(m->wishes, m->copy.wishes, sizeof(m->wishes));
+        m->n_wishes = m->copy.n_wishes;
+        for (unsigned i = 0; i < m->n_wishes; i++)
+                m->wishes[i].forgotten |= m->copy.tried_again[i];
+        m->timeout = longest_timeout(m);
+        start_anew(m);
 }
 
 /* Time. */
@@ -600,6 +709,7 @@ static void retry(Model *m, Wish *wish, const Row *row)
                         row->state == SUBMISSION_CANCELED) {
                 move_row(m, wish, row, row->sent_at != TIME_NONE ? SUBMISSION_UNKNOWN : SUBMISSION_QUEUED);
                 wish->canceled = false;
+                m->copy.tried_again[wish - m->wishes] = true;
         } else if (row->state == SUBMISSION_QUEUED || row->state == SUBMISSION_UNKNOWN)
                 move_row(m, wish, row, row->state);
         outbox_hurry(m->outbox);
@@ -719,6 +829,10 @@ static void step(Model *m)
                 change_weather(m);
         else if (what < 60)
                 crash(m);
+        else if (what < 62)
+                back_up(m);
+        else if (what < 64 && m->copy.there)
+                turn_back(m);
         else
                 pass(m, pick_time(m, times[pick(m, ELEMENTSOF(times))]));
         on_change(m);
@@ -851,7 +965,7 @@ static void check_wish(Model *m, const Wish *wish, const json_t *page)
                         broken(m, "submission %s was to be canceled", wish->id);
                 return;
         }
-        if (tasks.n > 0)
+        if (tasks.n > 0 && !wish->forgotten)
                 broken(m, "submission %s is %s and has a task", wish->id, state);
         if (row.state == SUBMISSION_REJECTED && !wish->bad)
                 broken(m, "submission %s is rejected: %s", wish->id, row.error);
@@ -880,31 +994,6 @@ static void check_all(Model *m)
 }
 
 /* One sequence. */
-
-static void copy_file(const char *from, const char *to)
-{
-        char buf[65536];
-        ssize_t n;
-        int in = open(from, O_RDONLY | O_CLOEXEC),
-            out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-        assert_true(in >= 0 && out >= 0);
-        while ((n = read(in, buf, sizeof(buf))) > 0)
-                assert_int_equal(write(out, buf, (size_t)n), n);
-        close(in);
-        close(out);
-}
-
-static void remove_database(const char *path)
-{
-        static const char *const files[] = { "", "-wal", "-shm", "-turn" };
-        char name[128];
-
-        FOREACH_ARRAY(f, files, ELEMENTSOF(files)) {
-                snprintf(name, sizeof(name), "%s%s", path, *f);
-                (void)unlink(name);
-        }
-}
 
 /* Tasks of others, of the last weeks: more than a page of them, so that a listing has where to end. */
 static void populate(Model *m)
@@ -1003,6 +1092,9 @@ static void print_met(void)
                 { "arrived after a death", met.after_death },
                 { "callbacks", met.callbacks },
                 { "failed commits", met.failed_commits },
+                { "backups", met.copies },
+                { "backups put back", met.turned_back },
+                { "submissions lost with that", met.lost_submissions },
                 { "unknown", met.worker.unknown },
                 { "found", met.worker.resolved_found },
                 { "absent", met.worker.resolved_absent },
@@ -1033,6 +1125,7 @@ static void test_exactly_once(_unused_ void **state)
         assert_true(met.worker.resolved_found > n / 2 && met.worker.resolved_absent > n / 2);
         assert_true(met.accepted > n && met.rejected > n / 10 && met.canceled > n / 10);
         assert_true(met.canceled_at_api > n / 10 && met.callbacks > n / 10 && met.failed_commits > n);
+        assert_true(met.turned_back > n / 10 && met.lost_submissions > n / 10);
 }
 
 static int make_template(_unused_ void **state)
@@ -1042,6 +1135,7 @@ static int make_template(_unused_ void **state)
         if (!mkdtemp(directory))
                 return -1;
         snprintf(template, sizeof(template), "%s/template.db", directory);
+        snprintf(copy, sizeof(copy), "%s/copy.db", directory);
         store_close(open_store(template));
         log_set_max_level(LOG_EMERG);
         return 0;
@@ -1054,6 +1148,7 @@ static int remove_template(_unused_ void **state)
         snprintf(path, sizeof(path), "%s/model.db", directory);
         remove_database(path);
         remove_database(template);
+        remove_database(copy);
         return rmdir(directory);
 }
 

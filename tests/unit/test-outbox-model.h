@@ -44,9 +44,18 @@ typedef struct Wire {
 /* What somebody asked for, and was told yes. */
 typedef struct Wish {
         char id[SUBMISSION_ID_SIZE];
-        bool bad;      /* the API rejects it */
-        bool canceled; /* the latest that was asked for is to cancel it */
+        bool bad;       /* the API rejects it */
+        bool canceled;  /* the latest that was asked for is to cancel it */
+        bool forgotten; /* that it was tried again: there may be a task of what has come to an end */
 } Wish;
+
+/* A copy of the database from some moment, that can be put back at a later one. */
+typedef struct Copy {
+        bool there;
+        Wish wishes[ASKED_MAX]; /* as they were */
+        unsigned n_wishes;
+        bool tried_again[ASKED_MAX]; /* had come to an end in it, and was tried again since */
+} Copy;
 
 typedef struct Model {
         uint64_t seed, chance;
@@ -79,6 +88,7 @@ typedef struct Model {
 
         Wish wishes[ASKED_MAX];
         unsigned n_wishes;
+        Copy copy;
 
         uint64_t n_events;
 } Model;
