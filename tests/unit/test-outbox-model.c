@@ -252,6 +252,7 @@ static void commit(Model *m)
         if (!m->disk_full && (m->quiet || pick(m, 50) > 0))
                 r = commit_group_write(m->store, &jobs, &failed);
         met.failed_commits += r < 0;
+        m->turned_back = m->turned_back && r < 0; /* the first thing that is stored after a start */
         assert_null(failed);
         for (CommitJob *j = jobs; j; j = next) {
                 next = j->next;
@@ -523,6 +524,7 @@ static void turn_back(Model *m)
         m->n_wishes = m->copy.n_wishes;
         for (unsigned i = 0; i < m->n_wishes; i++)
                 m->wishes[i].forgotten |= m->copy.tried_again[i];
+        m->turned_back = true;
         m->timeout = longest_timeout(m);
         start_anew(m);
 }
@@ -733,7 +735,7 @@ static void meddle(Model *m)
         Wish *wish;
         Row row;
 
-        if (m->n_wishes == 0)
+        if (m->n_wishes == 0 || m->turned_back) /* the daemon has stored that before it hears of wishes */
                 return;
         wish = &m->wishes[pick(m, m->n_wishes)];
         row = row_of(m, wish->id);

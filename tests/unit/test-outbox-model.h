@@ -89,6 +89,7 @@ typedef struct Model {
         Wish wishes[ASKED_MAX];
         unsigned n_wishes;
         Copy copy;
+        bool turned_back; /* by that copy, and what that means isn't stored yet */
 
         uint64_t n_events;
 } Model;
