@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,11 +63,14 @@ static int adopt_mode(int fd, const char *database)
 
 int turn_open(Turn *t, Connection *c, bool make)
 {
-        _cleanup_free_ char *path = NULL;
+        /* One database has one turnstile, by whatever link somebody came to it. */
+        _cleanup_free_ char *real = realpath(c->path, NULL), *path = NULL;
         _cleanup_close_ int fd = -EBADF;
         int r = 0;
 
-        if (asprintf(&path, "%s-turn", c->path) < 0) {
+        if (!real && errno != ENOENT) /* where there is nothing yet */
+                return connection_refuse(c, -errno, "Could not look at %s: %s.", c->path, strerror(errno));
+        if (asprintf(&path, "%s-turn", real ?: c->path) < 0) {
                 path = NULL;
                 return connection_refuse(c, -ENOMEM, "Could not open %s: out of memory.", c->path);
         }

@@ -3,12 +3,13 @@ starves the other."""
 
 import json
 import sqlite3
+import subprocess
 import threading
 import time
 
 import pytest
 
-from harness import UnixConnection, callback, eventually
+from harness import SCALECTL, UnixConnection, callback, eventually, scalectl
 
 
 @pytest.fixture
@@ -149,6 +150,27 @@ def test_two_submitters_on_one_database(make_daemon, make_submitter, api):
     assert first.launch().wait() == 75
     assert second.stop() == 0
     first.start()
+
+
+def test_two_submitters_on_one_database_by_a_link(make_daemon, make_submitter, api):
+    """A database is one, by whatever path somebody comes to it: for the second submitter, and for a restore."""
+    receiver = make_daemon().start()
+    first = make_submitter(database=receiver.database).start()
+    link = receiver.dir / "link.db"
+    link.symlink_to(receiver.database)
+    second = make_submitter(database=link)
+    assert second.launch().wait() == 75
+    assert f"in use by scale-submitd (pid {first.process.pid})" in second.log()
+    assert first.stop() == 0 and receiver.stop() == 0
+
+    receiver.database = link
+    receiver.start()
+    backup = receiver.dir / "b.db"
+    assert scalectl(receiver, "backup", backup).returncode == 0
+    run = subprocess.run([SCALECTL, "-o", f"store.path={link.resolve()}", "restore", backup], capture_output=True, text=True,
+                         check=False)
+    assert run.returncode != 0 and f"in use by scale-callbackd (pid {receiver.process.pid})" in run.stderr, run
+    receiver.deliver(callback())
 
 
 def test_a_submitted_task_of_which_nothing_came_yet_has_no_deliveries(make_daemon, make_submitter, api):
