@@ -142,10 +142,26 @@ static void fail_page(Resolver *r, const ApiAnswer *answer, Outcome outcome, con
         ask_page_in(r, backoff_local(r->page_failures));
 }
 
-/* The listing says nothing of whom this task may belong to. An escape could hide anybody's id. */
+/* Whether a digit of an id may stand there as an escape, which could hide anybody's. Other escapes, as those
+ * of accents and of angle brackets, are in every other text and hide nobody's. */
+static bool hides_digits(const char *text, size_t size)
+{
+        static const char escape[] = "\\u00";
+        const char *end = text + size, *p = text;
+
+        while ((p = memmem(p, (size_t)(end - p), escape, strlen(escape)))) {
+                p += strlen(escape);
+                if (end - p >= 2 && ((p[0] == '3' && p[1] >= '0' && p[1] <= '9') ||
+                                                    (p[0] == '6' && p[1] >= '1' && p[1] <= '6')))
+                        return true;
+        }
+        return false;
+}
+
+/* The listing says nothing of whom this task may belong to. */
 static void pass_over(Resolver *r, const ApiAnswer *answer)
 {
-        const bool escapes = memmem(answer->body, answer->body_size, "\\u00", 4);
+        const bool escapes = hides_digits(answer->body, answer->body_size);
 
         log_warning("A task that the API lists can't be read, and is passed over: it is number %" PRIu64
                     " of the list, the newest first.",

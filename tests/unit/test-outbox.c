@@ -579,7 +579,8 @@ static void test_a_task_that_nobody_can_read_is_not_ours(void **state)
         Bench *b = *state;
 
         make_unknown(b);
-        narrow_down(b, UNREADABLE("00000000000000000000000000000009"));
+        narrow_down(b, UNREADABLE("00000000000000000000000000000009\\u00e9\\u003c\\u003E\\u0060\\u0067\\u0"
+                                  "0"));
         assert_state(b, ID(1), SUBMISSION_UNKNOWN);
         bench_answer(b, "GET", "/tasks?limit=2&offset=2", 200, PAGE(TASK(3), "2", "3", "false"));
         assert_state(b, ID(1), SUBMISSION_QUEUED); /* again, as there is no task for it */
@@ -587,7 +588,8 @@ static void test_a_task_that_nobody_can_read_is_not_ours(void **state)
 
 static void test_what_may_be_ours_stays_unknown(void **state)
 {
-        static const char *const tasks[] = { UNREADABLE(ID(1)), UNREADABLE("\\u0030") };
+        static const char *const tasks[] = { UNREADABLE(ID(1)), UNREADABLE("\\u0030"),
+                UNREADABLE("\\u00e9\\u0066") };
         Bench *b = *state;
 
         make_unknown(b);
