@@ -436,7 +436,7 @@ static int may_be_torn(Alone *a)
 }
 
 /* The proof. 1: they belong together. */
-static int belongs(Alone *a, const char *log_path)
+static int belongs(Alone *a, const char *log_path, bool *ret_linked)
 {
         LogFound log;
         int r;
@@ -449,16 +449,35 @@ static int belongs(Alone *a, const char *log_path)
         }
         if (r < 0)
                 return r;
+        *ret_linked = log.linked;
         if (!log.any || a->linked)
                 return !log.any || log.goes_on;
         /* A log of before there were links, or the one that made the table. */
         return !log.linked || log.first ? 1 : may_be_torn(a);
 }
 
+static int refuse_log(Connection *c, const char *path, const char *log_path, bool linked)
+{
+        if (linked)
+                return connection_refuse(c, -EBADMSG,
+                                "%s and %s don't belong together: the log was written for another database. "
+                                "Was a backup put in place by hand, and the log left? Neither was changed. "
+                                "`scalectl restore FILE` puts a backup in place as it has to be, and keeps "
+                                "what is there.",
+                                path, log_path);
+        return connection_refuse(c, -EBADMSG,
+                        "%s was written by another program, which was killed, and nothing shows that it "
+                        "belongs to %s. Neither was changed. If it does, `sqlite3 %s 'PRAGMA "
+                        "wal_checkpoint'` brings over what it holds. If a backup was put in place by hand, "
+                        "`scalectl restore FILE` does so as it has to be done, and keeps what is there.",
+                        log_path, path, path);
+}
+
 int chain_check(const char *path, Connection *c)
 {
         _cleanup_free_ char *real = realpath(path, NULL), *log_path = NULL;
         Alone alone = {};
+        bool linked = false;
         int r;
 
         if (!real)
@@ -470,7 +489,7 @@ int chain_check(const char *path, Connection *c)
 
         r = look_alone(real, &alone);
         if (r >= 0)
-                r = belongs(&alone, log_path);
+                r = belongs(&alone, log_path, &linked);
         if (r < 0 && *alone.connection.error)
                 memcpy(c->error, alone.connection.error, sizeof(c->error));
         else if (r < 0)
@@ -478,11 +497,7 @@ int chain_check(const char *path, Connection *c)
         connection_done(&alone.connection);
         if (r != 0)
                 return MIN(r, 0);
-        return connection_refuse(c, -EBADMSG,
-                        "%s and %s don't belong together: the log was written for another database. Was a "
-                        "backup put in place by hand, and the log left? Neither was changed. `scalectl "
-                        "restore FILE` puts a backup in place as it has to be, and keeps what is there.",
-                        path, log_path);
+        return refuse_log(c, path, log_path, linked);
 }
 
 /* Copies that say nothing. */

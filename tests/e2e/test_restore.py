@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import sqlite3
 import subprocess
+import sys
 
 import pytest
 
@@ -47,6 +48,26 @@ def test_a_backup_beside_the_log_of_another(make_daemon):
     assert daemon.query.get("/v1/tasks?limit=1").json["total"] == 1700
     assert daemon.stop() == 0
     whole(daemon.database)
+
+
+def test_a_log_of_another_program(make_daemon):
+    """Somebody's shell that was killed leaves a log without a proof. It may well be the database's own, so the way to bring
+    it over is named, too."""
+    daemon = make_daemon().start()
+    daemon.deliver(callback())
+    assert daemon.stop() == 0
+    write = "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('PRAGMA wal_autocheckpoint = 0')\n" \
+            "c.execute('DELETE FROM mark'); c.commit(); os._exit(0)"
+    subprocess.run([sys.executable, "-c", write, daemon.database], check=True)
+
+    assert daemon.launch().wait() == 78
+    assert f"If it does, `sqlite3 {daemon.database} 'PRAGMA wal_checkpoint'`" in daemon.new_log()
+    assert "`scalectl restore FILE`" in daemon.new_log()
+    with sqlite3.connect(daemon.database) as connection:
+        connection.execute("PRAGMA wal_checkpoint")
+    connection.close()
+    daemon.start()
+    assert "put back" not in daemon.new_log() and daemon.query.get("/v1/tasks").json["total"] == 1
 
 
 # scalectl restore.
