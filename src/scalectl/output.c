@@ -1,13 +1,17 @@
 /*
  * Files are written beside their name, synced, and renamed: what stands under the name is always whole, and
- * only its owner can read it. A signal that ends the program takes the unfinished file along. A name that is
- * a link stays one, and what is a device or a pipe is written to, not replaced: /dev/null survives.
+ * only its owner can read it. What is unfinished has no name, where the file system can do that, so nothing
+ * of it is left whatever ends the program; elsewhere a signal that does so takes it along. A name that is a
+ * link stays one, and what is a device or a pipe is written to, not replaced: /dev/null survives.
  */
 
 #include "scalectl/output.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
 #include <signal.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -46,6 +50,43 @@ static int complain_of(const char *name, const char *what)
         return -error;
 }
 
+/* Until it takes its name. */
+static void note_temporary(Output *o)
+{
+        assert(!unfinished);
+        unfinished = o->temporary;
+        catch_signals();
+}
+
+static int open_nameless(const Output *o)
+{
+        _cleanup_free_ char *copy = strdup(o->target);
+
+        if (!copy || access("/proc/self/fd", X_OK) < 0) /* by which it gets its name: see link_nameless() */
+                return -1;
+        return open(dirname(copy), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+static int open_named(Output *o)
+{
+        int fd;
+
+        if (asprintf(&o->temporary, "%s.XXXXXX", o->target) < 0) {
+                o->temporary = NULL;
+                return -ENOMEM;
+        }
+        fd = mkostemp(o->temporary, O_CLOEXEC);
+        if (fd < 0) {
+                int error = errno;
+
+                free(o->temporary);
+                o->temporary = NULL;
+                return -error;
+        }
+        note_temporary(o);
+        return fd;
+}
+
 /* A file beside the target. 0 or negative errno. */
 static int open_temporary(Output *o)
 {
@@ -54,20 +95,11 @@ static int open_temporary(Output *o)
         o->target = realpath(o->name, NULL) ?: strdup(o->name);
         if (!o->target)
                 return -ENOMEM;
-        if (asprintf(&o->temporary, "%s.XXXXXX", o->target) < 0) {
-                o->temporary = NULL;
-                return -ENOMEM;
-        }
-
-        fd = mkostemp(o->temporary, O_CLOEXEC);
-        if (fd < 0) {
-                free(o->temporary);
-                o->temporary = NULL;
-                return -errno;
-        }
-        assert(!unfinished);
-        unfinished = o->temporary;
-        catch_signals();
+        fd = open_nameless(o);
+        if (fd < 0)
+                fd = open_named(o);
+        if (fd < 0)
+                return fd;
         o->f = fdopen(fd, "w");
         if (!o->f) {
                 fd_close(fd);
@@ -125,9 +157,41 @@ int output_write(Output *o, const char *data, size_t size)
         return 0;
 }
 
+/* A name of the moment, from which it can be renamed over what is there. 0, or -1 and errno. */
+static int link_nameless(Output *o)
+{
+        char file[64];
+        uint32_t random;
+        int r;
+
+        snprintf(file, sizeof(file), "/proc/self/fd/%d", fileno(o->f));
+        do {
+                free(o->temporary);
+                o->temporary = NULL;
+                if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+                        return -1;
+                if (asprintf(&o->temporary, "%s.%08" PRIx32, o->target, random) < 0) {
+                        o->temporary = NULL;
+                        return -1;
+                }
+                r = linkat(AT_FDCWD, file, AT_FDCWD, o->temporary, AT_SYMLINK_FOLLOW);
+        } while (r < 0 && errno == EEXIST);
+        if (r >= 0)
+                note_temporary(o);
+        else {
+                int error = errno; /* free() may change it */
+
+                free(o->temporary);
+                o->temporary = NULL;
+                errno = error;
+        }
+        return r;
+}
+
 static int take_name(Output *o)
 {
-        if (fsync(fileno(o->f)) < 0 || rename(o->temporary, o->target) < 0)
+        if (fsync(fileno(o->f)) < 0 || (!o->temporary && link_nameless(o) < 0) ||
+                        rename(o->temporary, o->target) < 0)
                 return -1;
 
         unfinished = NULL;
@@ -138,7 +202,7 @@ static int take_name(Output *o)
 
 int output_finish(Output *o)
 {
-        if (term_filter_end(&o->filter, o->f) < 0 || (o->temporary && take_name(o) < 0)) {
+        if (term_filter_end(&o->filter, o->f) < 0 || (o->target && take_name(o) < 0)) {
                 (void)complain_of(o->name, "written");
                 return EX_IOERR;
         }

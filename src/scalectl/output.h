@@ -12,7 +12,7 @@
 typedef struct Output {
         const char *name; /* as it was given, borrowed; for messages */
         char *target;     /* where it will be; NULL: it is there already */
-        char *temporary;  /* until then; NULL likewise */
+        char *temporary;  /* its name until then; NULL: it has none */
         FILE *f;
         bool terminal; /* what goes there is made safe */
         TermFilter filter;

@@ -2,15 +2,17 @@
 
 import json
 import os
+import pathlib
 import pwd
 import re
+import signal
 import socket
 import subprocess
 import tempfile
 
 import pytest
 
-from harness import PARAMS, SCALECTL, WAIT, callback, scalectl
+from harness import PARAMS, SCALECTL, WAIT, callback, eventually, scalectl
 
 VERBS = [line.split("\t")[0] for line in
          subprocess.run([SCALECTL, "words"], capture_output=True, text=True).stdout.splitlines()]
@@ -501,3 +503,21 @@ def test_a_nul_in_an_error_is_no_reason_to_doubt_who_answers(submitter, api):
         if path.endswith("/cancel") else None
     done = ctl(submitter, "cancel", task)
     assert done.returncode == 1 and "Completed" in done.stderr and "not from the daemon" not in done.stderr, done.stderr
+
+
+def test_a_backup_that_is_killed_leaves_nothing(tmp_path):
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "c.sock"))
+        listener.listen()
+        backup = subprocess.Popen([SCALECTL, "-o", f"control.socket={tmp_path}/c.sock", "backup", folder / "b.db"])
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nSQLit\r\n")
+            files = pathlib.Path(f"/proc/{backup.pid}/fd")
+            eventually(lambda: any(os.path.realpath(f).startswith(f"{folder}/") for f in files.iterdir()), "it writes")
+            backup.kill()
+            assert backup.wait(WAIT) == -signal.SIGKILL
+    assert list(folder.iterdir()) == []
