@@ -50,6 +50,12 @@ static const Field *find_field(const TaskType *type, const char *name)
         return NULL;
 }
 
+/* Whether the type of the attachment is looked at first, and missed where it is missing. */
+static bool wants_type_first(const TaskType *type)
+{
+        return streq(type->name, "datacollection");
+}
+
 /* NULL, or the words for an attachment_type that is none of the type's. 0 or -ENOMEM. */
 static int describe_attachment_type(
                 const TaskType *type, const json_t *params, const Problems *problems, char **ret)
@@ -60,8 +66,8 @@ static int describe_attachment_type(
         int r;
 
         *ret = NULL;
-        if (!field || !field->values || !member_get(params, "attachment_type") ||
-                        !find_problem(problems, "attachment_type"))
+        if (!field || !field->values || !find_problem(problems, "attachment_type") ||
+                        (!member_get(params, "attachment_type") && !wants_type_first(type)))
                 return 0;
         r = buffer_append_str(&text, start);
         for (const char *const *v = field->values; r >= 0 && *v; v++)
@@ -81,16 +87,17 @@ static int refuse(const TaskType *type, const json_t *params, const Problems *pr
 
         if (!list || problems->failed)
                 return -ENOMEM;
+        r = describe_attachment_type(type, params, problems, &wrong_type);
+        if (r < 0)
+                return r;
+        if (wrong_type && wants_type_first(type))
+                return answer_error(a, 400, TAKE_PTR(list), "%s", wrong_type);
         if (find_problem(problems, "attachment"))
                 return answer_error(a, 400, TAKE_PTR(list),
                                 "Please provide an attachment as a URL or plaintext.");
         if (find_problem(problems, "attachments"))
                 return answer_error(a, 400, TAKE_PTR(list),
                                 "Please provide attachments for the worker to compare for the task.");
-
-        r = describe_attachment_type(type, params, problems, &wrong_type);
-        if (r < 0)
-                return r;
         if (wrong_type)
                 return answer_error(a, 400, TAKE_PTR(list), "%s", wrong_type);
         first = first_error(problems);

@@ -51,6 +51,10 @@ static void test_errors_of_create(_unused_ void **state)
                                 "{\"attachment\":\"http://www.example.com/\",\"attachment_type\":\"moon\"}",
                                 400,
                                 "Invalid attachment_type - please choose one of these: text image website" },
+                { "datacollection", "{\"instruction\":\"?\"}", 400,
+                                "Invalid attachment_type - please choose one of these: text image website" },
+                { "datacollection", "{\"attachment_type\":\"text\"}", 400,
+                                "Please provide an attachment as a URL or plaintext." },
                 { "categorization", "[1]", 400, "the body is no JSON object" },
                 { "unknown", CATEGORIZATION, 404, "There is no such type of task." },
         };
