@@ -75,10 +75,8 @@ static void look_at_keys(const char *path, const char *name, char **mistakes)
 
 void service_check(const Settings *settings, char **mistakes)
 {
-        credential_check(&service_credential, settings ? settings->callback.auth_keys_file : NULL,
-                        look_at_keys, mistakes);
-        if (settings)
-                store_look_at(settings->store.path, mistakes);
+        credential_check(&service_credential, settings->callback.auth_keys_file, look_at_keys, mistakes);
+        store_look_at(settings->store.path, mistakes);
 }
 
 /* From the commit thread. */

@@ -7,8 +7,8 @@
 
 typedef struct Service Service;
 
-/* Adds a line for everything else than settings that keeps it from starting; `settings` is NULL when they
- * can't be read. */
+/* Adds a line for everything else than settings that keeps it from starting; `settings` are what could be
+ * read of them. */
 void service_check(const Settings *settings, char **mistakes);
 
 extern const Credential service_credential;

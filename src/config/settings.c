@@ -444,7 +444,7 @@ static int load_all(const char *path, const SettingsOverrides *overrides, Loadin
         return l->error;
 }
 
-int settings_load(const char *path, const SettingsOverrides *overrides, Settings *ret, char **ret_error)
+int settings_look(const char *path, const SettingsOverrides *overrides, Settings *ret, char **ret_error)
 {
         _cleanup_(loading_done) Loading l = { .ret_error = ret_error };
         int r;
@@ -455,9 +455,23 @@ int settings_load(const char *path, const SettingsOverrides *overrides, Settings
                 free(*ret_error);
                 *ret_error = NULL;
         }
-        if (r < 0)
+        if (r < 0 && r != -EINVAL)
                 return r;
         *ret = l.settings;
         l.settings = (Settings){};
+        return r;
+}
+
+int settings_load(const char *path, const SettingsOverrides *overrides, Settings *ret, char **ret_error)
+{
+        Settings s = {};
+        int r;
+
+        r = settings_look(path, overrides, &s, ret_error);
+        if (r < 0) {
+                settings_done(&s);
+                return r;
+        }
+        *ret = s;
         return 0;
 }

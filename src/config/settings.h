@@ -70,6 +70,10 @@ typedef struct SettingsOverrides {
  * of reading, of the first. *ret is untouched then. */
 int settings_load(const char *path, const SettingsOverrides *overrides, Settings *ret, char **ret_error);
 
+/* The same for who looks for everything that is wrong: on -EINVAL *ret has all that could be read, and what
+ * is wrong is as if it were not set. */
+int settings_look(const char *path, const SettingsOverrides *overrides, Settings *ret, char **ret_error);
+
 /* The settings as a configuration file. They hold no secrets. */
 int settings_dump(const Settings *s, FILE *f);
 

@@ -186,19 +186,29 @@ Settings *settings_free(Settings *s)
         return NULL;
 }
 
-Settings *program_load_settings(const char *config, const SettingsOverrides *overrides, char **mistakes)
+/* 0; negative errno, and *mistakes got lines. *ret is NULL where nothing can be said of the settings. */
+static int look_at_settings(
+                const char *config, const SettingsOverrides *overrides, Settings **ret, char **mistakes)
 {
         _cleanup_free_ char *error = NULL;
         _cleanup_free_ Settings *s = NULL;
         int r;
 
+        *ret = NULL;
         s = calloc(1, sizeof(Settings));
-        r = s ? settings_load(config, overrides, s, &error) : -ENOMEM;
-        if (r < 0) {
+        r = s ? settings_look(config, overrides, s, &error) : -ENOMEM;
+        if (r < 0)
                 mistakes_add(mistakes, "%s", error ?: strerror(-r));
-                return NULL;
-        }
-        return TAKE_PTR(s);
+        if (r == 0 || r == -EINVAL)
+                *ret = TAKE_PTR(s);
+        return r;
+}
+
+Settings *program_load_settings(const char *config, const SettingsOverrides *overrides, char **mistakes)
+{
+        _cleanup_(settings_freep) Settings *s = NULL;
+
+        return look_at_settings(config, overrides, &s, mistakes) < 0 ? NULL : TAKE_PTR(s);
 }
 
 void program_log_mistakes(const char *id, const char *before, const char *mistakes)
@@ -223,15 +233,16 @@ static int with_settings(const Program *p, const Arguments *a)
 {
         _cleanup_(settings_freep) Settings *s = NULL;
         _cleanup_free_ char *mistakes = NULL;
+        int r;
 
-        s = program_load_settings(a->config, &a->overrides, &mistakes);
-        if (a->action != ACTION_DUMP && (!s || a->action == ACTION_CHECK))
+        r = look_at_settings(a->config, &a->overrides, &s, &mistakes);
+        if (s && a->action != ACTION_DUMP && (r < 0 || a->action == ACTION_CHECK))
                 p->check(s, &mistakes);
         if (mistakes) {
                 program_log_mistakes(NULL, "", mistakes);
                 return EX_CONFIG;
         }
-        if (!s)
+        if (r < 0)
                 return log_oom(), EX_OSERR;
 
         switch (a->action) {

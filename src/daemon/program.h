@@ -12,7 +12,7 @@ typedef struct Program {
         const char *about; /* a sentence for --help */
         const Credential *credential;
         /* Adds a line for everything else than settings that keeps it from starting (see basic/mistakes.h).
-         * `settings` is NULL when they can't be read. */
+         * `settings` are what could be read of them: see settings_look(). */
         void (*check)(const Settings *settings, char **mistakes);
         /* Runs the service: see program_main(). `settings` is owned from the call on. */
         int (*run)(const char *config, const SettingsOverrides *overrides, Settings *settings);

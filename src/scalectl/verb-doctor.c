@@ -76,16 +76,19 @@ static int choose_url(Doctor *d, const DoctorOptions *o)
         return 0;
 }
 
-/* The settings are the first thing that may be wrong. */
-static void load(Doctor *d, Ctl *ctl)
+/* The settings are the first thing that may be wrong. False: nothing can be said of them. */
+static bool load(Doctor *d, Ctl *ctl)
 {
         _cleanup_free_ char *error = NULL;
+        int r;
 
         d->check = "configuration";
-        if (settings_load(ctl->config, &ctl->overrides, &ctl->settings, &error) < 0)
+        r = settings_look(ctl->config, &ctl->overrides, &ctl->settings, &error);
+        if (r < 0)
                 doctor_fail_each(d, "mend it; no daemon starts with it", error ?: "out of memory");
         else
                 doctor_ok(d, "the configuration is good");
+        return r == 0 || r == -EINVAL;
 }
 
 static Doctor doctor_of(Ctl *ctl)
@@ -106,8 +109,7 @@ int verb_doctor(Ctl *ctl, int argc, char **argv)
                         argv, 0, 0, &n);
         if (r != 0)
                 return r;
-        load(&d, ctl);
-        if (d.worst == FINDING_FAILURE)
+        if (!load(&d, ctl) || d.worst == FINDING_FAILURE)
                 return EX_NO;
         r = choose_url(&d, &o);
         if (r != 0)
@@ -136,7 +138,8 @@ int verb_check_config(Ctl *ctl, int argc, char **argv)
         r = options_read(ctl, verb_find("check-config"), NULL, 0, NULL, argc, argv, 0, 0, &n);
         if (r != 0)
                 return r;
-        load(&d, ctl);
+        if (!load(&d, ctl))
+                return EX_CONFIG;
         d.submitter = wants_submitter(d.settings);
         d.down = DOCTOR_RECEIVER | DOCTOR_SUBMITTER; /* it is the files that matter: nobody is asked */
         d.check = "callback-keys";

@@ -81,5 +81,5 @@ static void look(const char *path, const char *name, char **mistakes)
 
 void api_key_check(const Settings *settings, char **mistakes)
 {
-        credential_check(&api_key_credential, settings ? settings->api.key_file : NULL, look, mistakes);
+        credential_check(&api_key_credential, settings->api.key_file, look, mistakes);
 }

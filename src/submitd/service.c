@@ -450,8 +450,7 @@ static int listen_for_tasks(Service *s)
 void service_check(const Settings *settings, char **mistakes)
 {
         api_key_check(settings, mistakes);
-        if (settings)
-                store_look_at(settings->store.path, mistakes);
+        store_look_at(settings->store.path, mistakes);
 }
 
 static int start(Service *s)

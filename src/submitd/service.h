@@ -4,8 +4,8 @@
 
 #include "config/settings.h"
 
-/* Adds a line for everything else than settings that keeps it from starting; `settings` is NULL when they
- * can't be read. */
+/* Adds a line for everything else than settings that keeps it from starting; `settings` are what could be
+ * read of them. */
 void service_check(const Settings *settings, char **mistakes);
 
 /* `config` (NULL: the default place) and `overrides` are borrowed for as long as the service lives:

@@ -54,6 +54,18 @@ def test_a_mistake_names_file_and_line(make_daemon, tmp_path, text, says):
         assert done.returncode == 78 and f"{config}, {says}" in done.stderr
 
 
+def test_a_mistake_in_the_settings_hides_none_in_the_keys(make_daemon, tmp_path):
+    """All in one run: the keys that the settings name are looked at, and good ones are not missed."""
+    config = tmp_path / "scale.conf"
+    config.write_text("[callback]\nmax_body = lots\n")
+    daemon = make_daemon(config=config)
+    for more in (["--check-config"], []):
+        done = run(daemon, *more)
+        assert done.returncode == 78 and "max_body" in done.stderr and "No callback auth key" not in done.stderr
+        done = run(daemon, "-o", "callback.auth_keys_file=/nonexistent/keys", *more)
+        assert done.returncode == 78 and "max_body" in done.stderr and "/nonexistent/keys: No such file" in done.stderr
+
+
 @pytest.mark.parametrize("keys, mode, says", [
     ("", 0o600, "there is no key in it"),
     (f"{KEY}\n", 0o600, "line 1: a label and a key are wanted"),

@@ -48,6 +48,13 @@ def test_no_key_configured(make_submitter):
     assert done.returncode == 78 and "No API key" in done.stderr
 
 
+def test_a_mistake_in_the_settings_hides_none_in_the_key(make_submitter):
+    done = run(make_submitter("api.max_in_flight=wide"), "--check-config")
+    assert done.returncode == 78 and "max_in_flight" in done.stderr and "No API key" not in done.stderr
+    done = run(make_submitter("api.max_in_flight=wide", "api.key_file=/nonexistent/key"), "--check-config")
+    assert done.returncode == 78 and "max_in_flight" in done.stderr and "/nonexistent/key: No such file" in done.stderr
+
+
 def test_a_key_from_a_credential(make_submitter, api, tmp_path):
     (tmp_path / "api-key").write_text(f"{TEST_KEY}\n")
     (tmp_path / "api-key").chmod(0o400)
