@@ -208,6 +208,16 @@ static bool take_status(TaskRow *t, int status, int64_t completed_at)
         return changed;
 }
 
+/* The current response said anew, as completed at a later time: that is the newest time then, and what was
+ * said of an earlier one turns nothing back. */
+static bool take_time(TaskRow *t, int64_t number, int64_t completed_at)
+{
+        if (number != t->revision || completed_at == TIME_NONE || completed_at <= t->completed_at)
+                return false;
+        t->completed_at = completed_at;
+        return true;
+}
+
 /* Responses. */
 
 /* 1: it came before, byte for byte, and is counted there. */
@@ -245,8 +255,12 @@ static int record_duplicate(Recording *x, int64_t number, int64_t first, StoreOu
                 return r;
         if (r > 0)
                 describes = false;
-        else if (status_order[status].rank != status_order[x->task.status].rank)
-                changed = take_status(&x->task, status, x->delivery->completed_at);
+        else {
+                if (status_order[status].rank != status_order[x->task.status].rank)
+                        changed = take_status(&x->task, status, x->delivery->completed_at);
+                if (take_time(&x->task, number, x->delivery->completed_at))
+                        describes = true;
+        }
         if (r == 0 && (!poll || describes || changed)) {
                 r = recording_log(x, VERDICT_DUPLICATE, number, true);
                 if (r < 0)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 /* What can be said of one task: response 1 was completed at T0, 2 an hour later; either was canceled
- * afterwards. */
+ * afterwards. And 2 was completed once more. */
 static const struct Said {
         uint8_t response;
         TaskStatus status;
@@ -16,6 +16,7 @@ static const struct Said {
         { 1, TASK_CANCELED, T0 },
         { 2, TASK_COMPLETED, T0 + HOUR },
         { 2, TASK_CANCELED, T0 + HOUR },
+        { 2, TASK_COMPLETED, T0 + 2 * HOUR },
 };
 
 #define N_SAID ELEMENTSOF(said)
@@ -73,11 +74,12 @@ static void try_order(Fixture *f, const unsigned *order, unsigned n, unsigned po
         assert_int_equal(told(f, before), newest->status);
 }
 
+/* Orders of up to three, in which each may be an answer; and of four callbacks. */
 static void try_all(Fixture *f, unsigned *order, unsigned n, unsigned used, unsigned *try)
 {
-        for (unsigned polls = 0; n > 0 && polls < 1U << n; polls++)
+        for (unsigned polls = 0; n > 0 && polls < (n < 4 ? 1U << n : 1); polls++)
                 try_order(f, order, n, polls, (*try)++);
-        for (unsigned i = 0; i < N_SAID; i++)
+        for (unsigned i = 0; n < 4 && i < N_SAID; i++)
                 if (!(used >> i & 1)) {
                         order[n] = i;
                         try_all(f, order, n + 1, used | 1U << i, try);
@@ -86,10 +88,10 @@ static void try_all(Fixture *f, unsigned *order, unsigned n, unsigned used, unsi
 
 static void test_the_newest_time_decides_in_any_order(void **state)
 {
-        unsigned order[N_SAID], try = 0;
+        unsigned order[4], try = 0;
 
         try_all(*state, order, 0, 0, &try);
-        assert_int_equal(try, 4 * 2 + 12 * 4 + 24 * 8 + 24 * 16);
+        assert_int_equal(try, 5 * 2 + 20 * 4 + 60 * 8 + 120);
         check_consistency(*state);
 }
 
