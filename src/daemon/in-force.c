@@ -12,7 +12,6 @@
 #include "basic/mistakes.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "daemon/local.h"
 
 struct InForce {
         pthread_mutex_t lock;
@@ -140,13 +139,12 @@ int in_force_refuse(InForce *f, const char *mistakes)
         return r < 0 ? -ENOMEM : put(f, "refused", json_incref(lines));
 }
 
-int in_force_on_get(HttpRequest *request, void *userdata)
+json_t *in_force_to_json(InForce *f)
 {
-        InForce *f = ((const LocalBase *)userdata)->in_force;
         json_t *copy;
 
         (void)pthread_mutex_lock(&f->lock);
         copy = json_deep_copy(f->what);
         (void)pthread_mutex_unlock(&f->lock);
-        return copy ? http_reply_json(request, 200, copy) : -ENOMEM;
+        return copy;
 }

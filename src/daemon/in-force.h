@@ -3,8 +3,9 @@
 /* What a daemon has in force: its settings and what its keys are called, as it read them last, for who
  * compares them with the files. Set on the main loop, read from any thread. */
 
+#include <jansson.h>
+
 #include "config/settings.h"
-#include "http/server.h"
 
 typedef struct InForce InForce;
 
@@ -27,5 +28,5 @@ int in_force_set(InForce *f, const Settings *settings, const char *const *sectio
  * -ENOMEM. */
 int in_force_refuse(InForce *f, const char *mistakes);
 
-/* GET /v1/settings. The server's userdata begins with a LocalBase. */
-int in_force_on_get(HttpRequest *request, void *userdata);
+/* A copy, from any thread; the caller's. NULL: no memory. */
+json_t *in_force_to_json(InForce *f);

@@ -43,3 +43,10 @@ uint64_t local_path_number(const HttpRequest *request, unsigned i)
 
         return parse_u64(http_request_path_arg(request, i), 1, INT64_MAX, &n) < 0 ? 0 : n;
 }
+
+int local_on_settings(HttpRequest *request, void *userdata)
+{
+        json_t *settings = in_force_to_json(((const LocalBase *)userdata)->in_force);
+
+        return settings ? http_reply_json(request, 200, settings) : -ENOMEM;
+}

@@ -38,6 +38,9 @@ int local_reply_not_found(HttpRequest *request, const char *what);
 /* {"status":"ok"}: alive. */
 int local_reply_ok(HttpRequest *request);
 
+/* GET /v1/settings: what is in force. */
+int local_on_settings(HttpRequest *request, void *userdata);
+
 /* The number in a path, or 0 when it is none (the caller answers 404). */
 uint64_t local_path_number(const HttpRequest *request, unsigned i);
 

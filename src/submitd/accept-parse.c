@@ -65,7 +65,7 @@ static int parse_json(const TaskType *type, const void *body, size_t size, json_
                 return ACCEPT_UNREADABLE;
         }
 
-        json_add_findings(&findings, body, problems);
+        problems_add_findings(problems, &findings, body);
         r = task_params_normalise(type, params);
         if (r < 0)
                 return r;

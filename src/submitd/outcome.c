@@ -14,7 +14,7 @@
 
 #include "store/outbox.h"
 #include "submitd/answer.h"
-#include "submitd/waiting.h"
+#include "submitd/cause.h"
 #include "task/callback.h"
 #include "task/type.h"
 

@@ -25,7 +25,7 @@ const HttpRoute submit_routes[] = {
         { "POST", "/v1/backfill", backfill_on_post, NULL, backfill_params },
         { "GET", "/v1/backfill", backfill_on_get, NULL, NULL },
         { "GET", "/v1/stats", figures_on_stats, NULL, NULL },
-        { "GET", "/v1/settings", in_force_on_get, NULL, NULL },
+        { "GET", "/v1/settings", local_on_settings, NULL, NULL },
         { "GET", "/metrics", figures_on_metrics, NULL, NULL },
         { "GET", "/healthz", figures_on_healthz, NULL, NULL },
         { "GET", "/readyz", figures_on_readyz, NULL, NULL },

@@ -105,7 +105,7 @@ static int read_in_arena(Callback *c, const void *body, size_t size)
         if (r < 0)
                 json_arena_done(&c->arena, NULL);
         else
-                json_add_findings(&findings, body, &c->problems);
+                problems_add_findings(&c->problems, &findings, body);
         return r;
 }
 

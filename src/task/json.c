@@ -89,16 +89,18 @@ int json_parse(const void *text, size_t size, size_t flags, json_t **ret, json_e
         return json_parse_noting(text, size, flags, ret, &findings, ret_error);
 }
 
-void json_add_findings(const JsonFindings *findings, const void *text, Problems *problems)
+const char *json_findings_format(
+                const JsonFindings *findings, const void *text, char buf[static JSON_FINDINGS_SIZE])
 {
         const char *escape = (const char *)text + findings->first_unpaired;
         json_error_t place;
 
         if (findings->n_unpaired == 0)
-                return;
+                return NULL;
         set_place(text, findings->first_unpaired, &place);
-        problems_add(problems, SEVERITY_WARNING, "",
+        snprintf(buf, JSON_FINDINGS_SIZE,
                         "half a character, %.6s in line %d, column %d, is read as U+FFFD (%zu of them in "
                         "all)",
                         escape, place.line, place.column + 1, findings->n_unpaired);
+        return buf;
 }

@@ -6,7 +6,6 @@
 
 #include "basic/macros.h"
 #include "task/json-read.h"
-#include "task/problem.h"
 
 /* Reads a whole text, as json_read() does (task/json-read.h), as deep as jansson would. 0; -ENOMEM;
  * -EBADMSG: it is no JSON, and why is in *ret_error (NULL: nobody asks). */
@@ -16,5 +15,7 @@ int json_parse(const void *text, size_t size, size_t flags, json_t **ret, json_e
 int json_parse_noting(const void *text, size_t size, size_t flags, json_t **ret, JsonFindings *ret_findings,
                 json_error_t *ret_error);
 
-/* Makes a warning of it. `text` is the one that was read. */
-void json_add_findings(const JsonFindings *findings, const void *text, Problems *problems);
+/* Says it in words, of the text that was read; NULL where there is nothing to say. Returns buf. */
+#define JSON_FINDINGS_SIZE 160U
+const char *json_findings_format(
+                const JsonFindings *findings, const void *text, char buf[static JSON_FINDINGS_SIZE]);

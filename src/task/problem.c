@@ -119,6 +119,14 @@ void problems_add(Problems *p, Severity severity, const char *path, const char *
         va_end(ap);
 }
 
+void problems_add_findings(Problems *p, const JsonFindings *findings, const void *text)
+{
+        char words[JSON_FINDINGS_SIZE];
+
+        if (json_findings_format(findings, text, words))
+                problems_add(p, SEVERITY_WARNING, "", "%s", words);
+}
+
 void problems_escalate(Problems *p)
 {
         FOREACH_ARRAY(i, p->items, p->n)

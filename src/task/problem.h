@@ -6,6 +6,7 @@
 #include <stdarg.h>
 
 #include "basic/macros.h"
+#include "task/json.h"
 
 /* A list keeps this many; what comes beyond is counted and named in one last line. */
 #define PROBLEMS_MAX 64U
@@ -44,6 +45,9 @@ void problems_addv(Problems *p, Severity severity, const char *path, const char 
 
 /* Whether one more would be kept and not only counted: else nobody will read what is said of it. */
 bool problems_have_room(const Problems *p, Severity severity) _pure_;
+
+/* A warning of what JSON's reader found in `text`, where it found something. */
+void problems_add_findings(Problems *p, const JsonFindings *findings, const void *text);
 
 /* Makes every warning an error (`strict`). */
 void problems_escalate(Problems *p);
