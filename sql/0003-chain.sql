@@ -2,7 +2,7 @@
 
 -- One row. Every transaction writes a link: a random value, and the value before it. So a log begins behind a
 -- value that its database has, and one that lies beside another database is told from its own. What a link
--- looks like is said in store/sqlite-chain.c.
+-- looks like is said in store/sqlite/chain.c.
 CREATE TABLE chain (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         link BLOB NOT NULL

@@ -45,7 +45,7 @@ def main():
         return self_test()
     root = pathlib.Path(sys.argv[1])
     header = (root / "src/daemon/message.h").read_text()
-    sources = "\n".join(p.read_text() for p in sorted(root.glob("src/*/*.c")))
+    sources = "\n".join(p.read_text() for p in sorted(root.glob("src/**/*.c")))
     problems = list(check(header, (root / "systemd/scale.catalog").read_text(), sources))
     if problems:
         sys.exit("\n".join(problems))

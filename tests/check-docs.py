@@ -57,8 +57,8 @@ def source_of(root, room):
         sys.exit(f"src/README.md does not say which rooms {room} may use")
     text = []
     for folder in (room, *re.findall(r"`(\w+)`", row[1])):
-        path = os.path.join(root, "src", folder)
-        text += [read(os.path.join(path, n)) for n in sorted(os.listdir(path)) if n.endswith((".c", ".h"))]
+        for path, _, names in sorted(os.walk(os.path.join(root, "src", folder))):
+            text += [read(os.path.join(path, n)) for n in sorted(names) if n.endswith((".c", ".h"))]
     return re.sub(r"/\*.*?\*/", "", "\n".join(text), flags=re.S)
 
 

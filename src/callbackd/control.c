@@ -10,8 +10,8 @@
 #include "basic/time-util.h"
 #include "callbackd/local-context.h"
 #include "callbackd/prune.h"
-#include "daemon/params.h"
 #include "daemon/receipt.h"
+#include "query/params.h"
 
 /* 503, in words for an administrator, who has nothing to send again. */
 static int reply_unavailable(HttpRequest *request, int error)

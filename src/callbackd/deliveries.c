@@ -1,9 +1,9 @@
 /* The log of deliveries: what came, from where, what was decided, and the bytes themselves. */
 
 #include "callbackd/local-context.h"
-#include "daemon/list.h"
-#include "daemon/params.h"
-#include "task/encode.h"
+#include "query/list.h"
+#include "query/params.h"
+#include "json/encode.h"
 
 #define TEXT_MAX ((size_t)64 * 1024 * 1024) /* a hundred rows with 64 problems each are far below */
 

@@ -6,8 +6,8 @@
 
 #include "basic/buffer.h"
 #include "callbackd/local-context.h"
-#include "daemon/params.h"
-#include "task/encode.h"
+#include "query/params.h"
+#include "json/encode.h"
 
 #define BATCH_MAX   64U
 #define BATCH_SMALL ((size_t)256 * 1024)  /* of text: the next batch may be larger */

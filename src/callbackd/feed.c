@@ -20,8 +20,8 @@
 
 #include "basic/parse.h"
 #include "callbackd/local-context.h"
-#include "daemon/params.h"
-#include "task/encode.h"
+#include "query/params.h"
+#include "json/encode.h"
 
 #define BATCH           100U
 #define BATCH_SIZE      ((size_t)1024 * 1024)       /* a batch ends with the event that reaches it */

@@ -8,8 +8,8 @@
 #include "callbackd/local.h"
 #include "callbackd/metrics.h"
 #include "daemon/commit.h"
-#include "daemon/local.h"
 #include "http/server.h"
+#include "query/local.h"
 #include "store/store.h"
 
 typedef struct LocalContext {

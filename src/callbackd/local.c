@@ -15,7 +15,7 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "callbackd/local-context.h"
-#include "daemon/params.h"
+#include "query/params.h"
 
 #define DRAIN_USEC (3 * USEC_PER_SEC)
 #define POLL_USEC  (20 * USEC_PER_MSEC)

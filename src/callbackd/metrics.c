@@ -10,8 +10,8 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "daemon/figures.h"
-#include "daemon/metric.h"
+#include "query/figures.h"
+#include "query/metric.h"
 
 #define PREFIX "scale_callbackd_"
 

@@ -6,8 +6,8 @@
 
 #include "daemon/metadata.h"
 
-#include "task/encode.h"
 #include "task/type.h"
+#include "json/encode.h"
 
 #define NUMBER_MAX 64U /* bytes */
 

@@ -14,8 +14,8 @@
 #include "daemon/message.h"
 #include "daemon/metadata.h"
 #include "store/outbox.h"
-#include "task/encode.h"
 #include "task/params.h"
+#include "json/encode.h"
 
 typedef struct Reception {
         CommitJob job;

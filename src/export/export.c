@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 #include "export/name.h"
-#include "task/json.h"
+#include "json/parse.h"
 
 #define STREAM_FULL ((size_t)64 * 1024) /* what is written at a time, at least */
 #define SAME_NAMES  100U                /* files that may want one name, beyond the task's id */

@@ -7,7 +7,7 @@
 
 #include "export/export.h"
 #include "export/text.h"
-#include "task/encode.h"
+#include "json/encode.h"
 
 #define REPLACEMENT "\xef\xbf\xbd"
 

@@ -4,7 +4,7 @@
  */
 
 #include "sandbox/world-internal.h"
-#include "task/json.h"
+#include "json/parse.h"
 
 /* An object, an empty one for an empty body. 0; 1: answered 400; -ENOMEM. */
 static int read_object(const WorldRequest *q, json_t **ret, WorldAnswer *a)

@@ -9,9 +9,9 @@
 #include <strings.h>
 
 #include "task/check.h"
-#include "task/encode.h"
-#include "task/json.h"
 #include "task/params.h"
+#include "json/encode.h"
+#include "json/parse.h"
 
 #define TEXT_MAX \
         ((size_t)64 * 1024 * 1024) /* of a task: what a body of 8 MB may become when it is escaped */

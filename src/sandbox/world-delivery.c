@@ -11,8 +11,8 @@
 
 #include "sandbox/world-internal.h"
 
-#include "task/encode.h"
-#include "task/json.h"
+#include "json/encode.h"
+#include "json/parse.h"
 
 #define BODY_MAX ((size_t)128 * 1024 * 1024)
 

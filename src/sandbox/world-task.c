@@ -5,9 +5,9 @@
 
 #include "sandbox/world-internal.h"
 
-#include "task/encode.h"
-#include "task/json.h"
 #include "task/params.h"
+#include "json/encode.h"
+#include "json/parse.h"
 
 #define FIRST_SIZE 256U
 

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "task/encode.h"
+#include "json/encode.h"
 
 #define DURATION_MAX (UINT64_C(100) * 366 * 24 * 3600 * USEC_PER_SEC) /* so that times don't overflow */
 

@@ -11,7 +11,7 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "task/json.h"
+#include "json/parse.h"
 
 #define URL_MAX      8192U
 #define QUERY_USEC   (60 * USEC_PER_SEC)

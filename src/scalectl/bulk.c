@@ -8,9 +8,9 @@
 
 #include <inttypes.h>
 
-#include "scalectl/format.h"
-#include "scalectl/json-text.h"
 #include "scalectl/ndjson.h"
+#include "scalectl/text/format.h"
+#include "scalectl/text/json-text.h"
 
 #define ID_MAX 256U
 

@@ -6,7 +6,7 @@
 #include <sysexits.h>
 
 #include "config/settings.h"
-#include "scalectl/term.h"
+#include "scalectl/text/term.h"
 
 #define EX_NO 1 /* a negative answer: not found, not valid, something is wrong */
 

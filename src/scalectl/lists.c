@@ -6,8 +6,8 @@
 #include "scalectl/lists.h"
 
 #include "basic/time-util.h"
-#include "scalectl/format.h"
-#include "scalectl/json-text.h"
+#include "scalectl/text/format.h"
+#include "scalectl/text/json-text.h"
 
 const Column delivery_columns[] = {
         { "DELIVERY", true, false },

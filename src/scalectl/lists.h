@@ -5,7 +5,7 @@
 #include <jansson.h>
 
 #include "scalectl/api.h"
-#include "scalectl/table.h"
+#include "scalectl/text/table.h"
 
 /* Adds the row of a document. */
 typedef void (*ListAddFn)(Table *t, const json_t *doc, bool utc);

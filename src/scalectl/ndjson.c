@@ -12,7 +12,7 @@
 #include <inttypes.h>
 
 #include "task/callback.h"
-#include "task/json.h"
+#include "json/parse.h"
 
 void ndjson_done(Ndjson *n)
 {

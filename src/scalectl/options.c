@@ -5,7 +5,7 @@
 #include "basic/time-util.h"
 #include "scalectl/ctl.h"
 #include "scalectl/help.h"
-#include "scalectl/when.h"
+#include "scalectl/text/when.h"
 
 int verb_complain_usage(const Verb *verb)
 {

@@ -1,9 +1,9 @@
 /* scale-submitd: the command line, then the service. */
 
 #include "daemon/program.h"
-#include "submitd/apikey.h"
-#include "submitd/metrics.h"
+#include "submitd/api/key.h"
 #include "submitd/service.h"
+#include "submitd/socket/metrics.h"
 
 int main(int argc, char **argv)
 {

@@ -2,7 +2,7 @@
 
 /* Reconciliation and backfill as the service has them: two parts that are made, run and ended together. */
 
-#include "submitd/context.h"
+#include "submitd/socket/context.h"
 
 /* Makes c->reconcile and c->backfill, also where it fails after the first. `on_change`: recovery_run() is
  * wanted. 0 or -ENOMEM. */

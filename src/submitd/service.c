@@ -24,8 +24,8 @@
 #include "daemon/program.h"
 #include "daemon/receipt.h"
 #include "daemon/sockets.h"
-#include "submitd/keep.h"
 #include "submitd/recovery.h"
+#include "submitd/socket/keep.h"
 
 #define MODE_SUBMIT     0660
 #define CONNECTIONS_MAX 256U

@@ -11,10 +11,10 @@
 
 #include "basic/time-util.h"
 #include "task/check.h"
-#include "task/encode.h"
-#include "task/json.h"
 #include "task/path.h"
 #include "task/value.h"
+#include "json/encode.h"
+#include "json/parse.h"
 
 /* Parsing. */
 

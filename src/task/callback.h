@@ -5,9 +5,9 @@
 #include <jansson.h>
 
 #include "basic/buffer.h"
-#include "task/json-memory.h"
 #include "task/problem.h"
 #include "task/type.h"
+#include "json/memory.h"
 
 #define CALLBACK_DEPTH_MAX   64U      /* arrays and objects within each other */
 #define CALLBACK_VALUES_MAX  1000000U /* of all kinds: parsed, a body can be fifty times its size */

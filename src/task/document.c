@@ -8,7 +8,7 @@
 
 #include "basic/time-util.h"
 #include "task/check.h"
-#include "task/json.h"
+#include "json/parse.h"
 
 int task_body_parse(const void *body, size_t size, json_t **ret)
 {

@@ -8,9 +8,9 @@
 #include "task/params.h"
 
 #include "task/check.h"
-#include "task/json-read.h"
 #include "task/rows.h"
 #include "task/value.h"
+#include "json/read.h"
 
 /* What a text says, as a new reference, NULL without memory. False: it stays as it is. */
 

@@ -10,8 +10,8 @@
 
 #include "basic/buffer.h"
 #include "basic/parse.h"
-#include "task/encode.h"
-#include "task/json-memory.h"
+#include "json/encode.h"
+#include "json/memory.h"
 
 #define TEXT_MAX ((size_t)4 * 1024 * 1024) /* bytes of all of them, as JSON */
 

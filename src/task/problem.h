@@ -6,7 +6,7 @@
 #include <stdarg.h>
 
 #include "basic/macros.h"
-#include "task/json.h"
+#include "json/parse.h"
 
 /* A list keeps this many; what comes beyond is counted and named in one last line. */
 #define PROBLEMS_MAX 64U

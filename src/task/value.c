@@ -19,7 +19,7 @@
 
 #include "basic/parse.h"
 #include "task/callback.h"
-#include "task/json-memory.h"
+#include "json/memory.h"
 
 #define INT64_LIMIT         9223372036854775808.0 /* 2^63: the first double beyond */
 #define INT64_DIGITS_MAX    19U

@@ -9,12 +9,12 @@
 
 #include <stdio.h>
 
-#include "submitd/accept.h"
+#include "submitd/socket/accept.h"
 #include "task/callback.h"
 #include "task/check.h"
-#include "task/encode.h"
 #include "task/params.h"
 #include "task/value.h"
+#include "json/encode.h"
 
 #define TEXT_MAX ((size_t)64 * 1024 * 1024)
 #define ID       "576ba74eec471ff9b01557cc"

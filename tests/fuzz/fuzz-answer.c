@@ -6,9 +6,9 @@
 
 #include "fuzz.h"
 
-#include "submitd/account.h"
-#include "submitd/answer.h"
-#include "submitd/outcome.h"
+#include "submitd/api/answer.h"
+#include "submitd/api/outcome.h"
+#include "submitd/outbox/account.h"
 
 #define SUBMISSION "01a210b8bff98d72cea3a69053d1d108"
 

@@ -10,8 +10,8 @@
 #include "basic/time-util.h"
 #include "task/callback.h"
 #include "task/document.h"
-#include "task/encode.h"
-#include "task/json.h"
+#include "json/encode.h"
+#include "json/parse.h"
 
 #define TEXT_MAX ((size_t)64 * 1024 * 1024)
 

@@ -12,7 +12,7 @@
 #include "export/cues.h"
 #include "export/name.h"
 #include "export/text.h"
-#include "task/json.h"
+#include "json/parse.h"
 
 #define OUT_MAX  ((size_t)64 * 1024 * 1024)
 #define ROWS_MAX 64U

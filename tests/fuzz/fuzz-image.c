@@ -7,7 +7,7 @@
 #include "fuzz-file.h"
 #include "fuzz.h"
 
-#include "scalectl/sizes.h"
+#include "scalectl/export/sizes.h"
 
 #define LINES_MAX 64U
 

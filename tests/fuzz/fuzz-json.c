@@ -8,8 +8,8 @@
 #include "fuzz.h"
 
 #include "basic/buffer.h"
-#include "task/json-memory.h"
-#include "task/json-read.h"
+#include "json/memory.h"
+#include "json/read.h"
 
 #define FLAGS (JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL)
 #define DEPTH 2048U

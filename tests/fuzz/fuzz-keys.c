@@ -14,7 +14,7 @@
 #include "callbackd/keys.h"
 #include "http/curl.h"
 #include "scalectl/keyfile.h"
-#include "submitd/apikey.h"
+#include "submitd/api/key.h"
 
 #define PATH "keys"
 

@@ -8,7 +8,7 @@
 
 #include "basic/form.h"
 #include "basic/guess.h"
-#include "daemon/params.h"
+#include "query/params.h"
 
 #define PAIRS_MAX 64U
 

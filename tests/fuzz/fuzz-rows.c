@@ -12,8 +12,8 @@
 #include "export/export.h"
 #include "task/callback.h"
 #include "task/document.h"
-#include "task/encode.h"
-#include "task/json.h"
+#include "json/encode.h"
+#include "json/parse.h"
 
 #define TEXT_MAX ((size_t)64 * 1024 * 1024)
 

@@ -10,9 +10,9 @@
 #include <stdio.h>
 
 #include "basic/buffer.h"
-#include "scalectl/format.h"
-#include "scalectl/json-text.h"
-#include "scalectl/term.h"
+#include "scalectl/text/format.h"
+#include "scalectl/text/json-text.h"
+#include "scalectl/text/term.h"
 #include "task/value.h"
 
 #define FLAGS (JSON_ALLOW_NUL | JSON_DECODE_ANY)

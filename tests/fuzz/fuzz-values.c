@@ -17,8 +17,8 @@
 #include "config/network.h"
 #include "http/header.h"
 #include "scalectl/ndjson.h"
-#include "scalectl/when.h"
-#include "submitd/accept.h"
+#include "scalectl/text/when.h"
+#include "submitd/socket/accept.h"
 
 #define NOW INT64_C(1466672974752123)
 

@@ -11,7 +11,7 @@
 
 #include "basic/parse.h"
 #include "sandbox/world.h"
-#include "task/json.h"
+#include "json/parse.h"
 
 #define NOW          INT64_C(1466672974752123)
 #define REQUESTS_MAX 64U

@@ -42,7 +42,7 @@ static int planted_compare(const void *a, const void *b, size_t size)
 #endif
 
 #include "callbackd/keys.c"
-#include "scalectl/view-session.c"
+#include "scalectl/view/session.c"
 
 #if PLANTED == 3
 static size_t planted_find(const Keys *k, const KeyHash *hash)

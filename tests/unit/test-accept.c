@@ -2,7 +2,7 @@
 
 #include "test.h"
 
-#include "submitd/accept.h"
+#include "submitd/socket/accept.h"
 #include "task/callback.h"
 
 #define FORM                                                                              \

@@ -4,7 +4,7 @@
 
 #include <sysexits.h>
 
-#include "submitd/apikey.h"
+#include "submitd/api/key.h"
 
 static void test_taken(_unused_ void **state)
 {

@@ -3,7 +3,7 @@
 #include "test.h"
 
 #include "basic/parse.h"
-#include "submitd/backoff.h"
+#include "submitd/api/backoff.h"
 
 #define MINUTE (60 * USEC_PER_SEC)
 #define HOUR   (60 * MINUTE)

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <time.h>
 
-#include "submitd/accept.h"
+#include "submitd/socket/accept.h"
 #include "task/callback.h"
 
 #define SIZE_LARGEST ((size_t)8 * 1024 * 1024) /* max_body of callbacks */

@@ -2,7 +2,7 @@
 
 #include "test.h"
 
-#include "scalectl/verb-doctor.h"
+#include "scalectl/doctor/doctor.h"
 
 #define FOUND_MAX 16U
 

@@ -5,7 +5,7 @@
 #include "basic/buffer.h"
 #include "basic/time-util.h"
 #include "task/document.h"
-#include "task/encode.h"
+#include "json/encode.h"
 
 #define FIRST                                                                                              \
         "{\"task\":{\"task_id\":\"t1\",\"completed_at\":\"2016-06-23T09:10:02.798Z\",\"response\":{\"n\":" \

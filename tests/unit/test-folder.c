@@ -10,7 +10,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "scalectl/folder.h"
+#include "scalectl/export/folder.h"
 
 static char dir[] = "/tmp/test-folder-XXXXXX", path[64];
 

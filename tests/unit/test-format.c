@@ -4,8 +4,8 @@
 
 #include <time.h>
 
-#include "scalectl/format.h"
-#include "scalectl/term.h"
+#include "scalectl/text/format.h"
+#include "scalectl/text/term.h"
 
 static void test_clean(_unused_ void **state)
 {

@@ -9,9 +9,9 @@
 #include <stdio.h>
 
 #include "scalectl/ndjson.h"
-#include "submitd/accept.h"
+#include "submitd/socket/accept.h"
 #include "task/callback.h"
-#include "task/encode.h"
+#include "json/encode.h"
 
 #define CASES_MAX 1024U
 #define CASES_MIN 300U /* a table that was cut short must not pass */

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "task/json-memory.h"
+#include "json/memory.h"
 
 /* Pieces of every size, more than one block of them, and values of before and after. */
 static void test_arena(_unused_ void **state)

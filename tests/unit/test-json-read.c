@@ -4,9 +4,9 @@
 
 #include <stdio.h>
 
-#include "task/encode.h"
-#include "task/json-memory.h"
-#include "task/json-read.h"
+#include "json/encode.h"
+#include "json/memory.h"
+#include "json/read.h"
 
 #define DEPTH 64U
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "scalectl/json-text.h"
-#include "scalectl/term.h"
+#include "scalectl/text/json-text.h"
+#include "scalectl/text/term.h"
 
 static void expect_look(const JsonLook *look, const char *in, const char *out)
 {

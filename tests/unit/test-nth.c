@@ -20,11 +20,11 @@
 #include "config/settings.h"
 #include "daemon/commit.h"
 #include "export/export.h"
-#include "submitd/outcome.h"
+#include "submitd/api/outcome.h"
 #include "task/callback.h"
 #include "task/check.h"
-#include "task/json.h"
 #include "task/params.h"
+#include "json/parse.h"
 
 /* Callbacks: every sample that there is. */
 

@@ -9,8 +9,8 @@
 #include <stdio.h>
 
 #include "nth-shim.h"
-#include "task/encode.h"
 #include "task/problem.h"
+#include "json/encode.h"
 
 /* What came of a run, in memory that nobody allocates. */
 typedef struct Out {

@@ -6,8 +6,8 @@
 #include "test-store-common.h"
 
 #include "daemon/commit-group.h"
-#include "submitd/outbox.h"
-#include "submitd/quiet.h"
+#include "submitd/api/quiet.h"
+#include "submitd/outbox/outbox.h"
 #include "task/type.h"
 
 #define MINUTE  (60 * SECOND)

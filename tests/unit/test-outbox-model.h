@@ -6,8 +6,8 @@
 #include "test-store-common.h"
 
 #include "sandbox/world.h"
-#include "submitd/outbox.h"
-#include "submitd/quiet.h"
+#include "submitd/api/quiet.h"
+#include "submitd/outbox/outbox.h"
 
 #define MINUTE (60 * SECOND)
 #define DAY    (24 * HOUR)

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "submitd/outcome.h"
+#include "submitd/api/outcome.h"
 
 #define ID  "0123456789abcdef0123456789abcdef"
 #define URL "https://example.com/callback/"

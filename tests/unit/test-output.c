@@ -10,7 +10,7 @@
 
 #include "test.h"
 
-#include "scalectl/output.h"
+#include "scalectl/text/output.h"
 
 static char dir[] = "/tmp/test-output-XXXXXX", path[64], other[64];
 

@@ -3,7 +3,7 @@
 #include "test.h"
 
 #include "basic/time-util.h"
-#include "daemon/params.h"
+#include "query/params.h"
 #include "store/outbox.h"
 
 static void test_numbers(_unused_ void **state)

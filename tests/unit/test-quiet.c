@@ -3,7 +3,7 @@
 #include "test.h"
 
 #include "basic/parse.h"
-#include "submitd/quiet.h"
+#include "submitd/api/quiet.h"
 
 #define SECOND USEC_PER_SEC
 #define MINUTE (60 * SECOND)

@@ -15,9 +15,9 @@
 #include "daemon/message.h"
 #include "sandbox/world.h"
 #include "store/outbox.h"
-#include "submitd/backfill.h"
-#include "submitd/quiet.h"
-#include "submitd/reconcile.h"
+#include "submitd/api/quiet.h"
+#include "submitd/recover/backfill.h"
+#include "submitd/recover/reconcile.h"
 
 #define T0     INT64_C(1700000000000000) /* some time in 2023 */
 #define MINUTE (60 * USEC_PER_SEC)

@@ -3,8 +3,8 @@
 #include "test.h"
 
 #include "basic/parse.h"
-#include "submitd/answer.h"
-#include "submitd/shelf.h"
+#include "submitd/api/answer.h"
+#include "submitd/recover/shelf.h"
 
 #define HOUR (3600 * USEC_PER_SEC)
 

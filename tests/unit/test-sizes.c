@@ -6,7 +6,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "scalectl/sizes.h"
+#include "scalectl/export/sizes.h"
 
 static char dir[] = "/tmp/test-sizes-XXXXXX", list[64], image[64];
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "scalectl/spool.h"
+#include "scalectl/export/spool.h"
 
 static void expect_line(Spool *s, const char *text, size_t size)
 {

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 
 #include "basic/time-util.h"
-#include "store/sqlite-internal.h"
+#include "store/sqlite/internal.h"
 #include "test-store-files.h"
 
 /* Two processes, one database. */

@@ -3,7 +3,7 @@
 #include "test.h"
 
 #include "basic/time-util.h"
-#include "submitd/metrics.h"
+#include "submitd/socket/metrics.h"
 
 static void expect(const MetricsInputs *in, const char *line)
 {

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "scalectl/format.h"
-#include "scalectl/table.h"
+#include "scalectl/text/format.h"
+#include "scalectl/text/table.h"
 
 static const Column columns[] = { { "N", true, false }, { "NAME", false, true }, { "TEXT", false, false } };
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "scalectl/term.h"
+#include "scalectl/text/term.h"
 
 #define BAD "\xef\xbf\xbd"
 

@@ -1,6 +1,6 @@
 /* What something waits for: each cause in its own words, and the one that has to go first. */
 
-#include "submitd/waiting.h"
+#include "submitd/outbox/waiting.h"
 
 #include "test-outbox-common.h"
 

@@ -4,7 +4,7 @@
 
 #include <time.h>
 
-#include "scalectl/when.h"
+#include "scalectl/text/when.h"
 
 #define NOW INT64_C(1466672974752000) /* 2016-06-23T09:09:34.752Z */
 

@@ -1,0 +1,156 @@
+/* Figures as JSON, the same from both daemons: they share the store. */
+
+#include "query/figures.h"
+
+#include "basic/parse.h"
+#include "basic/time-util.h"
+#include "query/local.h"
+
+int figures_read(StoreReader *reader, Commit *commit, StoreFigures *ret)
+{
+        int r;
+
+        r = store_get_stats(reader, &ret->store);
+        if (r >= 0)
+                r = store_get_queue(reader, now_realtime(), &ret->queue);
+        if (r >= 0)
+                commit_get_stats(commit, &ret->commit);
+        return r;
+}
+
+static json_t *count(uint64_t n)
+{
+        return json_integer((json_int_t)n);
+}
+
+/* Adds to a member that may not be there yet. */
+static int add(json_t *o, const char *name, uint64_t n)
+{
+        json_int_t before = json_integer_value(json_object_get(o, name));
+
+        return json_object_set_new(o, name, json_integer(before + (json_int_t)n));
+}
+
+/* By type, and within that by status; by status; and how many of them are tests. */
+static int add_tasks(json_t *stats, const StoreStats *s)
+{
+        json_t *by_type = json_object(), *by_status = json_object();
+        uint64_t tests = 0;
+        int r;
+
+        r = json_object_set_new(stats, "tasks", count(s->tasks));
+        r |= json_object_set_new(stats, "by_type", by_type);
+        r |= json_object_set_new(stats, "by_status", by_status);
+
+        FOREACH_ARRAY(t, s->by_type, s->n_by_type) {
+                const char *status = task_status_to_string(t->status);
+                json_t *of_type = json_object_get(by_type, t->type);
+
+                if (!of_type) {
+                        of_type = json_object();
+                        r |= json_object_set_new(by_type, t->type, of_type);
+                }
+                r |= add(of_type, status, t->n);
+                r |= add(by_status, status, t->n);
+                if (t->is_test)
+                        tests += t->n;
+        }
+        return r | json_object_set_new(stats, "test_tasks", count(tests));
+}
+
+static int add_deliveries(json_t *stats, const StoreStats *s)
+{
+        json_t *by_verdict = json_object();
+        int r;
+
+        r = json_object_set_new(stats, "by_verdict", by_verdict);
+        for (int v = 0; v < (int)_VERDICT_MAX; v++)
+                r |= json_object_set_new(by_verdict, verdict_to_string((Verdict)v), count(s->by_verdict[v]));
+        r |= json_object_set_new(stats, "last_delivery", count(s->deliveries));
+        return r | json_object_set_new(stats, "last_event", count(s->events));
+}
+
+static int add_time(json_t *o, const char *name, int64_t t)
+{
+        char text[TIME_STAMP_SIZE];
+
+        return t == TIME_NONE ? 0 : json_object_set_new(o, name, json_string(time_format(t, text)));
+}
+
+int figures_add_queue(json_t *o, const StoreQueue *q)
+{
+        json_t *by_state = json_object();
+        int r;
+
+        r = json_object_set_new(o, "hold", json_string(queue_hold_to_string(q->hold)));
+        if (q->hold != QUEUE_RUNNING && *q->reason)
+                r |= json_object_set_new(o, "reason", json_string(q->reason));
+        if (q->hold != QUEUE_RUNNING)
+                r |= add_time(o, "since", q->held_since);
+        r |= json_object_set_new(o, "by_state", by_state);
+        for (int i = 0; i < (int)_SUBMISSION_STATE_MAX; i++)
+                r |= json_object_set_new(by_state, submission_state_to_string((SubmissionState)i),
+                                count(q->by_state[i]));
+        r |= json_object_set_new(o, "live_today", count(q->live_sent));
+        return r | add_time(o, "oldest", q->oldest);
+}
+
+static int add_outbox(json_t *stats, const StoreQueue *q)
+{
+        json_t *outbox = json_object();
+        int r;
+
+        r = json_object_set_new(stats, "outbox", outbox);
+        return r | figures_add_queue(outbox, q);
+}
+
+static int add_commit(json_t *stats, const CommitStats *c)
+{
+        json_t *queue = json_object();
+        int r;
+
+        r = json_object_set_new(stats, "queue", queue);
+        r |= json_object_set_new(queue, "waiting", count(c->queued));
+        r |= json_object_set_new(queue, "committed", count(c->jobs));
+        r |= json_object_set_new(queue, "groups", count(c->groups));
+        r |= json_object_set_new(queue, "failed", count(c->failed));
+        return r | json_object_set_new(queue, "writable", json_boolean(c->writable));
+}
+
+static int add_disk(json_t *stats, const StoreStats *s)
+{
+        json_t *disk = json_object();
+        int r;
+
+        r = json_object_set_new(stats, "disk", disk);
+        r |= json_object_set_new(disk, "database_bytes", count(s->database_bytes));
+        r |= json_object_set_new(disk, "wal_bytes", count(s->wal_bytes));
+        return r | json_object_set_new(disk, "free_bytes", count(s->free_bytes));
+}
+
+json_t *figures_to_json(const StoreFigures *f)
+{
+        json_auto_t *stats = json_object();
+
+        if (add_tasks(stats, &f->store) < 0 || add_deliveries(stats, &f->store) < 0 ||
+                        add_outbox(stats, &f->queue) < 0 || add_commit(stats, &f->commit) < 0 ||
+                        add_disk(stats, &f->store) < 0)
+                return NULL;
+        return json_incref(stats);
+}
+
+int figures_reply_metrics(HttpRequest *request, const Buffer *text)
+{
+        return http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", text->data, text->size);
+}
+
+int figures_reply_ready(HttpRequest *request, Commit *commit)
+{
+        CommitStats stats;
+
+        commit_get_stats(commit, &stats);
+        if (!stats.writable)
+                return http_reply_error(
+                                request, 503, NULL, "Nothing can be stored now: see the daemon's log.");
+        return local_reply_ok(request);
+}

@@ -1,0 +1,60 @@
+#pragma once
+
+/* Calls of local sockets: what the handlers of both daemons share. */
+
+#include <jansson.h>
+
+#include "basic/buffer.h"
+#include "daemon/in-force.h"
+#include "http/server.h"
+#include "query/params.h"
+#include "query/readers.h"
+#include "store/outbox.h"
+#include "store/store.h"
+
+#define LOCAL_QUERY_TIME_LIMIT_SEC 10U
+
+/* What a handler that reads needs. The userdata of every local server begins with one. */
+typedef struct LocalBase LocalBase;
+struct LocalBase {
+        StoreReader *reader; /* the loop's own, for what is short and belongs to something else */
+        Readers *readers;    /* for all that somebody asks for */
+        InForce *in_force;
+        /* Where it is known why submissions wait, else NULL: looks at the queue as a whole, and then tells
+         * of one. 0 or negative errno (of reading); an object, or NULL where it doesn't wait. */
+        int (*waiting_begin)(LocalBase *base);
+        json_t *(*waiting_of)(LocalBase *base, const Submission *s);
+};
+
+/* Answers for a failed reading: 503 for a query that takes too long, 500 otherwise, in the log too. */
+int local_reply_failure(StoreReader *reader, HttpRequest *request, int error);
+
+/* A whole JSON text as the answer. Takes what is in `text`. */
+int local_reply_text(HttpRequest *request, Buffer *text);
+
+/* 404 in the API's shape. */
+int local_reply_not_found(HttpRequest *request, const char *what);
+
+/* {"status":"ok"}: alive. */
+int local_reply_ok(HttpRequest *request);
+
+/* GET /v1/settings: what is in force. */
+int local_on_settings(HttpRequest *request, void *userdata);
+
+/* The number in a path, or 0 when it is none (the caller answers 404). */
+uint64_t local_path_number(const HttpRequest *request, unsigned i);
+
+/* What the handlers take in a query, and the handlers, by the file they are in: for the daemons' tables of
+ * routes. */
+extern const Param tasks_params[], revisions_params[], submissions_params[];
+int tasks_on_list(HttpRequest *request, void *userdata);
+int tasks_on_get(HttpRequest *request, void *userdata);
+int tasks_on_revisions(HttpRequest *request, void *userdata);
+int submissions_on_list(HttpRequest *request, void *userdata);
+int submissions_on_get(HttpRequest *request, void *userdata);
+
+/* Answers with one submission and its parameters, 404 where there is none of that id. */
+int submission_reply(LocalBase *base, HttpRequest *request, unsigned status, const char *id);
+
+/* Appends a submission as JSON; a StoreSubmissionFn whose userdata is the Buffer. */
+int submission_append(const Submission *s, void *userdata);

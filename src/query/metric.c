@@ -1,0 +1,100 @@
+/*
+ * A metric is a row of a daemon's table. From the table follow the text for Prometheus, the list for the
+ * manual page, and the order of both. Names are constants and labels are bounded; ids are never labels. Base
+ * units: seconds, bytes.
+ */
+
+#include "query/metric.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+int metric_put_value(const Metric *m, const MetricText *x, uint64_t v)
+{
+        if (m->divisor > 0)
+                return buffer_append_f(x->out, METRIC_REAL "\n", (double)v / m->divisor);
+        return buffer_append_f(x->out, "%" PRIu64 "\n", v);
+}
+
+int metric_put(const Metric *m, const MetricText *x, const char *label, const char *value, uint64_t v)
+{
+        int r;
+
+        if (label)
+                r = buffer_append_f(x->out, "%s%s{%s=\"%s\"} ", x->prefix, m->name, label, value);
+        else
+                r = buffer_append_f(x->out, "%s%s ", x->prefix, m->name);
+        return r < 0 ? r : metric_put_value(m, x, v);
+}
+
+uint64_t metric_number_at(const void *structure, size_t offset)
+{
+        uint64_t v;
+
+        memcpy(&v, (const char *)structure + offset, sizeof(v));
+        return v;
+}
+
+uint64_t metric_atomic_at(const void *structure, size_t offset)
+{
+        return atomic_load((const atomic_uint_fast64_t *)(const void *)((const char *)structure + offset));
+}
+
+int metric_write_number(const Metric *m, const MetricText *x)
+{
+        return metric_put(m, x, NULL, NULL, metric_number_at(x->figures, m->offset));
+}
+
+int metric_write_atomic(const Metric *m, const MetricText *x)
+{
+        return metric_put(m, x, NULL, NULL, metric_atomic_at(x->figures, m->offset));
+}
+
+int metric_put_states(const Metric *m, const MetricText *x, const StoreQueue *q)
+{
+        int r;
+
+        for (int i = 0; i < (int)_SUBMISSION_STATE_MAX; i++) {
+                r = metric_put(m, x, "state", submission_state_to_string((SubmissionState)i),
+                                q->by_state[i]);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int metric_put_hold(const Metric *m, const MetricText *x, const StoreQueue *q)
+{
+        int r;
+
+        r = metric_put(m, x, "by", "administrator", q->hold == QUEUE_HELD);
+        return r < 0 ? r : metric_put(m, x, "by", "account", q->hold == QUEUE_HELD_ACCOUNT);
+}
+
+int metrics_render_table(const Metric *table, size_t n, const MetricText *x)
+{
+        int r;
+
+        FOREACH_ARRAY(m, table, n) {
+                r = buffer_append_f(x->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", x->prefix, m->name, m->help,
+                                x->prefix, m->name, m->type);
+                if (r >= 0)
+                        r = m->write(m, x);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+void metrics_describe_table(const Metric *table, size_t n, const char *prefix,
+                void (*fn)(const char *name, const char *type, const char *help, void *userdata),
+                void *userdata)
+{
+        char name[128];
+
+        FOREACH_ARRAY(m, table, n) {
+                snprintf(name, sizeof(name), "%s%s", prefix, m->name);
+                fn(name, m->type, m->help, userdata);
+        }
+}

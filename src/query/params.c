@@ -1,0 +1,355 @@
+/*
+ * Query parameters. A filter that is silently dropped answers another question than the one that was asked,
+ * so a value that can't be read and a name that the call doesn't know are refused, and what is refused is
+ * named. Clients send lists of names without values, too: those restrict nothing and are passed over.
+ */
+
+#include "query/params.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "basic/guess.h"
+#include "basic/parse.h"
+#include "basic/time-util.h"
+#include "daemon/metadata.h"
+#include "store/outbox.h"
+
+const char *param_cursor_format(const TaskCursor *place, char buf[static PARAM_CURSOR_SIZE])
+{
+        int n = snprintf(buf, PARAM_CURSOR_SIZE, "%" PRId64 ".%" PRIu64, place->created_at, place->id);
+
+        if (place->total > 0)
+                snprintf(buf + n, PARAM_CURSOR_SIZE - (size_t)n, ".%" PRIu64, place->total);
+        return buf;
+}
+
+/* "MICROSECONDS.ID" or "MICROSECONDS.ID.TOTAL", the first of which may be negative. */
+static bool parse_cursor(const char *value, ParamCursor *ret)
+{
+        const bool negative = *value == '-';
+        char copy[PARAM_CURSOR_SIZE], *rest = copy;
+        uint64_t numbers[3] = {};
+        size_t n = 0;
+
+        value += negative ? 1 : 0;
+        if (strlen(value) >= sizeof(copy))
+                return false;
+        memcpy(copy, value, strlen(value) + 1);
+
+        for (const char *piece; (piece = strsep(&rest, "."));)
+                if (n == ELEMENTSOF(numbers) || parse_u64(piece, 0, INT64_MAX, &numbers[n++]) < 0)
+                        return false;
+        if (n < 2)
+                return false;
+
+        *ret = (ParamCursor){ true,
+                { negative ? -(int64_t)numbers[0] : (int64_t)numbers[0], numbers[1], numbers[2] } };
+        return true;
+}
+
+static const char *parse_number(const Param *p, const char *value, void *ret)
+{
+        return parse_u64(value, p->min, p->max, ret) < 0 ? "a whole number within the range" : NULL;
+}
+
+static const char *parse_time(_unused_ const Param *p, const char *value, void *ret)
+{
+        return time_parse(value, ret) < 0 ? "a date or time in ISO 8601, as 2016-06-23T09:10:02.798Z" : NULL;
+}
+
+static const char *parse_text(const Param *p, const char *value, void *ret)
+{
+        if (strlen(value) > p->max)
+                return "a shorter text";
+        *(const char **)ret = value;
+        return NULL;
+}
+
+static const char *parse_bool(_unused_ const Param *p, const char *value, void *ret)
+{
+        bool b;
+
+        if (parse_boolean(value, &b) < 0)
+                return "true or false";
+        *(int *)ret = b;
+        return NULL;
+}
+
+static const char *parse_status(_unused_ const Param *p, const char *value, void *ret)
+{
+        TaskStatus status = task_status_from_string(value);
+
+        if ((int)status < 0)
+                return "pending, completed, canceled or error";
+        *(TaskStatus *)ret = status;
+        return NULL;
+}
+
+static const char *parse_verdict(_unused_ const Param *p, const char *value, void *ret)
+{
+        Verdict verdict = verdict_from_string(value);
+
+        if ((int)verdict < 0)
+                return "stored, duplicate, revised, invalid, attachment_failure or discarded";
+        *(Verdict *)ret = verdict;
+        return NULL;
+}
+
+static const char *parse_state(_unused_ const Param *p, const char *value, void *ret)
+{
+        SubmissionState state = submission_state_from_string(value);
+
+        if ((int)state < 0)
+                return "queued, sending, unknown, accepted, rejected, canceled or expired";
+        *(SubmissionState *)ret = state;
+        return NULL;
+}
+
+static const char *parse_after(_unused_ const Param *p, const char *value, void *ret)
+{
+        return parse_cursor(value, ret) ? NULL : "the `next` of an earlier page";
+}
+
+static const char *(*const parsers[_PARAM_KIND_MAX])(const Param *p, const char *value, void *ret) = {
+        [PARAM_NUMBER] = parse_number,
+        [PARAM_TIME] = parse_time,
+        [PARAM_TEXT] = parse_text,
+        [PARAM_BOOLEAN] = parse_bool,
+        [PARAM_STATUS] = parse_status,
+        [PARAM_VERDICT] = parse_verdict,
+        [PARAM_STATE] = parse_state,
+        [PARAM_CURSOR] = parse_after,
+};
+
+const char *param_parse(const Param *param, const char *value, void *ret)
+{
+        assert(parsers[param->kind]);
+        return parsers[param->kind](param, value, ret);
+}
+
+int params_refuse(HttpRequest *request, const char *name, const char *wanted)
+{
+        json_t *problems;
+
+        problems = json_pack("[{s:s, s:s+, s:s}]", "path", name, "message", "wanted is ", wanted, "severity",
+                        "error");
+        return http_reply_error(request, 400, problems, "Bad parameter %s: wanted is %s.", name, wanted);
+}
+
+/* What the route knows. */
+
+#define NAME_SHOWN 320U /* bytes of a name that are shown */
+
+/* A name as it may be shown: it can hold anything. */
+static const char *show_name(const char *name, char buf[static NAME_SHOWN + 1])
+{
+        size_t n = 0;
+
+        for (; n < NAME_SHOWN && name[n]; n++)
+                buf[n] = name[n] >= ' ' && name[n] <= '~' ? name[n] : '?';
+        buf[n] = 0;
+        return buf;
+}
+
+/* "NAME.KEY": the name of a row, and what follows behind it. NULL: it is none of these. */
+static const char *key_behind(const Param *p, const char *name)
+{
+        const size_t n = strlen(p->name);
+
+        return strncmp(name, p->name, n) == 0 && name[n] == '.' ? name + n + 1 : NULL;
+}
+
+static const Param *find_row(const Param *params, const char *name)
+{
+        for (const Param *p = params; p && p->name; p++)
+                if (p->kind == PARAM_METADATA ? key_behind(p, name) != NULL : streq(p->name, name))
+                        return p;
+        return NULL;
+}
+
+/* The row that was probably meant: "metdata.set" and "metadata[set]" mean that of metadata. */
+static const Param *guess_row(const Param *params, const char *name)
+{
+        char stem[NAME_SHOWN + 1];
+        Guess guess = GUESS(stem);
+        const Param *best = NULL;
+
+        snprintf(stem, sizeof(stem), "%.*s", (int)MIN(strcspn(name, ".["), (size_t)NAME_SHOWN), name);
+        for (const Param *p = params; p && p->name; p++) {
+                guess_try(&guess, p->name);
+                if (guess.meant == p->name)
+                        best = p;
+        }
+        return best;
+}
+
+static void append_text(char *text, size_t size, const char *more)
+{
+        size_t n = strlen(text);
+
+        snprintf(text + n, size - n, "%s", more);
+}
+
+/* "limit", "metadata.set" for "metdata[set]". */
+static void append_meant(char *text, size_t size, const Param *p, const char *name)
+{
+        char shown[NAME_SHOWN + 1], *key;
+
+        append_text(text, size, p->name);
+        if (p->kind != PARAM_METADATA)
+                return;
+        key = (char *)(uintptr_t)show_name(name + strcspn(name, ".["), shown);
+        key[strcspn(key, "]")] = 0;
+        append_text(text, size, ".");
+        append_text(text, size, *key && key[1] ? key + 1 : "KEY");
+}
+
+static void append_known(char *text, size_t size, const Param *params)
+{
+        append_text(text, size, "this call takes ");
+        if (!params)
+                append_text(text, size, "none");
+        for (const Param *p = params; p && p->name; p++) {
+                append_text(text, size, p == params ? "" : p[1].name ? ", " : " and ");
+                append_text(text, size, p->name);
+                append_text(text, size, p->kind == PARAM_METADATA ? ".KEY" : "");
+        }
+}
+
+static int refuse_unknown(HttpRequest *request, const char *name)
+{
+        const Param *params = http_request_params(request), *meant = guess_row(params, name);
+        char shown[NAME_SHOWN + 1], text[1024] = "";
+        json_t *problems;
+
+        if (meant) {
+                append_text(text, sizeof(text), "is ");
+                append_meant(text, sizeof(text), meant, name);
+                append_text(text, sizeof(text), " meant?");
+        } else
+                append_known(text, sizeof(text), params);
+        show_name(name, shown);
+        problems = json_pack("[{s:s, s:s+, s:s}]", "path", shown, "message",
+                        "there is no such parameter: ", text, "severity", "error");
+        return http_reply_error(request, 400, problems, "Unknown parameter %s: %s", shown, text);
+}
+
+/* 1: answered; 0; negative errno. */
+static int check_pair(HttpRequest *request, const FormPair *pair)
+{
+        const Param *p = find_row(http_request_params(request), pair->name);
+        const char *wanted = NULL;
+        char shown[NAME_SHOWN + 1];
+        int r;
+
+        if (pair->value_size != strlen(pair->value))
+                wanted = "a value without a NUL byte";
+        else if (p && p->kind != PARAM_METADATA &&
+                        !streq(http_request_query(request, pair->name), pair->value))
+                wanted = "one value, and these are several";
+        else if (p || *pair->value == 0)
+                return 0;
+
+        r = wanted ? params_refuse(request, show_name(pair->name, shown), wanted)
+                   : refuse_unknown(request, pair->name);
+        return r < 0 ? r : 1;
+}
+
+typedef struct Check {
+        HttpRequest *request;
+        int result; /* of the first pair that was refused */
+} Check;
+
+static int on_pair(const FormPair *pair, void *userdata)
+{
+        Check *x = userdata;
+
+        x->result = check_pair(x->request, pair);
+        return x->result == 0 ? 0 : -ECANCELED;
+}
+
+int params_check(HttpRequest *request, _unused_ void *userdata)
+{
+        Check x = { .request = request };
+
+        (void)http_request_each_query(request, on_pair, &x);
+        return x.result;
+}
+
+/* Values. */
+
+typedef struct MetadataReading {
+        const Param *param;
+        ParamMetadata items;
+        const char *bad, *wanted; /* the parameter that can't be taken, and what would be */
+} MetadataReading;
+
+static int take_metadata(const FormPair *pair, void *userdata)
+{
+        MetadataReading *x = userdata;
+        const char *key = key_behind(x->param, pair->name);
+        ParamMetadata *m = &x->items;
+
+        if (!key)
+                return 0;
+        x->bad = pair->name;
+        if (*key == 0)
+                x->wanted = "metadata.KEY=VALUE, with the name of a member";
+        else if (m->n == PARAM_METADATA_MAX) {
+                x->bad = "metadata";
+                x->wanted = "at most eight of metadata.KEY=VALUE";
+        } else if (strlen(key) > METADATA_TEXT_MAX || pair->value_size > METADATA_TEXT_MAX)
+                x->wanted = "a key and a value of at most 256 bytes: longer ones can't be searched for";
+        if (x->wanted)
+                return -EINVAL;
+
+        m->items[m->n++] = (StoreMetadata){ key, pair->value };
+        return 0;
+}
+
+static int read_metadata(HttpRequest *request, const Param *p, ParamMetadata *ret)
+{
+        MetadataReading x = { .param = p };
+        char shown[NAME_SHOWN + 1];
+        int r;
+
+        if (http_request_each_query(request, take_metadata, &x) < 0) {
+                r = params_refuse(request, show_name(x.bad, shown), x.wanted);
+                return r < 0 ? r : 1;
+        }
+        *ret = x.items;
+        return 0;
+}
+
+static int read_value(HttpRequest *request, const Param *p, void *ret)
+{
+        const char *value = http_request_query(request, p->name), *wanted;
+        char range[80];
+        int r;
+
+        if (p->kind == PARAM_METADATA)
+                return read_metadata(request, p, ret);
+        if (!value || *value == 0)
+                return 0;
+        wanted = param_parse(p, value, ret);
+        if (!wanted)
+                return 0;
+
+        if (p->kind == PARAM_NUMBER) {
+                snprintf(range, sizeof(range), "a whole number from %" PRIu64 " to %" PRIu64, p->min,
+                                p->max);
+                wanted = range;
+        }
+        r = params_refuse(request, p->name, wanted);
+        return r < 0 ? r : 1;
+}
+
+int params_read(HttpRequest *request, void *values)
+{
+        int r = 0;
+
+        for (const Param *p = http_request_params(request); p && p->name && r == 0; p++)
+                r = read_value(request, p, (char *)values + p->offset);
+        return r;
+}

@@ -1,0 +1,295 @@
+/*
+ * Tasks as the API shows them: the list and the single task have exactly its shape, so that what reads from
+ * Scale can read from here.
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "query/local.h"
+#include "query/page.h"
+#include "query/params.h"
+#include "json/encode.h"
+
+#define TEXT_MAX     ((size_t)256 * 1024 * 1024)
+#define OFFSET_QUICK 1000U
+
+static int append_task(const TaskDocument *task, Buffer *out)
+{
+        json_auto_t *value = NULL;
+        int r;
+
+        r = task_document_to_json(task, &value);
+        return r < 0 ? r : json_encode(value, out);
+}
+
+static int take_task(const TaskDocument *task, void *userdata)
+{
+        return append_task(task, userdata);
+}
+
+/* The list. */
+
+typedef struct TaskQuery {
+        int64_t start_time, end_time;
+        TaskStatus status;
+        const char *type;
+        int is_test;
+        ParamCursor after;
+        uint64_t limit, offset;
+        ParamMetadata metadata;
+} TaskQuery;
+
+const Param tasks_params[] = {
+        { "start_time", PARAM_TIME, offsetof(TaskQuery, start_time), 0, 0 },
+        { "end_time", PARAM_TIME, offsetof(TaskQuery, end_time), 0, 0 },
+        { "status", PARAM_STATUS, offsetof(TaskQuery, status), 0, 0 },
+        { "type", PARAM_TEXT, offsetof(TaskQuery, type), 0, CALLBACK_TYPE_MAX },
+        { "is_test", PARAM_BOOLEAN, offsetof(TaskQuery, is_test), 0, 0 },
+        { "after", PARAM_CURSOR, offsetof(TaskQuery, after), 0, 0 },
+        { "limit", PARAM_NUMBER, offsetof(TaskQuery, limit), 1, 100 },
+        { "offset", PARAM_NUMBER, offsetof(TaskQuery, offset), 0, INT64_MAX },
+        { "metadata", PARAM_METADATA, offsetof(TaskQuery, metadata), 0, 0 },
+        {},
+};
+
+static TaskFilter filter_of(const TaskQuery *q)
+{
+        return (TaskFilter){
+                .start_time = q->start_time,
+                .end_time = q->end_time,
+                .status = q->status,
+                .type = q->type,
+                .is_test = q->is_test,
+                .metadata = q->metadata.items,
+                .n_metadata = q->metadata.n,
+                .has_cursor = q->after.set,
+                .cursor = q->after.place,
+                .offset = q->offset,
+                .limit = (unsigned)q->limit,
+        };
+}
+
+static int list_task(const TaskDocument *task, void *userdata)
+{
+        Page *p = userdata;
+        Buffer *text = page_text(p);
+
+        return text ? append_task(task, text) : page_defer(p, task->task_id);
+}
+
+/* A task that was left for later. */
+static int render_task(StoreReader *reader, _unused_ const char *subject, const char *key, Buffer *out)
+{
+        int r;
+
+        r = store_get_task(reader, key, take_task, out);
+        return r == 0 ? -ENOENT : MIN(r, 0);
+}
+
+static int append_paging(const TaskQuery *q, const TaskPage *page, Buffer *tail)
+{
+        char cursor[PARAM_CURSOR_SIZE];
+        int r;
+
+        r = buffer_append_f(tail,
+                        "\"total\":%" PRIu64 ",\"limit\":%" PRIu64 ",\"offset\":%" PRIu64 ",\"has_more\":%s",
+                        page->total, q->limit, q->offset, page->has_more ? "true" : "false");
+        if (r >= 0 && page->has_more)
+                r = buffer_append_f(tail, ",\"next\":\"%s\"", param_cursor_format(&page->next, cursor));
+        return r < 0 ? r : buffer_append_str(tail, "}");
+}
+
+/* Deep in a list that has no cursor every task before is passed. */
+static bool is_long(const TaskQuery *q)
+{
+        return q->metadata.n > 0 || q->offset > OFFSET_QUICK;
+}
+
+/* 0; 1: answered 400; negative errno. */
+static int read_query(HttpRequest *request, TaskQuery *ret)
+{
+        *ret = (TaskQuery){
+                .start_time = TIME_NONE,
+                .end_time = TIME_NONE,
+                .status = _TASK_STATUS_INVALID,
+                .is_test = -1,
+                .limit = 100,
+        };
+        return params_read(request, ret);
+}
+
+static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
+{
+        LocalBase *c = userdata;
+        _cleanup_(page_freep) Page *page = NULL;
+        _cleanup_buffer_ Buffer tail = BUFFER_INIT(1024);
+        TaskFilter filter;
+        TaskPage paging;
+        TaskQuery q;
+        int r;
+
+        r = read_query(request, &q);
+        if (r != 0)
+                return MIN(r, 0);
+        r = page_new(render_task, c->readers, NULL, &page);
+        if (r < 0)
+                return r;
+
+        filter = filter_of(&q);
+        r = store_list_tasks(reader, &filter, list_task, page, &paging);
+        if (r < 0)
+                return local_reply_failure(reader, request, r);
+
+        r = append_paging(&q, &paging, &tail);
+        if (r < 0)
+                return r;
+        return page_reply(request, TAKE_PTR(page), &tail);
+}
+
+int tasks_on_list(HttpRequest *request, void *userdata)
+{
+        LocalBase *c = userdata;
+        TaskQuery q;
+        int r;
+
+        r = read_query(request, &q);
+        if (r != 0)
+                return MIN(r, 0);
+        return readers_answer(c->readers, request, is_long(&q) ? READ_LONG : READ_QUICK, reply_list, c);
+}
+
+/* One task. */
+
+static int reply_task(HttpRequest *request, StoreReader *reader, _unused_ void *userdata)
+{
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        int r;
+
+        r = store_get_task(reader, http_request_path_arg(request, 0), take_task, &text);
+        if (r < 0)
+                return local_reply_failure(reader, request, r);
+        if (r == 0)
+                return local_reply_not_found(request, "Task not found");
+        return local_reply_text(request, &text);
+}
+
+int tasks_on_get(HttpRequest *request, void *userdata)
+{
+        LocalBase *c = userdata;
+
+        return readers_answer(c->readers, request, READ_QUICK, reply_task, NULL);
+}
+
+/* Its revisions. */
+
+typedef struct RevisionQuery {
+        uint64_t after, limit;
+} RevisionQuery;
+
+const Param revisions_params[] = {
+        { "after", PARAM_NUMBER, offsetof(RevisionQuery, after), 0, UINT32_MAX },
+        { "limit", PARAM_NUMBER, offsetof(RevisionQuery, limit), 1, 100 },
+        {},
+};
+
+typedef struct RevisionList {
+        Page *page;
+        uint64_t limit, n;
+        unsigned last;
+        bool has_more;
+} RevisionList;
+
+static int append_revision(const StoredRevision *v, Buffer *out)
+{
+        json_auto_t *response = NULL;
+        char received[TIME_STAMP_SIZE], completed[TIME_STAMP_SIZE];
+        int r;
+
+        r = task_response_of_body(v->body, v->body_size, &response);
+        if (r < 0)
+                return r;
+
+        r = buffer_append_f(out,
+                        "{\"revision\":%u,\"current\":%s,\"delivery\":%" PRIu64 ",\"source\":\"%s\","
+                        "\"received_at\":\"%s\",\"completed_at\":\"%s\",\"response\":",
+                        v->number, v->current ? "true" : "false", v->delivery, source_to_string(v->source),
+                        time_format(v->received_at, received), time_format(v->completed_at, completed));
+        if (r >= 0)
+                r = json_encode(response, out);
+        return r < 0 ? r : buffer_append_str(out, "}");
+}
+
+static int list_revision(const StoredRevision *v, void *userdata)
+{
+        RevisionList *l = userdata;
+        Buffer *text;
+        char key[16];
+
+        /* One more than asked for says whether there are more. */
+        if (l->n++ == l->limit) {
+                l->has_more = true;
+                return 0;
+        }
+        l->last = v->number;
+        text = page_text(l->page);
+        if (text)
+                return append_revision(v, text);
+        snprintf(key, sizeof(key), "%u", v->number);
+        return page_defer(l->page, key);
+}
+
+static int take_revision(const StoredRevision *v, void *userdata)
+{
+        return append_revision(v, userdata);
+}
+
+static int render_revision(StoreReader *reader, const char *subject, const char *key, Buffer *out)
+{
+        int r;
+
+        r = store_list_revisions(
+                        reader, subject, (unsigned)strtoul(key, NULL, 10) - 1, 1, take_revision, out);
+        return r == 0 ? -ENOENT : MIN(r, 0);
+}
+
+static int reply_revisions(HttpRequest *request, StoreReader *reader, void *userdata)
+{
+        const char *id = http_request_path_arg(request, 0);
+        _cleanup_buffer_ Buffer tail = BUFFER_INIT(1024);
+        _cleanup_(page_freep) Page *page = NULL;
+        RevisionQuery q = { .limit = 100 };
+        LocalBase *c = userdata;
+        RevisionList list;
+        int r;
+
+        r = params_read(request, &q);
+        if (r != 0)
+                return MIN(r, 0);
+        r = page_new(render_revision, c->readers, id, &page);
+        if (r < 0)
+                return r;
+
+        list = (RevisionList){ .page = page, .limit = q.limit };
+        r = store_list_revisions(reader, id, (unsigned)q.after, (unsigned)q.limit + 1, list_revision, &list);
+        if (r < 0)
+                return local_reply_failure(reader, request, r);
+        if (r == 0)
+                return local_reply_not_found(request, "Task not found");
+
+        r = buffer_append_f(&tail, "\"has_more\":%s", list.has_more ? "true" : "false");
+        if (r >= 0 && list.has_more)
+                r = buffer_append_f(&tail, ",\"next\":%u", list.last);
+        if (r >= 0)
+                r = buffer_append_str(&tail, "}");
+        if (r < 0)
+                return r;
+        return page_reply(request, TAKE_PTR(page), &tail);
+}
+
+int tasks_on_revisions(HttpRequest *request, void *userdata)
+{
+        LocalBase *c = userdata;
+
+        return readers_answer(c->readers, request, READ_QUICK, reply_revisions, c);
+}

@@ -1,0 +1,150 @@
+/*
+ * doctor: what is wrong with an installation, and what to do about it. A table of checks, each of which
+ * looks at one thing, waits for nothing longer than some seconds, and goes by what it may see: run by root
+ * it sees most. It changes nothing, but for the made-up callback that --through and --deliver send.
+ */
+
+#include <unistd.h>
+
+#include "scalectl/doctor/doctor.h"
+
+typedef struct DoctorOptions {
+        const char *through, *key_file;
+        bool deliver;
+} DoctorOptions;
+
+static const Option doctor_options[] = {
+        { "--through", OPTION_TEXT, offsetof(DoctorOptions, through) },
+        { "--deliver", OPTION_FLAG, offsetof(DoctorOptions, deliver) },
+        { "--key-file", OPTION_TEXT, offsetof(DoctorOptions, key_file) },
+};
+
+/* Causes before what comes of them: advice that is followed in this order works. */
+static const struct {
+        const char *name;
+        void (*run)(Doctor *d);
+        unsigned asks; /* daemons that it is about */
+} checks[] = {
+        { "callback-keys", doctor_check_callback_keys, 0 },
+        { "api-key", doctor_check_api_key, 0 },
+        { "store", doctor_check_store, 0 },
+        { "disk", doctor_check_disk, 0 },
+        { "units", doctor_check_units, 0 },
+        { "query-socket", doctor_check_query_socket, DOCTOR_RECEIVER },
+        { "control-socket", doctor_check_control_socket, DOCTOR_RECEIVER },
+        { "submit-socket", doctor_check_submit_socket, DOCTOR_SUBMITTER },
+        { "in-force", doctor_check_in_force, 0 },
+        { "ready", doctor_check_ready, 0 },
+        { "listeners", doctor_check_listeners, DOCTOR_RECEIVER },
+        { "callback-url", doctor_check_callback_url, 0 },
+        { "write-ahead-log", doctor_check_log, DOCTOR_RECEIVER },
+        { "clock", doctor_check_clock, 0 },
+        { "quarantine", doctor_check_quarantine, DOCTOR_RECEIVER },
+        { "queue", doctor_check_queue, DOCTOR_SUBMITTER },
+        { "submissions", doctor_check_submissions, DOCTOR_SUBMITTER },
+        { "live-tasks", doctor_check_live_tasks, DOCTOR_SUBMITTER },
+        { "delivery", doctor_check_delivery, DOCTOR_RECEIVER },
+};
+
+/* Whether somebody means to submit here: then what belongs to it is looked at too. */
+static bool wants_submitter(const Settings *s)
+{
+        return s->api.key_file || s->submit.callback_url || access(DOCTOR_API_KEY, F_OK) == 0;
+}
+
+static bool has_submitter(const Settings *s)
+{
+        return wants_submitter(s) || access(s->submit.socket, F_OK) == 0;
+}
+
+static int choose_url(Doctor *d, const DoctorOptions *o)
+{
+        if (o->through && o->deliver) {
+                complain("--through names a URL, and --deliver takes that of the configuration: one of them "
+                         "is "
+                         "wanted");
+                return EX_USAGE;
+        }
+        d->url = o->deliver ? d->settings->submit.callback_url : o->through;
+        if (o->deliver && !d->url) {
+                complain("--deliver delivers to [submit] callback_url, which is not set: set it, or name "
+                         "the "
+                         "URL with --through");
+                return EX_CONFIG;
+        }
+        d->key_file = o->key_file;
+        return 0;
+}
+
+/* The settings are the first thing that may be wrong. False: nothing can be said of them. */
+static bool load(Doctor *d, Ctl *ctl)
+{
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        d->check = "configuration";
+        r = settings_look(ctl->config, &ctl->overrides, &ctl->settings, &error);
+        if (r < 0)
+                doctor_fail_each(d, "mend it; no daemon starts with it", error ?: "out of memory");
+        else
+                doctor_ok(d, "the configuration is good");
+        return r == 0 || r == -EINVAL;
+}
+
+static Doctor doctor_of(Ctl *ctl)
+{
+        return (Doctor){
+                .settings = &ctl->settings, .utc = ctl->utc, .take = doctor_print, .userdata = ctl
+        };
+}
+
+int verb_doctor(Ctl *ctl, int argc, char **argv)
+{
+        Doctor d = doctor_of(ctl);
+        DoctorOptions o = {};
+        unsigned n;
+        int r;
+
+        r = options_read(ctl, verb_find("doctor"), doctor_options, ELEMENTSOF(doctor_options), &o, argc,
+                        argv, 0, 0, &n);
+        if (r != 0)
+                return r;
+        if (!load(&d, ctl) || d.worst == FINDING_FAILURE)
+                return EX_NO;
+        r = choose_url(&d, &o);
+        if (r != 0)
+                return r;
+
+        d.submitter = has_submitter(d.settings);
+        doctor_load_units(&d);
+        FOREACH_ARRAY(check, checks, ELEMENTSOF(checks)) {
+                d.check = check->name;
+                d.said = 0;
+                if (!doctor_skips(&d, check->asks))
+                        check->run(&d);
+        }
+        doctor_units_done(&d.units);
+        return d.worst == FINDING_FAILURE ? EX_NO : 0;
+}
+
+/* What keeps a daemon from starting, as far as this program knows it; `scale-callbackd --check-config` and
+ * `scale-submitd --check-config` know all of it. */
+int verb_check_config(Ctl *ctl, int argc, char **argv)
+{
+        Doctor d = doctor_of(ctl);
+        unsigned n;
+        int r;
+
+        r = options_read(ctl, verb_find("check-config"), NULL, 0, NULL, argc, argv, 0, 0, &n);
+        if (r != 0)
+                return r;
+        if (!load(&d, ctl))
+                return EX_CONFIG;
+        d.submitter = wants_submitter(d.settings);
+        d.down = DOCTOR_RECEIVER | DOCTOR_SUBMITTER; /* it is the files that matter: nobody is asked */
+        d.check = "callback-keys";
+        doctor_check_callback_keys(&d);
+        d.check = "api-key";
+        doctor_check_api_key(&d);
+        return d.worst == FINDING_FAILURE ? EX_CONFIG : 0;
+}

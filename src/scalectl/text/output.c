@@ -1,0 +1,222 @@
+/*
+ * Files are written beside their name, synced, and renamed: what stands under the name is always whole, and
+ * only its owner can read it. What is unfinished has no name, where the file system can do that, so nothing
+ * of it is left whatever ends the program; elsewhere a signal that does so takes it along. A name that is a
+ * link stays one, and what is a device or a pipe is written to, not replaced: /dev/null survives.
+ */
+
+#include "scalectl/text/output.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <signal.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "basic/fd.h"
+
+/* For the signal handler, which has nothing else to hold on to. */
+static char *volatile unfinished;
+
+static void on_signal(int signal)
+{
+        if (unfinished)
+                (void)unlink(unfinished);
+        (void)raise(signal); /* once more, as if it had not been caught: see SA_RESETHAND */
+}
+
+/* Where ending is not ignored, as it is under nohup. */
+static void catch_signals(void)
+{
+        static const int signals[] = { SIGHUP, SIGINT, SIGTERM };
+        const struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+
+        FOREACH_ARRAY(s, signals, ELEMENTSOF(signals)) {
+                struct sigaction old;
+
+                if (sigaction(*s, NULL, &old) >= 0 && old.sa_handler != SIG_IGN)
+                        (void)sigaction(*s, &action, NULL);
+        }
+}
+
+static int complain_of(const char *name, const char *what)
+{
+        int error = errno;
+
+        complain("%s can't be %s: %s", name, what, strerror(error));
+        return -error;
+}
+
+/* Until it takes its name. */
+static void note_temporary(Output *o)
+{
+        assert(!unfinished);
+        unfinished = o->temporary;
+        catch_signals();
+}
+
+static int open_nameless(const Output *o)
+{
+        _cleanup_free_ char *copy = strdup(o->target);
+
+        if (!copy || access("/proc/self/fd", X_OK) < 0) /* by which it gets its name: see link_nameless() */
+                return -1;
+        return open(dirname(copy), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+static int open_named(Output *o)
+{
+        int fd;
+
+        if (asprintf(&o->temporary, "%s.XXXXXX", o->target) < 0) {
+                o->temporary = NULL;
+                return -ENOMEM;
+        }
+        fd = mkostemp(o->temporary, O_CLOEXEC);
+        if (fd < 0) {
+                int error = errno;
+
+                free(o->temporary);
+                o->temporary = NULL;
+                return -error;
+        }
+        note_temporary(o);
+        return fd;
+}
+
+/* A file beside the target. 0 or negative errno. */
+static int open_temporary(Output *o)
+{
+        int fd;
+
+        o->target = realpath(o->name, NULL) ?: strdup(o->name);
+        if (!o->target)
+                return -ENOMEM;
+        fd = open_nameless(o);
+        if (fd < 0)
+                fd = open_named(o);
+        if (fd < 0)
+                return fd;
+        o->f = fdopen(fd, "w");
+        if (!o->f) {
+                fd_close(fd);
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+static int open_any(Output *o)
+{
+        struct stat st;
+
+        if (streq(o->name, "-")) {
+                o->f = stdout;
+                return 0;
+        }
+        if (stat(o->name, &st) < 0 || S_ISREG(st.st_mode))
+                return open_temporary(o);
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+
+        o->f = fopen(o->name, "we");
+        return o->f ? 0 : -errno;
+}
+
+int output_open(const char *name, Output *ret)
+{
+        Output o = { .name = name };
+        int r;
+
+        r = open_any(&o);
+        if (r < 0) {
+                errno = -r;
+                (void)complain_of(name, "made");
+                output_done(&o);
+                return EX_CANTCREAT;
+        }
+
+        o.terminal = isatty(fileno(o.f));
+        *ret = o;
+        return 0;
+}
+
+int output_write(Output *o, const char *data, size_t size)
+{
+        bool written;
+
+        errno = EIO; /* where nothing says better */
+        written = o->terminal ? term_filter(&o->filter, data, size, o->f) >= 0
+                              : fwrite(data, 1, size, o->f) == size;
+        if (!written)
+                return complain_of(o->name, "written");
+
+        o->size += size;
+        return 0;
+}
+
+/* A name of the moment, from which it can be renamed over what is there. 0, or -1 and errno. */
+static int link_nameless(Output *o)
+{
+        char file[64];
+        uint32_t random;
+        int r;
+
+        snprintf(file, sizeof(file), "/proc/self/fd/%d", fileno(o->f));
+        do {
+                free(o->temporary);
+                o->temporary = NULL;
+                if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+                        return -1;
+                if (asprintf(&o->temporary, "%s.%08" PRIx32, o->target, random) < 0) {
+                        o->temporary = NULL;
+                        return -1;
+                }
+                r = linkat(AT_FDCWD, file, AT_FDCWD, o->temporary, AT_SYMLINK_FOLLOW);
+        } while (r < 0 && errno == EEXIST);
+        if (r >= 0)
+                note_temporary(o);
+        else {
+                int error = errno; /* free() may change it */
+
+                free(o->temporary);
+                o->temporary = NULL;
+                errno = error;
+        }
+        return r;
+}
+
+static int take_name(Output *o)
+{
+        if (fsync(fileno(o->f)) < 0 || (!o->temporary && link_nameless(o) < 0) ||
+                        rename(o->temporary, o->target) < 0)
+                return -1;
+
+        unfinished = NULL;
+        free(o->temporary);
+        o->temporary = NULL;
+        return fd_sync_parent(o->target);
+}
+
+int output_finish(Output *o)
+{
+        if (term_filter_end(&o->filter, o->f) < 0 || (o->target && take_name(o) < 0)) {
+                (void)complain_of(o->name, "written");
+                return EX_IOERR;
+        }
+        return 0;
+}
+
+void output_done(Output *o)
+{
+        if (o->temporary) {
+                (void)unlink(o->temporary);
+                unfinished = NULL;
+        }
+        if (o->f && o->f != stdout)
+                (void)fclose(o->f);
+        free(o->temporary);
+        free(o->target);
+}

@@ -1,0 +1,532 @@
+/*
+ * submit: one task, from options as curl's or from JSON, or a file with many. The submitter checks them;
+ * what it says of each is what is said here. A file can be submitted again after whatever went wrong: see
+ * ndjson.c.
+ */
+
+#include <inttypes.h>
+#include <libgen.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "basic/parse.h"
+#include "basic/time-util.h"
+#include "scalectl/api.h"
+#include "scalectl/ndjson.h"
+#include "scalectl/submission.h"
+#include "scalectl/text/format.h"
+#include "scalectl/text/json-text.h"
+#include "scalectl/told.h"
+#include "json/encode.h"
+
+#define BODY_MAX       ((size_t)1024 * 1024)
+#define PATIENCE_USUAL (60 * USEC_PER_SEC)
+#define SAVE_USEC      (USEC_PER_SEC / 10)
+#define COMPLAIN_MAX   50U /* refused lines that are told; all are counted */
+
+static const char content_json[] = "application/json", content_form[] = "application/x-www-form-urlencoded";
+
+typedef struct SubmitOptions {
+        OptionList data;
+        const char *file, *from, *batch, *key;
+        uint64_t patience;
+} SubmitOptions;
+
+static const Option submit_options[] = {
+        { "-d", OPTION_LIST, offsetof(SubmitOptions, data) },
+        { "--data", OPTION_LIST, offsetof(SubmitOptions, data) },
+        { "-f", OPTION_TEXT, offsetof(SubmitOptions, file) },
+        { "--file", OPTION_TEXT, offsetof(SubmitOptions, file) },
+        { "--from", OPTION_TEXT, offsetof(SubmitOptions, from) },
+        { "--batch", OPTION_TEXT, offsetof(SubmitOptions, batch) },
+        { "--patience", OPTION_SPAN, offsetof(SubmitOptions, patience) },
+        { "--idempotency-key", OPTION_TEXT, offsetof(SubmitOptions, key) },
+};
+
+/* Opens a file for reading; "-" is standard input. NULL: said. */
+static FILE *open_input(const char *name)
+{
+        FILE *f = streq(name, "-") ? stdin : fopen(name, "re");
+
+        if (!f)
+                complain("%s can't be read: %s", name, strerror(errno));
+        return f;
+}
+
+static void close_input(FILE **f)
+{
+        if (*f && *f != stdin)
+                fclose(*f);
+}
+
+/* 0, or an exit status (said). */
+static int read_input(const char *name, Buffer *ret)
+{
+        _cleanup_(close_input) FILE *f = open_input(name);
+        char piece[16384];
+        size_t n;
+        int r = 0;
+
+        if (!f)
+                return EX_NOINPUT;
+        while (r >= 0 && (n = fread(piece, 1, sizeof(piece), f)) > 0)
+                r = buffer_append(ret, piece, n);
+        if (r == -ENOBUFS)
+                complain("%s is larger than the %zu bytes that a task may have", name, ret->max);
+        else if (r < 0 || ferror(f))
+                complain("%s can't be read", name);
+        return r == -ENOBUFS ? EX_DATAERR : r < 0 || ferror(f) ? EX_IOERR : 0;
+}
+
+/* A submission as it was answered: whether nothing will come of it, however often it is submitted. Its key
+ * leads to it again, and only `queue retry` sends it. */
+static bool is_given_up(const json_t *submission)
+{
+        static const char *const states[] = { "rejected", "canceled", "expired" };
+        const char *state = json_string_value(json_object_get(submission, "state"));
+
+        FOREACH_ARRAY(s, states, ELEMENTSOF(states))
+                if (streq_ptr(*s, state))
+                        return true;
+        return false;
+}
+
+/* Says so; `where` comes first. */
+static void complain_given_up(const char *where, const json_t *submission)
+{
+        const char *error = json_string_value(json_object_get(submission, "error"));
+
+        complain("%ssubmission %s is %s%s%s", where,
+                        json_string_value(json_object_get(submission, "submission_id")) ?: "",
+                        json_string_value(json_object_get(submission, "state")), error ? ": " : "",
+                        error ?: "");
+}
+
+static int sum_up_given_up(void)
+{
+        complain("what was rejected or canceled, or has expired, is not sent by submitting it again: see "
+                 "`scalectl queue list --state STATE` and `scalectl queue retry ID`");
+        return EX_DATAERR;
+}
+
+/* What came of one: said, and shown. An exit status. */
+static int show_answer(const Ctl *ctl, const SenderAnswer *a)
+{
+        json_auto_t *submission = api_json(a->body);
+        _cleanup_free_ char *id = format_value(json_object_get(submission, "submission_id"));
+        _cleanup_free_ char *state = format_value(json_object_get(submission, "state"));
+
+        if (a->status < 200 || a->status > 299)
+                return api_complain(a->status, a->body);
+        if (!id || !state)
+                return EX_OSERR;
+        if (!*id)
+                return api_complain_broken();
+
+        api_complain_of_problems(json_object_get(submission, "problems"));
+        if (ctl->json)
+                json_text_print_line(buffer_text(a->body), a->body->size, ctl->term.width > 0, stdout);
+        else
+                printf("%s: %s%s\n", id, state, a->is_replay ? ", it came before" : "");
+        if (!is_given_up(submission))
+                return 0;
+        complain_given_up("", submission);
+        return sum_up_given_up();
+}
+
+typedef struct Single {
+        const Ctl *ctl;
+        int status; /* to leave with */
+} Single;
+
+static void on_single(_unused_ const SenderItem *item, const SenderAnswer *a, void *userdata)
+{
+        Single *x = userdata;
+
+        if (a->error < 0)
+                x->status = api_complain_unreachable(
+                                API_SUBMIT, x->ctl->settings.submit.socket, a->error, a->message ?: "");
+        else
+                x->status = show_answer(x->ctl, a);
+}
+
+static int submit_one(const Ctl *ctl, const char *type, const char *content_type, const Buffer *body,
+                const char *key)
+{
+        _cleanup_(sender_freep) Sender *s = NULL;
+        Single x = { .ctl = ctl };
+        int r;
+
+        r = sender_new(ctl, 0, on_single, &x, &s);
+        if (r >= 0)
+                r = sender_send(s, &(SenderItem){}, type, content_type, body->data ?: "", body->size, key);
+        if (r >= 0)
+                r = sender_finish(s);
+        if (r < 0) {
+                complain("the task can't be sent: %s", strerror(-r));
+                return r == -E2BIG ? EX_USAGE : EX_OSERR;
+        }
+        return x.status;
+}
+
+/* As curl: pieces are joined with &, and @FILE stands for what is in the file, without its line ends. */
+static int join_data(const OptionList *data, Buffer *ret)
+{
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < data->n; i++) {
+                _cleanup_buffer_ Buffer file = BUFFER_INIT(BODY_MAX);
+                const char *piece = data->items[i];
+
+                if (i > 0 && buffer_append_str(ret, "&") < 0)
+                        r = EX_DATAERR;
+                if (r == 0 && *piece == '@')
+                        r = read_input(piece + 1, &file);
+                else if (r == 0 && buffer_append_str(&file, piece) < 0)
+                        r = EX_DATAERR;
+                for (size_t k = 0; r == 0 && k < file.size; k++)
+                        if ((*piece != '@' || !strchr("\r\n", file.data[k])) &&
+                                        buffer_append(ret, file.data + k, 1) < 0)
+                                r = EX_DATAERR;
+        }
+        if (r == EX_DATAERR)
+                complain("the data are larger than the %zu bytes that a task may have", ret->max);
+        return r;
+}
+
+/* Many. */
+
+typedef struct Batch {
+        const Ctl *ctl;
+        const char *name;
+        uint64_t size; /* of the file; 0: not known */
+        uint64_t shown_at;
+        uint64_t taken, before; /* in the outbox; those of them that an earlier run put there */
+        uint64_t refused;
+        uint64_t given_up; /* came before, and will not be sent */
+        uint64_t warned;   /* taken with problems that are no reason to refuse them */
+        int error;         /* there is no going on */
+        unsigned status;
+        char message[256];
+        Sender *sender;
+        Told *told; /* NULL: the input is no file that could be read again */
+        uint64_t saved_at;
+} Batch;
+
+static void show_progress(Batch *b, uint64_t bytes, bool end)
+{
+        if (!isatty(STDERR_FILENO))
+                return;
+        if (end) {
+                (void)fputs("\r\x1b[K", stderr);
+                return;
+        }
+        if (now_monotonic() - b->shown_at < USEC_PER_SEC / 10)
+                return;
+        b->shown_at = now_monotonic();
+        progress_bar(stderr, b->size > 0 ? (double)bytes / (double)b->size : -1, b->taken, "in the outbox");
+}
+
+/* What one line was taken with all the same. */
+static void warn_of_line(Batch *b, uint64_t number, const json_t *problems)
+{
+        if (json_array_size(problems) == 0 || b->warned++ >= COMPLAIN_MAX)
+                return;
+        complain("%s, line %" PRIu64 ": taken, but look at this:", b->name, number);
+        api_complain_of_problems(problems);
+}
+
+static void save(Batch *b)
+{
+        if (!b->told)
+                return;
+        (void)fflush(stdout); /* what is written down is not told again */
+        told_save(b->told);
+        b->saved_at = now_monotonic();
+}
+
+/* It need not be asked about by a later run. */
+static void note(Batch *b, const SenderItem *item, const json_t *submission)
+{
+        const char *id = json_string_value(json_object_get(submission, "submission_id"));
+        const char *created = json_string_value(json_object_get(submission, "created_at"));
+        int64_t created_at;
+
+        if (!b->told || !id || !created || time_parse(created, &created_at) < 0)
+                return;
+        told_answer(b->told, item->sent, &item->place, id, created_at);
+        if (now_monotonic() - b->saved_at >= SAVE_USEC)
+                save(b);
+}
+
+/* One line is in the outbox; or it was, and will not be sent. */
+static void take_line(Batch *b, const SenderItem *item, const SenderAnswer *a)
+{
+        json_auto_t *submission = api_json(a->body);
+        char where[512];
+
+        if (b->ctl->json)
+                json_text_print_line(buffer_text(a->body), a->body->size, b->ctl->term.width > 0, stdout);
+        if (!is_given_up(submission)) {
+                b->taken++;
+                b->before += a->is_replay;
+                if (!a->is_replay)
+                        warn_of_line(b, item->number, json_object_get(submission, "problems"));
+                note(b, item, submission);
+        } else if (b->given_up++ < COMPLAIN_MAX) {
+                snprintf(where, sizeof(where), "%s, line %" PRIu64 ": ", b->name, item->number);
+                complain_given_up(where, submission);
+        }
+}
+
+static void on_line(const SenderItem *item, const SenderAnswer *a, void *userdata)
+{
+        Batch *b = userdata;
+
+        if (a->error == 0 && a->status >= 200 && a->status <= 299) {
+                take_line(b, item, a);
+        } else if (a->error == 0 && a->status >= 400 && a->status <= 499) {
+                if (b->refused++ < COMPLAIN_MAX) {
+                        complain("%s, line %" PRIu64 ":", b->name, item->number);
+                        (void)api_complain(a->status, a->body);
+                }
+        } else if (b->error == 0) {
+                b->error = a->error < 0 ? a->error : -EAGAIN;
+                b->status = a->status;
+                snprintf(b->message, sizeof(b->message), "%s", a->message ?: "");
+        }
+}
+
+static void refuse_line(Batch *b, uint64_t number, const char *wanted)
+{
+        if (b->refused++ < COMPLAIN_MAX)
+                complain("%s, line %" PRIu64 ": wanted is %s", b->name, number, wanted);
+}
+
+/* 0 or negative errno. */
+static int send_line(Batch *b, const Ndjson *n, NdjsonNames *names)
+{
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(8 * BODY_MAX);
+        json_auto_t *line = NULL, *params = NULL;
+        const char *type, *key, *wanted;
+        SenderItem item = { .number = n->number };
+        NdjsonName name;
+        int r;
+
+        r = ndjson_parse(n->line.data, n->line.size, &line, &params, &type, &key, &wanted);
+        if (r == -EBADMSG) {
+                refuse_line(b, n->number, wanted);
+                return 0;
+        }
+        if (r >= 0)
+                r = ndjson_name(names, line, &name);
+        if (r >= 0 && b->told && told_has(b->told, &name.place)) {
+                b->taken++;
+                b->before++;
+                return 0;
+        }
+        if (r >= 0)
+                r = json_encode(params, &body);
+        if (r < 0)
+                return r;
+        item.place = name.place;
+        item.sent = b->told ? told_send(b->told) : 0;
+        return sender_send(b->sender, &item, type, content_json, body.data, body.size, key ?: name.key);
+}
+
+static int send_lines(Batch *b, FILE *f, NdjsonNames *names)
+{
+        _cleanup_(ndjson_done) Ndjson n = NDJSON_INIT(f);
+        int r, k;
+
+        do {
+                r = ndjson_next(&n);
+                if (r == -EMSGSIZE) {
+                        refuse_line(b, n.number, "a line of at most 1 MiB");
+                        r = 1;
+                } else if (r > 0) {
+                        k = send_line(b, &n, names);
+                        r = k < 0 ? k : r;
+                }
+                show_progress(b, n.bytes, false);
+        } while (r > 0 && b->error == 0);
+
+        k = sender_finish(b->sender);
+        show_progress(b, n.bytes, true);
+        return r < 0 ? r : k;
+}
+
+static void print_counts(const Batch *b)
+{
+        printf("%s: %" PRIu64 " in the outbox", b->name, b->taken);
+        if (b->before > 0)
+                printf(" (%" PRIu64 " of them before)", b->before);
+        printf(", %" PRIu64 " refused", b->refused);
+        if (b->given_up > 0)
+                printf(", %" PRIu64 " that will not be sent", b->given_up);
+        putchar('\n');
+}
+
+/* Why the next run has to ask about every line. */
+static void complain_of_record(const Batch *b)
+{
+        int r = b->told ? told_error(b->told) : 0;
+
+        if (r == -EWOULDBLOCK)
+                complain("another run is submitting %s", b->name);
+        else if (r < 0)
+                complain("%s" TOLD_SUFFIX " can't be written (%s): that run begins at the first line",
+                                b->name, r == -EEXIST ? "it is something else" : strerror(-r));
+}
+
+/* The exit status of it all, said. */
+static int sum_up(const Batch *b, int error)
+{
+        int status = EX_TEMPFAIL;
+
+        if (!b->ctl->json)
+                print_counts(b);
+        if (b->given_up > 0)
+                (void)sum_up_given_up();
+        if (b->warned > COMPLAIN_MAX)
+                complain("%" PRIu64 " more lines were taken with warnings", b->warned - COMPLAIN_MAX);
+        if (b->refused > COMPLAIN_MAX)
+                complain("%" PRIu64 " more lines were refused", b->refused - COMPLAIN_MAX);
+
+        if (error == -ENOBUFS)
+                complain("%s has more than %u different lines: split it", b->name, NDJSON_LINES_MAX);
+        else if (error < 0)
+                complain("%s can't be read to its end: %s", b->name, strerror(-error));
+        if (error < 0)
+                return EX_IOERR;
+
+        if (b->error == -EAGAIN)
+                complain("the submitter answered %u", b->status);
+        else if (b->error < 0)
+                status = api_complain_unreachable(
+                                API_SUBMIT, b->ctl->settings.submit.socket, b->error, b->message);
+        if (status == EX_IOERR) /* an answer that was cut: the next run hears it */
+                status = EX_TEMPFAIL;
+        if (b->error < 0) {
+                complain("not all of %s was submitted: run it again, what is in the outbox is not taken "
+                         "twice",
+                                b->name);
+                complain_of_record(b);
+                return status;
+        }
+        return b->refused + b->given_up > 0 ? EX_DATAERR : 0;
+}
+
+/* What an earlier run was told is relied on when the submitter knows the last submission of it. 0, or an
+ * exit status (said). */
+static int go_on(const Ctl *ctl, Batch *b)
+{
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
+        ApiUrl url = api_url("/v1/submission");
+        json_auto_t *submission = NULL;
+        const char *created;
+        int64_t created_at;
+        unsigned status;
+        int r;
+
+        api_url_segment(&url, told_witness(b->told));
+        r = api_ask(ctl, API_SUBMIT, "GET", &url, &body, &status);
+        if (r != 0)
+                return r;
+        if (status != 200 && status != 404)
+                return api_complain(status, &body);
+        submission = status == 200 ? api_json(&body) : NULL;
+        created = json_string_value(json_object_get(submission, "created_at"));
+        if (created && time_parse(created, &created_at) == 0) {
+                told_confirm(b->told, created_at);
+                complain("%s: going on behind %" PRIu64 " lines that an earlier run put into the outbox",
+                                b->name, told_size(b->told));
+                return 0;
+        }
+        complain("%s: the submitter does not know what an earlier run put into its outbox: all lines are "
+                 "submitted",
+                        b->name);
+        told_forget(b->told);
+        return 0;
+}
+
+/* Where the input is a file, what the submitter says of it is written down beside it. */
+static int prepare(const Ctl *ctl, Batch *b, int fd, const char *batch)
+{
+        struct stat st;
+
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return 0;
+        b->size = (uint64_t)st.st_size;
+        if (streq(b->name, "-"))
+                return 0;
+        if (told_new(b->name, batch, &b->told) < 0)
+                return EX_OSERR;
+        b->saved_at = now_monotonic();
+        return told_size(b->told) > 0 ? go_on(ctl, b) : 0;
+}
+
+static int submit_many(const Ctl *ctl, const SubmitOptions *o)
+{
+        _cleanup_(ndjson_names_freep) NdjsonNames *names = NULL;
+        _cleanup_(sender_freep) Sender *sender = NULL;
+        _cleanup_(close_input) FILE *f = NULL;
+        _cleanup_free_ char *copy = strdup(o->from);
+        const char *batch = o->batch ?: copy ? basename(copy) : "";
+        _cleanup_(told_freep) Told *told = NULL;
+        Batch b = { .ctl = ctl, .name = o->from };
+        int r;
+
+        if (!copy)
+                return EX_OSERR;
+        if ((streq(o->from, "-") && !o->batch) || !ndjson_batch_is_valid(batch)) {
+                complain("--batch NAME is wanted: visible ASCII characters, the same whenever these tasks "
+                         "are "
+                         "submitted again");
+                return EX_USAGE;
+        }
+        f = open_input(o->from);
+        if (!f)
+                return EX_NOINPUT;
+        r = prepare(ctl, &b, fileno(f), batch);
+        told = b.told;
+        if (r != 0)
+                return r;
+
+        r = ndjson_names_new(batch, &names);
+        if (r >= 0)
+                r = sender_new(ctl, o->patience, on_line, &b, &sender);
+        b.sender = sender;
+        if (r >= 0)
+                r = send_lines(&b, f, names);
+        save(&b);
+        if (told && r >= 0 && b.error == 0)
+                told_finish(told);
+        return sum_up(&b, r);
+}
+
+int verb_submit(Ctl *ctl, int argc, char **argv)
+{
+        const Verb *verb = verb_find("submit");
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(BODY_MAX);
+        SubmitOptions o = { .patience = PATIENCE_USUAL };
+        const char *file;
+        unsigned n;
+        int r;
+
+        r = options_read(ctl, verb, submit_options, ELEMENTSOF(submit_options), &o, argc, argv, 0, 2, &n);
+        if (r != 0)
+                return r;
+        file = o.file ?: n == 2 ? argv[2] : NULL;
+        if (o.from ? n > 0 || file || o.data.n > 0 || o.key
+                   : n == 0 || !file == (o.data.n == 0) || (n == 2 && (o.file || !streq(file, "-"))) ||
+                                                        o.batch) {
+                complain("usage: scalectl submit %s", verb->arguments);
+                return EX_USAGE;
+        }
+        if (o.from)
+                return submit_many(ctl, &o);
+
+        r = file ? read_input(file, &body) : join_data(&o.data, &body);
+        return r != 0 ? r : submit_one(ctl, argv[1], file ? content_json : content_form, &body, o.key);
+}

@@ -1,0 +1,261 @@
+/*
+ * All statements, in one place, so that they can be read beside the schema (sql/) and so that a test can ask
+ * for the plan of every one of them: none may walk through a table, but for the handful of counters.
+ *
+ * Parameters are numbered in the order in which the callers bind them.
+ */
+
+#include "store/sqlite/internal.h"
+
+#define TEXT_OF(x) #x
+#define NUMBER(x)  TEXT_OF(x)
+#define IS_OTHER   "type > " NUMBER(STORE_TYPES_OWN) " "
+
+#define TASK_ROW                                                                                  \
+        "task.id, task.type, task.status, task.is_test, task.created_at, task.completed_at, "     \
+        "coalesce(task.document, 0), coalesce(task.response, 0), task.revision, task.revisions, " \
+        "task.last_event, coalesce(task.submission, 0), task.due_at "
+
+const char *const store_writer_sql[_W_MAX] = {
+        [W_NUMBERS] = "SELECT (SELECT coalesce(max(n), 0) FROM delivery), "
+                      "       (SELECT coalesce(max(id), 0) FROM task), "
+                      "       (SELECT coalesce(max(seq), 0) FROM event), "
+                      "       (SELECT link FROM chain WHERE id = 1)",
+        [W_GET_LINK] = "SELECT link FROM chain WHERE id = 1",
+        [W_SET_LINK] = "UPDATE chain SET link = ?1 WHERE id = 1",
+        [W_GET_COPIED] = "SELECT at FROM copied WHERE id = 1",
+        [W_SET_COPIED] = "INSERT INTO copied (id, at) VALUES (1, ?1) "
+                         "ON CONFLICT (id) DO UPDATE SET at = excluded.at",
+        /* When it was copied is not known, but not before the last thing in it. */
+        [W_NOTICE_COPY] = "INSERT INTO copied (id, at) "
+                          "SELECT 1, coalesce((SELECT time FROM event WHERE seq = (SELECT max(seq) FROM "
+                          "event)), 0) "
+                          "WHERE true ON CONFLICT (id) DO NOTHING",
+        [W_DROP_COPIED] = "DELETE FROM copied WHERE id = 1",
+
+        [W_FIND_TYPE] = "SELECT id FROM type WHERE name = ?1",
+        [W_ADD_TYPE] = "INSERT INTO type (name) VALUES (?1)",
+
+        [W_FIND_TASK] = "SELECT " TASK_ROW "FROM task WHERE task_id = ?1",
+        [W_FIND_TASK_OF_REF] = "SELECT " TASK_ROW "FROM task WHERE id = "
+                               "(SELECT task FROM delivery WHERE ref = ?1 AND task IS NOT NULL "
+                               " ORDER BY n DESC LIMIT 1)",
+        [W_FIND_TASK_OF_NUMBER] = "SELECT " TASK_ROW "FROM task WHERE id = ?1",
+        [W_ADD_TASK] = "INSERT INTO task (id, type, status, is_test, created_at, completed_at, document, "
+                       "  response, revision, revisions, last_event, submission, due_at, task_id, metadata) "
+                       "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+        [W_CHANGE_TASK] = "UPDATE task SET type = ?2, status = ?3, is_test = ?4, created_at = ?5, "
+                          "  completed_at = ?6, document = ?7, response = ?8, revision = ?9, "
+                          "  revisions = ?10, last_event = ?11, submission = ?12, due_at = ?13 "
+                          "WHERE id = ?1",
+
+        [W_GET_METADATA] = "SELECT metadata FROM task WHERE id = ?1",
+        [W_SET_METADATA] = "UPDATE task SET metadata = ?1 WHERE id = ?2",
+        [W_ADD_METADATA] = "INSERT INTO metadata (key, value, created_at, task) VALUES (?1, ?2, ?3, ?4) "
+                           "ON CONFLICT DO NOTHING",
+        [W_DROP_METADATA] = "DELETE FROM metadata "
+                            "WHERE key = ?1 AND value = ?2 AND created_at = ?3 AND task = ?4",
+
+        [W_ADD_DELIVERY] =
+                        "INSERT INTO delivery (n, received_at, source, verdict, status, unchecked, type, "
+                        "  task, revision, duration, fingerprint, key_label, remote, ref, named, problems, "
+                        "  body) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, "
+                        "  ?17)",
+        /* The same bytes, on which no revision stands. Where the body names no task (?4), the path has to.
+         */
+        [W_FIND_ASIDE] = "SELECT n, revision FROM delivery "
+                         "WHERE fingerprint = ?1 AND verdict = ?2 AND body = ?3 "
+                         "  AND (?4 IS NOT NULL OR ref IS ?5) "
+                         "  AND NOT EXISTS (SELECT 1 FROM quarantine "
+                         "                  WHERE delivery = delivery.n AND discarded = 1) "
+                         "ORDER BY n LIMIT 1",
+        [W_IS_BODY] = "SELECT 1 FROM delivery WHERE n = ?1 AND body = ?2",
+        [W_COUNT_REPEAT] =
+                        "INSERT INTO repeat (delivery, count, last_at) VALUES (?1, 1, ?2) "
+                        "ON CONFLICT (delivery) DO UPDATE SET count = count + 1, last_at = excluded.last_at",
+        [W_GET_VERDICT] = "SELECT verdict FROM delivery WHERE n = ?1",
+
+        [W_GET_NAMES] = "SELECT t.task_id, type.name FROM delivery d "
+                        "LEFT JOIN task t ON t.id = coalesce(?2, d.task) "
+                        "LEFT JOIN type ON type.id = coalesce(?3, d.type) WHERE d.n = ?1",
+
+        [W_FIND_REVISION] = "SELECT number, delivery FROM revision WHERE task = ?1 AND digest = ?2 "
+                            "ORDER BY number LIMIT 1",
+        [W_ADD_REVISION] = "INSERT INTO revision (task, number, delivery, completed_at, digest) "
+                           "VALUES (?1, ?2, ?3, ?4, ?5)",
+        [W_ADD_EVENT] = "INSERT INTO event (seq, time, kind, type, task, status, revision, delivery, named, "
+                        "  submission) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+
+        [W_QUARANTINE] = "INSERT INTO quarantine (delivery, discarded, superseded_by) VALUES (?1, 0, 0)",
+        [W_GET_QUARANTINE] = "SELECT q.discarded, coalesce(r.count, 0) FROM quarantine q "
+                             "LEFT JOIN repeat r ON r.delivery = q.delivery WHERE q.delivery = ?1",
+        [W_DISCARD] = "UPDATE quarantine SET discarded = 1, superseded_by = ?2 WHERE delivery = ?1",
+
+        [W_TALLY] = "INSERT INTO tally (type, status, is_test, count) VALUES (?1, ?2, ?3, ?4) "
+                    "ON CONFLICT (type, status, is_test) DO UPDATE SET count = count + excluded.count",
+        [W_TALLY_BY_HOUR] = "INSERT INTO tally_by_hour (hour, type, status, is_test, count) "
+                            "VALUES (?1, ?2, ?3, ?4, ?5) "
+                            "ON CONFLICT (hour, type, status, is_test) "
+                            "DO UPDATE SET count = count + excluded.count",
+        [W_TALLY_OF_VERDICTS] = "INSERT INTO tally_of_verdicts (verdict, deliveries, repeats) "
+                                "VALUES (?1, ?2, ?3) "
+                                "ON CONFLICT (verdict) DO UPDATE SET "
+                                "  deliveries = deliveries + excluded.deliveries, "
+                                "  repeats = repeats + excluded.repeats",
+
+        [W_GET_RUNNING_TIME] = "SELECT counted, noted_at FROM running_time WHERE id = 1",
+        [W_SET_RUNNING_TIME] = "INSERT INTO running_time (id, counted, noted_at) VALUES (1, ?1, ?2) "
+                               "ON CONFLICT (id) DO UPDATE SET "
+                               "  counted = excluded.counted, noted_at = excluded.noted_at",
+        [W_ADD_MARK] = "INSERT INTO mark (delivery, counted) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        /* One of those without which the rest is still close enough: what a mark says of the deliveries up
+         * to it, the next one says later. */
+        [W_THIN_MARKS] = "DELETE FROM mark WHERE delivery = "
+                         "(SELECT delivery FROM mark m WHERE "
+                         "   (SELECT counted FROM mark WHERE delivery > m.delivery "
+                         "    ORDER BY delivery LIMIT 1) - "
+                         "   (SELECT counted FROM mark WHERE delivery < m.delivery "
+                         "    ORDER BY delivery DESC LIMIT 1) < (?1 - m.counted) / ?2 LIMIT 1)",
+        [W_FIND_MARK] = "SELECT delivery FROM mark WHERE counted <= ?1 ORDER BY delivery DESC LIMIT 1",
+
+        /* Nothing stands on a delivery without a revision, unless it gave its task the document or says why
+         * there is no response. */
+        [W_FIND_OLD] = "SELECT d.n, CASE WHEN q.discarded = 1 THEN 5 ELSE d.verdict END, coalesce(r.count, "
+                       "0), "
+                       "  EXISTS (SELECT 1 FROM task "
+                       "          WHERE id = d.task AND (document = d.n OR response = d.n)) "
+                       "  OR EXISTS (SELECT 1 FROM submission WHERE failure = d.n AND failure > 0) "
+                       "FROM delivery d INDEXED BY delivery_aside "
+                       "LEFT JOIN quarantine q ON q.delivery = d.n LEFT JOIN repeat r ON r.delivery = d.n "
+                       "WHERE d.fingerprint IS NOT NULL AND d.n > ?1 AND d.n <= ?2 "
+                       "ORDER BY d.n LIMIT ?3",
+        [W_DROP_DELIVERY] = "DELETE FROM delivery WHERE n = ?1",
+        [W_DROP_REPEAT] = "DELETE FROM repeat WHERE delivery = ?1",
+        [W_DROP_QUARANTINE] = "DELETE FROM quarantine WHERE delivery = ?1",
+
+        /* Prepared, because above all the last has to work when there is no memory. */
+        [W_BEGIN] = "BEGIN IMMEDIATE",
+        [W_COMMIT] = "COMMIT",
+        [W_ROLLBACK] = "ROLLBACK",
+};
+
+/* A task, without its bodies. */
+#define STORED_TASK                                                                           \
+        "SELECT t.task_id, type.name, t.status, t.created_at, t.completed_at, t.is_test, "    \
+        "       coalesce(t.document, 0), coalesce(t.response, 0), coalesce(t.submission, 0) " \
+        "FROM task t LEFT JOIN type ON type.id = t.type "
+
+/* A delivery in full; the body comes last, so that it is not touched unless it is asked for. */
+#define STORED_DELIVERY_COLUMNS                                                                           \
+        "SELECT d.n, d.received_at, d.source, CASE WHEN q.discarded = 1 THEN 5 ELSE d.verdict END AS "    \
+        "decided, "                                                                                       \
+        "       d.status, d.key_label, d.remote, d.ref, coalesce(t.task_id, d.named), type.name, "        \
+        "d.revision, "                                                                                    \
+        "       d.duration, coalesce(r.count, 0), r.last_at, coalesce(q.superseded_by, 0), d.unchecked, " \
+        "       d.problems, length(d.body) "
+#define STORED_DELIVERY_BODY ", d.body "
+#define STORED_DELIVERY_JOINS                         \
+        "LEFT JOIN quarantine q ON q.delivery = d.n " \
+        "LEFT JOIN repeat r ON r.delivery = d.n "     \
+        "LEFT JOIN task t ON t.id = d.task "          \
+        "LEFT JOIN type ON type.id = d.type "
+
+_Static_assert(VERDICT_DISCARDED == 5, "the statements above and below say 5");
+
+const char *const store_reader_sql[_R_MAX] = {
+        [R_TASK] = STORED_TASK "WHERE t.id = ?1",
+        [R_TASK_BY_KEY] = "SELECT id FROM task WHERE task_id = ?1",
+        [R_BODY] = "SELECT body FROM delivery WHERE n = ?1",
+        [R_RESPONSE] = "SELECT body FROM delivery WHERE n = ?1", /* both are held at a time */
+        [R_FIND_TYPE] = "SELECT id FROM type WHERE name = ?1",
+
+        /* Lists: the kinds that there are, and within each a slice of the list from a place on. */
+        [R_KINDS] = "SELECT type, status, is_test, count FROM tally WHERE count > 0 "
+                    "AND (?1 IS NULL OR type = ?1) AND (?2 IS NULL OR status = ?2) "
+                    "AND (?3 IS NULL OR is_test = ?3)",
+        [R_KIND_TIES] = "SELECT created_at, id FROM task "
+                        "WHERE type = ?1 AND status = ?2 AND is_test = ?3 AND created_at = ?4 AND id < ?5 "
+                        "ORDER BY id DESC LIMIT ?6",
+        [R_KIND_SLICE] = "SELECT created_at, id FROM task "
+                         "WHERE type = ?1 AND status = ?2 AND is_test = ?3 AND created_at < ?4 "
+                         "  AND created_at >= ?5 "
+                         "ORDER BY created_at DESC, id DESC LIMIT ?6",
+        [R_KIND_COUNT] = "SELECT count(*) FROM task "
+                         "WHERE type = ?1 AND status = ?2 AND is_test = ?3 AND created_at BETWEEN ?4 AND ?5",
+        /* The same of all types that share a kind: ?1 is not used. */
+        [R_OTHERS_TIES] =
+                        "SELECT created_at, id FROM task INDEXED BY task_of_others "
+                        "WHERE " IS_OTHER "AND status = ?2 AND is_test = ?3 AND created_at = ?4 AND id < ?5 "
+                        "ORDER BY id DESC LIMIT ?6",
+        [R_OTHERS_SLICE] = "SELECT created_at, id FROM task INDEXED BY task_of_others "
+                           "WHERE " IS_OTHER "AND status = ?2 AND is_test = ?3 AND created_at < ?4 "
+                           "  AND created_at >= ?5 "
+                           "ORDER BY created_at DESC, id DESC LIMIT ?6",
+        [R_OTHERS_COUNT] = "SELECT count(*) FROM task INDEXED BY task_of_others "
+                           "WHERE " IS_OTHER "AND status = ?2 AND is_test = ?3 "
+                           "  AND created_at BETWEEN ?4 AND ?5",
+        [R_HAS_METADATA] = "SELECT 1 FROM metadata WHERE key = ?1 AND value = ?2 AND created_at = ?3 AND "
+                           "task = "
+                           "?4",
+        [R_COUNT_METADATA] = "SELECT count(*) FROM (SELECT 1 FROM metadata WHERE key = ?1 AND value = ?2 "
+                             "                      AND created_at BETWEEN ?3 AND ?4 LIMIT ?5)",
+        [R_HOURS] = "SELECT coalesce(sum(count), 0) FROM tally_by_hour WHERE hour BETWEEN ?1 AND ?2 "
+                    "AND (?3 IS NULL OR type = ?3) AND (?4 IS NULL OR status = ?4) "
+                    "AND (?5 IS NULL OR is_test = ?5)",
+
+        [R_REVISIONS] = "SELECT v.number, v.number = t.revision, v.delivery, d.received_at, v.completed_at, "
+                        "       d.source, d.body "
+                        "FROM task t CROSS JOIN revision v ON v.task = t.id "
+                        "CROSS JOIN delivery d ON d.n = v.delivery "
+                        "WHERE t.id = ?1 AND v.number > ?2 ORDER BY v.number LIMIT ?3",
+
+        [R_DELIVERY] = STORED_DELIVERY_COLUMNS STORED_DELIVERY_BODY "FROM delivery d " STORED_DELIVERY_JOINS
+                                                                    "WHERE d.n = ?1",
+        [R_DELIVERIES] = STORED_DELIVERY_COLUMNS "FROM delivery d " STORED_DELIVERY_JOINS
+                                                 "WHERE d.n > ?1 ORDER BY d.n LIMIT ?2",
+        /* Nearly all are of this kind. */
+        [R_DELIVERIES_STORED] = STORED_DELIVERY_COLUMNS
+        "FROM delivery d " STORED_DELIVERY_JOINS "WHERE d.n > ?1 AND d.verdict = 0 ORDER BY d.n LIMIT ?2",
+        [R_DELIVERIES_OF_VERDICT] = STORED_DELIVERY_COLUMNS
+        "FROM delivery d " STORED_DELIVERY_JOINS
+        "WHERE d.n > ?1 AND d.verdict = ?3 AND d.verdict > 0 ORDER BY d.n LIMIT ?2",
+        [R_DELIVERIES_OF_QUARANTINE] = STORED_DELIVERY_COLUMNS
+        "FROM quarantine w CROSS JOIN delivery d ON d.n = w.delivery " STORED_DELIVERY_JOINS
+        "WHERE w.discarded = ?3 AND w.delivery > ?1 "
+        "ORDER BY w.delivery LIMIT ?2",
+        /* Those with a revision, those without, those that came before there was a task, and the failure
+         * that came before it was known which. */
+        [R_DELIVERIES_OF_TASK] = STORED_DELIVERY_COLUMNS
+        "FROM (SELECT delivery AS n FROM revision WHERE task = ?4 AND delivery > ?1 "
+        "      UNION ALL "
+        "      SELECT n FROM delivery "
+        "      WHERE task = ?4 AND fingerprint IS NOT NULL AND n > ?1 "
+        "      UNION ALL "
+        "      SELECT n FROM delivery WHERE named = ?5 AND n > ?1 "
+        "      UNION ALL "
+        "      SELECT failure FROM submission "
+        "      WHERE n = (SELECT submission FROM task WHERE id = ?4) AND failure > ?1) w "
+        "CROSS JOIN delivery d ON d.n = w.n " STORED_DELIVERY_JOINS
+        "WHERE ?3 IS NULL OR decided = ?3 ORDER BY w.n LIMIT ?2",
+
+        [R_EVENTS] = "SELECT e.seq, e.time, e.kind, coalesce(t.task_id, e.named), type.name, e.status, "
+                     "       e.revision, e.delivery, coalesce(s.id, e.submission), coalesce(e.task, 0) "
+                     "FROM event e LEFT JOIN task t ON t.id = e.task LEFT JOIN type ON type.id = e.type "
+                     "LEFT JOIN submission s ON s.n = t.submission "
+                     "WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2",
+        [R_EVENT_TIME] = "SELECT time FROM event WHERE seq = ?1",
+        [R_LAST_EVENT] = "SELECT coalesce(max(seq), 0) FROM event",
+        [R_LAST_DELIVERY] = "SELECT coalesce(max(n), 0) FROM delivery",
+
+        [R_TALLY] = "SELECT CASE WHEN a.type < 0 THEN '" STORE_TYPES_OTHERS "' ELSE type.name END AS name, "
+                    "       a.status, a.is_test, sum(a.count) AS count FROM tally a "
+                    "LEFT JOIN type ON type.id = a.type WHERE a.count > 0 "
+                    "GROUP BY name, a.status, a.is_test ORDER BY count DESC",
+        [R_VERDICTS] = "SELECT verdict, deliveries, repeats FROM tally_of_verdicts",
+
+        [R_BEGIN] = "BEGIN",
+        [R_COMMIT] = "COMMIT",
+        [R_ROLLBACK] = "ROLLBACK",
+};

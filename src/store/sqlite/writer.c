@@ -1,0 +1,348 @@
+/*
+ * The writer: one connection, one group (transaction) at a time.
+ *
+ * What it guarantees. store_commit() gives 0 only after the WAL with all of the group was synced. A group of
+ * which anything failed leaves nothing: neither rows nor numbers, neither counters nor names, in the file as
+ * in memory. Numbers are read anew at the start of every group, so nothing has to be believed from one to
+ * the next.
+ *
+ * After a failed sync the handle refuses everything (see error.c). After "no room" it is as good as
+ * before.
+ *
+ * Checkpoints never come by themselves: the caller decides when (see maintain.c).
+ */
+
+#include "store/sqlite/internal.h"
+
+#include <stdio.h>
+
+/* Larger pages were measured: slower for small groups, and no faster for large ones. */
+#define PAGE_SIZE          4096
+#define WAL_FRAME_HEADER   24U
+#define OPEN_WAIT_MSEC     60000    /* for another process that is changing the schema */
+#define JOURNAL_SIZE_LIMIT 67108864 /* bytes that the file of the WAL keeps when it starts over */
+
+#define STRING_(x) #x
+#define STRING(x)  STRING_(x)
+
+static int require(Connection *c, const char *pragma, int64_t wanted)
+{
+        char what[128];
+        int64_t v = -1;
+        int r;
+
+        snprintf(what, sizeof(what), "Could not read %s back from", pragma);
+        r = connection_get(c, pragma, what, &v);
+        if (r < 0)
+                return r;
+        if (v != wanted)
+                return connection_refuse(c, -EIO,
+                                "%s: SQLite does not keep to %s, so nothing could be promised to be on "
+                                "disk.",
+                                c->path, pragma);
+        return 0;
+}
+
+/* In WAL mode, or an error: some file systems can't do it. */
+static int require_wal(Connection *c)
+{
+        int64_t is_wal = 0;
+        int r;
+
+        r = connection_run(c, "PRAGMA journal_mode = WAL", "Could not set the write-ahead log of");
+        if (r >= 0)
+                r = connection_get(c, "SELECT journal_mode = 'wal' FROM pragma_journal_mode",
+                                "Could not read the journal's mode of", &is_wal);
+        if (r < 0)
+                return r;
+        if (!is_wal)
+                return connection_refuse(c, -EIO,
+                                "%s can't have a write-ahead log: put it on a local file system.", c->path);
+        return 0;
+}
+
+static int configure(Connection *c)
+{
+        int r;
+
+        /* Deleted bodies are overwritten, which is what somebody who deletes them expects. */
+        r = connection_run(c,
+                        "PRAGMA synchronous = FULL;"
+                        "PRAGMA wal_autocheckpoint = 0;"
+                        "PRAGMA secure_delete = ON;"
+                        "PRAGMA journal_size_limit = " STRING(JOURNAL_SIZE_LIMIT),
+                        "Could not set up");
+        if (r >= 0)
+                r = require_wal(c);
+        if (r >= 0)
+                r = require(c, "PRAGMA synchronous", 2);
+        return r;
+}
+
+static int on_wal(void *userdata, _unused_ sqlite3 *db, _unused_ const char *name, int frames)
+{
+        Store *s = userdata;
+
+        if ((uint64_t)frames < s->frames)
+                s->frames_done = 0; /* it started over */
+        s->frames = (uint64_t)frames;
+        return SQLITE_OK;
+}
+
+static int read_numbers(Store *s)
+{
+        _cleanup_query_ Query q = store_query(s, W_NUMBERS);
+        const void *link;
+        size_t size;
+        int r;
+
+        r = query_step(&q, "Could not read the numbers of");
+        if (r < 0)
+                return r;
+        s->delivery = query_column(&q, 0);
+        s->task = query_column(&q, 1);
+        s->event = query_column(&q, 2);
+        link = query_column_blob(&q, 3, &size);
+        if (!chain_decode(link, size, &s->link))
+                s->link = (ChainLink){}; /* nothing stands before the next one then */
+        return 0;
+}
+
+/* With the turn taken: processes that start together set up one after the other. */
+static int prepare(Store *s, bool *ret_turned_back)
+{
+        Connection *c = &s->connection;
+        int64_t page_size = 0;
+        int version, r;
+
+        r = connection_identify(c, &version);
+        if (r >= 0 && version == 0)
+                r = connection_run(c, "PRAGMA page_size = " STRING(PAGE_SIZE), "Could not set up");
+        if (r >= 0)
+                r = configure(c);
+        if (r >= 0)
+                r = connection_migrate(c);
+        if (r >= 0)
+                r = statements_prepare(c, store_writer_sql, s->statements, _W_MAX);
+        if (r >= 0)
+                r = statements_prepare(c, outbox_writer_sql, s->outbox, _OW_MAX);
+        if (r >= 0)
+                r = read_numbers(s);
+        if (r >= 0)
+                r = connection_get(c, "PRAGMA page_size", "Could not read", &page_size);
+        if (r < 0)
+                return r;
+
+        if (version >= CHAIN_SINCE)
+                r = chain_is_turned_back(s, ret_turned_back);
+        if (r < 0)
+                return r;
+        if (!*ret_turned_back) /* else once that is on disk */
+                chain_note(s);
+
+        s->page_size = (uint64_t)page_size;
+        s->last_event = (uint64_t)s->event;
+        (void)sqlite3_wal_hook(c->db, on_wal, s);
+
+        /* What an earlier process left in the WAL; a reader in the way is nobody's fault. */
+        r = store_empty_log(s);
+        return r == -EBUSY ? 0 : r;
+}
+
+/* The database is this process's in its role, and it is its turn. Without `make` there may be nothing to
+ * take, and then nobody who has it. */
+static int store_take(Store *s, StoreRole role, bool make)
+{
+        Connection *c = &s->connection;
+        int r;
+
+        if (s->turn.fd >= 0)
+                return 0;
+        r = turn_open(&s->turn, c, make);
+        if (r < 0)
+                return r == -ENOENT && !make ? 0 : r;
+        r = role_take(&s->turn, c, role);
+        return r < 0 ? r : turn_take(&s->turn, c, OPEN_WAIT_MSEC);
+}
+
+static int store_setup(Store *s, const char *path, StoreRole role)
+{
+        Connection *c = &s->connection;
+        bool turned_back = false;
+        int version, r;
+
+        c->path = strdup(path);
+        if (!c->path)
+                return connection_refuse(c, -ENOMEM, "Could not open the database: out of memory.");
+        r = files_prepare(c, path);
+        if (r >= 0)
+                r = store_take(s, role, false);
+        if (r >= 0)
+                r = chain_check(path, c);
+        if (r < 0)
+                return r;
+        r = connection_open(c, path, SQLITE_OPEN_READWRITE, store_gather_vfs());
+        if (r < 0)
+                return r;
+        if (sqlite3_db_readonly(c->db, "main") != 0)
+                return connection_refuse(c, -EACCES,
+                                "%s can be read but not written: it must be writable for this user.", path);
+
+        /* Beside what isn't ours nothing is made. */
+        r = connection_identify(c, &version);
+        if (r >= 0)
+                r = store_take(s, role, true);
+        if (r >= 0)
+                r = prepare(s, &turned_back);
+        if (r >= 0)
+                r = files_open(s);
+        if (r >= 0)
+                files_clean(path);
+        if (r >= 0 && turned_back)
+                r = chain_mark_turned_back(s);
+        turn_give(&s->turn);
+        return r;
+}
+
+int store_open(const char *path, StoreRole role, Store **ret, char **ret_error)
+{
+        _cleanup_(store_closep) Store *s = NULL;
+        int r;
+
+        *ret_error = NULL;
+        s = calloc(1, sizeof(Store));
+        if (!s)
+                return -ENOMEM;
+        s->turn = TURN_INIT;
+        s->files = FILES_INIT;
+
+        r = store_setup(s, path, role);
+        if (r < 0) {
+                *ret_error = strdup(s->connection.error);
+                return r;
+        }
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+Store *store_close(Store *s)
+{
+        if (!s)
+                return NULL;
+
+        statements_done(s->statements, _W_MAX);
+        statements_done(s->outbox, _OW_MAX);
+        connection_done(&s->connection);
+        turn_close(&s->turn);
+        files_close(&s->files);
+        free(s);
+        return NULL;
+}
+
+const char *store_error(const Store *s)
+{
+        return s->connection.error;
+}
+
+uint64_t store_last_event(const Store *s)
+{
+        return s->last_event;
+}
+
+uint64_t store_wal_size(const Store *s)
+{
+        return (s->frames - MIN(s->frames, s->frames_done)) * (s->page_size + WAL_FRAME_HEADER);
+}
+
+/* What a group gathers in memory. */
+static void forget_group(Store *s)
+{
+        s->in_group = s->goes_on = false;
+        s->n_deltas = 0;
+        memset(s->verdicts, 0, sizeof(s->verdicts));
+        memset(s->repeats, 0, sizeof(s->repeats));
+        memset(s->submissions, 0, sizeof(s->submissions));
+        turn_give(&s->turn);
+}
+
+int store_begin(Store *s)
+{
+        Query begin = QUERY(&s->connection, s->statements[W_BEGIN]);
+        int r;
+
+        assert(!s->in_group);
+        if (s->connection.lost)
+                return s->files.moved ? -EIDRM : -ENOTRECOVERABLE;
+
+        r = turn_take(&s->turn, &s->connection, STORE_BUSY_MSEC);
+        if (r < 0)
+                return r;
+        r = files_check(s);
+        if (r >= 0)
+                r = query_run(&begin, "Could not begin to write to");
+        if (r < 0) {
+                turn_give(&s->turn);
+                return r;
+        }
+        s->in_group = true;
+        s->changes = sqlite3_total_changes64(s->connection.db);
+
+        r = read_numbers(s);
+        if (r < 0)
+                store_rollback(s);
+        return r;
+}
+
+int store_commit(Store *s)
+{
+        Query commit = QUERY(&s->connection, s->statements[W_COMMIT]);
+        int r;
+
+        assert(s->in_group);
+        r = connection_check_memory(&s->connection, store_flush_tallies(s));
+        if (r >= 0 && sqlite3_total_changes64(s->connection.db) != s->changes)
+                r = chain_go_on(s);
+        if (r >= 0) {
+                store_gather_start(&s->connection);
+                r = query_run(&commit, "Could not commit to");
+                store_gather_end(&s->connection, r >= 0);
+        }
+        if (r >= 0)
+                chain_note(s);
+        if (r >= 0)
+                r = files_check(s); /* else it is synced, and nobody will ever find it */
+        if (r < 0)
+                return r;
+
+        s->last_event = (uint64_t)s->event;
+        forget_group(s);
+        return 0;
+}
+
+void store_rollback(Store *s)
+{
+        Query rollback = QUERY(&s->connection, s->statements[W_ROLLBACK]);
+
+        /* SQLite has ended it by itself after some errors. A rollback that fails leaves nothing either: what
+         * is in the WAL without a commit does not count. */
+        if (!sqlite3_get_autocommit(s->connection.db))
+                query_try(&rollback);
+        s->connection.no_memory = false;
+        s->n_types = 0; /* some may have been of this group */
+        forget_group(s);
+}
+
+int store_probe(Store *s)
+{
+        int r;
+
+        r = store_begin(s);
+        if (r < 0)
+                return r;
+        r = chain_go_on(s);
+        if (r >= 0)
+                r = store_commit(s);
+        if (r < 0)
+                store_rollback(s);
+        return r;
+}

@@ -1,0 +1,53 @@
+/*
+ * Back-off. The steps are a mail queue's: soon at first, because most troubles are short, then ever more
+ * rarely, because a service that is down for hours isn't helped by being asked. The jitter keeps what failed
+ * together from coming back together.
+ */
+
+#include "submitd/api/backoff.h"
+
+#include "basic/parse.h"
+
+#define MINUTE      (60 * USEC_PER_SEC)
+#define HOUR        (60 * MINUTE)
+#define LOCAL_MIN   (100 * USEC_PER_MSEC)
+#define LOCAL_MAX   (30 * USEC_PER_SEC)
+#define JITTER_PART 5U /* a fifth */
+
+static const uint64_t steps[] = {
+        0,
+        30 * USEC_PER_SEC,
+        2 * MINUTE,
+        10 * MINUTE,
+        30 * MINUTE,
+        HOUR,
+        2 * HOUR,
+        4 * HOUR,
+};
+
+/* splitmix64 */
+static uint64_t next_chance(uint64_t *chance)
+{
+        uint64_t x = *chance += UINT64_C(0x9e3779b97f4a7c15);
+
+        x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+        return x ^ (x >> 31);
+}
+
+uint64_t backoff_step(unsigned failures)
+{
+        return steps[MIN(failures, ELEMENTSOF(steps) - 1)];
+}
+
+uint64_t backoff_delay(unsigned failures, uint64_t *chance)
+{
+        uint64_t step = backoff_step(failures), part = step / JITTER_PART;
+
+        return step - part + next_chance(chance) % (2 * part + 1);
+}
+
+uint64_t backoff_local(unsigned failures)
+{
+        return MIN(LOCAL_MIN << MIN(failures, 16U), LOCAL_MAX);
+}

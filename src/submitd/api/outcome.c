@@ -1,0 +1,180 @@
+/*
+ * What an answer means, as a table. The line that matters is the one between "certain that nothing was done"
+ * and "nobody can tell": only on the safe side of it may a task be sent again. So everything that isn't
+ * listed is on the other side, and an answer of success that can't be read, or that shows another task than
+ * the one that was sent, is no success.
+ *
+ * 408, 409 and 425 are on that side as well: each of them may come from something on the way that has passed
+ * the request on, or from an API that has met the request already. Of 5xx that is known to happen.
+ */
+
+#include "submitd/api/outcome.h"
+
+#include <stdio.h>
+
+#include "store/outbox.h"
+#include "submitd/api/answer.h"
+#include "submitd/api/cause.h"
+#include "task/callback.h"
+#include "task/type.h"
+
+#define WORDS_MAX 160U /* bytes of what the API says of itself that are handed on */
+#define ID_DIGITS (SUBMISSION_ID_SIZE - 1)
+
+static const char *const outcome_table[] = {
+        [OUTCOME_DONE] = "done",
+        [OUTCOME_NOT_SENT] = "not sent",
+        [OUTCOME_BUSY] = "busy",
+        [OUTCOME_ACCOUNT] = "account",
+        [OUTCOME_REJECTED] = "rejected",
+        [OUTCOME_UNKNOWN] = "unknown",
+};
+_Static_assert(ELEMENTSOF(outcome_table) == _OUTCOME_MAX, "a text for each");
+
+const char *outcome_to_string(Outcome v)
+{
+        return (int)v < 0 || v >= _OUTCOME_MAX ? NULL : outcome_table[v];
+}
+
+/* The first row that fits. */
+static const struct {
+        unsigned min, max;
+        Outcome outcome;
+} statuses[] = {
+        { 200, 200, OUTCOME_DONE },
+        { 300, 399, OUTCOME_ACCOUNT }, /* none is followed: the URL is wrong */
+        { 401, 403, OUTCOME_ACCOUNT },
+        { 408, 409, OUTCOME_UNKNOWN },
+        { 425, 425, OUTCOME_UNKNOWN },
+        { 429, 429, OUTCOME_BUSY },
+        { 400, 499, OUTCOME_REJECTED },
+};
+
+Outcome outcome_of_answer(const ApiAnswer *answer)
+{
+        if (answer->error != 0)
+                return answer->sent ? OUTCOME_UNKNOWN : OUTCOME_NOT_SENT;
+        FOREACH_ARRAY(s, statuses, ELEMENTSOF(statuses))
+                if (answer->status >= s->min && answer->status <= s->max)
+                        return s->outcome;
+        return OUTCOME_UNKNOWN;
+}
+
+bool outcome_is_redirect(const ApiAnswer *answer)
+{
+        return answer->error == 0 && answer->status >= 300 && answer->status <= 399;
+}
+
+/* Copies a text so that it fits on a line, cut where a character begins. */
+static void copy_words(const char *text, char buf[static WORDS_MAX + 1])
+{
+        size_t n = strlen(text);
+
+        if (n > WORDS_MAX)
+                for (n = WORDS_MAX; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
+                        n--;
+        for (size_t i = 0; i < n; i++)
+                buf[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? ' ' : text[i];
+        buf[n] = 0;
+}
+
+json_t *outcome_read(const ApiAnswer *answer)
+{
+        json_t *value = NULL;
+
+        return answer_read(answer, &value) < 0 ? NULL : value;
+}
+
+/* What the API says itself; an error page is not handed on. */
+static void copy_error(const ApiAnswer *answer, char buf[static WORDS_MAX + 1])
+{
+        json_auto_t *body = NULL;
+        const char *error;
+
+        buf[0] = 0;
+        if (!answer->is_json)
+                return;
+        body = outcome_read(answer);
+        error = json_string_value(json_object_get(body, "error"));
+        if (error)
+                copy_words(error, buf);
+}
+
+const char *outcome_describe(const ApiAnswer *answer, char buf[static OUTCOME_TEXT_SIZE])
+{
+        char words[WORDS_MAX + 1];
+
+        if (answer->error != 0) {
+                copy_words(answer->message ? answer->message : strerror(-answer->error), words);
+                snprintf(buf, OUTCOME_TEXT_SIZE, "%s: %s",
+                                waiting_sentence(waiting_cause_of_failure(answer)), words);
+                return buf;
+        }
+        if (answer->status == 200) {
+                snprintf(buf, OUTCOME_TEXT_SIZE, "the API answered 200 with something that can't be used");
+                return buf;
+        }
+        copy_error(answer, words);
+        if (outcome_is_redirect(answer))
+                snprintf(words, sizeof(words), "a redirect, which isn't followed; is [api] url right?");
+        snprintf(buf, OUTCOME_TEXT_SIZE, "the API answered %u%s%s", answer->status, words[0] ? ": " : "",
+                        words);
+        return buf;
+}
+
+/* NULL for what a NUL cuts short, too: that is another text. */
+static const char *get_text(const json_t *object, const char *name)
+{
+        const json_t *value = json_object_get(object, name);
+        const char *s = json_string_value(value);
+
+        return s && strlen(s) == json_string_length(value) ? s : NULL;
+}
+
+const char *outcome_task_submission(const json_t *task)
+{
+        const char *s = get_text(json_object_get(task, "metadata"), TASK_SUBMISSION_KEY);
+        const char *url;
+
+        if (s)
+                return s;
+        url = get_text(task, "callback_url");
+        s = url ? strrchr(url, '/') : NULL;
+        return s && strlen(++s) == ID_DIGITS && strspn(s, "0123456789abcdef") == ID_DIGITS ? s : NULL;
+}
+
+int64_t outcome_task_created(const json_t *task)
+{
+        const char *s = get_text(task, "created_at");
+        int64_t t;
+
+        return s && time_parse(s, &t) >= 0 ? t : TIME_NONE;
+}
+
+const char *outcome_task_id(const json_t *task)
+{
+        const json_t *id = json_object_get(task, "task_id");
+        const char *s = json_string_value(id);
+        size_t n = json_string_length(id);
+
+        if (n == 0 || n > CALLBACK_ID_MAX)
+                return NULL;
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char)s[i] <= ' ' || s[i] == 0x7f || strchr("/?#%", s[i]))
+                        return NULL; /* it goes into a path */
+        return s;
+}
+
+TaskClaim outcome_claim_task(const ApiAnswer *answer, const char *submission, json_t **ret_task)
+{
+        json_auto_t *task = NULL;
+
+        *ret_task = NULL;
+        task = outcome_read(answer);
+        if (!outcome_task_id(task))
+                return TASK_UNUSABLE;
+        if (!streq_ptr(outcome_task_submission(task), submission))
+                return TASK_FOREIGN;
+        *ret_task = TAKE_PTR(task);
+        return TASK_OURS;
+}

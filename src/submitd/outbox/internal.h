@@ -1,0 +1,184 @@
+#pragma once
+
+/* What the files of the outbox share. Nobody outside of them includes this. */
+
+#include "basic/parse.h"
+#include "submitd/api/backoff.h"
+#include "submitd/api/outcome.h"
+#include "submitd/outbox/account.h"
+#include "submitd/outbox/outbox.h"
+#include "submitd/outbox/waiting.h"
+
+#define LOOK_USEC (60 * USEC_PER_SEC) /* the clock may have jumped: how often it is looked at */
+/* How far the clock of created_at may go back. */
+#define API_STEP_USEC    (7 * (int64_t)USEC_PER_DAY)
+#define UNKNOWN_MAX      1024U /* in memory at once; while there are so many, nothing new is sent */
+#define UNKNOWN_RESERVED 256U  /* of these, for what is being sent right now */
+
+/* save.c: changes on their way to the disk. */
+
+/* One change. Embedded in what it is about, and untouched by it from save_submit() to
+   finished(). */
+typedef struct Save Save;
+struct Save {
+        CommitJob job;
+        Outbox *outbox;
+        Save *next; /* of those that wait to be tried again */
+        /* result: 0 or why it was given up. NULL: nobody cares. */
+        void (*finished)(Save *s, int result, void *userdata);
+        void *userdata;
+
+        char id[SUBMISSION_ID_SIZE];
+        bool once; /* given up when it fails; others are tried until they are stored */
+        enum {
+                SAVE_MOVE,   /* with `move` */
+                SAVE_ACCEPT, /* with `account` */
+                SAVE_HOLD,   /* nothing but `hold` */
+                SAVE_FORGET_CANCEL,
+                SAVE_FLUSH,
+                SAVE_RECOVER,
+        } kind;
+        StoreMove move;
+        char error[OUTCOME_TEXT_SIZE];
+        char *answer;     /* owned; NULL: none */
+        Account *account; /* owned */
+        bool hold;        /* the queue with it, because of `error` */
+        int live_by;      /* what changes on live_day, where it moves */
+        int64_t live_day;
+        int64_t copied_at; /* of SAVE_RECOVER: the database was turned back to then; TIME_NONE: it wasn't */
+        uint64_t n_doubted;
+
+        bool under_way; /* with the writer */
+        unsigned failures;
+        uint64_t retry_at;
+        int result;
+        int outcome; /* 0, STORE_MOVED_ON, STORE_UNKNOWN: valid with result 0 */
+};
+
+void save_init(Save *s, Outbox *o, const char *id, void (*finished)(Save *s, int result, void *userdata),
+                void *userdata);
+/* Lets go of what it owns, for it to be used again or freed. */
+void save_done(Save *s);
+void save_submit(Save *s);
+void save_run_waiting(Outbox *o);
+
+/* send.c: one submission from queued to what came of it. */
+typedef struct Sending Sending;
+struct Sending {
+        Outbox *outbox;
+        Sending *next;
+        Save save;
+        enum {
+                SENDING_STARTS, /* its move to `sending` is on the way to the disk */
+                SENDING_ASKS,   /* the API has been asked */
+                SENDING_ENDS,   /* what came of it is on the way to the disk */
+        } step;
+        char id[SUBMISSION_ID_SIZE];
+        char *type; /* owned */
+        char *body; /* owned */
+        size_t body_size;
+        bool is_test;
+        unsigned attempts; /* with this one */
+        int64_t sent_at, floor_at, expires_at, live_day;
+        int64_t ended_at, grace; /* as in Submission; ended_at only once it has */
+};
+
+Sending *sending_free(Sending *x);
+DEFINE_CLEANUP(Sending *, sending_free)
+/* Takes it out of the list and frees it. */
+void sending_forget(Sending *x);
+/* Prepares the step that ends it, to be filled in and saved. */
+StoreMove *sending_end(Sending *x, SubmissionState to);
+/* Its move to `sending` is on disk: asks the API. */
+void sending_ask(Sending *x);
+
+/* take.c: starts what is due and may be sent. 0 or negative errno (of reading). */
+int sending_run(Outbox *o, const StoreQueue *queue);
+void sending_free_all(Outbox *o);
+/* How many are about to ask. */
+unsigned sending_count_starting(const Outbox *o);
+
+/* resolve.h is what becomes of unknown ones, this what becomes of wishes to cancel. */
+typedef struct Cancel Cancel;
+/* Over all wishes of the store, in the order of their submissions. */
+typedef struct CancelWalk {
+        uint64_t after;     /* the last submission that was seen */
+        uint64_t begins_at; /* monotonic; 0: at once, or it has begun */
+        unsigned n;         /* walks in a row that left some out of hand */
+        bool left_some;     /* this one does */
+} CancelWalk;
+int cancel_run(Outbox *o);
+/* Forgets that some failed. */
+void cancel_hurry(Outbox *o);
+void cancel_free_all(Outbox *o);
+
+typedef struct Resolver Resolver;
+
+struct Outbox {
+        OutboxOptions options;
+        char *callback_url; /* owned; options.callback_url */
+
+        bool started, recovered, stopping, fatal;
+        Save recover, hold, flush;
+        bool flush_busy; /* that is on its way to the disk */
+        Save *waiting;
+        unsigned n_saves; /* from save_submit() to finished() */
+        unsigned n_holds; /* of these, such that hold the queue, of whatever kind */
+
+        Sending *sendings;
+        unsigned n_sendings;
+        Resolver *resolver;
+        Cancel *cancels;
+        unsigned n_cancels;
+        CancelWalk cancel_walk;
+        unsigned in_flight; /* requests of any kind */
+
+        /* The API, as far as it is known. */
+        int64_t api_date;    /* TIME_NONE: not seen yet */
+        int64_t api_created; /* of the task that it told of last; TIME_NONE: of none yet */
+        bool probed;         /* an answer came */
+        bool probing;
+        unsigned probe_failures;
+        WaitingCause failing; /* why the last question was of no use, in the words of `failure` */
+        char failure[OUTCOME_TEXT_SIZE];
+        uint64_t probe_at;
+
+        /* Monotonic times before which nothing is done. */
+        uint64_t create_at;  /* it answers nobody: no new task */
+        uint64_t next_token; /* the rate's */
+        uint64_t disk_at;    /* the disk is full: nothing new is begun */
+        unsigned trouble, disk_failures;
+        int disk_error; /* the last one */
+
+        uint64_t chance;
+        uint64_t wake;
+        OutboxStats stats;
+};
+
+/* outbox.c */
+uint64_t outbox_monotonic(const Outbox *o);
+int64_t outbox_realtime(const Outbox *o);
+void outbox_changed(Outbox *o);
+void outbox_wake_at(Outbox *o, uint64_t monotonic);
+/* How long after its end a request that leaves now may still make a task that lists don't show yet. */
+int64_t outbox_grace(const Outbox *o);
+/* Monotonic: when a request (see Submission) can't any more. What ended later than now ended before the
+ * machine was started anew, so that all of the time since then has passed. */
+uint64_t outbox_settles_at(const Outbox *o, int64_t ended_at, int64_t grace);
+/* When to try again: no later than at the end of its time, where that is still to come. */
+int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at);
+uint64_t outbox_quiet_until(const Outbox *o); /* monotonic: see Api */
+bool outbox_may_ask(const Outbox *o);         /* whether a request may be made now, of any kind */
+/* A GET or a POST. 0 or negative errno; see Api. done() begins with outbox_note_answer(). */
+int outbox_ask(Outbox *o, const ApiRequest *request, ApiDoneFn done, void *userdata);
+/* What every answer tells: that the request is over, the time. */
+Outcome outbox_note_answer(Outbox *o, const ApiAnswer *answer);
+/* What every page of a list tells, and every task: when the API makes tasks, by its own clock for that. */
+void outbox_note_page(Outbox *o, const json_t *page);
+void outbox_note_task(Outbox *o, const json_t *task);
+/* Not later than any request that leaves from here on, by whichever of the API's clocks; TIME_NONE: not
+ * known. */
+int64_t outbox_floor(const Outbox *o);
+/* The answer is about the account: holds the queue. */
+void outbox_hold(Outbox *o, const char *reason);
+void outbox_tell_task(Outbox *o, const Account *account);

@@ -1,0 +1,22 @@
+#pragma once
+
+/* Unknown submissions: finding out whether the API has a task for them. */
+
+#include "submitd/outbox/internal.h"
+
+int resolver_new(Outbox *o, Resolver **ret);
+/* NULL in, NULL out. */
+Resolver *resolver_free(Resolver *r);
+
+/* Whose request ended without a word, just stored as unknown. */
+void resolver_add(Resolver *r, const Sending *x);
+
+/* Takes up those that others made unknown, and begins a listing when one is due. 0 or negative errno (of
+ * reading). */
+int resolver_run(Resolver *r, const StoreQueue *queue);
+
+/* Forgets that listings failed lately. */
+void resolver_hurry(Resolver *r);
+
+/* How many are in memory. */
+unsigned resolver_count(const Resolver *r);

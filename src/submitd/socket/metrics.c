@@ -1,0 +1,250 @@
+/* The submitter's metrics. Labels are enumerations: task types that are known, states, status codes. */
+
+#include "submitd/socket/metrics.h"
+
+#include <stdio.h>
+
+#include "basic/parse.h"
+#include "basic/time-util.h"
+#include "query/metric.h"
+
+#define PREFIX "scale_submitd_"
+
+void metrics_init(Metrics *m)
+{
+        *m = (Metrics){ .started_at = now_realtime() };
+}
+
+void metrics_count_type(Metrics *m, const TaskType *type)
+{
+        for (size_t i = 0; i < METRICS_TYPES_MAX && task_types[i]; i++)
+                if (task_types[i] == type)
+                        m->accepted[i]++;
+}
+
+void metrics_count_response(Metrics *m, unsigned status)
+{
+        if (status < ELEMENTSOF(m->responses))
+                m->responses[status]++;
+}
+
+static const MetricsInputs *inputs_of(const MetricText *x)
+{
+        return x->figures;
+}
+
+static int write_start(const Metric *m, const MetricText *x)
+{
+        return metric_put(m, x, NULL, NULL, (uint64_t)inputs_of(x)->metrics->started_at);
+}
+
+static int write_own(const Metric *m, const MetricText *x)
+{
+        return metric_put(m, x, NULL, NULL, metric_number_at(inputs_of(x)->metrics, m->offset));
+}
+
+static int write_api(const Metric *m, const MetricText *x)
+{
+        return metric_put(m, x, NULL, NULL, metric_number_at(inputs_of(x)->api, m->offset));
+}
+
+static int write_types(const Metric *m, const MetricText *x)
+{
+        int r;
+
+        for (size_t i = 0; i < METRICS_TYPES_MAX && task_types[i]; i++) {
+                r = metric_put(m, x, "type", task_types[i]->name, inputs_of(x)->metrics->accepted[i]);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int put_statuses(const Metric *m, const MetricText *x, const uint64_t *counts, unsigned n)
+{
+        char status[16];
+        int r;
+
+        for (unsigned i = 0; i < n; i++) {
+                if (counts[i] == 0)
+                        continue;
+                snprintf(status, sizeof(status), "%u", i);
+                r = metric_put(m, x, "status_code", status, counts[i]);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int write_responses(const Metric *m, const MetricText *x)
+{
+        const Metrics *own = inputs_of(x)->metrics;
+
+        return put_statuses(m, x, own->responses, ELEMENTSOF(own->responses));
+}
+
+static int write_answers(const Metric *m, const MetricText *x)
+{
+        const ApiClientStats *api = inputs_of(x)->api;
+
+        return put_statuses(m, x, api->answers, ELEMENTSOF(api->answers));
+}
+
+static int write_in_flight(const Metric *m, const MetricText *x)
+{
+        return metric_put(m, x, NULL, NULL, inputs_of(x)->outbox.in_flight);
+}
+
+static int write_reloads(const Metric *m, const MetricText *x)
+{
+        int r;
+
+        r = metric_put(m, x, "result", "done", inputs_of(x)->metrics->reloads);
+        return r < 0 ? r : metric_put(m, x, "result", "failed", inputs_of(x)->metrics->reloads_failed);
+}
+
+static int write_states(const Metric *m, const MetricText *x)
+{
+        return metric_put_states(m, x, &inputs_of(x)->figures.queue);
+}
+
+static int write_hold(const Metric *m, const MetricText *x)
+{
+        return metric_put_hold(m, x, &inputs_of(x)->figures.queue);
+}
+
+static int write_live(const Metric *m, const MetricText *x)
+{
+        return metric_put(m, x, NULL, NULL, inputs_of(x)->figures.queue.live_sent);
+}
+
+/* Nothing where there is no cap. */
+static int write_cap(const Metric *m, const MetricText *x)
+{
+        uint64_t cap = inputs_of(x)->live_per_day;
+
+        return cap < UINT64_MAX ? metric_put(m, x, NULL, NULL, cap) : 0;
+}
+
+/* 0 where nothing waits. */
+static int write_oldest(const Metric *m, const MetricText *x)
+{
+        int64_t oldest = inputs_of(x)->figures.queue.oldest;
+
+        return metric_put(m, x, NULL, NULL, oldest == TIME_NONE || oldest < 0 ? 0 : (uint64_t)oldest);
+}
+
+static int write_writable(const Metric *m, const MetricText *x)
+{
+        return metric_put(m, x, NULL, NULL, inputs_of(x)->figures.commit.writable);
+}
+
+#define OWN(member)    write_own, offsetof(Metrics, member), 0
+#define API(member)    write_api, offsetof(ApiClientStats, member), 0
+#define INPUT(member)  metric_write_number, offsetof(MetricsInputs, member), 0
+#define OUTBOX(member) INPUT(outbox.member)
+#define SECONDS        (double)USEC_PER_SEC
+
+static const Metric metrics[] = {
+        { "start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.", write_start, 0,
+                        SECONDS },
+        { "submitted_total", "counter", "Submissions taken into the outbox, by type.", write_types },
+        { "replayed_total", "counter", "Submissions that came again with their Idempotency-Key.",
+                        OWN(replayed) },
+        { "conflicts_total", "counter", "Submissions refused because their Idempotency-Key is another's.",
+                        OWN(conflicts) },
+        { "invalid_total", "counter", "Submissions refused for their parameters.", OWN(invalid) },
+        { "responses_total", "counter", "Answers on the submit socket, by status code.", write_responses },
+        { "reloads_total", "counter", "Reloads of the configuration, by result.", write_reloads },
+        { "api_answers_total", "counter", "Answers of the API, by status code.", write_answers },
+        { "api_failures_total", "counter", "Requests to the API that got no answer.", API(failed) },
+        { "api_unsent_total", "counter", "Of those, such of which nothing left.", API(unsent) },
+        { "api_seconds_total", "counter", "Time spent waiting for the API.", write_api,
+                        offsetof(ApiClientStats, usec), SECONDS },
+        { "api_requests", "gauge", "Requests to the API that are under way or wait for their turn.",
+                        API(in_flight) },
+        { "created_total", "counter", "Submissions that the API made a task of at once.", OUTBOX(created) },
+        { "rejected_total", "counter", "Submissions that the API rejected.", OUTBOX(rejected) },
+        { "unknown_total", "counter", "Requests after which it was unknown whether there is a task.",
+                        OUTBOX(unknown) },
+        { "found_total", "counter", "Of those, such whose task was found.", OUTBOX(resolved_found) },
+        { "absent_total", "counter", "Of those, such that are certain to have none.",
+                        OUTBOX(resolved_absent) },
+        { "retried_total", "counter", "Requests put off to be tried again.", OUTBOX(retried) },
+        { "expired_total", "counter", "Submissions given up after five days.", OUTBOX(expired) },
+        { "canceled_total", "counter", "Cancels done by the outbox.", OUTBOX(canceled) },
+        { "lists_total", "counter", "Pages of the API's list of tasks that were asked for.", OUTBOX(lists) },
+        { "reconciliations_total", "counter", "Rounds of questions about pending tasks that came to an end.",
+                        INPUT(reconcile.rounds) },
+        { "reconciliations_failed_total", "counter", "Of those, such that were given up early.",
+                        INPUT(reconcile.rounds_failed) },
+        { "reconcile_asked_total", "counter", "Tasks that the API was asked about.",
+                        INPUT(reconcile.counts.asked) },
+        { "reconcile_recovered_total", "counter", "Results that no callback had brought.",
+                        INPUT(reconcile.counts.recovered) },
+        { "reconcile_canceled_total", "counter", "Tasks found to be canceled at the API.",
+                        INPUT(reconcile.counts.canceled) },
+        { "reconcile_invalid_total", "counter", "Tasks of which the API says what breaks the rules.",
+                        INPUT(reconcile.counts.invalid) },
+        { "reconcile_unknown_total", "counter", "Answers that the API doesn't know a task.",
+                        INPUT(reconcile.counts.unknown) },
+        { "reconcile_failed_total", "counter",
+                        "Tasks about which there was no answer, or none that was kept.",
+                        INPUT(reconcile.counts.failed) },
+        { "reconcile_put_aside", "gauge", "Tasks that the API is asked about less often.",
+                        INPUT(reconcile.put_aside) },
+        { "backfills_total", "counter", "Backfills that came to an end.", INPUT(backfill.runs) },
+        { "backfills_failed_total", "counter", "Of those, such that were given up.",
+                        INPUT(backfill.failed) },
+        { "backfill_tasks_total", "counter", "Tasks seen by backfills.", INPUT(backfill.counts.seen) },
+        { "backfill_stored_total", "counter", "Of those, such that brought something new.",
+                        INPUT(backfill.counts.stored) },
+        { "backfill_revised_total", "counter", "Of those, such with another response than was known.",
+                        INPUT(backfill.counts.revised) },
+        { "sending", "gauge", "Requests of the outbox under way.", write_in_flight },
+        { "submissions", "gauge", "Submissions in the outbox, by state.", write_states },
+        { "queue_held", "gauge", "1 while the outbox is held, by who holds it, else 0.", write_hold },
+        { "live_tasks_today", "gauge", "Tasks sent with a live key today (UTC).", write_live },
+        { "live_tasks_allowed", "gauge",
+                        "Tasks that may be sent with a live key in a day; none: any number.", write_cap },
+        { "oldest_submission_seconds", "gauge",
+                        "When the oldest submission came that waits, in seconds since 1970; 0 for none.",
+                        write_oldest, 0, SECONDS },
+        { "commit_groups_total", "counter", "Transactions committed.", INPUT(figures.commit.groups) },
+        { "commit_jobs_total", "counter", "Pieces of work committed.", INPUT(figures.commit.jobs) },
+        { "commit_failures_total", "counter", "Pieces of work that could not be committed.",
+                        INPUT(figures.commit.failed) },
+        { "commit_queue", "gauge", "Pieces of work that wait for the disk.", INPUT(figures.commit.queued) },
+        { "commit_seconds_total", "counter", "Time spent writing and syncing transactions.",
+                        metric_write_number, offsetof(MetricsInputs, figures.commit.commit_usec), SECONDS },
+        { "wal_bytes", "gauge", "Bytes of the write-ahead log in use.", INPUT(figures.commit.wal_bytes) },
+        { "writable", "gauge", "1 while submissions can be stored, else 0.", write_writable },
+        { "connections", "gauge", "Open connections on the submit socket.", INPUT(server.connections) },
+        { "connections_accepted_total", "counter", "Connections accepted on the submit socket.",
+                        INPUT(server.accepted) },
+        { "bodies_in_flight_bytes", "gauge", "Bytes held for bodies that are being received or stored.",
+                        INPUT(server.body_bytes) },
+        { "deadlines_total", "counter", "Connections cut because they took too long.",
+                        INPUT(server.deadlines) },
+        { "crowded_out_total", "counter",
+                        "Connections on which nothing was said, cut because others waited.",
+                        INPUT(server.crowded_out) },
+        { "malformed_requests_total", "counter", "Requests refused because they could be read in two ways.",
+                        INPUT(server.malformed) },
+        { "database_bytes", "gauge", "Size of the database file.", INPUT(figures.store.database_bytes) },
+        { "disk_free_bytes", "gauge", "Free bytes on the database's file system.",
+                        INPUT(figures.store.free_bytes) },
+};
+
+int metrics_render(const MetricsInputs *in, Buffer *out)
+{
+        const MetricText text = { .prefix = PREFIX, .figures = in, .out = out };
+
+        return metrics_render_table(metrics, ELEMENTSOF(metrics), &text);
+}
+
+void metrics_describe(void (*fn)(const char *name, const char *type, const char *help, void *userdata),
+                void *userdata)
+{
+        metrics_describe_table(metrics, ELEMENTSOF(metrics), PREFIX, fn, userdata);
+}

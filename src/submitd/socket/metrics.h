@@ -1,0 +1,44 @@
+#pragma once
+
+/* The submitter's metrics. All of it lives on the main loop. */
+
+#include "basic/buffer.h"
+#include "http/server.h"
+#include "query/figures.h"
+#include "submitd/api/client.h"
+#include "submitd/outbox/outbox.h"
+#include "submitd/recover/backfill.h"
+#include "submitd/recover/reconcile.h"
+#include "task/type.h"
+
+#define METRICS_TYPES_MAX 16U /* task types that are counted apart */
+
+typedef struct Metrics {
+        uint64_t accepted[METRICS_TYPES_MAX]; /* submissions since the start, in the order of task_types */
+        uint64_t replayed, conflicts, invalid;
+        uint64_t responses[600]; /* answers on the submit socket, by status */
+        uint64_t reloads, reloads_failed;
+        int64_t started_at;
+} Metrics;
+
+void metrics_init(Metrics *m);
+void metrics_count_type(Metrics *m, const TaskType *type);
+void metrics_count_response(Metrics *m, unsigned status);
+
+/* What is read at the moment of asking. */
+typedef struct MetricsInputs {
+        const Metrics *metrics;
+        const ApiClientStats *api;
+        OutboxStats outbox;
+        ReconcileStats reconcile;
+        BackfillStats backfill;
+        HttpServerStats server;
+        StoreFigures figures;
+        uint64_t live_per_day; /* UINT64_MAX: unlimited */
+} MetricsInputs;
+
+/* Appends the whole text (format 0.0.4). 0, -ENOMEM, -ENOBUFS. */
+int metrics_render(const MetricsInputs *in, Buffer *out);
+
+void metrics_describe(void (*fn)(const char *name, const char *type, const char *help, void *userdata),
+                void *userdata);
