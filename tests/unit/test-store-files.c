@@ -234,7 +234,7 @@ static void test_no_room(void **state)
                 faulty_room = room;
                 r = store_begin(f->store);
                 for (unsigned i = 0; r >= 0 && i < 40; i++) {
-                        char id[16];
+                        char id[sizeof("group-") + 10];
 
                         snprintf(id, sizeof(id), "group-%u", i);
                         d.task_id = id;
