@@ -236,7 +236,7 @@ static void any_id(Walk *w, char id[static SUBMISSION_ID_SIZE])
 static int walk_add(Walk *w)
 {
         const char *urls[] = { A, B };
-        char id[SUBMISSION_ID_SIZE], got[SUBMISSION_ID_SIZE], key[16];
+        char id[SUBMISSION_ID_SIZE] = "", got[SUBMISSION_ID_SIZE], key[16];
         StoreSubmission n = submission_of(id);
         StoreAddition a;
         int r;

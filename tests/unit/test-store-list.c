@@ -443,7 +443,7 @@ static void cost_of_types(Fixture *f, unsigned n, unsigned ret[static 3])
 
         assert_int_equal(store_begin(f->store), 0);
         for (unsigned i = 0; i < n; i++) {
-                char id[16], type[32];
+                char id[32], type[40];
                 StoreDelivery d;
 
                 snprintf(id, sizeof(id), "n%u-%u", n, i);

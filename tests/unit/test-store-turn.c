@@ -38,7 +38,7 @@ static void wait_until(atomic_bool *what)
 
 static int write_body(Store *s, const char *prefix, unsigned n, const char *body)
 {
-        char id[64];
+        char id[64] = "";
         StoreDelivery d = response_of(id, body, 1);
         StoreOutcome o;
         int r;

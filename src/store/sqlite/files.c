@@ -163,7 +163,7 @@ typedef enum Fate {
 
 static int fate_of(const char *path, const FileId *was, Fate *ret)
 {
-        FileId now;
+        FileId now = {};
         int r;
 
         r = look(path, &now);

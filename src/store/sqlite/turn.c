@@ -131,7 +131,7 @@ static void describe_holder(const Turn *t, StoreRole role, Holder ret)
         *program++ = '\0';
         /* Of several receivers another one may have gone. */
         if (parse_u64(noted, 1, INT32_MAX, &pid) >= 0 && (kill((pid_t)pid, 0) >= 0 || errno == EPERM))
-                snprintf(ret, sizeof(Holder), "%s (pid %s)", program, noted);
+                snprintf(ret, sizeof(Holder), "%.40s (pid %d)", program, (int)pid);
 }
 
 static int take_role(Turn *t, Connection *c, StoreRole role, short type, const char *program)
