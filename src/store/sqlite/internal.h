@@ -181,6 +181,7 @@ typedef enum WriterStatement {
         W_GET_NAMES,
         W_FIND_REVISION,
         W_ADD_REVISION,
+        W_SET_REVISION_TIME,
         W_ADD_EVENT,
         W_QUARANTINE,
         W_GET_QUARANTINE,

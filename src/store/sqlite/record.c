@@ -208,14 +208,26 @@ static bool take_status(TaskRow *t, int status, int64_t completed_at)
         return changed;
 }
 
-/* The current response said anew, as completed at a later time: that is the newest time then, and what was
- * said of an earlier one turns nothing back. */
-static bool take_time(TaskRow *t, int64_t number, int64_t completed_at)
+/* The current response said anew, as completed at a later time: that is the newest time then, of the task
+ * and of its revision, and what was said of an earlier one turns nothing back. 1: so it is; 0; negative
+ * errno. */
+static int take_time(Recording *x, int64_t number)
 {
-        if (number != t->revision || completed_at == TIME_NONE || completed_at <= t->completed_at)
-                return false;
-        t->completed_at = completed_at;
-        return true;
+        int64_t completed_at = x->delivery->completed_at;
+        Query q;
+        int r;
+
+        if (number != x->task.revision || completed_at == TIME_NONE || completed_at <= x->task.completed_at)
+                return 0;
+        q = store_query(x->store, W_SET_REVISION_TIME);
+        query_int(&q, x->task.id);
+        query_int(&q, number);
+        query_int(&q, completed_at);
+        r = query_run(&q, "Could not write to");
+        if (r < 0)
+                return r;
+        x->task.completed_at = completed_at;
+        return 1;
 }
 
 /* Responses. */
@@ -244,7 +256,7 @@ static int repeat_response(Recording *x, int64_t number, int64_t first, StoreOut
 static int record_duplicate(Recording *x, int64_t number, int64_t first, StoreOutcome *ret)
 {
         bool poll = source_is_poll(x->delivery->source);
-        bool describes = x->task.document == 0 && x->delivery->has_document, changed = false;
+        bool describes = x->task.document == 0 && x->delivery->has_document, changed = false, repeated;
         const int status = status_with_response(x->delivery);
         int r = 0;
 
@@ -253,15 +265,18 @@ static int record_duplicate(Recording *x, int64_t number, int64_t first, StoreOu
                 r = repeat_response(x, number, first, ret);
         if (r < 0)
                 return r;
-        if (r > 0)
+        repeated = r > 0;
+        if (repeated)
                 describes = false;
         else {
                 if (status_order[status].rank != status_order[x->task.status].rank)
                         changed = take_status(&x->task, status, x->delivery->completed_at);
-                if (take_time(&x->task, number, x->delivery->completed_at))
-                        describes = true;
+                r = take_time(x, number);
+                if (r < 0)
+                        return r;
+                describes |= r > 0;
         }
-        if (r == 0 && (!poll || describes || changed)) {
+        if (!repeated && (!poll || describes || changed)) {
                 r = recording_log(x, VERDICT_DUPLICATE, number, true);
                 if (r < 0)
                         return r;

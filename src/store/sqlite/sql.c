@@ -84,6 +84,7 @@ const char *const store_writer_sql[_W_MAX] = {
                             "ORDER BY number LIMIT 1",
         [W_ADD_REVISION] = "INSERT INTO revision (task, number, delivery, completed_at, digest) "
                            "VALUES (?1, ?2, ?3, ?4, ?5)",
+        [W_SET_REVISION_TIME] = "UPDATE revision SET completed_at = ?3 WHERE task = ?1 AND number = ?2",
         [W_ADD_EVENT] = "INSERT INTO event (seq, time, kind, type, task, status, revision, delivery, named, "
                         "  submission) "
                         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
