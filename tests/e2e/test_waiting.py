@@ -33,7 +33,6 @@ CAUSES = {
     "refused": ("http://127.0.0.1:{nobody}/v1", None, [], "nothing answers where the API should be", "[api] url"),
     "tls": ("https://127.0.0.1:{port}/v1", None, [], "can't be trusted to be itself", "certificates"),
     "no_answer": (None, lambda method, path, body: "drop before", [], "no answer", "asked again by itself"),
-    "failing": (None, error(503), [], "the API answered 503: as told", "status"),
     "retry_after": (None, error(429, {"Retry-After": "600"}), [], "left alone for a while", "[api] rate"),
     "held_account": (None, error(402), [], "the API refuses the account: the API answered 402", "resume"),
     "live_per_day": (None, None, ["submit.live_per_day=0"], "[submit] live_per_day", "midnight"),
