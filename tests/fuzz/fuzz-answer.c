@@ -8,7 +8,7 @@
 
 #include "submitd/api/answer.h"
 #include "submitd/api/outcome.h"
-#include "submitd/outbox/account.h"
+#include "submitd/outbox/snapshot.h"
 
 #define SUBMISSION "01a210b8bff98d72cea3a69053d1d108"
 

@@ -5,8 +5,8 @@
 #include "basic/parse.h"
 #include "submitd/api/backoff.h"
 #include "submitd/api/outcome.h"
-#include "submitd/outbox/account.h"
 #include "submitd/outbox/outbox.h"
+#include "submitd/outbox/snapshot.h"
 #include "submitd/outbox/waiting.h"
 
 #define LOOK_USEC (60 * USEC_PER_SEC) /* the clock may have jumped: how often it is looked at */

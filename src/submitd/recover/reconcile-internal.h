@@ -6,7 +6,7 @@
 
 #include "store/outbox.h"
 #include "submitd/recover/reconcile.h"
-#include "submitd/recover/shelf.h"
+#include "submitd/recover/snooze.h"
 
 #define LIST_AT_ONCE 64U
 

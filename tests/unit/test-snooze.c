@@ -4,7 +4,7 @@
 
 #include "basic/parse.h"
 #include "submitd/api/answer.h"
-#include "submitd/recover/shelf.h"
+#include "submitd/recover/snooze.h"
 
 #define HOUR (3600 * USEC_PER_SEC)
 

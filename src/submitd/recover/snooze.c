@@ -7,7 +7,7 @@
  * more.
  */
 
-#include "submitd/recover/shelf.h"
+#include "submitd/recover/snooze.h"
 
 #include "basic/parse.h"
 #include "submitd/api/answer.h"

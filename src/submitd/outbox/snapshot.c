@@ -4,7 +4,7 @@
  * A response that it has is not looked at here: it goes through the door that every result takes.
  */
 
-#include "submitd/outbox/account.h"
+#include "submitd/outbox/snapshot.h"
 
 #include "submitd/api/outcome.h"
 #include "task/params.h"
