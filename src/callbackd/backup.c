@@ -24,24 +24,34 @@ typedef struct Backup {
         HttpRequest *request;
         StoreBackup *copy;
         sd_event_source *step, *look;
-        bool given_up;
+        bool given_up, ended;
         char *path; /* while the file has a name */
         int fd;
         uint64_t size; /* of the whole */
 } Backup;
 
+/* Before the end is told: who hears of it may ask for the next one at once, and finds no trace of this one.
+ */
+static void let_go(Backup *b)
+{
+        b->ended = true;
+        b->context->backup = false;
+        b->step = sd_event_source_disable_unref(b->step);
+        b->look = sd_event_source_disable_unref(b->look);
+        b->copy = store_backup_close(b->copy);
+        b->fd = fd_close(b->fd);
+        if (b->path)
+                store_remove_temporary(b->path);
+        free(b->path);
+        b->path = NULL;
+}
+
 static void backup_free(void *userdata)
 {
         Backup *b = userdata;
 
-        b->context->backup = false;
-        sd_event_source_disable_unref(b->step);
-        sd_event_source_disable_unref(b->look);
-        store_backup_close(b->copy);
-        fd_close(b->fd);
-        if (b->path)
-                store_remove_temporary(b->path);
-        free(b->path);
+        if (!b->ended)
+                let_go(b);
         free(b);
 }
 
@@ -55,7 +65,10 @@ static ssize_t produce(void *userdata, char *buffer, size_t size)
         n = read(b->fd, buffer, size);
         if (n < 0)
                 return -errno;
-        return n == 0 ? -ENODATA : n;
+        if (n > 0)
+                return n;
+        let_go(b);
+        return -ENODATA;
 }
 
 /* The stream ends with the request, which frees the rest. */
@@ -66,6 +79,7 @@ static void stream_done(_unused_ void *userdata)
 static int refuse(Backup *b, int error)
 {
         log_error_errno(error, "A backup failed");
+        let_go(b);
         return http_reply_error(b->request, error == -ENOSPC ? 507 : 500, NULL,
                         "The backup could not be made beside the database: %s.", strerror(-error));
 }
@@ -84,6 +98,7 @@ static int refuse_for_room(Backup *b)
 {
         log_warning("A backup was not made: there is no room for %" PRIu64 " KiB beside the database.",
                         b->size / 1024);
+        let_go(b);
         return http_reply_error(b->request, 507, NULL,
                         "There is no room for a backup: it takes %" PRIu64
                         " KiB beside the database, and %" PRIu64
