@@ -279,16 +279,21 @@ BROKEN = {
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_every_command_that_the_doctor_names_helps(installation, receiver, what):
+    """Twice at most: a key file that a chmod has touched is one that was changed since it was read."""
     make, check, words = BROKEN[what]
     with make():
         found = doctor(status=None)
         assert any(words in f["message"] for f in found[check]), (words, found[check])
-    commands = remedies(found)
-    assert commands
-    for command in commands:
-        run("sh", "-c", command)
-    left = bad(doctor(status=None))
-    assert not {c: m for c, m in left.items() if c != "submissions"}, (commands, left)
+    for _ in range(2):
+        commands = remedies(found)
+        assert commands
+        for command in commands:
+            run("sh", "-c", command)
+        found = doctor(status=None)
+        left = {c: m for c, m in bad(found).items() if c != "submissions"}
+        if set(left) != {"in-force"}:
+            break
+    assert not left, (commands, left)
     assert receiver.post(callback()).status == 200
 
 
