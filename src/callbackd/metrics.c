@@ -10,7 +10,7 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "query/figures.h"
+#include "query/stats.h"
 #include "query/metric.h"
 
 #define PREFIX "scale_callbackd_"

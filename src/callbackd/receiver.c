@@ -15,7 +15,7 @@
 #include "callbackd/remote.h"
 #include "daemon/message.h"
 #include "daemon/receipt.h"
-#include "daemon/receive.h"
+#include "daemon/ingest.h"
 #include "http/header.h"
 
 #define N_PATHS 4U /* that callbacks come to */

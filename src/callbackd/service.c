@@ -20,7 +20,7 @@
 #include "callbackd/local.h"
 #include "callbackd/receiver.h"
 #include "callbackd/retention.h"
-#include "daemon/frame.h"
+#include "daemon/service-loop.h"
 #include "daemon/message.h"
 #include "daemon/program.h"
 

@@ -2,7 +2,7 @@
  */
 
 #include "callbackd/local-context.h"
-#include "query/figures.h"
+#include "query/stats.h"
 
 #define TEXT_MAX ((size_t)256 * 1024)
 

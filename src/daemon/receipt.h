@@ -2,7 +2,7 @@
 
 /* Receipts as answers. */
 
-#include "daemon/receive.h"
+#include "daemon/ingest.h"
 #include "http/server.h"
 
 /* The answer that a receipt stands for: 200 with the result, 4xx with the problems, 503 with Retry-After. */

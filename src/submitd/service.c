@@ -19,7 +19,7 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "daemon/frame.h"
+#include "daemon/service-loop.h"
 #include "daemon/message.h"
 #include "daemon/program.h"
 #include "daemon/receipt.h"

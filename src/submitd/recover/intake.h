@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "daemon/receive.h"
+#include "daemon/ingest.h"
 
 /* All borrowed. */
 typedef struct Intake {

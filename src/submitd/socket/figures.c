@@ -1,6 +1,6 @@
 /* Figures of the submitter: as JSON, for Prometheus, and whether it can do its work. */
 
-#include "query/figures.h"
+#include "query/stats.h"
 
 #include "submitd/socket/context.h"
 

@@ -4,7 +4,7 @@
 
 #include "basic/buffer.h"
 #include "http/server.h"
-#include "query/figures.h"
+#include "query/stats.h"
 #include "submitd/api/client.h"
 #include "submitd/outbox/outbox.h"
 #include "submitd/recover/backfill.h"

@@ -7,7 +7,7 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "query/figures.h"
+#include "query/stats.h"
 #include "query/params.h"
 #include "submitd/socket/context.h"
 

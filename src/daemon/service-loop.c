@@ -8,7 +8,7 @@
  * alive.
  */
 
-#include "daemon/frame.h"
+#include "daemon/service-loop.h"
 
 #include <inttypes.h>
 #include <signal.h>

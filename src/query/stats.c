@@ -1,6 +1,6 @@
 /* Figures as JSON, the same from both daemons: they share the store. */
 
-#include "query/figures.h"
+#include "query/stats.h"
 
 #include "basic/parse.h"
 #include "basic/time-util.h"

@@ -7,7 +7,7 @@
  * somebody with a key sent.
  */
 
-#include "daemon/receive.h"
+#include "daemon/ingest.h"
 
 #include "basic/log.h"
 #include "basic/time-util.h"
