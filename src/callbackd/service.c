@@ -20,9 +20,9 @@
 #include "callbackd/local.h"
 #include "callbackd/receiver.h"
 #include "callbackd/retention.h"
-#include "daemon/service-loop.h"
 #include "daemon/message.h"
 #include "daemon/program.h"
+#include "daemon/service-loop.h"
 
 struct Service {
         const char *config;
@@ -30,7 +30,7 @@ struct Service {
         Settings *settings; /* owned */
         Metrics metrics;
 
-        Frame frame;
+        ServiceLoop loop;
         Receiver *receiver;
         _Atomic(Local *) local; /* the commit thread looks at it */
         Retention *retention;
@@ -121,7 +121,7 @@ static void say_in_force(Service *s, const Keys *keys, const char *from)
 
         for (size_t i = 0; i < k.n; i++)
                 labels[i] = keys_label(keys, i);
-        if (in_force_set(s->frame.in_force, s->settings, own_sections, s->overrides, &k) < 0)
+        if (in_force_set(s->loop.in_force, s->settings, own_sections, s->overrides, &k) < 0)
                 log_oom();
 }
 
@@ -142,14 +142,14 @@ static int reload(Service *s, char **mistakes)
         if (!next)
                 return -EINVAL;
         if (r >= 0)
-                r = frame_keep_until_restart(old, next, own_sections);
+                r = service_loop_keep_until_restart(old, next, own_sections);
         if (r < 0)
                 return r;
         keys = TAKE_PTR(loaded);
 
         receiver_reload(s->receiver, next, keys);
         raise_descriptor_limit(next);
-        commit_set_min_free(s->frame.commit, next->store.min_free);
+        commit_set_min_free(s->loop.commit, next->store.min_free);
         local_set_strict(s->local, next->callback.strict);
         retention_set(s->retention, next->store.keep_deliveries);
         s->settings = TAKE_PTR(next);
@@ -180,7 +180,7 @@ static void on_tick(const CommitStats *stats, char *status, size_t size, void *u
                         stats->queued, in_flight(s));
 }
 
-static const FrameCalls calls = {
+static const ServiceCalls calls = {
         .role = STORE_RECEIVER,
         .ready = "Storing callbacks.",
         .stopping = "Answering what is in flight.",
@@ -205,8 +205,8 @@ static int start_local(Service *s, Listeners *listeners)
                                         .database = s->settings->store.path,
                                         .query_fd = take_fd(&listeners->query),
                                         .control_fd = take_fd(&listeners->control),
-                                        .commit = s->frame.commit,
-                                        .in_force = s->frame.in_force,
+                                        .commit = s->loop.commit,
+                                        .in_force = s->loop.in_force,
                                         .metrics = &s->metrics,
                                         .callback = receiver_server(s->receiver),
                                         .strict = s->settings->callback.strict,
@@ -232,24 +232,24 @@ static int start(Service *s)
                 return EX_CONFIG;
         }
         say_in_force(s, keys, from);
-        r = frame_open_store(&s->frame, s->settings);
+        r = service_loop_open_store(&s->loop, s->settings);
         if (r != 0) {
                 keys_free(keys);
                 return r;
         }
 
-        r = receiver_new(s->frame.loop,
+        r = receiver_new(s->loop.event,
                         &(ReceiverOptions){
                                         .settings = s->settings,
                                         .keys = keys,
-                                        .commit = s->frame.commit,
-                                        .port = s->frame.port,
-                                        .reader = s->frame.reader,
+                                        .commit = s->loop.commit,
+                                        .port = s->loop.port,
+                                        .reader = s->loop.reader,
                                         .metrics = &s->metrics,
                         },
                         &s->receiver);
         if (r >= 0)
-                r = retention_new(s->frame.loop, s->frame.port, &s->metrics,
+                r = retention_new(s->loop.event, s->loop.port, &s->metrics,
                                 s->settings->store.keep_deliveries, &s->retention);
         if (r < 0) {
                 log_error_errno(r, "Can't start");
@@ -275,10 +275,10 @@ static Service *service_free(Service *s)
         if (s->receiver)
                 http_server_quiesce(receiver_server(s->receiver));
         retention_free(s->retention);
-        frame_settle(&s->frame); /* what is on its way to the disk is answered */
+        service_loop_settle(&s->loop); /* what is on its way to the disk is answered */
         local_free(atomic_exchange(&s->local, NULL));
         receiver_free(s->receiver);
-        frame_done(&s->frame);
+        service_loop_done(&s->loop);
         settings_free(s->settings);
         free(s);
         return NULL;
@@ -300,11 +300,11 @@ int service_run(const char *config, const SettingsOverrides *overrides, Settings
         s->settings = settings;
         metrics_init(&s->metrics);
 
-        r = frame_init(&s->frame, &calls, s);
+        r = service_loop_init(&s->loop, &calls, s);
         if (r != 0)
                 return r;
 
         raise_descriptor_limit(settings);
         r = start(s);
-        return r != 0 ? r : frame_run(&s->frame);
+        return r != 0 ? r : service_loop_run(&s->loop);
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-/* The frame of a daemon: its command line, its settings, its signals. */
+/* What surrounds a daemon: its command line, its settings, its signals. */
 
 #include <systemd/sd-event.h>
 

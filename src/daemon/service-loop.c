@@ -44,45 +44,45 @@ static int again(sd_event_source *source, uint64_t usec)
 
 static int on_poll(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        Frame *f = userdata;
+        ServiceLoop *l = userdata;
 
-        return f->calls->in_flight(f->userdata) == 0 ? sd_event_exit(f->loop, f->status)
+        return l->calls->in_flight(l->userdata) == 0 ? sd_event_exit(l->event, l->status)
                                                      : again(source, POLL_USEC);
 }
 
 static int on_drain_timeout(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        Frame *f = userdata;
+        ServiceLoop *l = userdata;
 
-        f->calls->cut(f->calls->in_flight(f->userdata), f->userdata);
-        return sd_event_exit(f->loop, f->status);
+        l->calls->cut(l->calls->in_flight(l->userdata), l->userdata);
+        return sd_event_exit(l->event, l->status);
 }
 
 /* Takes no more; leaves once nothing is in flight, or after `usec`. */
-static int drain(Frame *f, uint64_t usec)
+static int drain(ServiceLoop *l, uint64_t usec)
 {
         int r;
 
-        f->stopping = true;
-        f->calls->quiesce(f->userdata);
-        r = sd_event_add_time_relative(f->loop, &f->poll, CLOCK_MONOTONIC, 0, 1, on_poll, f);
+        l->stopping = true;
+        l->calls->quiesce(l->userdata);
+        r = sd_event_add_time_relative(l->event, &l->poll, CLOCK_MONOTONIC, 0, 1, on_poll, l);
         if (r >= 0)
-                r = sd_event_add_time_relative(f->loop, &f->drain, CLOCK_MONOTONIC, usec, USEC_PER_MSEC,
-                                on_drain_timeout, f);
-        return r < 0 ? sd_event_exit(f->loop, f->status ?: EX_OSERR) : 0;
+                r = sd_event_add_time_relative(l->event, &l->drain, CLOCK_MONOTONIC, usec, USEC_PER_MSEC,
+                                on_drain_timeout, l);
+        return r < 0 ? sd_event_exit(l->event, l->status ?: EX_OSERR) : 0;
 }
 
 static int on_term(_unused_ sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
-        Frame *f = userdata;
+        ServiceLoop *l = userdata;
 
-        if (f->stopping)
+        if (l->stopping)
                 return 0;
 
         log_event(LOG_NOTICE, MESSAGE_STOPPING, NULL, 0, "Stopping: %s.",
                         si->ssi_signo == SIGTERM ? "asked to" : "interrupted");
-        (void)sd_notifyf(false, "STOPPING=1\nSTATUS=%s", f->calls->stopping);
-        return drain(f, DRAIN_USEC);
+        (void)sd_notifyf(false, "STOPPING=1\nSTATUS=%s", l->calls->stopping);
+        return drain(l, DRAIN_USEC);
 }
 
 /* From the commit thread. */
@@ -95,66 +95,66 @@ static void on_fatal(_unused_ int error, _unused_ void *userdata)
 static int on_broken(
                 _unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
 {
-        Frame *f = userdata;
+        ServiceLoop *l = userdata;
 
         (void)sd_notify(false,
                         "STOPPING=1\nSTATUS=The disk failed, or the database was replaced: see the log.");
-        f->status = EX_IOERR;
-        return f->stopping ? 0 : drain(f, BROKEN_USEC);
+        l->status = EX_IOERR;
+        return l->stopping ? 0 : drain(l, BROKEN_USEC);
 }
 
 /* While running. */
 
 /* As long as a reload is refused that comes first. */
-static void send_status(const Frame *f)
+static void send_status(const ServiceLoop *l)
 {
-        const char *mistakes = f->refused, *line;
+        const char *mistakes = l->refused, *line;
         size_t n;
 
-        if (f->stopping)
+        if (l->stopping)
                 return;
         line = mistakes_next(&mistakes, &n);
         if (line)
                 (void)sd_notifyf(false,
                                 "STATUS=The last reload was refused (%.*s%s), what was in force goes on. %s",
                                 (int)MIN(n, REFUSED_MAX), line, *mistakes ? "; and more" : "",
-                                f->status_text ?: f->calls->ready);
+                                l->status_text ?: l->calls->ready);
         else
-                (void)sd_notifyf(false, "STATUS=%s", f->status_text ?: f->calls->ready);
+                (void)sd_notifyf(false, "STATUS=%s", l->status_text ?: l->calls->ready);
 }
 
-static int reload(Frame *f)
+static int reload(ServiceLoop *l)
 {
         _cleanup_free_ char *mistakes = NULL;
         int r;
 
-        r = f->calls->reload(&mistakes, f->userdata);
+        r = l->calls->reload(&mistakes, l->userdata);
         if (r < 0 && !mistakes)
                 mistakes_add(&mistakes, "%s", strerror(-r));
         program_log_mistakes(MESSAGE_NOT_RELOADED,
                         "Not reloaded, settings and keys stay as they were: ", mistakes);
-        if (in_force_refuse(f->in_force, mistakes) < 0)
+        if (in_force_refuse(l->in_force, mistakes) < 0)
                 log_oom();
-        free(f->refused);
-        f->refused = TAKE_PTR(mistakes);
+        free(l->refused);
+        l->refused = TAKE_PTR(mistakes);
         return r;
 }
 
 static int on_hup(
                 _unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
 {
-        Frame *f = userdata;
+        ServiceLoop *l = userdata;
         bool asked;
         int r;
 
-        if (f->stopping)
+        if (l->stopping)
                 return 0;
 
         asked = reload_is_asked_for();
         (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_monotonic());
-        r = reload(f);
+        r = reload(l);
         (void)sd_notify(false, "READY=1");
-        send_status(f);
+        send_status(l);
         if (asked)
                 reload_answer(r >= 0);
         return 0;
@@ -163,29 +163,29 @@ static int on_hup(
 static int on_tick(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
         char status[STATUS_SIZE] = "";
-        Frame *f = userdata;
+        ServiceLoop *l = userdata;
         CommitStats stats;
 
-        commit_get_stats(f->commit, &stats);
-        f->calls->tick(&stats, status, sizeof(status), f->userdata);
-        free(f->status_text);
-        f->status_text = strdup(status);
-        send_status(f);
+        commit_get_stats(l->commit, &stats);
+        l->calls->tick(&stats, status, sizeof(status), l->userdata);
+        free(l->status_text);
+        l->status_text = strdup(status);
+        send_status(l);
         return again(source, TICK_USEC);
 }
 
 static int on_watchdog(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        Frame *f = userdata;
+        ServiceLoop *l = userdata;
         CommitStats stats;
 
-        commit_get_stats(f->commit, &stats);
-        if (now_monotonic() - stats.last_progress < f->watchdog_usec)
+        commit_get_stats(l->commit, &stats);
+        if (now_monotonic() - stats.last_progress < l->watchdog_usec)
                 (void)sd_notify(false, "WATCHDOG=1");
-        return again(source, f->watchdog_usec / 4);
+        return again(source, l->watchdog_usec / 4);
 }
 
-int frame_keep_until_restart(const Settings *in_force, Settings *new, const char *const *sections)
+int service_loop_keep_until_restart(const Settings *in_force, Settings *new, const char *const *sections)
 {
         _cleanup_free_ char *restart = NULL;
         int r;
@@ -208,73 +208,75 @@ static int fail(int error)
         return EX_OSERR;
 }
 
-int frame_init(Frame *f, const FrameCalls *calls, void *userdata)
+int service_loop_init(ServiceLoop *l, const ServiceCalls *calls, void *userdata)
 {
         int r;
 
-        *f = (Frame){ .calls = calls, .userdata = userdata };
+        *l = (ServiceLoop){ .calls = calls, .userdata = userdata };
         r = program_block_signals();
         if (r >= 0)
-                r = in_force_new(&f->in_force);
+                r = in_force_new(&l->in_force);
         if (r >= 0)
-                r = sd_event_default(&f->loop);
+                r = sd_event_default(&l->event);
         return r < 0 ? fail(r) : 0;
 }
 
-static int add_sources(Frame *f)
+static int add_sources(ServiceLoop *l)
 {
         int r;
 
-        r = sd_event_add_signal(f->loop, NULL, SIGTERM, on_term, f);
+        r = sd_event_add_signal(l->event, NULL, SIGTERM, on_term, l);
         if (r >= 0)
-                r = sd_event_add_signal(f->loop, NULL, SIGINT, on_term, f);
+                r = sd_event_add_signal(l->event, NULL, SIGINT, on_term, l);
         if (r >= 0)
-                r = sd_event_add_signal(f->loop, NULL, SIGHUP, on_hup, f);
+                r = sd_event_add_signal(l->event, NULL, SIGHUP, on_hup, l);
         if (r >= 0)
-                r = sd_event_add_signal(f->loop, NULL, SIGUSR1, on_broken, f);
+                r = sd_event_add_signal(l->event, NULL, SIGUSR1, on_broken, l);
         if (r >= 0)
-                r = sd_event_add_time_relative(f->loop, &f->tick, CLOCK_MONOTONIC, TICK_USEC, 0, on_tick, f);
-        if (r >= 0 && sd_watchdog_enabled(false, &f->watchdog_usec) > 0)
-                r = sd_event_add_time_relative(f->loop, &f->watchdog, CLOCK_MONOTONIC, 0, 0, on_watchdog, f);
+                r = sd_event_add_time_relative(
+                                l->event, &l->tick, CLOCK_MONOTONIC, TICK_USEC, 0, on_tick, l);
+        if (r >= 0 && sd_watchdog_enabled(false, &l->watchdog_usec) > 0)
+                r = sd_event_add_time_relative(
+                                l->event, &l->watchdog, CLOCK_MONOTONIC, 0, 0, on_watchdog, l);
         return r;
 }
 
-int frame_open_store(Frame *f, const Settings *settings)
+int service_loop_open_store(ServiceLoop *l, const Settings *settings)
 {
         const CommitOptions options = {
                 .path = settings->store.path,
-                .role = f->calls->role,
+                .role = l->calls->role,
                 .max_jobs = JOBS_MAX,
                 .min_free = settings->store.min_free,
-                .on_events = f->calls->on_events,
+                .on_events = l->calls->on_events,
                 .on_fatal = on_fatal,
-                .userdata = f->userdata,
+                .userdata = l->userdata,
         };
         _cleanup_free_ char *error = NULL;
         int r;
 
-        r = commit_new(&options, &f->commit, &error);
+        r = commit_new(&options, &l->commit, &error);
         if (r >= 0)
-                r = store_reader_open(options.path, READER_USEC, &f->reader, &error);
+                r = store_reader_open(options.path, READER_USEC, &l->reader, &error);
         if (r < 0) {
                 log_event(LOG_ERR, MESSAGE_DATABASE, LOG_FIELDS(LOG_TEXT("DATABASE", options.path)),
                                 "Can't open the database: %s", error ?: strerror(-r));
                 return program_status_of_store(r);
         }
 
-        r = commit_port_new(f->commit, f->loop, &f->port);
+        r = commit_port_new(l->commit, l->event, &l->port);
         if (r >= 0)
-                r = add_sources(f);
+                r = add_sources(l);
         return r < 0 ? fail(r) : 0;
 }
 
-int frame_run(Frame *f)
+int service_loop_run(ServiceLoop *l)
 {
         int r;
 
-        (void)sd_notifyf(false, "READY=1\nSTATUS=%s", f->calls->ready);
+        (void)sd_notifyf(false, "READY=1\nSTATUS=%s", l->calls->ready);
         log_event(LOG_NOTICE, MESSAGE_READY, NULL, 0, "Ready.");
-        r = sd_event_loop(f->loop);
+        r = sd_event_loop(l->event);
         if (r < 0) {
                 log_error_errno(r, "The event loop failed");
                 return EX_SOFTWARE;
@@ -284,23 +286,23 @@ int frame_run(Frame *f)
 
 /* Taking apart. */
 
-void frame_settle(Frame *f)
+void service_loop_settle(ServiceLoop *l)
 {
-        f->port = commit_port_free(f->port);
+        l->port = commit_port_free(l->port);
 }
 
-void frame_done(Frame *f)
+void service_loop_done(ServiceLoop *l)
 {
-        frame_settle(f);
-        store_reader_close(f->reader);
-        commit_free(f->commit);
-        sd_event_source_disable_unref(f->tick);
-        sd_event_source_disable_unref(f->poll);
-        sd_event_source_disable_unref(f->drain);
-        sd_event_source_disable_unref(f->watchdog);
-        sd_event_unref(f->loop);
-        in_force_free(f->in_force);
-        free(f->refused);
-        free(f->status_text);
-        *f = (Frame){};
+        service_loop_settle(l);
+        store_reader_close(l->reader);
+        commit_free(l->commit);
+        sd_event_source_disable_unref(l->tick);
+        sd_event_source_disable_unref(l->poll);
+        sd_event_source_disable_unref(l->drain);
+        sd_event_source_disable_unref(l->watchdog);
+        sd_event_unref(l->event);
+        in_force_free(l->in_force);
+        free(l->refused);
+        free(l->status_text);
+        *l = (ServiceLoop){};
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-/* The frame of a service: the loop, the store, signals, the watchdog, and the end. */
+/* The loop that a service lives on: the loop, the store, signals, the watchdog, and the end. */
 
 #include <systemd/sd-event.h>
 
@@ -10,7 +10,7 @@
 #include "store/store.h"
 
 /* What a service does where its life turns, all of it on the main loop. */
-typedef struct FrameCalls {
+typedef struct ServiceCalls {
         StoreRole role;
         const char *ready, *stopping; /* for STATUS= */
         /* Asked to end: nothing new from here on. */
@@ -26,42 +26,42 @@ typedef struct FrameCalls {
         void (*tick)(const CommitStats *stats, char *status, size_t size, void *userdata);
         /* On the commit thread: see CommitOptions. NULL: nobody listens. */
         void (*on_events)(uint64_t last_event, void *userdata);
-} FrameCalls;
+} ServiceCalls;
 
-typedef struct Frame {
-        sd_event *loop;
+typedef struct ServiceLoop {
+        sd_event *event;
         Commit *commit;
         CommitPort *port;    /* of the main loop */
         StoreReader *reader; /* likewise */
         InForce *in_force;
         bool stopping;
 
-        /* The rest is the frame's own. */
+        /* The rest is private. */
         int status; /* to leave with */
-        const FrameCalls *calls;
+        const ServiceCalls *calls;
         void *userdata;
         sd_event_source *tick, *drain, *poll, *watchdog;
         uint64_t watchdog_usec;
         char *refused;     /* owned: what was wrong with the last reload; NULL: nothing */
         char *status_text; /* owned: what was said last */
-} Frame;
+} ServiceLoop;
 
 /* The first thing, before any thread: blocks the signals and makes the loop. `calls` and `userdata` outlive
- * the frame. 0, or a status of sysexits.h; what was wrong is in the log. Likewise below. */
-int frame_init(Frame *f, const FrameCalls *calls, void *userdata);
+ * the loop. 0, or a status of sysexits.h; what was wrong is in the log. Likewise below. */
+int service_loop_init(ServiceLoop *l, const ServiceCalls *calls, void *userdata);
 
 /* Opens the database and starts its writer. */
-int frame_open_store(Frame *f, const Settings *settings);
+int service_loop_open_store(ServiceLoop *l, const Settings *settings);
 
 /* Tells the service manager that it is ready, and runs until something ends it. The status to leave with. */
-int frame_run(Frame *f);
+int service_loop_run(ServiceLoop *l);
 
 /* Waits for what is on its way to the disk: all of it has been told afterwards. */
-void frame_settle(Frame *f);
+void service_loop_settle(ServiceLoop *l);
 
-/* Ends the writer and frees what is left. Also for a frame that is all zeros. */
-void frame_done(Frame *f);
+/* Ends the writer and frees what is left. Also for one that is all zeros. */
+void service_loop_done(ServiceLoop *l);
 
 /* For a reload: names the settings in `sections` (NULL-terminated) that wait for the next start, and puts
  * all such back to what is in force: the next reload compares with that again. 0, or -ENOMEM, said. */
-int frame_keep_until_restart(const Settings *in_force, Settings *new, const char *const *sections);
+int service_loop_keep_until_restart(const Settings *in_force, Settings *new, const char *const *sections);

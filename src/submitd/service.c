@@ -19,10 +19,10 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "daemon/service-loop.h"
 #include "daemon/message.h"
 #include "daemon/program.h"
 #include "daemon/receipt.h"
+#include "daemon/service-loop.h"
 #include "daemon/sockets.h"
 #include "submitd/recovery.h"
 #include "submitd/socket/keep.h"
@@ -35,7 +35,7 @@ typedef struct Service {
         const char *config;
         const SettingsOverrides *overrides;
         Settings *settings; /* owned */
-        Frame frame;
+        ServiceLoop loop;
         SubmitContext context;
         sd_event_source *timer; /* when one of the three that work wants to be run */
         uint64_t last_trouble;
@@ -81,7 +81,7 @@ static void run_parts(Service *s)
         if (r < 0 && (s->last_trouble == 0 || now - s->last_trouble > TROUBLE_USEC)) {
                 s->last_trouble = now;
                 log_error_errno(r, "The outbox could not be read (%s); it is tried again",
-                                store_reader_error(s->frame.reader));
+                                store_reader_error(s->loop.reader));
         }
         recovery_run(&s->context);
         arm(s);
@@ -149,7 +149,7 @@ static int submit_job(void *userdata, CommitJob *job)
 {
         Service *s = userdata;
 
-        return s->frame.port ? commit_submit(s->frame.port, job) : -ENOTRECOVERABLE;
+        return s->loop.port ? commit_submit(s->loop.port, job) : -ENOTRECOVERABLE;
 }
 
 static OutboxOptions outbox_options(Service *s, const Settings *settings)
@@ -158,7 +158,7 @@ static OutboxOptions outbox_options(Service *s, const Settings *settings)
                 .api = api_client_api(s->context.client),
                 .writer = { .submit = submit_job, .userdata = s },
                 .clock = service_clock,
-                .reader = s->frame.reader,
+                .reader = s->loop.reader,
                 .callback_url = settings->submit.callback_url,
                 .max_in_flight = (unsigned)settings->api.max_in_flight,
                 .rate = settings->api.rate,
@@ -243,7 +243,7 @@ static void lift_hold(Service *s)
                 return;
         }
         *lift = (Lift){ .job = { .run = run_lift, .done = on_lifted }, .context = &s->context };
-        r = commit_submit(s->frame.port, &lift->job);
+        r = commit_submit(s->loop.port, &lift->job);
         if (r < 0)
                 on_lifted(&lift->job, r);
 }
@@ -256,7 +256,7 @@ static void say_in_force(Service *s, const ApiKey *key)
         const char *label = key->is_test ? "test" : "live";
         InForceKeys k = { .from = key->from, .labels = &label, .n = 1 };
 
-        if (in_force_set(s->frame.in_force, s->settings, own_sections, s->overrides, &k) < 0)
+        if (in_force_set(s->loop.in_force, s->settings, own_sections, s->overrides, &k) < 0)
                 log_oom();
 }
 
@@ -271,7 +271,7 @@ static int load(Service *s, Settings **ret, ApiKey *ret_key, char **mistakes)
         r = api_key_load(next ?: s->settings, &key, mistakes);
         if (r < 0)
                 return r;
-        r = next ? frame_keep_until_restart(s->settings, next, own_sections) : -EINVAL;
+        r = next ? service_loop_keep_until_restart(s->settings, next, own_sections) : -EINVAL;
         if (r < 0) {
                 api_key_done(&key);
                 return r;
@@ -299,7 +299,7 @@ static int reload(Service *s, char **mistakes)
         options = outbox_options(s, next);
         outbox_set_options(s->context.outbox, &options);
         recovery_reload(&s->context, next);
-        commit_set_min_free(s->frame.commit, next->store.min_free);
+        commit_set_min_free(s->loop.commit, next->store.min_free);
         settings_free(old);
         lift_hold(s);
         log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded, with a %s key.",
@@ -346,7 +346,7 @@ static void on_tick(const CommitStats *stats, char *status, size_t size, void *u
                                 q.by_state[SUBMISSION_UNKNOWN], q.by_state[SUBMISSION_ACCEPTED]);
 }
 
-static const FrameCalls calls = {
+static const ServiceCalls calls = {
         .role = STORE_SUBMITTER,
         .ready = "Sending.",
         .stopping = "Finishing what is in flight.",
@@ -384,13 +384,13 @@ static int make_parts(Service *s, ApiKey *key)
         OutboxOptions options;
         int r;
 
-        c->base.reader = s->frame.reader;
-        c->base.in_force = s->frame.in_force;
+        c->base.reader = s->loop.reader;
+        c->base.in_force = s->loop.in_force;
         c->base.waiting_begin = queue_waiting_begin;
         c->base.waiting_of = queue_waiting_of;
-        c->loop = s->frame.loop;
-        c->commit = s->frame.commit;
-        c->port = s->frame.port;
+        c->loop = s->loop.event;
+        c->commit = s->loop.commit;
+        c->port = s->loop.port;
         c->settings = s->settings;
 
         r = api_client_new(c->loop, s->settings, key, &c->client);
@@ -464,7 +464,7 @@ static int start(Service *s)
                 return EX_CONFIG;
         }
         say_in_force(s, &key);
-        r = frame_open_store(&s->frame, s->settings);
+        r = service_loop_open_store(&s->loop, s->settings);
         if (r != 0) {
                 api_key_done(&key);
                 return r;
@@ -497,14 +497,14 @@ static Service *service_free(Service *s)
         if (c->client)
                 api_client_close(c->client); /* who waits for the API is told that there is no answer */
         c->base.readers = readers_free(c->base.readers);
-        frame_settle(&s->frame); /* what is on its way to the disk is answered */
+        service_loop_settle(&s->loop); /* what is on its way to the disk is answered */
         outbox_free(c->outbox);
         recovery_free(c);
         http_server_free(c->server);
         api_client_free(c->client);
         sd_event_source_disable_unref(s->timer);
         sd_event_source_disable_unref(c->work);
-        frame_done(&s->frame);
+        service_loop_done(&s->loop);
         settings_free(s->settings);
         free(s);
         return NULL;
@@ -526,11 +526,11 @@ int service_run(const char *config, const SettingsOverrides *overrides, Settings
         s->settings = settings;
         metrics_init(&s->context.metrics);
 
-        r = frame_init(&s->frame, &calls, s);
+        r = service_loop_init(&s->loop, &calls, s);
         if (r != 0)
                 return r;
 
         program_raise_descriptor_limit("[api] max_in_flight", CONNECTIONS_MAX + settings->api.max_in_flight);
         r = start(s);
-        return r != 0 ? r : frame_run(&s->frame);
+        return r != 0 ? r : service_loop_run(&s->loop);
 }
