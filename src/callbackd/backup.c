@@ -91,7 +91,7 @@ static int has_room(const Backup *b, uint64_t more)
         int r;
 
         r = store_free_space(b->context->database, &n);
-        return r < 0 ? r : n >= commit_min_free(b->context->commit) + more;
+        return r < 0 ? r : n >= commit_min_free(b->context->base.commit) + more;
 }
 
 static int refuse_for_room(Backup *b)
@@ -104,7 +104,7 @@ static int refuse_for_room(Backup *b)
                         " KiB beside the database, and %" PRIu64
                         " KiB have to stay free there for callbacks ([store] min_free). Make room, then try "
                         "again.",
-                        b->size / 1024, commit_min_free(b->context->commit) / 1024);
+                        b->size / 1024, commit_min_free(b->context->base.commit) / 1024);
 }
 
 /* Its room is given back at once, though the reader may hold on to it for longer. */

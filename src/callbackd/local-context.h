@@ -16,7 +16,6 @@ typedef struct LocalContext {
         LocalBase base;
         const char *database;
         sd_event *loop;
-        Commit *commit;
         CommitPort *port;
         Metrics *metrics;
         HttpServer *callback, *query, *control; /* any may be NULL */
@@ -38,8 +37,4 @@ int deliveries_on_get(HttpRequest *request, void *userdata);
 int deliveries_on_body(HttpRequest *request, void *userdata);
 int feed_on_events(HttpRequest *request, void *userdata);
 int export_on_get(HttpRequest *request, void *userdata);
-int stats_on_get(HttpRequest *request, void *userdata);
-int stats_on_metrics(HttpRequest *request, void *userdata);
-int stats_on_healthz(HttpRequest *request, void *userdata);
-int stats_on_readyz(HttpRequest *request, void *userdata);
 int backup_on_get(HttpRequest *request, void *userdata);

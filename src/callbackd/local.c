@@ -123,6 +123,20 @@ static int add_server(Local *l, const HttpRoute *routes, const char *what, int *
         return http_server_add_listener(*ret, take_fd(fd));
 }
 
+static int render_metrics(LocalBase *base, const Stats *stats, Buffer *out)
+{
+        const LocalContext *c = container_of(base, LocalContext, base);
+        MetricsInputs in = { .stats = *stats };
+
+        if (c->callback)
+                http_server_get_stats(c->callback, &in.callback);
+        if (c->query)
+                http_server_get_stats(c->query, &in.query);
+        if (c->control)
+                http_server_get_stats(c->control, &in.control);
+        return metrics_render(c->metrics, &in, out);
+}
+
 static int local_prepare(Local *l, int *query_fd, int *control_fd, char **ret_error)
 {
         LocalContext *c = &l->context;
@@ -146,7 +160,7 @@ static int local_prepare(Local *l, int *query_fd, int *control_fd, char **ret_er
                 r = readers_new(c->loop, c->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
                                 &c->base.readers, ret_error);
         if (r >= 0)
-                r = commit_port_new(c->commit, c->loop, &c->port);
+                r = commit_port_new(c->base.commit, c->loop, &c->port);
         if (r >= 0)
                 r = add_server(l, query_routes, "query", query_fd, &c->query);
         if (r >= 0)
@@ -168,7 +182,8 @@ int local_new(const LocalOptions *options, Local **ret, char **ret_error)
         l->context.database = l->database = strdup(options->database);
         if (!l->database)
                 return -ENOMEM;
-        l->context.commit = options->commit;
+        l->context.base.commit = options->commit;
+        l->context.base.metrics = render_metrics;
         l->context.base.in_force = options->in_force;
         l->context.metrics = options->metrics;
         l->context.callback = options->callback;

@@ -10,7 +10,6 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "query/stats.h"
 #include "query/metric.h"
 
 #define PREFIX "scale_callbackd_"
@@ -31,14 +30,14 @@ static const double buckets[METRICS_BUCKETS_MAX] = {
 };
 
 /* What the rows look into. */
-typedef struct Figures {
+typedef struct MetricsSource {
         const Metrics *metrics;
         const MetricsInputs *in;
-} Figures;
+} MetricsSource;
 
-static const Figures *figures_of(const MetricText *x)
+static const MetricsSource *source_of(const MetricText *x)
 {
-        return x->figures;
+        return x->source;
 }
 
 void metrics_init(Metrics *m)
@@ -80,42 +79,42 @@ void metrics_count_duration(Metrics *m, uint64_t usec)
 
 static int write_own(const Metric *m, const MetricText *x)
 {
-        return metric_put(m, x, NULL, NULL, metric_atomic_at(figures_of(x)->metrics, m->offset));
+        return metric_put(m, x, NULL, NULL, metric_atomic_at(source_of(x)->metrics, m->offset));
 }
 
 static int write_start(const Metric *m, const MetricText *x)
 {
-        return metric_put(m, x, NULL, NULL, (uint64_t)figures_of(x)->metrics->started_at);
+        return metric_put(m, x, NULL, NULL, (uint64_t)source_of(x)->metrics->started_at);
 }
 
 static int write_commit(const Metric *m, const MetricText *x)
 {
-        return metric_put(m, x, NULL, NULL, metric_number_at(&figures_of(x)->in->commit, m->offset));
+        return metric_put(m, x, NULL, NULL, metric_number_at(&source_of(x)->in->stats.commit, m->offset));
 }
 
 static int write_writable(const Metric *m, const MetricText *x)
 {
-        return metric_put(m, x, NULL, NULL, figures_of(x)->in->commit.writable);
+        return metric_put(m, x, NULL, NULL, source_of(x)->in->stats.commit.writable);
 }
 
 static int write_store(const Metric *m, const MetricText *x)
 {
-        return metric_put(m, x, NULL, NULL, metric_number_at(&figures_of(x)->in->store, m->offset));
+        return metric_put(m, x, NULL, NULL, metric_number_at(&source_of(x)->in->stats.store, m->offset));
 }
 
 static int write_states(const Metric *m, const MetricText *x)
 {
-        return metric_put_states(m, x, &figures_of(x)->in->queue);
+        return metric_put_states(m, x, &source_of(x)->in->stats.queue);
 }
 
 static int write_hold(const Metric *m, const MetricText *x)
 {
-        return metric_put_hold(m, x, &figures_of(x)->in->queue);
+        return metric_put_hold(m, x, &source_of(x)->in->stats.queue);
 }
 
 static int write_live(const Metric *m, const MetricText *x)
 {
-        return metric_put(m, x, NULL, NULL, figures_of(x)->in->queue.live_sent);
+        return metric_put(m, x, NULL, NULL, source_of(x)->in->stats.queue.live_sent);
 }
 
 static int write_servers(const Metric *m, const MetricText *x)
@@ -124,9 +123,9 @@ static int write_servers(const Metric *m, const MetricText *x)
                 const char *name;
                 const HttpServerStats *stats;
         } servers[] = {
-                { "callback", &figures_of(x)->in->callback },
-                { "query", &figures_of(x)->in->query },
-                { "control", &figures_of(x)->in->control },
+                { "callback", &source_of(x)->in->callback },
+                { "query", &source_of(x)->in->query },
+                { "control", &source_of(x)->in->control },
         };
         int r;
 
@@ -144,7 +143,7 @@ static int write_verdicts(const Metric *m, const MetricText *x)
 
         for (int v = 0; v < (int)_VERDICT_MAX; v++) {
                 r = metric_put(m, x, "verdict", verdict_to_string((Verdict)v),
-                                atomic_load(&figures_of(x)->metrics->verdicts[v]));
+                                atomic_load(&source_of(x)->metrics->verdicts[v]));
                 if (r < 0)
                         return r;
         }
@@ -157,7 +156,7 @@ static int write_stored_verdicts(const Metric *m, const MetricText *x)
 
         for (int v = 0; v < (int)_VERDICT_MAX; v++) {
                 r = metric_put(m, x, "verdict", verdict_to_string((Verdict)v),
-                                figures_of(x)->in->store.by_verdict[v]);
+                                source_of(x)->in->stats.store.by_verdict[v]);
                 if (r < 0)
                         return r;
         }
@@ -169,8 +168,8 @@ static int write_responses(const Metric *m, const MetricText *x)
         char status[16];
         int r;
 
-        for (unsigned i = 0; i < ELEMENTSOF(figures_of(x)->metrics->responses); i++) {
-                uint64_t n = atomic_load(&figures_of(x)->metrics->responses[i]);
+        for (unsigned i = 0; i < ELEMENTSOF(source_of(x)->metrics->responses); i++) {
+                uint64_t n = atomic_load(&source_of(x)->metrics->responses[i]);
 
                 if (n == 0)
                         continue;
@@ -186,7 +185,7 @@ static int write_keys(const Metric *m, const MetricText *x)
 {
         int r;
 
-        FOREACH_ARRAY(k, figures_of(x)->metrics->keys, METRICS_KEYS_MAX) {
+        FOREACH_ARRAY(k, source_of(x)->metrics->keys, METRICS_KEYS_MAX) {
                 if (!atomic_load(&k->used))
                         break;
                 r = metric_put(m, x, "key", k->label, atomic_load(&k->n));
@@ -200,10 +199,10 @@ static int write_reloads(const Metric *m, const MetricText *x)
 {
         int r;
 
-        r = metric_put(m, x, "result", "done", atomic_load(&figures_of(x)->metrics->reloads));
+        r = metric_put(m, x, "result", "done", atomic_load(&source_of(x)->metrics->reloads));
         return r < 0 ? r
                      : metric_put(m, x, "result", "failed",
-                                       atomic_load(&figures_of(x)->metrics->reloads_failed));
+                                       atomic_load(&source_of(x)->metrics->reloads_failed));
 }
 
 static int write_duration(const Metric *m, const MetricText *x)
@@ -212,18 +211,18 @@ static int write_duration(const Metric *m, const MetricText *x)
         int r;
 
         for (size_t i = 0; i < METRICS_BUCKETS_MAX; i++) {
-                n += atomic_load(&figures_of(x)->metrics->duration[i]);
+                n += atomic_load(&source_of(x)->metrics->duration[i]);
                 r = buffer_append_f(
                                 x->out, PREFIX "%s_bucket{le=\"%g\"} %" PRIu64 "\n", m->name, buckets[i], n);
                 if (r < 0)
                         return r;
         }
-        n += atomic_load(&figures_of(x)->metrics->duration[METRICS_BUCKETS_MAX]);
+        n += atomic_load(&source_of(x)->metrics->duration[METRICS_BUCKETS_MAX]);
         return buffer_append_f(x->out,
                         PREFIX "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n" PREFIX "%s_sum " METRIC_REAL
                                "\n" PREFIX "%s_count %" PRIu64 "\n",
                         m->name, n, m->name,
-                        (double)atomic_load(&figures_of(x)->metrics->duration_usec) / (double)USEC_PER_SEC,
+                        (double)atomic_load(&source_of(x)->metrics->duration_usec) / (double)USEC_PER_SEC,
                         m->name, n);
 }
 
@@ -245,7 +244,7 @@ static int put_type(Buffer *out, const char *type)
 
 static int write_tasks(const Metric *m, const MetricText *x)
 {
-        const StoreStats *s = &figures_of(x)->in->store;
+        const StoreStats *s = &source_of(x)->in->stats.store;
         int r;
 
         FOREACH_ARRAY(t, s->by_type, s->n_by_type) {
@@ -326,8 +325,8 @@ static const Metric metrics[] = {
 
 int metrics_render(const Metrics *m, const MetricsInputs *in, Buffer *out)
 {
-        const Figures figures = { .metrics = m, .in = in };
-        const MetricText text = { .prefix = PREFIX, .figures = &figures, .out = out };
+        const MetricsSource source = { .metrics = m, .in = in };
+        const MetricText text = { .prefix = PREFIX, .source = &source, .out = out };
 
         return metrics_render_table(metrics, ELEMENTSOF(metrics), &text);
 }

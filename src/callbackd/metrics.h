@@ -5,10 +5,8 @@
 #include <stdatomic.h>
 
 #include "basic/buffer.h"
-#include "daemon/commit.h"
 #include "http/server.h"
-#include "store/outbox.h"
-#include "store/store.h"
+#include "query/stats.h"
 
 #define METRICS_KEYS_MAX    16U /* key labels that are counted apart */
 #define METRICS_BUCKETS_MAX 12U
@@ -41,10 +39,8 @@ void metrics_count_duration(Metrics *m, uint64_t usec);
 
 /* What is read at the moment of asking. */
 typedef struct MetricsInputs {
-        CommitStats commit;
+        Stats stats;
         HttpServerStats callback, query, control;
-        StoreStats store;
-        StoreQueue queue;
 } MetricsInputs;
 
 /* Appends the whole text (format 0.0.4). 0, -ENOMEM, -ENOBUFS. */

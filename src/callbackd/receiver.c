@@ -13,9 +13,9 @@
 #include "basic/log.h"
 #include "basic/time-util.h"
 #include "callbackd/remote.h"
+#include "daemon/ingest.h"
 #include "daemon/message.h"
 #include "daemon/receipt.h"
-#include "daemon/ingest.h"
 #include "http/header.h"
 
 #define N_PATHS 4U /* that callbacks come to */

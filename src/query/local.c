@@ -32,11 +32,6 @@ int local_reply_not_found(HttpRequest *request, const char *what)
         return http_reply_error(request, 404, NULL, "%s", what);
 }
 
-int local_reply_ok(HttpRequest *request)
-{
-        return http_reply_json(request, 200, json_pack("{s:s}", "status", "ok"));
-}
-
 uint64_t local_path_number(const HttpRequest *request, unsigned i)
 {
         uint64_t n;

@@ -9,6 +9,7 @@
 #include "http/server.h"
 #include "query/params.h"
 #include "query/readers.h"
+#include "query/stats.h"
 #include "store/outbox.h"
 #include "store/store.h"
 
@@ -20,6 +21,9 @@ struct LocalBase {
         StoreReader *reader; /* the loop's own, for what is short and belongs to something else */
         Readers *readers;    /* for all that somebody asks for */
         InForce *in_force;
+        Commit *commit;
+        /* Appends the daemon's metrics (format 0.0.4). 0, -ENOMEM, -ENOBUFS. */
+        int (*metrics)(LocalBase *base, const Stats *stats, Buffer *out);
         /* Where it is known why submissions wait, else NULL: looks at the queue as a whole, and then tells
          * of one. 0 or negative errno (of reading); an object, or NULL where it doesn't wait. */
         int (*waiting_begin)(LocalBase *base);
@@ -35,9 +39,6 @@ int local_reply_text(HttpRequest *request, Buffer *text);
 /* 404 in the API's shape. */
 int local_reply_not_found(HttpRequest *request, const char *what);
 
-/* {"status":"ok"}: alive. */
-int local_reply_ok(HttpRequest *request);
-
 /* GET /v1/settings: what is in force. */
 int local_on_settings(HttpRequest *request, void *userdata);
 
@@ -52,6 +53,10 @@ int tasks_on_get(HttpRequest *request, void *userdata);
 int tasks_on_revisions(HttpRequest *request, void *userdata);
 int submissions_on_list(HttpRequest *request, void *userdata);
 int submissions_on_get(HttpRequest *request, void *userdata);
+int stats_on_get(HttpRequest *request, void *userdata);
+int stats_on_metrics(HttpRequest *request, void *userdata);
+int stats_on_healthz(HttpRequest *request, void *userdata); /* alive */
+int stats_on_readyz(HttpRequest *request, void *userdata);  /* able to store */
 
 /* Answers with one submission and its parameters, 404 where there is none of that id. */
 int submission_reply(LocalBase *base, HttpRequest *request, unsigned status, const char *id);

@@ -43,12 +43,12 @@ uint64_t metric_atomic_at(const void *structure, size_t offset)
 
 int metric_write_number(const Metric *m, const MetricText *x)
 {
-        return metric_put(m, x, NULL, NULL, metric_number_at(x->figures, m->offset));
+        return metric_put(m, x, NULL, NULL, metric_number_at(x->source, m->offset));
 }
 
 int metric_write_atomic(const Metric *m, const MetricText *x)
 {
-        return metric_put(m, x, NULL, NULL, metric_atomic_at(x->figures, m->offset));
+        return metric_put(m, x, NULL, NULL, metric_atomic_at(x->source, m->offset));
 }
 
 int metric_put_states(const Metric *m, const MetricText *x, const StoreQueue *q)

@@ -13,8 +13,8 @@ typedef struct Metric Metric;
 
 /* One text being written. */
 typedef struct MetricText {
-        const char *prefix;  /* "scale_callbackd_" */
-        const void *figures; /* what the table's functions look into */
+        const char *prefix; /* "scale_callbackd_" */
+        const void *source; /* what the table's functions look into */
         Buffer *out;
 } MetricText;
 
@@ -31,7 +31,7 @@ int metric_put(const Metric *m, const MetricText *x, const char *label, const ch
 /* A number alone, for lines that the caller began: whole ones without a point. */
 int metric_put_value(const Metric *m, const MetricText *x, uint64_t v);
 
-/* Functions for tables: a uint64_t, or an atomic one, at the offset in the figures. */
+/* Functions for tables: a uint64_t, or an atomic one, at the offset in the source. */
 int metric_write_number(const Metric *m, const MetricText *x);
 int metric_write_atomic(const Metric *m, const MetricText *x);
 

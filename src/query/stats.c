@@ -1,21 +1,30 @@
-/* Figures as JSON, the same from both daemons: they share the store. */
+/*
+ * Stats, for people and scripts as JSON and for Prometheus as text, and whether the daemon can do its work:
+ * the same from both, which share the store. What the metrics of a daemon are besides is its own.
+ */
 
 #include "query/stats.h"
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
+#include "query/list.h"
 #include "query/local.h"
 
-int figures_read(StoreReader *reader, Commit *commit, StoreFigures *ret)
+#define TEXT_MAX ((size_t)256 * 1024)
+
+/* 0, or what the reader returned. */
+static int stats_read(const LocalBase *base, Stats *ret)
 {
         int r;
 
-        r = store_get_stats(reader, &ret->store);
-        if (r >= 0)
-                r = store_get_queue(reader, now_realtime(), &ret->queue);
-        if (r >= 0)
-                commit_get_stats(commit, &ret->commit);
-        return r;
+        r = store_get_stats(base->reader, &ret->store);
+        if (r < 0)
+                return r;
+        r = store_get_queue(base->reader, now_realtime(), &ret->queue);
+        if (r < 0)
+                return r;
+        commit_get_stats(base->commit, &ret->commit);
+        return 0;
 }
 
 static json_t *count(uint64_t n)
@@ -70,14 +79,7 @@ static int add_deliveries(json_t *stats, const StoreStats *s)
         return r | json_object_set_new(stats, "last_event", count(s->events));
 }
 
-static int add_time(json_t *o, const char *name, int64_t t)
-{
-        char text[TIME_STAMP_SIZE];
-
-        return t == TIME_NONE ? 0 : json_object_set_new(o, name, json_string(time_format(t, text)));
-}
-
-int figures_add_queue(json_t *o, const StoreQueue *q)
+int stats_add_queue(json_t *o, const StoreQueue *q)
 {
         json_t *by_state = json_object();
         int r;
@@ -86,13 +88,13 @@ int figures_add_queue(json_t *o, const StoreQueue *q)
         if (q->hold != QUEUE_RUNNING && *q->reason)
                 r |= json_object_set_new(o, "reason", json_string(q->reason));
         if (q->hold != QUEUE_RUNNING)
-                r |= add_time(o, "since", q->held_since);
+                r |= member_set_time(o, "since", q->held_since);
         r |= json_object_set_new(o, "by_state", by_state);
         for (int i = 0; i < (int)_SUBMISSION_STATE_MAX; i++)
                 r |= json_object_set_new(by_state, submission_state_to_string((SubmissionState)i),
                                 count(q->by_state[i]));
         r |= json_object_set_new(o, "live_today", count(q->live_sent));
-        return r | add_time(o, "oldest", q->oldest);
+        return r | member_set_time(o, "oldest", q->oldest);
 }
 
 static int add_outbox(json_t *stats, const StoreQueue *q)
@@ -101,7 +103,7 @@ static int add_outbox(json_t *stats, const StoreQueue *q)
         int r;
 
         r = json_object_set_new(stats, "outbox", outbox);
-        return r | figures_add_queue(outbox, q);
+        return r | stats_add_queue(outbox, q);
 }
 
 static int add_commit(json_t *stats, const CommitStats *c)
@@ -128,29 +130,58 @@ static int add_disk(json_t *stats, const StoreStats *s)
         return r | json_object_set_new(disk, "free_bytes", count(s->free_bytes));
 }
 
-json_t *figures_to_json(const StoreFigures *f)
+static json_t *stats_to_json(const Stats *s)
 {
-        json_auto_t *stats = json_object();
+        json_auto_t *o = json_object();
 
-        if (add_tasks(stats, &f->store) < 0 || add_deliveries(stats, &f->store) < 0 ||
-                        add_outbox(stats, &f->queue) < 0 || add_commit(stats, &f->commit) < 0 ||
-                        add_disk(stats, &f->store) < 0)
+        if (add_tasks(o, &s->store) < 0 || add_deliveries(o, &s->store) < 0 ||
+                        add_outbox(o, &s->queue) < 0 || add_commit(o, &s->commit) < 0 ||
+                        add_disk(o, &s->store) < 0)
                 return NULL;
-        return json_incref(stats);
+        return json_incref(o);
 }
 
-int figures_reply_metrics(HttpRequest *request, const Buffer *text)
+int stats_on_get(HttpRequest *request, void *userdata)
 {
-        return http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", text->data, text->size);
+        const LocalBase *base = userdata;
+        Stats stats;
+        int r;
+
+        r = stats_read(base, &stats);
+        if (r < 0)
+                return local_reply_failure(base->reader, request, r);
+        return http_reply_json(request, 200, stats_to_json(&stats));
 }
 
-int figures_reply_ready(HttpRequest *request, Commit *commit)
+int stats_on_metrics(HttpRequest *request, void *userdata)
 {
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        LocalBase *base = userdata;
+        Stats stats;
+        int r;
+
+        r = stats_read(base, &stats);
+        if (r < 0)
+                return local_reply_failure(base->reader, request, r);
+        r = base->metrics(base, &stats, &text);
+        if (r < 0)
+                return r;
+        return http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", text.data, text.size);
+}
+
+int stats_on_healthz(HttpRequest *request, _unused_ void *userdata)
+{
+        return http_reply_json(request, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+int stats_on_readyz(HttpRequest *request, void *userdata)
+{
+        const LocalBase *base = userdata;
         CommitStats stats;
 
-        commit_get_stats(commit, &stats);
+        commit_get_stats(base->commit, &stats);
         if (!stats.writable)
                 return http_reply_error(
                                 request, 503, NULL, "Nothing can be stored now: see the daemon's log.");
-        return local_reply_ok(request);
+        return stats_on_healthz(request, userdata);
 }

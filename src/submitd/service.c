@@ -378,6 +378,23 @@ static int make_readers(Service *s)
         return r;
 }
 
+static int render_metrics(LocalBase *base, const Stats *stats, Buffer *out)
+{
+        const SubmitContext *c = container_of(base, SubmitContext, base);
+        MetricsInputs in = {
+                .metrics = &c->metrics,
+                .api = api_client_stats(c->client),
+                .live_per_day = c->settings->submit.live_per_day,
+                .stats = *stats,
+        };
+
+        outbox_get_stats(c->outbox, &in.outbox);
+        reconcile_get_stats(c->reconcile, &in.reconcile);
+        backfill_get_stats(c->backfill, &in.backfill);
+        http_server_get_stats(c->server, &in.server);
+        return metrics_render(&in, out);
+}
+
 static int make_parts(Service *s, ApiKey *key)
 {
         SubmitContext *c = &s->context;
@@ -386,10 +403,11 @@ static int make_parts(Service *s, ApiKey *key)
 
         c->base.reader = s->loop.reader;
         c->base.in_force = s->loop.in_force;
+        c->base.commit = s->loop.commit;
+        c->base.metrics = render_metrics;
         c->base.waiting_begin = queue_waiting_begin;
         c->base.waiting_of = queue_waiting_of;
         c->loop = s->loop.event;
-        c->commit = s->loop.commit;
         c->port = s->loop.port;
         c->settings = s->settings;
 

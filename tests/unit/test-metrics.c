@@ -31,7 +31,7 @@ static void test_counters(_unused_ void **state)
         metrics_count_response(&metrics, 200);
         metrics_count_response(&metrics, 99999);
         atomic_fetch_add(&metrics.verdicts[VERDICT_REVISED], 3);
-        inputs.commit = (CommitStats){ .groups = 5, .commit_usec = 1500000, .writable = true };
+        inputs.stats.commit = (CommitStats){ .groups = 5, .commit_usec = 1500000, .writable = true };
         inputs.query.connections = 4;
         expect("\nscale_callbackd_responses_total{status_code=\"200\"} 2\n");
         expect("\nscale_callbackd_deliveries_total{verdict=\"revised\"} 3\n");
@@ -78,8 +78,8 @@ static void test_keys_are_bounded(_unused_ void **state)
 /* A type's name comes from outside. */
 static void test_labels_can_not_break_out(_unused_ void **state)
 {
-        inputs.store.n_by_type = 1;
-        inputs.store.by_type[0] =
+        inputs.stats.store.n_by_type = 1;
+        inputs.stats.store.by_type[0] =
                         (StoreTypeCount){ .type = "a\"} 1\nx{b=\"\\", .status = TASK_COMPLETED, .n = 7 };
         expect("scale_callbackd_tasks{type=\"a\\\"} "
                "1?x{b=\\\"\\\\\",status=\"completed\",is_test=\"false\"} 7\n");

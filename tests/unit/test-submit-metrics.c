@@ -27,11 +27,11 @@ static void test_values(_unused_ void **state)
         api.answers[429] = 5;
         in.outbox.in_flight = 4;
         in.outbox.created = 7;
-        in.figures.queue.by_state[SUBMISSION_UNKNOWN] = 9;
-        in.figures.queue.hold = QUEUE_HELD_ACCOUNT;
-        in.figures.queue.oldest = 1500000;
-        in.figures.queue.live_sent = 6;
-        in.figures.commit.commit_usec = 500000;
+        in.stats.queue.by_state[SUBMISSION_UNKNOWN] = 9;
+        in.stats.queue.hold = QUEUE_HELD_ACCOUNT;
+        in.stats.queue.oldest = 1500000;
+        in.stats.queue.live_sent = 6;
+        in.stats.commit.commit_usec = 500000;
         in.live_per_day = 100;
 
         expect(&in, "\nscale_submitd_submitted_total{type=\"comparison\"} 1\n");
@@ -50,8 +50,8 @@ static void test_values(_unused_ void **state)
         expect(&in, "\nscale_submitd_oldest_submission_seconds 1.5\n");
         expect(&in, "\nscale_submitd_commit_seconds_total 0.5\n");
 
-        in.figures.queue.live_sent = 0;
-        in.figures.queue.oldest = TIME_NONE;
+        in.stats.queue.live_sent = 0;
+        in.stats.queue.oldest = TIME_NONE;
         in.live_per_day = UINT64_MAX;
         expect(&in, "\nscale_submitd_live_tasks_today 0\n");
         expect(&in, "\n# TYPE scale_submitd_live_tasks_allowed gauge\n# HELP");

@@ -23,7 +23,6 @@ typedef struct SubmitContext {
         LocalBase base;
         Waiting waiting; /* of the queue, when a call that tells of it began */
         sd_event *loop;
-        Commit *commit;
         CommitPort *port;
         const Settings *settings; /* those in force */
         ApiClient *client;
@@ -67,7 +66,3 @@ int reconcile_on_post(HttpRequest *request, void *userdata);
 int reconcile_on_get(HttpRequest *request, void *userdata);
 int backfill_on_post(HttpRequest *request, void *userdata);
 int backfill_on_get(HttpRequest *request, void *userdata);
-int figures_on_stats(HttpRequest *request, void *userdata);
-int figures_on_metrics(HttpRequest *request, void *userdata);
-int figures_on_healthz(HttpRequest *request, void *userdata);
-int figures_on_readyz(HttpRequest *request, void *userdata);

@@ -30,7 +30,7 @@ void metrics_count_response(Metrics *m, unsigned status)
 
 static const MetricsInputs *inputs_of(const MetricText *x)
 {
-        return x->figures;
+        return x->source;
 }
 
 static int write_start(const Metric *m, const MetricText *x)
@@ -105,17 +105,17 @@ static int write_reloads(const Metric *m, const MetricText *x)
 
 static int write_states(const Metric *m, const MetricText *x)
 {
-        return metric_put_states(m, x, &inputs_of(x)->figures.queue);
+        return metric_put_states(m, x, &inputs_of(x)->stats.queue);
 }
 
 static int write_hold(const Metric *m, const MetricText *x)
 {
-        return metric_put_hold(m, x, &inputs_of(x)->figures.queue);
+        return metric_put_hold(m, x, &inputs_of(x)->stats.queue);
 }
 
 static int write_live(const Metric *m, const MetricText *x)
 {
-        return metric_put(m, x, NULL, NULL, inputs_of(x)->figures.queue.live_sent);
+        return metric_put(m, x, NULL, NULL, inputs_of(x)->stats.queue.live_sent);
 }
 
 /* Nothing where there is no cap. */
@@ -129,14 +129,14 @@ static int write_cap(const Metric *m, const MetricText *x)
 /* 0 where nothing waits. */
 static int write_oldest(const Metric *m, const MetricText *x)
 {
-        int64_t oldest = inputs_of(x)->figures.queue.oldest;
+        int64_t oldest = inputs_of(x)->stats.queue.oldest;
 
         return metric_put(m, x, NULL, NULL, oldest == TIME_NONE || oldest < 0 ? 0 : (uint64_t)oldest);
 }
 
 static int write_writable(const Metric *m, const MetricText *x)
 {
-        return metric_put(m, x, NULL, NULL, inputs_of(x)->figures.commit.writable);
+        return metric_put(m, x, NULL, NULL, inputs_of(x)->stats.commit.writable);
 }
 
 #define OWN(member)    write_own, offsetof(Metrics, member), 0
@@ -210,14 +210,14 @@ static const Metric metrics[] = {
         { "oldest_submission_seconds", "gauge",
                         "When the oldest submission came that waits, in seconds since 1970; 0 for none.",
                         write_oldest, 0, SECONDS },
-        { "commit_groups_total", "counter", "Transactions committed.", INPUT(figures.commit.groups) },
-        { "commit_jobs_total", "counter", "Pieces of work committed.", INPUT(figures.commit.jobs) },
+        { "commit_groups_total", "counter", "Transactions committed.", INPUT(stats.commit.groups) },
+        { "commit_jobs_total", "counter", "Pieces of work committed.", INPUT(stats.commit.jobs) },
         { "commit_failures_total", "counter", "Pieces of work that could not be committed.",
-                        INPUT(figures.commit.failed) },
-        { "commit_queue", "gauge", "Pieces of work that wait for the disk.", INPUT(figures.commit.queued) },
+                        INPUT(stats.commit.failed) },
+        { "commit_queue", "gauge", "Pieces of work that wait for the disk.", INPUT(stats.commit.queued) },
         { "commit_seconds_total", "counter", "Time spent writing and syncing transactions.",
-                        metric_write_number, offsetof(MetricsInputs, figures.commit.commit_usec), SECONDS },
-        { "wal_bytes", "gauge", "Bytes of the write-ahead log in use.", INPUT(figures.commit.wal_bytes) },
+                        metric_write_number, offsetof(MetricsInputs, stats.commit.commit_usec), SECONDS },
+        { "wal_bytes", "gauge", "Bytes of the write-ahead log in use.", INPUT(stats.commit.wal_bytes) },
         { "writable", "gauge", "1 while submissions can be stored, else 0.", write_writable },
         { "connections", "gauge", "Open connections on the submit socket.", INPUT(server.connections) },
         { "connections_accepted_total", "counter", "Connections accepted on the submit socket.",
@@ -231,14 +231,14 @@ static const Metric metrics[] = {
                         INPUT(server.crowded_out) },
         { "malformed_requests_total", "counter", "Requests refused because they could be read in two ways.",
                         INPUT(server.malformed) },
-        { "database_bytes", "gauge", "Size of the database file.", INPUT(figures.store.database_bytes) },
+        { "database_bytes", "gauge", "Size of the database file.", INPUT(stats.store.database_bytes) },
         { "disk_free_bytes", "gauge", "Free bytes on the database's file system.",
-                        INPUT(figures.store.free_bytes) },
+                        INPUT(stats.store.free_bytes) },
 };
 
 int metrics_render(const MetricsInputs *in, Buffer *out)
 {
-        const MetricText text = { .prefix = PREFIX, .figures = in, .out = out };
+        const MetricText text = { .prefix = PREFIX, .source = in, .out = out };
 
         return metrics_render_table(metrics, ELEMENTSOF(metrics), &text);
 }

@@ -33,7 +33,7 @@ typedef struct MetricsInputs {
         ReconcileStats reconcile;
         BackfillStats backfill;
         HttpServerStats server;
-        StoreFigures figures;
+        Stats stats;
         uint64_t live_per_day; /* UINT64_MAX: unlimited */
 } MetricsInputs;
 

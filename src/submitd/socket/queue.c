@@ -7,16 +7,10 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "query/stats.h"
+#include "query/list.h"
 #include "query/params.h"
+#include "query/stats.h"
 #include "submitd/socket/context.h"
-
-static int add_time(json_t *o, const char *name, int64_t t)
-{
-        char text[TIME_STAMP_SIZE];
-
-        return t == TIME_NONE ? 0 : json_object_set_new(o, name, json_string(time_format(t, text)));
-}
 
 /* When the outbox means to do something next; TIME_NONE: nothing is planned. */
 static int read_next(StoreReader *reader, int64_t *ret)
@@ -41,7 +35,7 @@ int queue_read(SubmitContext *c, StoreQueue *ret_queue, Waiting *ret_waiting)
         CommitStats stats;
         int r;
 
-        commit_get_stats(c->commit, &stats);
+        commit_get_stats(c->base.commit, &stats);
         r = store_get_queue(c->base.reader, now_realtime(), ret_queue);
         return r < 0 ? r : waiting_look(c->outbox, ret_queue, stats.writable, ret_waiting);
 }
@@ -80,13 +74,13 @@ static int reply_queue(SubmitContext *c, HttpRequest *request, uint64_t flushed)
                 return local_reply_failure(c->base.reader, request, r);
         outbox_get_stats(c->outbox, &stats);
 
-        r = figures_add_queue(o, &queue);
+        r = stats_add_queue(o, &queue);
         if (cap < UINT64_MAX)
                 r |= json_object_set_new(o, "live_per_day", json_integer((json_int_t)cap));
         r |= json_object_set_new(o, "in_flight", json_integer((json_int_t)stats.in_flight));
         if (waiting.cause != WAITING_NOTHING)
                 r |= json_object_set_new(o, "waiting", waiting_to_json(&waiting));
-        r |= add_time(o, "next_attempt_at",
+        r |= member_set_time(o, "next_attempt_at",
                         next == TIME_NONE || waiting.until == TIME_NONE ? next : MAX(next, waiting.until));
         if (flushed < UINT64_MAX)
                 r |= json_object_set_new(o, "flushed", json_integer((json_int_t)flushed));
