@@ -11,7 +11,7 @@
 #include <sodium.h>
 
 #include "basic/secret.h"
-#include "callbackd/keys.h"
+#include "callbackd/auth.h"
 #include "http/curl.h"
 #include "scalectl/keyfile.h"
 #include "submitd/api/key.h"

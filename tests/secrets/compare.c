@@ -41,7 +41,7 @@ static int planted_compare(const void *a, const void *b, size_t size)
 #        define sodium_memcmp planted_compare
 #endif
 
-#include "callbackd/keys.c"
+#include "callbackd/auth.c"
 #include "scalectl/view/session.c"
 
 #if PLANTED == 3

@@ -3,7 +3,7 @@
 #include "test-file.h"
 
 #include "basic/secret.h"
-#include "callbackd/keys.h"
+#include "callbackd/auth.h"
 #include "daemon/credential.h"
 
 static const char *match(const Keys *k, const char *value)
