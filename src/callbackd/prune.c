@@ -3,6 +3,9 @@
  *
  * Deleting is done in pieces of some hundred deliveries, each in the writer's queue like any other job and
  * with a pause behind it, so that callbacks never wait for a long transaction.
+ *
+ * Retention does so every few minutes. Without an age nothing is deleted, but the time is counted all the
+ * same: for who sets one later.
  */
 
 #include "callbackd/prune.h"
@@ -21,6 +24,9 @@
  * off for some days is nothing to be told of. */
 #define JUMP_USEC ((int64_t)USEC_PER_HOUR)
 #define AWAY_USEC (7 * (int64_t)USEC_PER_DAY)
+
+#define ROUND_USEC (10 * 60 * USEC_PER_SEC) /* what a restart may lose of the count */
+#define ROUNDS     24U                      /* in an age that is short */
 
 struct Prune {
         CommitJob job;
@@ -155,4 +161,94 @@ int prune_start(sd_event *loop, CommitPort *port, Metrics *metrics, uint64_t age
         }
         *ret = p;
         return 0;
+}
+
+/* Retention. */
+
+struct Retention {
+        sd_event *loop; /* borrowed */
+        CommitPort *port;
+        Metrics *metrics;
+        sd_event_source *timer;
+        Prune *prune; /* NULL: not at it */
+        uint64_t keep;
+};
+
+static void arm(Retention *retention, uint64_t usec)
+{
+        int r;
+
+        r = sd_event_source_set_time_relative(retention->timer, usec);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(retention->timer, SD_EVENT_ONESHOT);
+        if (r < 0)
+                log_warning_errno(r, "Old deliveries are kept until the next start");
+}
+
+static void arm_next(Retention *retention)
+{
+        arm(retention, MIN(MAX(retention->keep / ROUNDS, USEC_PER_SEC), ROUND_USEC));
+}
+
+static void on_pruned(const PruneResult *result, void *userdata)
+{
+        Retention *retention = userdata;
+
+        retention->prune = NULL;
+        if (result->deleted > 0)
+                log_info("Deleted %" PRIu64 " deliveries that were older than [store] keep_deliveries.",
+                                result->deleted);
+        if (result->error < 0)
+                log_warning_errno(result->error,
+                                "Old deliveries could not be looked for, it is tried again in minutes");
+        arm_next(retention);
+}
+
+static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
+{
+        Retention *retention = userdata;
+
+        if (retention->prune ||
+                        prune_start(retention->loop, retention->port, retention->metrics, retention->keep,
+                                        on_pruned, retention, &retention->prune) < 0)
+                arm_next(retention);
+        return 0;
+}
+
+int retention_new(sd_event *loop, CommitPort *port, Metrics *metrics, uint64_t keep, Retention **ret)
+{
+        Retention *retention;
+        int r;
+
+        retention = calloc(1, sizeof(Retention));
+        if (!retention)
+                return -ENOMEM;
+        *retention = (Retention){ .loop = loop, .port = port, .metrics = metrics, .keep = keep };
+
+        r = sd_event_add_time_relative(
+                        loop, &retention->timer, CLOCK_MONOTONIC, USEC_PER_SEC, 0, on_timer, retention);
+        if (r < 0) {
+                free(retention);
+                return r;
+        }
+        *ret = retention;
+        return 0;
+}
+
+void retention_set(Retention *retention, uint64_t keep)
+{
+        retention->keep = keep;
+        if (!retention->prune)
+                arm(retention, USEC_PER_SEC);
+}
+
+Retention *retention_free(Retention *retention)
+{
+        if (!retention)
+                return NULL;
+
+        prune_free(retention->prune);
+        sd_event_source_disable_unref(retention->timer);
+        free(retention);
+        return NULL;
 }

@@ -24,3 +24,13 @@ int prune_start(sd_event *loop, CommitPort *port, Metrics *metrics, uint64_t age
 
 /* Gives up what is not done yet. Takes NULL, returns NULL. */
 Prune *prune_free(Prune *p);
+
+/* The same by itself, every few minutes. */
+typedef struct Retention Retention;
+
+/* `keep` is how long deliveries are kept, in microseconds; UINT64_MAX: forever. 0 or negative errno. */
+int retention_new(sd_event *loop, CommitPort *port, Metrics *metrics, uint64_t keep, Retention **ret);
+void retention_set(Retention *retention, uint64_t keep);
+
+/* NULL in, NULL out. */
+Retention *retention_free(Retention *retention);
