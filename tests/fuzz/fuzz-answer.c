@@ -7,7 +7,6 @@
 #include "fuzz.h"
 
 #include "submitd/api/answer.h"
-#include "submitd/api/outcome.h"
 #include "submitd/outbox/snapshot.h"
 
 #define SUBMISSION "01a210b8bff98d72cea3a69053d1d108"
@@ -72,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 .message = data[1] & 1 ? "the connection was reset" : NULL,
         };
 
-        assert(outcome_to_string(outcome_of_answer(&answer)));
+        assert(outcome_of_answer(&answer) < _OUTCOME_MAX);
         assert((unsigned)answer_classify(&answer) < _ANSWER_KIND_MAX);
         outcome_describe(&answer, text);
         assert(strlen(text) > 0 && strlen(text) < sizeof(text));

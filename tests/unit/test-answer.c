@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "submitd/api/outcome.h"
+#include "submitd/api/answer.h"
 
 #define ID  "0123456789abcdef0123456789abcdef"
 #define URL "https://example.com/callback/"
@@ -51,7 +51,7 @@ static void test_every_status(_unused_ void **state)
                 const ApiAnswer a = answer_of(status, "{}");
 
                 if (outcome_of_answer(&a) != expect(status))
-                        fail_msg("%u is %s", status, outcome_to_string(outcome_of_answer(&a)));
+                        fail_msg("%u is %d", status, (int)outcome_of_answer(&a));
         }
 }
 
@@ -72,11 +72,41 @@ static void test_failures(_unused_ void **state)
         }
 }
 
-static void test_texts(_unused_ void **state)
+static void test_kinds(_unused_ void **state)
 {
-        for (Outcome o = 0; o < _OUTCOME_MAX; o++)
-                assert_non_null(outcome_to_string(o));
-        assert_null(outcome_to_string(_OUTCOME_MAX));
+        static const struct {
+                int error;
+                unsigned status;
+                bool is_json;
+                AnswerKind kind;
+        } cases[] = {
+                { 0, 200, true, ANSWER_GOOD },
+                { 0, 200, false, ANSWER_BROKEN },
+                { 0, 201, true, ANSWER_BROKEN },
+                { 0, 204, false, ANSWER_BROKEN },
+                { 0, 301, false, ANSWER_ACCOUNT },
+                { 0, 400, true, ANSWER_ABSENT },
+                { 0, 400, false, ANSWER_BROKEN },
+                { 0, 401, true, ANSWER_ACCOUNT },
+                { 0, 403, false, ANSWER_ACCOUNT },
+                { 0, 404, true, ANSWER_ABSENT },
+                { 0, 404, false, ANSWER_BROKEN },
+                { 0, 408, true, ANSWER_BROKEN },
+                { 0, 410, true, ANSWER_ABSENT },
+                { 0, 429, false, ANSWER_LATER },
+                { 0, 500, true, ANSWER_BROKEN },
+                { -ETIMEDOUT, 0, false, ANSWER_BROKEN },
+                { -EPROTO, 200, true, ANSWER_BROKEN },
+                { -EPROTO, 404, true, ANSWER_BROKEN },
+        };
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases))
+                assert_int_equal(answer_classify(&(ApiAnswer){
+                                                 .error = c->error,
+                                                 .status = c->status,
+                                                 .is_json = c->is_json,
+                                 }),
+                                c->kind);
 }
 
 static void test_describe(_unused_ void **state)
@@ -186,7 +216,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_every_status),
                 cmocka_unit_test(test_failures),
-                cmocka_unit_test(test_texts),
+                cmocka_unit_test(test_kinds),
                 cmocka_unit_test(test_describe),
                 cmocka_unit_test(test_whose_task),
                 cmocka_unit_test(test_the_length_of_a_task_id),

@@ -537,7 +537,7 @@ static void test_what_others_were_told_is_kept(void **state)
         Fixture *f = *state;
 
         make_there(f, id);
-        f->quiet.until = f->monotonic + 30 * MINUTE;
+        f->retry_after.until = f->monotonic + 30 * MINUTE;
         make_with(f, (BackfillOptions){});
         assert_int_equal(backfill_start(f->backfill, TIME_NONE, TIME_NONE), 0);
         live(f, 29 * MINUTE);

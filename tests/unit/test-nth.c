@@ -20,7 +20,7 @@
 #include "config/settings.h"
 #include "daemon/commit.h"
 #include "export/export.h"
-#include "submitd/api/outcome.h"
+#include "submitd/api/answer.h"
 #include "task/callback.h"
 #include "task/check.h"
 #include "task/params.h"

@@ -6,7 +6,7 @@
 #include "test-store-common.h"
 
 #include "daemon/commit-group.h"
-#include "submitd/api/quiet.h"
+#include "submitd/api/backoff.h"
 #include "submitd/outbox/outbox.h"
 #include "task/type.h"
 
@@ -39,7 +39,7 @@ typedef struct Bench {
         int refuse; /* what requests fail with */
         bool is_test;
         int64_t date; /* of the API, as it answers */
-        Quiet quiet;
+        RetryAfter retry_after;
 
         CommitJob *jobs, **jobs_tail;
         int disk; /* what commits fail with */
@@ -70,9 +70,9 @@ static inline bool bench_is_test(void *userdata)
         return ((Bench *)userdata)->is_test;
 }
 
-static inline uint64_t bench_quiet_until(void *userdata)
+static inline uint64_t bench_retry_at(void *userdata)
 {
-        return ((Bench *)userdata)->quiet.until;
+        return ((Bench *)userdata)->retry_after.until;
 }
 
 static inline int64_t bench_realtime(void *userdata)
@@ -170,7 +170,7 @@ static inline void bench_crash(Bench *b)
 {
         b->outbox = outbox_free(b->outbox);
         bench_drop_requests(b);
-        b->quiet = (Quiet){ 0 };
+        b->retry_after = (RetryAfter){ 0 };
         b->jobs = NULL;
         b->jobs_tail = &b->jobs;
         store_reader_close(b->fixture->reader);
@@ -200,7 +200,7 @@ static inline void bench_hand_over(Bench *b, const char *method, const char *pat
 
         answer.body = answer.body ?: "";
         answer.body_size = strlen(answer.body);
-        quiet_note(&b->quiet, &answer, b->monotonic);
+        retry_after_note(&b->retry_after, &answer, b->monotonic);
         a.done(&answer, a.userdata);
         free(a.body);
 }
@@ -369,7 +369,7 @@ static inline int bench_set_up(void **state)
         b->is_test = true;
         b->jobs_tail = &b->jobs;
         b->options = (OutboxOptions){
-                .api = { bench_request, bench_is_test, bench_quiet_until, b },
+                .api = { bench_request, bench_is_test, bench_retry_at, b },
                 .writer = { bench_submit, b },
                 .clock = { bench_realtime, bench_monotonic, b },
                 .reader = b->fixture->reader,

@@ -60,7 +60,7 @@ static bool get_is_test(void *userdata)
         return ((Model *)userdata)->is_test;
 }
 
-static uint64_t get_quiet_until(void *userdata)
+static uint64_t get_retry_at(void *userdata)
 {
         return ((Model *)userdata)->left_alone.until;
 }
@@ -214,7 +214,7 @@ static void end_wire(Model *m, Wire *w)
         say(m, "end %s %s: %d %u", w->method, w->path, a.error, a.status);
         w->done = NULL;
         w->ends = NEVER;
-        quiet_note(&m->left_alone, &a, get_monotonic(m));
+        retry_after_note(&m->left_alone, &a, get_monotonic(m));
         done(&a, w->userdata);
         if (w->arrives == NEVER)
                 wire_done(w);
@@ -348,7 +348,7 @@ static void on_change(void *userdata)
 static OutboxOptions options_of(Model *m)
 {
         return (OutboxOptions){
-                .api = { request, get_is_test, get_quiet_until, m },
+                .api = { request, get_is_test, get_retry_at, m },
                 .writer = { submit, m },
                 .clock = { get_realtime, get_monotonic, m },
                 .reader = m->reader,
@@ -456,7 +456,7 @@ static void die(Model *m)
                 assert_int_equal(commit_group_write(m->store, &m->jobs, &failed), 0);
         drop_jobs(m);
         m->outbox = outbox_free(m->outbox);
-        m->left_alone = (Quiet){ 0 };
+        m->left_alone = (RetryAfter){ 0 };
         FOREACH_ARRAY(w, m->wires, WIRES_MAX) {
                 if (!w->used)
                         continue;

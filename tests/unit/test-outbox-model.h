@@ -6,7 +6,7 @@
 #include "test-store-common.h"
 
 #include "sandbox/world.h"
-#include "submitd/api/quiet.h"
+#include "submitd/api/backoff.h"
 #include "submitd/outbox/outbox.h"
 
 #define MINUTE (60 * SECOND)
@@ -79,11 +79,11 @@ typedef struct Model {
         int64_t commit_at;
         bool disk_full;
 
-        unsigned spell;      /* a status that everything is answered with; 0: none */
-        Quiet left_alone;    /* what it says of that */
-        bool down;           /* nothing leaves */
-        unsigned trouble;    /* of 100 requests, how many go wrong on the way */
-        bool is_test, quiet; /* quiet: no faults any more */
+        unsigned spell;        /* a status that everything is answered with; 0: none */
+        RetryAfter left_alone; /* what it says of that */
+        bool down;             /* nothing leaves */
+        unsigned trouble;      /* of 100 requests, how many go wrong on the way */
+        bool is_test, quiet;   /* quiet: no faults any more */
         uint64_t max_in_flight, live_per_day;
 
         Wish wishes[ASKED_MAX];

@@ -379,7 +379,7 @@ static void test_what_others_were_told_is_kept(void **state)
 
         bench_begin(b);
         bench_answer(b, "POST", "/task", 500, "{}");
-        b->quiet.until = b->monotonic + (uint64_t)HOUR;
+        b->retry_after.until = b->monotonic + (uint64_t)HOUR;
         bench_add(b, ID(2));
         outbox_hurry(b->outbox);
         bench_pass(b, HOUR - 1);
@@ -391,7 +391,7 @@ static void test_what_others_were_told_is_kept(void **state)
         assert_int_equal(b->n_asked, 2);
 
         /* In the middle of a listing: it goes on where it was. */
-        b->quiet.until = b->monotonic + (uint64_t)HOUR;
+        b->retry_after.until = b->monotonic + (uint64_t)HOUR;
         bench_answer(b, "POST", "/task", 200, TASK(2));
         bench_answer(b, "GET", "/tasks?limit=100&offset=1", 200,
                         "{\"docs\":[" TASK(3) "],\"total\":3,\"limit\":100,\"offset\":1,\"has_more\":true}");

@@ -411,7 +411,7 @@ static void test_what_others_were_told_is_kept(void **state)
         complete(f, id);
         make(f);
         pass(f, DAY);
-        f->quiet.until = f->monotonic + 10 * MINUTE;
+        f->retry_after.until = f->monotonic + 10 * MINUTE;
         live(f, 4 * MINUTE);
         assert_int_equal(report_of(f)->state, RECOVERY_NONE);
         reconcile_start(f->reconcile);

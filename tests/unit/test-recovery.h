@@ -15,7 +15,7 @@
 #include "daemon/message.h"
 #include "sandbox/world.h"
 #include "store/outbox.h"
-#include "submitd/api/quiet.h"
+#include "submitd/api/backoff.h"
 #include "submitd/recover/backfill.h"
 #include "submitd/recover/reconcile.h"
 
@@ -58,7 +58,7 @@ struct Fixture {
         unsigned n_requests; /* ever */
         int refuse;          /* what request() returns */
         bool hold;           /* no answers for now */
-        Quiet quiet;
+        RetryAfter retry_after;
         char last_path[512];
 
         /* True: it answered. */
@@ -120,14 +120,14 @@ static bool fixture_is_test(_unused_ void *userdata)
         return false;
 }
 
-static uint64_t fixture_quiet_until(void *userdata)
+static uint64_t fixture_retry_at(void *userdata)
 {
-        return ((Fixture *)userdata)->quiet.until;
+        return ((Fixture *)userdata)->retry_after.until;
 }
 
 static inline Api fixture_api(Fixture *f)
 {
-        return (Api){ fixture_request, fixture_is_test, fixture_quiet_until, f };
+        return (Api){ fixture_request, fixture_is_test, fixture_retry_at, f };
 }
 
 static inline WorldAnswer ask_world(Fixture *f, const char *method, const char *path, const char *body)
@@ -151,7 +151,7 @@ static inline WorldAnswer ask_world(Fixture *f, const char *method, const char *
 
 static inline void answer_with(Fixture *f, const Asked *q, const ApiAnswer *answer)
 {
-        quiet_note(&f->quiet, answer, f->monotonic);
+        retry_after_note(&f->retry_after, answer, f->monotonic);
         q->done(answer, q->userdata);
 }
 

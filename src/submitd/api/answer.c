@@ -1,39 +1,196 @@
 /*
- * Questions change nothing at the API, so that any of them may be asked again (what a request that creates
- * may not: see outcome.c). All that counts is whether that makes sense. Only JSON is taken for the API's own
- * word: a 404 with a page for people is a proxy's, and says nothing about a task.
+ * What an answer means, as a table. Of a request that makes something, the line that matters is the one
+ * between "certain that nothing was done" and "nobody can tell": only on the safe side of it may a task be
+ * sent again. So everything that isn't listed is on the other side, and an answer of success that can't be
+ * read, or that shows another task than the one that was sent, is no success.
+ *
+ * 408, 409 and 425 are on that side as well: each of them may come from something on the way that has passed
+ * the request on, or from an API that has met the request already. Of 5xx that is known to happen.
+ *
+ * Questions change nothing at the API, so that any of them may be asked again. All that counts is whether
+ * that makes sense. A 404 with a page for people is a proxy's, and says nothing about a task.
  */
 
 #include "submitd/api/answer.h"
 
+#include <limits.h>
+#include <stdio.h>
+
 #include "basic/log.h"
+#include "store/outbox.h"
+#include "submitd/api/cause.h"
 #include "task/callback.h"
+#include "task/type.h"
 #include "json/parse.h"
 
-/* The first row that fits. */
+#define WORDS_MAX 160U /* bytes of what the API says of itself that are handed on */
+#define ID_DIGITS (SUBMISSION_ID_SIZE - 1)
+
+/* The first row that fits. Only JSON is taken for the API's own word on what there is. */
 static const struct {
         unsigned min, max; /* status */
-        bool in_json;      /* only where the API itself says it */
-        AnswerKind kind;
-} kinds[] = {
-        { 200, 200, true, ANSWER_GOOD },
-        { 300, 399, false, ANSWER_ACCOUNT }, /* none is followed: the URL is wrong */
-        { 400, 400, true, ANSWER_ABSENT },   /* an id that it can't have given */
-        { 401, 403, false, ANSWER_ACCOUNT },
-        { 404, 404, true, ANSWER_ABSENT },
-        { 410, 410, true, ANSWER_ABSENT },
-        { 429, 429, false, ANSWER_LATER },
+        Outcome outcome;
+        AnswerKind in_json, else_kind;
+} statuses[] = {
+        { 200, 200, OUTCOME_DONE, ANSWER_GOOD, ANSWER_BROKEN },
+        { 300, 399, OUTCOME_ACCOUNT, ANSWER_ACCOUNT,
+                        ANSWER_ACCOUNT }, /* none is followed: the URL is wrong */
+        { 400, 400, OUTCOME_REJECTED, ANSWER_ABSENT, ANSWER_BROKEN }, /* an id that it can't have given */
+        { 401, 403, OUTCOME_ACCOUNT, ANSWER_ACCOUNT, ANSWER_ACCOUNT },
+        { 404, 404, OUTCOME_REJECTED, ANSWER_ABSENT, ANSWER_BROKEN },
+        { 408, 409, OUTCOME_UNKNOWN, ANSWER_BROKEN, ANSWER_BROKEN },
+        { 410, 410, OUTCOME_REJECTED, ANSWER_ABSENT, ANSWER_BROKEN },
+        { 425, 425, OUTCOME_UNKNOWN, ANSWER_BROKEN, ANSWER_BROKEN },
+        { 429, 429, OUTCOME_BUSY, ANSWER_LATER, ANSWER_LATER },
+        { 405, 499, OUTCOME_REJECTED, ANSWER_BROKEN, ANSWER_BROKEN },
+        { 0, UINT_MAX, OUTCOME_UNKNOWN, ANSWER_BROKEN, ANSWER_BROKEN },
 };
 
-AnswerKind answer_classify(const ApiAnswer *a)
+static size_t find_status(unsigned status)
 {
-        if (a->error < 0)
-                return ANSWER_BROKEN;
-        FOREACH_ARRAY(k, kinds, ELEMENTSOF(kinds))
-                if (a->status >= k->min && a->status <= k->max && (a->is_json || !k->in_json))
-                        return k->kind;
-        return ANSWER_BROKEN;
+        size_t i = 0;
+
+        while (status < statuses[i].min || status > statuses[i].max)
+                i++;
+        return i;
 }
+
+Outcome outcome_of_answer(const ApiAnswer *answer)
+{
+        if (answer->error != 0)
+                return answer->sent ? OUTCOME_UNKNOWN : OUTCOME_NOT_SENT;
+        return statuses[find_status(answer->status)].outcome;
+}
+
+AnswerKind answer_classify(const ApiAnswer *answer)
+{
+        size_t i = find_status(answer->status);
+
+        if (answer->error != 0)
+                return ANSWER_BROKEN;
+        return answer->is_json ? statuses[i].in_json : statuses[i].else_kind;
+}
+
+bool outcome_is_redirect(const ApiAnswer *answer)
+{
+        return answer->error == 0 && answer->status >= 300 && answer->status <= 399;
+}
+
+/* Copies a text so that it fits on a line, cut where a character begins. */
+static void copy_words(const char *text, char buf[static WORDS_MAX + 1])
+{
+        size_t n = strlen(text);
+
+        if (n > WORDS_MAX)
+                for (n = WORDS_MAX; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
+                        n--;
+        for (size_t i = 0; i < n; i++)
+                buf[i] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? ' ' : text[i];
+        buf[n] = 0;
+}
+
+json_t *outcome_read(const ApiAnswer *answer)
+{
+        json_t *value = NULL;
+
+        return answer_read(answer, &value) < 0 ? NULL : value;
+}
+
+/* What the API says itself; an error page is not handed on. */
+static void copy_error(const ApiAnswer *answer, char buf[static WORDS_MAX + 1])
+{
+        json_auto_t *body = NULL;
+        const char *error;
+
+        buf[0] = 0;
+        if (!answer->is_json)
+                return;
+        body = outcome_read(answer);
+        error = json_string_value(json_object_get(body, "error"));
+        if (error)
+                copy_words(error, buf);
+}
+
+const char *outcome_describe(const ApiAnswer *answer, char buf[static OUTCOME_TEXT_SIZE])
+{
+        char words[WORDS_MAX + 1];
+
+        if (answer->error != 0) {
+                copy_words(answer->message ? answer->message : strerror(-answer->error), words);
+                snprintf(buf, OUTCOME_TEXT_SIZE, "%s: %s",
+                                waiting_sentence(waiting_cause_of_failure(answer)), words);
+                return buf;
+        }
+        if (answer->status == 200) {
+                snprintf(buf, OUTCOME_TEXT_SIZE, "the API answered 200 with something that can't be used");
+                return buf;
+        }
+        copy_error(answer, words);
+        if (outcome_is_redirect(answer))
+                snprintf(words, sizeof(words), "a redirect, which isn't followed; is [api] url right?");
+        snprintf(buf, OUTCOME_TEXT_SIZE, "the API answered %u%s%s", answer->status, words[0] ? ": " : "",
+                        words);
+        return buf;
+}
+
+/* NULL for what a NUL cuts short, too: that is another text. */
+static const char *get_text(const json_t *object, const char *name)
+{
+        const json_t *value = json_object_get(object, name);
+        const char *s = json_string_value(value);
+
+        return s && strlen(s) == json_string_length(value) ? s : NULL;
+}
+
+const char *outcome_task_submission(const json_t *task)
+{
+        const char *s = get_text(json_object_get(task, "metadata"), TASK_SUBMISSION_KEY);
+        const char *url;
+
+        if (s)
+                return s;
+        url = get_text(task, "callback_url");
+        s = url ? strrchr(url, '/') : NULL;
+        return s && strlen(++s) == ID_DIGITS && strspn(s, "0123456789abcdef") == ID_DIGITS ? s : NULL;
+}
+
+int64_t outcome_task_created(const json_t *task)
+{
+        const char *s = get_text(task, "created_at");
+        int64_t t;
+
+        return s && time_parse(s, &t) >= 0 ? t : TIME_NONE;
+}
+
+const char *outcome_task_id(const json_t *task)
+{
+        const json_t *id = json_object_get(task, "task_id");
+        const char *s = json_string_value(id);
+        size_t n = json_string_length(id);
+
+        if (n == 0 || n > CALLBACK_ID_MAX)
+                return NULL;
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char)s[i] <= ' ' || s[i] == 0x7f || strchr("/?#%", s[i]))
+                        return NULL; /* it goes into a path */
+        return s;
+}
+
+TaskClaim outcome_claim_task(const ApiAnswer *answer, const char *submission, json_t **ret_task)
+{
+        json_auto_t *task = NULL;
+
+        *ret_task = NULL;
+        task = outcome_read(answer);
+        if (!outcome_task_id(task))
+                return TASK_UNUSABLE;
+        if (!streq_ptr(outcome_task_submission(task), submission))
+                return TASK_FOREIGN;
+        *ret_task = TAKE_PTR(task);
+        return TASK_OURS;
+}
+
+/* Of questions. */
 
 bool answer_broke_off(const ApiAnswer *a)
 {
@@ -116,13 +273,4 @@ bool answer_find_docs(const ApiAnswer *a, const char **ret, size_t *ret_size)
         *ret = p + 1;
         *ret_size = (size_t)(close - p - 1);
         return true;
-}
-
-uint64_t answer_pause(unsigned n, uint64_t first, uint64_t most)
-{
-        uint64_t pause = MIN(first, most);
-
-        for (unsigned i = 1; i < n && pause < most; i++)
-                pause = MIN(pause * 2, most);
-        return pause;
 }

@@ -37,6 +37,6 @@ typedef struct Api {
         /* Whether the key is a test key. */
         bool (*is_test)(void *userdata);
         /* Monotonic: it wants no request before, whoever asks. */
-        uint64_t (*quiet_until)(void *userdata);
+        uint64_t (*retry_at)(void *userdata);
         void *userdata;
 } Api;

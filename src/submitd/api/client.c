@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #include "http/pool.h"
-#include "submitd/api/quiet.h"
+#include "submitd/api/backoff.h"
 
 #define WAITING_MAX   512U                /* cancels of as many local connections, and lists */
 #define ENVELOPE_SIZE ((size_t)64 * 1024) /* what a page has around a single task */
@@ -23,7 +23,7 @@ struct ApiClient {
         ApiKey key;
         uint64_t timeout;
         size_t max_body; /* of an answer */
-        Quiet quiet;
+        RetryAfter retry_after;
         ApiClientStats stats;
 };
 
@@ -63,7 +63,7 @@ static void on_done(const HttpPoolResult *result, void *userdata)
         };
 
         account(&call->client->stats, result, call->started);
-        quiet_note(&call->client->quiet, &answer, now_monotonic());
+        retry_after_note(&call->client->retry_after, &answer, now_monotonic());
         call->done(&answer, call->userdata);
 }
 
@@ -121,9 +121,9 @@ static bool on_is_test(void *userdata)
         return api_client_is_test(userdata);
 }
 
-static uint64_t on_quiet_until(void *userdata)
+static uint64_t on_retry_at(void *userdata)
 {
-        return ((const ApiClient *)userdata)->quiet.until;
+        return ((const ApiClient *)userdata)->retry_after.until;
 }
 
 Api api_client_api(ApiClient *c)
@@ -131,7 +131,7 @@ Api api_client_api(ApiClient *c)
         return (Api){
                 .request = on_request,
                 .is_test = on_is_test,
-                .quiet_until = on_quiet_until,
+                .retry_at = on_retry_at,
                 .userdata = c,
         };
 }

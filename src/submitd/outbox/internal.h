@@ -3,8 +3,8 @@
 /* What the files of the outbox share. Nobody outside of them includes this. */
 
 #include "basic/parse.h"
+#include "submitd/api/answer.h"
 #include "submitd/api/backoff.h"
-#include "submitd/api/outcome.h"
 #include "submitd/outbox/outbox.h"
 #include "submitd/outbox/snapshot.h"
 #include "submitd/outbox/waiting.h"
@@ -83,16 +83,7 @@ struct Sending {
         int64_t ended_at, grace; /* as in Submission; ended_at only once it has */
 };
 
-Sending *sending_free(Sending *x);
-DEFINE_CLEANUP(Sending *, sending_free)
-/* Takes it out of the list and frees it. */
-void sending_forget(Sending *x);
-/* Prepares the step that ends it, to be filled in and saved. */
-StoreMove *sending_end(Sending *x, SubmissionState to);
-/* Its move to `sending` is on disk: asks the API. */
-void sending_ask(Sending *x);
-
-/* take.c: starts what is due and may be sent. 0 or negative errno (of reading). */
+/* Starts what is due and may be sent. 0 or negative errno (of reading). */
 int sending_run(Outbox *o, const StoreQueue *queue);
 void sending_free_all(Outbox *o);
 /* How many are about to ask. */
@@ -167,8 +158,8 @@ int64_t outbox_grace(const Outbox *o);
 uint64_t outbox_settles_at(const Outbox *o, int64_t ended_at, int64_t grace);
 /* When to try again: no later than at the end of its time, where that is still to come. */
 int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at);
-uint64_t outbox_quiet_until(const Outbox *o); /* monotonic: see Api */
-bool outbox_may_ask(const Outbox *o);         /* whether a request may be made now, of any kind */
+uint64_t outbox_retry_at(const Outbox *o); /* monotonic: see Api */
+bool outbox_may_ask(const Outbox *o);      /* whether a request may be made now, of any kind */
 /* A GET or a POST. 0 or negative errno; see Api. done() begins with outbox_note_answer(). */
 int outbox_ask(Outbox *o, const ApiRequest *request, ApiDoneFn done, void *userdata);
 /* What every answer tells: that the request is over, the time. */

@@ -1,7 +1,7 @@
 /*
  * The outbox's worker. It has no loop, no socket and no clock: it is told to run, asks what it has to ask,
  * and says when it wants to run again. The rules that keep a task from being made twice or forgotten are in
- * send.c (what is sent), resolve.c (what became of it when nobody answers) and outcome.c (what an
+ * send.c (what is sent), resolve.c (what became of it when nobody answers) and answer.c (what an
  * answer means); here is what they share: what is known of the API, and what is held.
  *
  * Before anything is sent, an answer of the API has to be there: it shows that the key is good, and, where
@@ -68,16 +68,16 @@ void outbox_changed(Outbox *o)
 
 /* Asking. */
 
-uint64_t outbox_quiet_until(const Outbox *o)
+uint64_t outbox_retry_at(const Outbox *o)
 {
-        return o->options.api.quiet_until(o->options.api.userdata);
+        return o->options.api.retry_at(o->options.api.userdata);
 }
 
 bool outbox_may_ask(const Outbox *o)
 {
         return o->recovered && !o->stopping && !o->fatal &&
                o->in_flight + sending_count_starting(o) < o->options.max_in_flight &&
-               outbox_quiet_until(o) <= outbox_monotonic(o);
+               outbox_retry_at(o) <= outbox_monotonic(o);
 }
 
 int outbox_ask(Outbox *o, const ApiRequest *request, ApiDoneFn done, void *userdata)
@@ -260,8 +260,8 @@ static int run(Outbox *o)
         if (r < 0)
                 return r;
 
-        if (outbox_quiet_until(o) > now)
-                outbox_wake_at(o, outbox_quiet_until(o));
+        if (outbox_retry_at(o) > now)
+                outbox_wake_at(o, outbox_retry_at(o));
         else if (may_create(o, &queue, now))
                 r = sending_run(o, &queue);
         return r;

@@ -6,7 +6,7 @@
 
 #include "submitd/outbox/snapshot.h"
 
-#include "submitd/api/outcome.h"
+#include "submitd/api/answer.h"
 #include "task/params.h"
 
 #define BODY_MAX ((size_t)64 * 1024 * 1024)

@@ -56,9 +56,9 @@ static bool look_at_disk(const Look *l, Waiting *w)
         return true;
 }
 
-static bool look_at_quiet(const Look *l, Waiting *w)
+static bool look_at_retry_after(const Look *l, Waiting *w)
 {
-        uint64_t until = outbox_quiet_until(l->outbox);
+        uint64_t until = outbox_retry_at(l->outbox);
 
         if (until <= l->now)
                 return false;
@@ -139,8 +139,8 @@ static bool look_at_settle(const Look *l, Waiting *w)
 
 int waiting_look(const Outbox *o, const StoreQueue *queue, bool writable, Waiting *ret)
 {
-        static bool (*const looks[])(const Look *l, Waiting *w) = { look_at_disk, look_at_quiet, look_at_api,
-                look_at_cap, look_at_unknown, look_at_rate, look_at_backoff, look_at_settle };
+        static bool (*const looks[])(const Look *l, Waiting *w) = { look_at_disk, look_at_retry_after,
+                look_at_api, look_at_cap, look_at_unknown, look_at_rate, look_at_backoff, look_at_settle };
         Look l = {
                 .outbox = o,
                 .queue = queue,

@@ -12,7 +12,7 @@
 #include "basic/time-util.h"
 #include "daemon/message.h"
 #include "store/outbox.h"
-#include "submitd/api/outcome.h"
+#include "submitd/api/answer.h"
 #include "task/callback.h"
 
 #define BODY_MAX (64U << 20) /* an answer is bounded by less, and compact JSON adds little */

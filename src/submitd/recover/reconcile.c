@@ -11,9 +11,18 @@
  *
  * Two clocks: whether a task is due is by the clock that the store's times are of, and a jump of it asks too
  * early or too late; how long to wait is by the one that doesn't jump.
+ *
+ * A poll is one question of a round: what became of this task? It is asked up to four times, a second and
+ * more apart, where nothing usable comes back. If others were answered meanwhile it is this task that the
+ * API can't tell about, and it is put aside, so that it can't keep the round from those behind it; else the
+ * API is taken to be out of order, and the round ends. What is about the account ends it at once, since
+ * every question would get the same.
+ *
+ * An answer is believed to be about a task only when it says so itself, and then goes through the door of
+ * callbacks. A task that is still pending there leaves no trace here.
  */
 
-#include "submitd/recover/reconcile-internal.h"
+#include "submitd/recover/reconcile.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -22,7 +31,10 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "daemon/message.h"
+#include "store/outbox.h"
 #include "submitd/api/answer.h"
+#include "submitd/api/backoff.h"
+#include "submitd/recover/snooze.h"
 
 #define IN_FLIGHT_USUAL 4U
 #define PER_ROUND_USUAL 5000U
@@ -30,6 +42,77 @@
 #define FIRST_ROUND     (60 * USEC_PER_SEC)
 #define RETRY_FIRST     (30 * USEC_PER_SEC)
 #define TOLD_MAX        10U /* single tasks that a round has lines in the log about */
+#define ASK_MAX         4U
+#define ASK_PAUSE       USEC_PER_SEC
+#define ASK_PAUSE_MOST  (8 * USEC_PER_SEC)
+#define RETRY_IN_ROUND  (60 * USEC_PER_SEC) /* 429 that wants longer ends the round */
+#define STORE_PAUSE     (100 * USEC_PER_MSEC)
+#define STORE_MAX       600U /* tries while the commit queue is full: a minute */
+#define PATH_MAX_SIZE   (sizeof("/task/") + 3 * (size_t)CALLBACK_ID_MAX)
+
+#define LIST_AT_ONCE 64U
+
+typedef enum PollState {
+        POLL_FREE,
+        POLL_WAITING, /* to be asked, at `at` */
+        POLL_ASKED,
+        POLL_ANSWERED, /* to be handed to the port, at `at` */
+        POLL_STORING,
+} PollState;
+
+/* Where a task stands in the store's list. */
+typedef struct Place {
+        int64_t due_at;
+        uint64_t id;
+} Place;
+
+/* A task to be asked about. */
+typedef struct Pending {
+        Place place;
+        char task_id[CALLBACK_ID_MAX + 1];
+        char submission[SUBMISSION_ID_SIZE]; /* "": not ours */
+} Pending;
+
+typedef struct Poll {
+        Reconcile *r;
+        PollState state;
+        Pending pending;
+        uint64_t at;
+        unsigned tries;           /* of what is being tried: asking, or storing */
+        uint64_t answered_before; /* Reconcile.n_answered when it was first asked */
+        json_t *task;             /* the answer, on its way to the store */
+        bool is_account;          /* it has no response */
+        bool is_canceled;
+} Poll;
+
+struct Reconcile {
+        ReconcileOptions options;
+        Snooze *snooze;
+        ReconcileWaiter *waiters;
+
+        uint64_t next_at; /* of the interval's next round; UINT64_MAX: none */
+        uint64_t last_end;
+        unsigned failures; /* rounds, one after the other */
+        bool wanted;       /* reconcile_start() was called for a round that is yet to begin */
+        bool stopped;
+
+        /* The round. */
+        ReconcileReport report;
+        int64_t due_before;
+        bool ending; /* no more questions */
+        bool has_missed;
+        Place place;  /* the last task that was taken off the list; where an interrupted round goes on */
+        Place missed; /* the first task whose question came to nothing */
+        Place listed; /* the last task that was read */
+        bool list_ended;
+        Pending list[LIST_AT_ONCE];
+        size_t n_list, list_i;
+        uint64_t n_answered; /* questions with a usable answer, ever */
+        unsigned n_told;     /* lines in the log about single tasks */
+        Poll polls[RECONCILE_IN_FLIGHT_MAX];
+
+        ReconcileStats stats; /* of what came to its end before this round */
+};
 
 static const char *const state_table[_RECOVERY_STATE_MAX] = {
         [RECOVERY_NONE] = "none",
@@ -45,14 +128,14 @@ const char *recovery_state_to_string(RecoveryState v)
 
 static const Place start = { .due_at = TIME_NONE };
 
-uint64_t reconcile_monotonic(const Reconcile *r)
+static uint64_t monotonic(const Reconcile *r)
 {
         return r->options.clock.monotonic(r->options.clock.userdata);
 }
 
-uint64_t reconcile_quiet_until(const Reconcile *r)
+static uint64_t retry_at(const Reconcile *r)
 {
-        return r->options.api.quiet_until(r->options.api.userdata);
+        return r->options.api.retry_at(r->options.api.userdata);
 }
 
 static int64_t realtime(const Reconcile *r)
@@ -71,7 +154,7 @@ static void changed(const Reconcile *r)
                 r->options.on_change(r->options.userdata);
 }
 
-void reconcile_fail(Reconcile *r, const char *format, ...)
+_printf_(2, 3) static void fail(Reconcile *r, const char *format, ...)
 {
         va_list ap;
 
@@ -83,9 +166,300 @@ void reconcile_fail(Reconcile *r, const char *format, ...)
         va_end(ap);
 }
 
-bool reconcile_may_tell(Reconcile *r)
+static bool may_tell(Reconcile *r)
 {
         return r->n_told++ < TOLD_MAX;
+}
+
+/* Polls: how they end. */
+
+static void poll_done(Poll *q)
+{
+        json_decref(q->task);
+        *q = (Poll){ .r = q->r };
+}
+
+static bool is_before(const Place *a, const Place *b)
+{
+        return a->due_at != b->due_at ? a->due_at < b->due_at : a->id < b->id;
+}
+
+static void poll_miss(Poll *q)
+{
+        Reconcile *r = q->r;
+
+        if (!r->has_missed || is_before(&q->pending.place, &r->missed))
+                r->missed = q->pending.place;
+        r->has_missed = true;
+        poll_done(q);
+}
+
+/* Nothing came of it, and the round ends for that reason. */
+static void give_up(Poll *q, const char *why)
+{
+        q->r->report.counts.failed++;
+        fail(q->r, "%s", why);
+        poll_miss(q);
+}
+
+static void snooze_task(Poll *q, const char *what)
+{
+        Reconcile *r = q->r;
+
+        if (snooze_add(r->snooze, q->pending.place.id, monotonic(r)) && may_tell(r))
+                log_warning("%s %s; it is asked about less often from here on.", q->pending.task_id, what);
+        poll_done(q);
+}
+
+/* `spared`: it is not the task's fault, however often. */
+static void try_again(Poll *q, uint64_t pause, bool spared, const char *why)
+{
+        q->tries++;
+        if (q->tries < ASK_MAX && !q->r->ending) {
+                q->state = POLL_WAITING;
+                q->at = monotonic(q->r) + pause;
+        } else if (q->tries < ASK_MAX || spared || q->answered_before == q->r->n_answered)
+                give_up(q, why);
+        else {
+                q->r->report.counts.failed++;
+                snooze_task(q, "is a task about which the API gives no answer that can be used");
+        }
+}
+
+static void try_again_soon(Poll *q, const char *why)
+{
+        try_again(q, backoff_doubled(q->tries + 1, ASK_PAUSE, ASK_PAUSE_MOST), false, why);
+}
+
+/* Polls: storing. */
+
+static void count_brought_in(Poll *q, const Receipt *receipt)
+{
+        Reconcile *r = q->r;
+        bool canceled = q->is_account && q->is_canceled;
+
+        if (canceled)
+                r->report.counts.canceled++;
+        else
+                r->report.counts.recovered++;
+        if (may_tell(r))
+                log_event(LOG_WARNING, MESSAGE_RECOVERED,
+                                LOG_FIELDS(LOG_TEXT("TASK_ID", q->pending.task_id),
+                                                LOG_NUMBER("DELIVERY", receipt->outcome.delivery)),
+                                "Task %s was %s at the API, but no callback said so: recovered as delivery "
+                                "%" PRIu64 ".",
+                                q->pending.task_id, canceled ? "canceled" : "finished",
+                                receipt->outcome.delivery);
+}
+
+static void not_stored(Poll *q, int error)
+{
+        char text[RECONCILE_ERROR_SIZE];
+
+        if (intake_failed_alone(error)) {
+                log_warning_errno(error, "What the API says of task %s can't be stored", q->pending.task_id);
+                q->r->report.counts.failed++;
+                snooze_task(q, "is a task of which the API says what can't be stored");
+                return;
+        }
+        snprintf(text, sizeof(text), "what the API says could not be stored (%s)", strerror(-error));
+        give_up(q, text);
+}
+
+static void on_stored(const Receipt *receipt, void *userdata)
+{
+        Poll *q = userdata;
+        Reconcile *r = q->r;
+
+        if (receipt->status == 503)
+                not_stored(q, receipt->error);
+        else if (receipt->outcome.verdict == VERDICT_INVALID) {
+                r->report.counts.invalid++;
+                if (!receipt->outcome.repeated && may_tell(r))
+                        intake_tell_invalid(receipt);
+                snooze_task(q, "is a task of which the API says what breaks the rules: see the quarantine");
+        } else {
+                if (receipt->outcome.verdict == VERDICT_DUPLICATE)
+                        r->report.counts.known++;
+                else
+                        count_brought_in(q, receipt);
+                snooze_remove(r->snooze, q->pending.place.id);
+                poll_done(q);
+        }
+        changed(q->r);
+}
+
+static void hand_over(Poll *q, uint64_t now)
+{
+        const char *submission = *q->pending.submission ? q->pending.submission : NULL;
+        int r;
+
+        r = intake_take(&q->r->options.intake, q->task, SOURCE_RECONCILE, submission, on_stored, q);
+        if (r == 0) {
+                q->state = POLL_STORING;
+                return;
+        }
+        if (r == -EAGAIN && ++q->tries < STORE_MAX)
+                q->at = now + STORE_PAUSE;
+        else
+                not_stored(q, r);
+}
+
+/* Polls: answers. */
+
+/* Whatever it is, it is about this task, and the same each time. */
+static void keep_unreadable(Poll *q, const char *bytes, size_t size)
+{
+        int r;
+
+        q->r->n_answered++;
+        r = intake_take_unreadable(&q->r->options.intake, bytes, size, SOURCE_RECONCILE, on_stored, q);
+        if (r < 0)
+                not_stored(q, r);
+        else
+                q->state = POLL_STORING;
+}
+
+static void take_task(Poll *q, const ApiAnswer *answer)
+{
+        json_auto_t *task = NULL;
+        const json_t *response;
+        Reconcile *r = q->r;
+        const char *status, *bytes;
+        size_t size;
+        int k;
+
+        k = answer_read(answer, &task);
+        if (k == -EBADMSG && q->tries + 1 >= ASK_MAX && answer_find_task(answer, &bytes, &size)) {
+                keep_unreadable(q, bytes, size);
+                return;
+        }
+        status = json_string_value(json_object_get(task, "status"));
+        response = json_object_get(task, "response");
+        if (!streq_ptr(outcome_task_id(task), q->pending.task_id)) {
+                try_again_soon(q, "the API answered with something that is not the task that it was asked "
+                                  "about");
+                return;
+        }
+
+        r->n_answered++;
+        q->is_account = !response || json_is_null(response);
+        q->is_canceled = streq_ptr(status, "canceled");
+        /* A status that isn't known yet is no end. */
+        if (q->is_account && (!status || task_status_from_string(status) <= TASK_PENDING)) {
+                r->report.counts.pending++;
+                snooze_remove(r->snooze, q->pending.place.id);
+                poll_done(q);
+                return;
+        }
+
+        q->task = TAKE_PTR(task);
+        q->state = POLL_ANSWERED;
+        q->tries = 0;
+        q->at = 0;
+}
+
+/* 429: nobody asks for a while. */
+static void wait_as_asked(Poll *q, const char *why)
+{
+        if (retry_at(q->r) > monotonic(q->r) + RETRY_IN_ROUND)
+                give_up(q, why);
+        else
+                try_again(q, 0, true, why);
+}
+
+static void on_answer(const ApiAnswer *answer, void *userdata)
+{
+        char why[OUTCOME_TEXT_SIZE];
+        Poll *q = userdata;
+        Reconcile *r = q->r;
+
+        outcome_describe(answer, why);
+        if (answer->error == -ECANCELED)
+                give_up(q, "the submitter is stopping");
+        else if (answer->too_large) {
+                r->n_answered++;
+                r->report.counts.failed++;
+                snooze_task(q, "is a task about which the API says more than is taken");
+        } else
+                switch (answer_classify(answer)) {
+                case ANSWER_GOOD:
+                        take_task(q, answer);
+                        break;
+                case ANSWER_ABSENT:
+                        r->n_answered++;
+                        r->report.counts.unknown++;
+                        snooze_task(q, "is a task that the API doesn't know");
+                        break;
+                case ANSWER_LATER:
+                        wait_as_asked(q, why);
+                        break;
+                case ANSWER_ACCOUNT:
+                        give_up(q, why);
+                        break;
+                case ANSWER_BROKEN:
+                case _ANSWER_KIND_MAX:
+                default:
+                        try_again_soon(q, why);
+                }
+        changed(q->r);
+}
+
+/* Polls: asking. */
+
+/* "/task/ID", whatever the id is made of. */
+static void format_path(const char *task_id, char buf[static PATH_MAX_SIZE])
+{
+        static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~";
+        char *p = stpcpy(buf, "/task/");
+
+        for (const unsigned char *c = (const unsigned char *)task_id; *c; c++)
+                if (strchr(plain, *c))
+                        *p++ = (char)*c;
+                else
+                        p += sprintf(p, "%%%02X", *c);
+        *p = 0;
+}
+
+static void ask(Poll *q)
+{
+        char path[PATH_MAX_SIZE], text[RECONCILE_ERROR_SIZE];
+        const Api *api = &q->r->options.api;
+        int r;
+
+        format_path(q->pending.task_id, path);
+        r = api->request(api->userdata, &(ApiRequest){ .method = "GET", .path = path }, on_answer, q);
+        if (r == 0) {
+                q->state = POLL_ASKED;
+                return;
+        }
+        snprintf(text, sizeof(text), "the API can't be asked (%s)", strerror(-r));
+        try_again_soon(q, text);
+}
+
+static void poll_start(Poll *q, const Pending *pending)
+{
+        q->pending = *pending;
+        q->state = POLL_WAITING;
+        q->answered_before = q->r->n_answered;
+        q->r->report.counts.asked++;
+}
+
+static uint64_t poll_next(const Poll *q)
+{
+        if (q->state == POLL_WAITING)
+                return MAX(q->at, retry_at(q->r));
+        return q->state == POLL_ANSWERED ? q->at : UINT64_MAX;
+}
+
+static void poll_run(Poll *q, uint64_t now)
+{
+        if (poll_next(q) > now)
+                return;
+        if (q->state == POLL_WAITING)
+                ask(q);
+        else
+                hand_over(q, now);
 }
 
 /* Who waits. */
@@ -169,12 +543,12 @@ static void choose_place(Reconcile *r)
 
 static void plan_next(Reconcile *r, bool failed)
 {
-        uint64_t interval = r->options.interval, now = reconcile_monotonic(r), pause = interval;
+        uint64_t interval = r->options.interval, now = monotonic(r), pause = interval;
 
         r->failures = failed ? r->failures + 1 : 0;
         r->last_end = now;
         if (failed)
-                pause = answer_pause(r->failures, RETRY_FIRST, MAX(interval, RETRY_FIRST));
+                pause = backoff_doubled(r->failures, RETRY_FIRST, MAX(interval, RETRY_FIRST));
         r->next_at = interval == 0 ? UINT64_MAX : now + MIN(pause, interval);
 }
 
@@ -245,7 +619,7 @@ static void read_list(Reconcile *r)
         k = store_list_pending_tasks(r->options.intake.reader, r->due_before, r->listed.due_at, r->listed.id,
                         LIST_AT_ONCE, take_pending, r);
         if (k < 0) {
-                reconcile_fail(r, "the list of pending tasks could not be read: %s",
+                fail(r, "the list of pending tasks could not be read: %s",
                                 store_reader_error(r->options.intake.reader));
                 r->n_list = 0;
                 return;
@@ -274,18 +648,18 @@ static const Pending *next_pending(Reconcile *r)
                 p = &r->list[r->list_i++];
                 r->place = p->place;
                 /* Somebody who wants everything asked about wants these too. */
-                if (r->report.all || !shelf_holds(r->shelf, p->place.id, reconcile_monotonic(r)))
+                if (r->report.all || !snooze_holds(r->snooze, p->place.id, monotonic(r)))
                         return p;
         }
         return NULL;
 }
 
-static bool ask_next(Question *q)
+static bool ask_next(Poll *q)
 {
         const Pending *p = next_pending(q->r);
 
         if (p)
-                question_start(q, p);
+                poll_start(q, p);
         return p;
 }
 
@@ -294,25 +668,25 @@ static bool run_questions(Reconcile *r, uint64_t now)
 {
         unsigned active = 0;
 
-        FOREACH_ARRAY(q, r->questions, r->options.in_flight) {
-                if (q->state == QUESTION_WAITING && (r->ending || r->stopped))
-                        question_miss(q);
-                if (q->state == QUESTION_FREE && !ask_next(q))
+        FOREACH_ARRAY(q, r->polls, r->options.in_flight) {
+                if (q->state == POLL_WAITING && (r->ending || r->stopped))
+                        poll_miss(q);
+                if (q->state == POLL_FREE && !ask_next(q))
                         continue;
-                question_run(q, now);
-                active += q->state != QUESTION_FREE;
+                poll_run(q, now);
+                active += q->state != POLL_FREE;
         }
         return active > 0 || !is_over(r);
 }
 
 static uint64_t next_round(const Reconcile *r)
 {
-        return MAX(r->next_at, reconcile_quiet_until(r));
+        return MAX(r->next_at, retry_at(r));
 }
 
 void reconcile_run(Reconcile *r)
 {
-        uint64_t now = reconcile_monotonic(r);
+        uint64_t now = monotonic(r);
 
         if (!is_running(r) && !r->stopped && now >= next_round(r))
                 begin_round(r, false);
@@ -323,8 +697,8 @@ void reconcile_run(Reconcile *r)
 
 static bool has_room(const Reconcile *r)
 {
-        FOREACH_ARRAY(q, r->questions, r->options.in_flight)
-                if (q->state == QUESTION_FREE)
+        FOREACH_ARRAY(q, r->polls, r->options.in_flight)
+                if (q->state == POLL_FREE)
                         return true;
         return false;
 }
@@ -336,11 +710,11 @@ static uint64_t next_of_round(const Reconcile *r)
 
         if (has_room(r) && !is_over(r))
                 return 0;
-        FOREACH_ARRAY(q, r->questions, r->options.in_flight) {
-                if (q->state == QUESTION_WAITING && (r->ending || r->stopped))
+        FOREACH_ARRAY(q, r->polls, r->options.in_flight) {
+                if (q->state == POLL_WAITING && (r->ending || r->stopped))
                         return 0;
-                next = MIN(next, question_next(q));
-                active = active || q->state != QUESTION_FREE;
+                next = MIN(next, poll_next(q));
+                active = active || q->state != POLL_FREE;
         }
         return active ? next : 0;
 }
@@ -371,7 +745,7 @@ int reconcile_new(const ReconcileOptions *options, Reconcile **ret)
         r = calloc(1, sizeof(Reconcile));
         if (!r)
                 return -ENOMEM;
-        k = shelf_new(&r->shelf);
+        k = snooze_new(&r->snooze);
         if (k < 0)
                 return k;
         r->options = *options;
@@ -379,9 +753,9 @@ int reconcile_new(const ReconcileOptions *options, Reconcile **ret)
         r->options.per_round = options->per_round ?: PER_ROUND_USUAL;
         r->place = start;
         r->report.started_at = r->report.finished_at = TIME_NONE;
-        r->last_end = reconcile_monotonic(r);
+        r->last_end = monotonic(r);
         r->next_at = options->interval > 0 ? r->last_end + first : UINT64_MAX;
-        FOREACH_ARRAY(q, r->questions, RECONCILE_IN_FLIGHT_MAX)
+        FOREACH_ARRAY(q, r->polls, RECONCILE_IN_FLIGHT_MAX)
                 q->r = r;
         *ret = TAKE_PTR(r);
         return 0;
@@ -395,9 +769,9 @@ Reconcile *reconcile_free(Reconcile *r)
         assert(reconcile_is_idle(r));
         while (r->waiters)
                 reconcile_unwait(r->waiters);
-        FOREACH_ARRAY(q, r->questions, RECONCILE_IN_FLIGHT_MAX)
-                question_done(q);
-        shelf_free(r->shelf);
+        FOREACH_ARRAY(q, r->polls, RECONCILE_IN_FLIGHT_MAX)
+                poll_done(q);
+        snooze_free(r->snooze);
         free(r);
         return NULL;
 }
@@ -428,15 +802,15 @@ void reconcile_stop(Reconcile *r)
         r->stopped = true;
         r->wanted = false;
         if (is_running(r))
-                reconcile_fail(r, "the submitter is stopping");
+                fail(r, "the submitter is stopping");
         end_waits(r, UINT64_MAX, false);
         changed(r);
 }
 
 bool reconcile_is_idle(const Reconcile *r)
 {
-        FOREACH_ARRAY(q, r->questions, RECONCILE_IN_FLIGHT_MAX)
-                if (q->state == QUESTION_ASKED || q->state == QUESTION_STORING)
+        FOREACH_ARRAY(q, r->polls, RECONCILE_IN_FLIGHT_MAX)
+                if (q->state == POLL_ASKED || q->state == POLL_STORING)
                         return false;
         return true;
 }
@@ -451,5 +825,5 @@ void reconcile_get_stats(const Reconcile *r, ReconcileStats *ret)
         *ret = r->stats;
         if (is_running(r))
                 add_counts(&ret->counts, &r->report.counts);
-        ret->put_aside = shelf_size(r->shelf);
+        ret->put_aside = snooze_size(r->snooze);
 }

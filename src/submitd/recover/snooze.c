@@ -1,30 +1,30 @@
 /*
  * Some answers will be the same the next time: the API doesn't know the task, or what it says of it breaks
  * the rules. Asking every round would cost the API's patience, and a line in the log each time; never asking
- * again would lose a result that somebody mends. So such tasks are put aside for longer and longer.
+ * again would lose a result that somebody mends. So such tasks are put off for longer and longer.
  *
- * It is a sorted array of a fixed size. Whoever falls off it, also by a restart, is merely asked about once
- * more.
+ * It is a sorted array of a fixed size. Whoever falls out of it, also by a restart, is merely asked about
+ * once more.
  */
 
 #include "submitd/recover/snooze.h"
 
 #include "basic/parse.h"
-#include "submitd/api/answer.h"
+#include "submitd/api/backoff.h"
 
-typedef struct Place {
+typedef struct Snoozed {
         uint64_t id, until;
         unsigned times;
-} Place;
+} Snoozed;
 
-struct Shelf {
+struct Snooze {
         size_t n;
-        Place places[SHELF_MAX]; /* by id */
+        Snoozed tasks[SNOOZE_MAX]; /* by id */
 };
 
-int shelf_new(Shelf **ret)
+int snooze_new(Snooze **ret)
 {
-        Shelf *s = calloc(1, sizeof(Shelf));
+        Snooze *s = calloc(1, sizeof(Snooze));
 
         if (!s)
                 return -ENOMEM;
@@ -32,21 +32,21 @@ int shelf_new(Shelf **ret)
         return 0;
 }
 
-Shelf *shelf_free(Shelf *s)
+Snooze *snooze_free(Snooze *s)
 {
         free(s);
         return NULL;
 }
 
-/* The first place that is not before the id. */
-static size_t find(const Shelf *s, uint64_t id)
+/* The first index that is not before the id. */
+static size_t find(const Snooze *s, uint64_t id)
 {
         size_t low = 0, high = s->n;
 
         while (low < high) {
                 size_t middle = (low + high) / 2;
 
-                if (s->places[middle].id < id)
+                if (s->tasks[middle].id < id)
                         low = middle + 1;
                 else
                         high = middle;
@@ -54,30 +54,30 @@ static size_t find(const Shelf *s, uint64_t id)
         return low;
 }
 
-static bool is_at(const Shelf *s, size_t i, uint64_t id)
+static bool is_at(const Snooze *s, size_t i, uint64_t id)
 {
-        return i < s->n && s->places[i].id == id;
+        return i < s->n && s->tasks[i].id == id;
 }
 
-static void drop(Shelf *s, size_t i)
+static void drop(Snooze *s, size_t i)
 {
-        memmove(&s->places[i], &s->places[i + 1], (s->n - i - 1) * sizeof(Place));
+        memmove(&s->tasks[i], &s->tasks[i + 1], (s->n - i - 1) * sizeof(Snoozed));
         s->n--;
 }
 
-static void make_room(Shelf *s)
+static void make_room(Snooze *s)
 {
         size_t next = 0;
 
-        if (s->n < SHELF_MAX)
+        if (s->n < SNOOZE_MAX)
                 return;
         for (size_t i = 1; i < s->n; i++)
-                if (s->places[i].until < s->places[next].until)
+                if (s->tasks[i].until < s->tasks[next].until)
                         next = i;
         drop(s, next);
 }
 
-bool shelf_put(Shelf *s, uint64_t id, uint64_t now)
+bool snooze_add(Snooze *s, uint64_t id, uint64_t now)
 {
         size_t i = find(s, id);
         bool new = !is_at(s, i, id);
@@ -85,23 +85,23 @@ bool shelf_put(Shelf *s, uint64_t id, uint64_t now)
         if (new) {
                 make_room(s);
                 i = find(s, id);
-                memmove(&s->places[i + 1], &s->places[i], (s->n - i) * sizeof(Place));
-                s->places[i] = (Place){ .id = id };
+                memmove(&s->tasks[i + 1], &s->tasks[i], (s->n - i) * sizeof(Snoozed));
+                s->tasks[i] = (Snoozed){ .id = id };
                 s->n++;
         }
-        s->places[i].times++;
-        s->places[i].until = now + answer_pause(s->places[i].times, USEC_PER_HOUR, USEC_PER_DAY);
+        s->tasks[i].times++;
+        s->tasks[i].until = now + backoff_doubled(s->tasks[i].times, USEC_PER_HOUR, USEC_PER_DAY);
         return new;
 }
 
-bool shelf_holds(const Shelf *s, uint64_t id, uint64_t now)
+bool snooze_holds(const Snooze *s, uint64_t id, uint64_t now)
 {
         size_t i = find(s, id);
 
-        return is_at(s, i, id) && now < s->places[i].until;
+        return is_at(s, i, id) && now < s->tasks[i].until;
 }
 
-void shelf_take(Shelf *s, uint64_t id)
+void snooze_remove(Snooze *s, uint64_t id)
 {
         size_t i = find(s, id);
 
@@ -109,7 +109,7 @@ void shelf_take(Shelf *s, uint64_t id)
                 drop(s, i);
 }
 
-size_t shelf_size(const Shelf *s)
+size_t snooze_size(const Snooze *s)
 {
         return s->n;
 }

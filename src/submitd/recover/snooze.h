@@ -1,26 +1,26 @@
 #pragma once
 
-/* The shelf: tasks that there is no use in asking about for a while. Bounded; forgotten with the process. */
+/* Snooze: tasks that there is no use in asking about for a while. Bounded; forgotten with the process. */
 
 #include "basic/macros.h"
 
-#define SHELF_MAX 4096U
+#define SNOOZE_MAX 4096U
 
-typedef struct Shelf Shelf;
+typedef struct Snooze Snooze;
 
-int shelf_new(Shelf **ret);
-Shelf *shelf_free(Shelf *s);
-DEFINE_CLEANUP(Shelf *, shelf_free)
+int snooze_new(Snooze **ret);
+Snooze *snooze_free(Snooze *s);
+DEFINE_CLEANUP(Snooze *, snooze_free)
 
-/* Puts a task (by its number in the store) aside: for an hour, and twice as long each time after, up to a
- * day. Where there is no place, the one that would have been asked about next goes. True: it was not on the
- * shelf before. */
-bool shelf_put(Shelf *s, uint64_t id, uint64_t now);
+/* Puts a task (by its number in the store) off: for an hour, and twice as long each time after, up to a
+ * day. Where there is no place, the one that would have been asked about next goes. True: it was not
+ * put off before. */
+bool snooze_add(Snooze *s, uint64_t id, uint64_t now);
 
 /* Whether a task is to be left alone at that time. */
-bool shelf_holds(const Shelf *s, uint64_t id, uint64_t now);
+bool snooze_holds(const Snooze *s, uint64_t id, uint64_t now);
 
-/* Takes it off, if it is there. */
-void shelf_take(Shelf *s, uint64_t id);
+/* It is asked about as any other again, if it was put off. */
+void snooze_remove(Snooze *s, uint64_t id);
 
-size_t shelf_size(const Shelf *s);
+size_t snooze_size(const Snooze *s);

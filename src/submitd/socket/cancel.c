@@ -16,7 +16,7 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "submitd/api/outcome.h"
+#include "submitd/api/answer.h"
 #include "submitd/socket/keep.h"
 #include "submitd/socket/verbs.h"
 #include "task/callback.h"
@@ -70,7 +70,7 @@ static int cancel_end(Cancel *x, int r)
 static int reply_later(Cancel *x)
 {
         Api api = api_client_api(x->context->client);
-        uint64_t now = now_monotonic(), until = MAX(api.quiet_until(api.userdata), now);
+        uint64_t now = now_monotonic(), until = MAX(api.retry_at(api.userdata), now);
         char text[24];
         int r;
 
@@ -230,7 +230,7 @@ static int ask(Cancel *x, const char *method, const char *verb,
         char path[CALLBACK_ID_MAX + 32];
         ApiAnswer unsent = {};
 
-        if (api.quiet_until(api.userdata) > now_monotonic())
+        if (api.retry_at(api.userdata) > now_monotonic())
                 return put_off(x, "the API wants to be left alone for a while");
         x->take = take;
         snprintf(path, sizeof(path), "/task/%s%s", x->task_id, verb);
