@@ -15,7 +15,7 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "http/internal.h"
+#include "http/request.h"
 
 Connection *connection_of(struct MHD_Connection *mhd)
 {

@@ -12,7 +12,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
-#include "http/internal.h"
+#include "http/request.h"
 
 typedef enum MHD_Result (*QueueResponse)(
                 struct MHD_Connection *mhd, unsigned status, struct MHD_Response *response);

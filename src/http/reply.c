@@ -8,7 +8,7 @@
 #include <stdio.h>
 
 #include "basic/log.h"
-#include "http/internal.h"
+#include "http/request.h"
 
 #define LARGE      ((size_t)64 * 1024) /* a body that may not fit into the socket at once */
 #define JSON_MAX   ((size_t)256 * 1024 * 1024)

@@ -4,7 +4,7 @@
 #include <strings.h>
 
 #include "basic/time-util.h"
-#include "http/internal.h"
+#include "http/request.h"
 
 #define HOLD_FACTOR 4U                  /* times what bodies may take */
 #define HOLD_SMALL  ((size_t)64 * 1024) /* so much anybody may have, however short memory is */

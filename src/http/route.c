@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "basic/parse.h"
-#include "http/internal.h"
+#include "http/request.h"
 
 #define SEGMENTS_MAX 16U
 

@@ -6,7 +6,7 @@
 
 #include "fuzz.h"
 
-#include "http/internal.h"
+#include "http/request.h"
 #include "scalectl/api.h"
 
 static int on_request(_unused_ HttpRequest *request, _unused_ void *userdata)

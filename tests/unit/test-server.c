@@ -17,7 +17,7 @@
 #include "basic/fd.h"
 #include "basic/parse.h"
 #include "http/client.h"
-#include "http/internal.h"
+#include "http/request.h"
 #include "http/server.h"
 
 #define MAX_BODY   20000U
