@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "basic/parse.h"
+#include "http/header.h"
 
 #define HEADERS_MAX     64U
 #define HEADER_MAX      ((size_t)8192) /* of a name, and of a value */
@@ -100,13 +101,6 @@ static int add_line(HeaderLines *h, size_t size, HeaderLine **ret)
         return 0;
 }
 
-static bool is_token(const char *s)
-{
-        return *s &&
-               strspn(s, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") ==
-                               strlen(s);
-}
-
 static bool is_value(const char *s)
 {
         for (; *s; s++)
@@ -123,7 +117,7 @@ int header_lines_add(HeaderLines *h, const char *name, const char *value)
 
         if (n > HEADER_MAX || m > HEADER_MAX)
                 return -E2BIG;
-        if (!is_token(name) || !is_value(value))
+        if (!header_is_token(name) || !is_value(value))
                 return -EINVAL;
 
         size = n + 2 + m + 1;
@@ -241,7 +235,7 @@ int curl_set_request(CURL *curl, const CurlRequest *q, HeaderLines *lines)
         _cleanup_free_ char *url = NULL;
         int r;
 
-        if (!is_token(q->method))
+        if (!header_is_token(q->method))
                 return -EINVAL;
         r = add_own_headers(q, lines);
         if (r < 0)

@@ -9,6 +9,14 @@
 
 static const char spaces[] = " \t";
 
+bool header_is_token(const char *text)
+{
+        static const char letters[] =
+                        "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+        return *text && text[strspn(text, letters)] == 0;
+}
+
 /* The type without what is behind it; its length, 0: there is no type, or something that is none. */
 static size_t type_of(const char **value)
 {

@@ -6,6 +6,9 @@
 
 #define HEADER_RETRY_AFTER_MAX USEC_PER_DAY /* microseconds */
 
+/* Whether it can be the name of a header, or a method: a token of RFC 9110. */
+bool header_is_token(const char *text) _pure_;
+
 /* Whether a Content-Type (NULL: there is none) is this one, "application/json", in any case and with any
  * parameters. */
 bool header_type_is(const char *value, const char *type);

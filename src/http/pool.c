@@ -231,7 +231,7 @@ static CURLMcode pool_rouse(HttpPool *p)
                 return CURLM_OK;
         p->has_idle = false;
         TAILQ_FOREACH(t, &p->stages[TRANSFER_UNDER_WAY], entry)
-        any |= t->is_idle;
+                any |= t->is_idle;
         if (!any)
                 return CURLM_OK;
 

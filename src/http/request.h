@@ -1,9 +1,10 @@
 #pragma once
 
-/* What the files of the server share. Nobody outside of http/ includes this. */
+/* A request on its connection: what server.c and request.c share. Nobody outside of http/ includes this. */
 
 #include <microhttpd.h>
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 #include "basic/buffer.h"
 #include "basic/form.h"
@@ -23,7 +24,7 @@ typedef struct Connection Connection;
 
 struct Connection {
         HttpServer *server;
-        Connection *next, **prev; /* in the list of its phase */
+        TAILQ_ENTRY(Connection) entry; /* in the list of its phase */
         Phase phase;
         uint64_t since, deadline; /* of its phase; monotonic */
         int fd;                   /* libmicrohttpd's; for shutdown() only */
@@ -32,10 +33,6 @@ struct Connection {
         HttpRequest *request; /* NULL between two */
         struct sockaddr_storage peer;
 };
-
-typedef struct ConnectionList {
-        Connection *head, **tail;
-} ConnectionList;
 
 #define LISTENERS_MAX 32U
 
@@ -49,7 +46,7 @@ struct HttpServer {
         size_t n_listeners;
         bool accepting, quiescing, freeing;
         bool crowded; /* somebody waits in a backlog for a connection to end */
-        ConnectionList phases[_PHASE_MAX];
+        TAILQ_HEAD(, Connection) phases[_PHASE_MAX];
         struct sockaddr_storage accepted_peer; /* of the connection that is being added */
 
         /* Read from any thread. */
@@ -108,32 +105,11 @@ struct HttpRequest {
 
 /* server.c */
 void connection_set_phase(Connection *c, Phase phase);
-void connection_unlink(Connection *c);
 void connection_suspend(Connection *c);
 void connection_resume(Connection *c);
-void connection_cut(Connection *c);
-void server_check_deadlines(HttpServer *s);
-
-/* handler.c: libmicrohttpd's callbacks */
-void *handler_on_target(void *cls, const char *uri, struct MHD_Connection *mhd);
-enum MHD_Result handler_on_call(void *cls, struct MHD_Connection *mhd, const char *url, const char *method,
-                const char *version, const char *upload, size_t *upload_size, void **request);
-void handler_on_completed(
-                void *cls, struct MHD_Connection *mhd, void **request, enum MHD_RequestTerminationCode code);
-void handler_on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
-                enum MHD_ConnectionNotificationCode code);
-Connection *connection_of(struct MHD_Connection *mhd);
-
-/* refuse.c: what libmicrohttpd refuses by itself */
 
 /* MHD_queue_response() of the library, for answers of ours. */
 enum MHD_Result refuse_pass(struct MHD_Connection *mhd, unsigned status, struct MHD_Response *response);
-
-/* An error in its one shape, past libmicrohttpd: the last word on a connection. `error` needs no escape. */
-void connection_say(Connection *c, unsigned status, const char *error);
-
-/* reply.c */
-int request_fail(HttpRequest *r, int k);
 
 /* request.c */
 int request_new(Connection *c, const char *target, HttpRequest **ret);
@@ -141,7 +117,12 @@ HttpRequest *request_free(HttpRequest *r);
 void request_release_body(HttpRequest *r);
 void request_wipe_header(const HttpRequest *r, const char *name);
 
-/* route.c */
+/* Answers 500 for a handler that failed with `error`. */
+int request_fail(HttpRequest *r, int error);
+
+/* Hands the reply that was made to libmicrohttpd. */
+enum MHD_Result reply_queue(HttpRequest *r);
+
 typedef enum RouteResult {
         ROUTE_FOUND,
         ROUTE_NO_PATH,
@@ -154,6 +135,3 @@ typedef enum RouteResult {
 #define ALLOW_SIZE 64U
 RouteResult route_find(
                 const HttpRoute *routes, HttpRequest *r, const char *method, char allow[static ALLOW_SIZE]);
-
-/* reply.c */
-enum MHD_Result reply_queue(HttpRequest *r);

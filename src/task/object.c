@@ -36,8 +36,7 @@ static int make_params(const TaskType *type, const json_t *params, json_t **ret)
         if (!shown)
                 return -ENOMEM;
 
-        ROWS_FOREACH(f, &rows)
-        {
+        ROWS_FOREACH(f, &rows) {
                 r = f->flags & FIELD_IN_PARAMS ? set_param(shown, params, f->name) : 0;
                 if (r < 0)
                         return r;

@@ -36,7 +36,7 @@ static void add_unknown(const Rows *rows, const Path *at, const char *name, Prob
 
         if (!other)
                 ROWS_FOREACH(f, rows)
-        guess_try(&guess, f->name);
+                        guess_try(&guess, f->name);
 
         if (guess.meant)
                 path_problem(problems, SEVERITY_ERROR, at ?: &top, at ? name : NULL,
@@ -79,6 +79,6 @@ void task_params_check_names(const TaskType *type, const json_t *params, Problem
 
         check_names(&rows, params, NULL, problems);
         ROWS_FOREACH(f, &rows)
-        if (f->kind == FIELD_OBJECTS && f->members)
-                check_elements(f, json_object_get(params, f->name), problems);
+                if (f->kind == FIELD_OBJECTS && f->members)
+                        check_elements(f, json_object_get(params, f->name), problems);
 }

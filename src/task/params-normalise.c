@@ -116,8 +116,7 @@ static int normalise_members(const Rows *rows, json_t *object)
         int r;
 
         drop_nulls(object);
-        ROWS_FOREACH(f, rows)
-        {
+        ROWS_FOREACH(f, rows) {
                 json_t *value = json_object_get(object, f->name);
 
                 r = value ? normalise_member(f, object, value) : 0;
@@ -138,8 +137,7 @@ int task_params_add_defaults(const TaskType *type, json_t *params)
 {
         const Rows rows = rows_of_type(type);
 
-        ROWS_FOREACH(f, &rows)
-        {
+        ROWS_FOREACH(f, &rows) {
                 if (!f->default_value || member_get(params, f->name))
                         continue;
                 /* The tables are the program's own, so they can be parsed. */

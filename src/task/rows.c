@@ -10,8 +10,8 @@ Rows rows_of_type(const TaskType *type)
 const Field *rows_find(const Rows *rows, const char *name)
 {
         ROWS_FOREACH(f, rows)
-        if (streq(f->name, name))
-                return f;
+                if (streq(f->name, name))
+                        return f;
         return NULL;
 }
 
