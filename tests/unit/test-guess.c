@@ -79,20 +79,20 @@ static void test_every_parameter_of_every_type(_unused_ void **state)
                 const Rows rows = rows_of_type(*t);
 
                 ROWS_FOREACH(f, &rows)
-                for (size_t i = 0; f->name[i]; i++) {
-                        char less[64], exchanged[64];
+                        for (size_t i = 0; f->name[i]; i++) {
+                                char less[64], exchanged[64];
 
-                        snprintf(less, sizeof(less), "%.*s%s", (int)i, f->name, f->name + i + 1);
-                        snprintf(exchanged, sizeof(exchanged), "%s", f->name);
-                        if (exchanged[i + 1]) {
-                                exchanged[i] = f->name[i + 1];
-                                exchanged[i + 1] = f->name[i];
+                                snprintf(less, sizeof(less), "%.*s%s", (int)i, f->name, f->name + i + 1);
+                                snprintf(exchanged, sizeof(exchanged), "%s", f->name);
+                                if (exchanged[i + 1]) {
+                                        exchanged[i] = f->name[i + 1];
+                                        exchanged[i + 1] = f->name[i];
+                                }
+                                if (n_errors(*t, less) != !is_known(less))
+                                        fail_msg("%s: %s is taken", (*t)->name, less);
+                                if (n_errors(*t, exchanged) != !is_known(exchanged))
+                                        fail_msg("%s: %s", (*t)->name, exchanged);
                         }
-                        if (n_errors(*t, less) != !is_known(less))
-                                fail_msg("%s: %s is taken", (*t)->name, less);
-                        if (n_errors(*t, exchanged) != !is_known(exchanged))
-                                fail_msg("%s: %s", (*t)->name, exchanged);
-                }
         }
 }
 
