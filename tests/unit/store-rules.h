@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
 
 /* What must hold whatever was done: each of these counts what contradicts it. */
 

@@ -1,4 +1,4 @@
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
 #include "test-store-files.h"
 
 /* Whether a database and the log beside it belong together. */

@@ -7,7 +7,7 @@
 
 #include "basic/fd.h"
 #include "basic/time-util.h"
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
 #include "test-store-files.h"
 
 /* Neither opens, and both say a sentence in which `hint` is. */

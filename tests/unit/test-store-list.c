@@ -1,7 +1,8 @@
 #include "test-store-common.h"
 
 #include "basic/time-util.h"
-#include "store/sqlite/internal.h"
+#include "store/sqlite/read.h"
+#include "store/sqlite/writer.h"
 
 /* The model: what a list should give, by looking at everything. */
 

@@ -1,6 +1,6 @@
 #include <sys/wait.h>
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
 #include "test-store-outbox.h"
 
 /* Databases of an older program: made by its own statements, then opened by this one. */

@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 
 #include "basic/time-util.h"
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
 #include "test-store-files.h"
 
 /* Two processes, one database. */
@@ -314,8 +314,8 @@ static void test_numbers_and_names_of_two(void **state)
         store_close(other);
 }
 
-/* Killed in the middle of a group: the turn and SQLite's lock go with the process. */
-static void test_killed_with_the_turn(void **state)
+/* Killed in the middle of a group: the write lock and SQLite's lock go with the process. */
+static void test_killed_with_the_write_lock(void **state)
 {
         Fixture *f = *state;
         Shared *shared = share();
@@ -327,7 +327,7 @@ static void test_killed_with_the_turn(void **state)
         atomic_store(&shared->stop, true);
         while (atomic_load(&shared->groups) == 0)
                 usleep(500);
-        assert_int_equal(turn_take(&f->store->turn, &f->store->connection, 5), -EBUSY);
+        assert_int_equal(write_lock_take(&f->store->write_lock, &f->store->connection, 5), -EBUSY);
         assert_int_equal(kill(pid, SIGKILL), 0);
         end_child(pid, SIGKILL);
         assert_int_equal(write_group(f->store, "parent", 0), 0);
@@ -340,21 +340,21 @@ static void test_waiting_is_bounded(void **state)
 {
         Fixture *f = *state;
         Store *other;
-        Turn *turn;
+        WriteLock *lock;
 
         f->store = open_store(f->path);
         other = open_store(f->path);
-        turn = &f->store->turn;
+        lock = &f->store->write_lock;
         assert_int_equal(store_begin(other), 0);
-        assert_int_equal(turn_take(turn, &f->store->connection, 20), -EBUSY);
+        assert_int_equal(write_lock_take(lock, &f->store->connection, 20), -EBUSY);
         assert_non_null(strstr(store_error(f->store), "Another process"));
-        assert_false(turn->taken);
+        assert_false(lock->held);
         store_rollback(other);
         record_many(f->store, "a", 1, 10);
 
         /* Who couldn't have it in time holds nobody up. */
         assert_int_equal(store_begin(f->store), 0);
-        assert_int_equal(turn_take(&other->turn, &other->connection, 0), -EBUSY);
+        assert_int_equal(write_lock_take(&other->write_lock, &other->connection, 0), -EBUSY);
         store_rollback(f->store);
         record_many(other, "b", 1, 10);
         record_many(f->store, "c", 1, 10);
@@ -481,7 +481,7 @@ int main(void)
                 TEST(test_checkpoints_beside_a_writer),
                 TEST(test_wal_started_over_by_another),
                 TEST(test_numbers_and_names_of_two),
-                TEST(test_killed_with_the_turn),
+                TEST(test_killed_with_the_write_lock),
                 TEST(test_waiting_is_bounded),
                 TEST(test_opened_by_two_at_once),
                 TEST(test_one_submitter),

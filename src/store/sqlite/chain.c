@@ -16,7 +16,7 @@
  * A copy begins a chain of its own, and says that it is a copy, and of when.
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
 
 #include <endian.h>
 #include <fcntl.h>
@@ -110,7 +110,7 @@ void chain_note(Store *s)
         if (s->goes_on)
                 s->link = s->next_link;
         s->goes_on = false;
-        turn_note_value(&s->turn, s->link.value);
+        write_lock_note_link(&s->write_lock, s->link.value);
 }
 
 /* Without the statements of a store. */
@@ -509,7 +509,7 @@ int chain_is_turned_back(Store *s, bool *ret)
         int r;
 
         *ret = false;
-        if (turn_get_value(&s->turn, noted)) {
+        if (write_lock_get_link(&s->write_lock, noted)) {
                 if (memcmp(noted, s->link.value, sizeof(noted)) == 0)
                         return 0;
                 /* The note isn't synced, so after a power cut it may be older: then the log has it. */

@@ -11,18 +11,22 @@
  *   then it is a copy that keeps the rest.
  * - a database without any name left is copied, and the copy gets the name, or one beside it where the name
  *   is taken. The first of two processes does it, and notes that for the other in the file of the
- *   turnstile.
+ *   write lock.
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
 
 #include <fcntl.h>
 #include <glob.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "basic/fd.h"
+#include "basic/mistakes.h"
 
 #define SAVE_STEP 4096 /* pages between two signs of life */
 
@@ -398,7 +402,7 @@ static int copy(Store *s, bool to_name, void (*progress)(void *userdata), void *
         return sync_directory_of(path);
 }
 
-/* The turn is taken. */
+/* The write lock is held. */
 static int save(Store *s, void (*progress)(void *userdata), void *userdata)
 {
         const Files *f = &s->files;
@@ -426,11 +430,12 @@ static int save(Store *s, void (*progress)(void *userdata), void *userdata)
         r = is_nameless(s);
         if (r < 0)
                 return r;
-        if ((r == 0 || turn_noted(&s->turn, f->database.inode)) && !(torn && fates.wal != FATE_GOOD))
+        if ((r == 0 || write_lock_noted(&s->write_lock, f->database.inode)) &&
+                        !(torn && fates.wal != FATE_GOOD))
                 return 0;
         r = copy(s, fates.database == FATE_GONE, progress, userdata);
         if (r >= 0)
-                turn_note(&s->turn, f->database.inode);
+                write_lock_note(&s->write_lock, f->database.inode);
         return r;
 }
 
@@ -444,10 +449,10 @@ int store_save(Store *s, void (*progress)(void *userdata), void *userdata)
         assert(s->files.moved);
 
         memcpy(why, c->error, sizeof(why));
-        r = turn_take(&s->turn, c, STORE_BUSY_MSEC);
+        r = write_lock_take(&s->write_lock, c, STORE_BUSY_MSEC);
         if (r >= 0)
                 r = save(s, progress, userdata);
-        turn_give(&s->turn);
+        write_lock_release(&s->write_lock);
         if (r < 0) {
                 _cleanup_free_ char *cause = strdup(c->error);
 
@@ -469,10 +474,110 @@ int store_check(Store *s)
         assert(!s->in_group);
         if (s->files.moved)
                 return -EIDRM;
-        r = turn_take(&s->turn, &s->connection, STORE_BUSY_MSEC);
+        r = write_lock_take(&s->write_lock, &s->connection, STORE_BUSY_MSEC);
         if (r < 0)
                 return r;
         r = files_check(s);
-        turn_give(&s->turn);
+        write_lock_release(&s->write_lock);
         return r;
+}
+
+/*
+ * From outside.
+ *
+ * Whether a daemon could open the database, told from outside: what the path leads to, and the first bytes
+ * of the file. Nothing is opened by SQLite, which would make files beside it, as another user's perhaps.
+ */
+
+#define HEADER_SIZE 100 /* see "The Database Header" of https://www.sqlite.org/fileformat2.html */
+#define AT_VERSION  60
+#define AT_ID       68
+
+static uint32_t read_be32(const unsigned char *p)
+{
+        return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static void look_at_folder(const char *path, char **mistakes)
+{
+        _cleanup_free_ char *copy = strdup(path);
+        const char *folder;
+        struct stat st;
+
+        if (!copy)
+                return;
+        folder = dirname(copy);
+        if (stat(folder, &st) < 0)
+                mistakes_add(mistakes, "[store] path = %s: its directory %s: %s", path, folder,
+                                strerror(errno));
+        else if (!S_ISDIR(st.st_mode))
+                mistakes_add(mistakes, "[store] path = %s: %s is no directory", path, folder);
+}
+
+static void look_at_header(const char *path, const unsigned char *header, char **mistakes)
+{
+        uint32_t id = read_be32(header + AT_ID), version = read_be32(header + AT_VERSION);
+
+        if (memcmp(header, "SQLite format 3", 16) != 0)
+                mistakes_add(mistakes, "[store] path = %s: the file is no SQLite database", path);
+        else if (id != STORE_APPLICATION_ID && (id != 0 || version != 0))
+                mistakes_add(mistakes,
+                                "[store] path = %s: it is an SQLite database, but another program's "
+                                "(application id %u instead of %d)",
+                                path, id, STORE_APPLICATION_ID);
+        else if (version > (uint32_t)store_schema_version())
+                mistakes_add(mistakes,
+                                "[store] path = %s: it was made by a newer version of this program (schema "
+                                "%u, "
+                                "this one knows up to %d)",
+                                path, version, store_schema_version());
+}
+
+void store_look_at(const char *path, char **mistakes)
+{
+        unsigned char header[HEADER_SIZE];
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        ssize_t n;
+
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        if (fd < 0 && errno == ENOENT) {
+                look_at_folder(path, mistakes); /* where it is made at the first start */
+                return;
+        }
+        if (fd < 0 || fstat(fd, &st) < 0) {
+                mistakes_add(mistakes, "[store] path = %s: %s", path, strerror(errno));
+                return;
+        }
+        if (!S_ISREG(st.st_mode)) {
+                mistakes_add(mistakes, "[store] path = %s: it is no regular file", path);
+                return;
+        }
+        n = pread(fd, header, sizeof(header), 0);
+        if (n < 0)
+                mistakes_add(mistakes, "[store] path = %s: %s", path, strerror(errno));
+        else if (n == (ssize_t)sizeof(header))
+                look_at_header(path, header, mistakes);
+        else if (n > 0)
+                mistakes_add(mistakes, "[store] path = %s: the file is no SQLite database", path);
+}
+
+/* Room. */
+
+int store_free_space(const char *path, uint64_t *ret)
+{
+        _cleanup_free_ char *copy = NULL;
+        struct statvfs st;
+
+        if (statvfs(path, &st) < 0) {
+                if (errno != ENOENT)
+                        return -errno;
+                copy = strdup(path);
+                if (!copy)
+                        return -ENOMEM;
+                if (statvfs(dirname(copy), &st) < 0)
+                        return -errno;
+        }
+        *ret = (uint64_t)st.f_bavail * st.f_frsize;
+        return 0;
 }

@@ -16,7 +16,7 @@
  * What a COMMIT that failed leaves is dropped.
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/connection.h"
 
 #include <pthread.h>
 

@@ -16,7 +16,7 @@
  * A place in a list is (created_at, id). Beginning anew is a place before all others.
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/read.h"
 
 #include "basic/buffer.h"
 

@@ -5,7 +5,7 @@
  * refused before this is asked.
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
 
 #include <stdio.h>
 

@@ -4,7 +4,7 @@
  * come from counters. Parameters are only read where they are asked for.
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/read.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
  * Counters by state are kept like those of tasks: gathered in memory, written before the group commits.
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -370,4 +370,190 @@ int store_count_live(Store *s, int64_t day, int by)
         query_int(&q, day);
         query_int(&q, by);
         return query_run(&q, "Could not count a live task in");
+}
+
+/*
+ * Rows.
+ *
+ * The writer's view of a submission: its row, as far as others have to know it, and the two steps that
+ * deliveries make it take: it turns out to have a task, or one of its attachments failed.
+ *
+ * A submission that has a task never gets another one. Whether it may still be found by the URLs of its
+ * attachments follows from here: while there is, or may be, a pending task of which no attachment failed.
+ */
+
+static int find(Store *s, Query *q, SubmissionRow *ret)
+{
+        int64_t state;
+        int r;
+
+        r = query_step(q, "Could not look up a submission in");
+        if (r <= 0)
+                return r;
+
+        state = query_column(q, 3);
+        if (state < 0 || state >= _SUBMISSION_STATE_MAX)
+                return connection_refuse(&s->connection, -EUCLEAN, "A submission of %s has no state.",
+                                s->connection.path);
+        *ret = (SubmissionRow){
+                .n = query_column(q, 0),
+                .type = query_column(q, 2),
+                .state = (SubmissionState)state,
+                .task = query_column(q, 4),
+                .failure = query_column(q, 5),
+                .expires_at = query_column(q, 6),
+        };
+        snprintf(ret->id, sizeof(ret->id), "%s", query_column_text(q, 1));
+        return 1;
+}
+
+int store_find_submission(Store *s, const char *id, SubmissionRow *ret)
+{
+        _cleanup_query_ Query q = outbox_query(s, OW_FIND);
+
+        query_text(&q, id);
+        return find(s, &q, ret);
+}
+
+int store_find_submission_of_number(Store *s, int64_t n, SubmissionRow *ret)
+{
+        _cleanup_query_ Query q = outbox_query(s, OW_GET);
+
+        query_int(&q, n);
+        return find(s, &q, ret);
+}
+
+int store_tidy_submission(Store *s, int64_t n)
+{
+        Query q = outbox_query(s, OW_END_CANCEL);
+        int r;
+
+        r = store_drop_attachments(s, n);
+        if (r < 0)
+                return r;
+        query_int(&q, n);
+        return query_run(&q, "Could not tidy up after a submission in");
+}
+
+int store_settle_submission(Store *s, SubmissionRow *row, const TaskRow *task, unsigned status, int64_t now)
+{
+        Query q = outbox_query(s, OW_ACCEPT);
+        int r;
+
+        query_int(&q, row->n);
+        query_int(&q, now);
+        query_int(&q, task->id);
+        query_id(&q, status);
+        r = query_run(&q, "Could not mark a submission as accepted in");
+        if (r < 0)
+                return r;
+        s->submissions[row->state]--;
+        s->submissions[SUBMISSION_ACCEPTED]++;
+        row->state = SUBMISSION_ACCEPTED;
+        row->task = task->id;
+
+        /* A task that another submission had first stays with that one, whatever becomes of it. */
+        if (task->submission != row->n)
+                return store_tidy_submission(s, row->n);
+        /* What has come to its end was tidied up already: see store_save_task(). */
+        return task->status == TASK_PENDING ? store_open_attachments(s, row->n, row->failure == 0) : 0;
+}
+
+int store_fail_submission(Store *s, SubmissionRow *row, int64_t failure)
+{
+        Query q = outbox_query(s, OW_SET_FAILURE);
+        int r;
+
+        query_int(&q, row->n);
+        query_int(&q, failure);
+        r = query_run(&q, "Could not note a failed attachment in");
+        if (r < 0)
+                return r;
+        row->failure = failure;
+        return store_open_attachments(s, row->n, false);
+}
+
+/*
+ * Attachments.
+ *
+ * URLs of attachments. The API says which URLs it could not fetch, but not for which task; so the open
+ * submissions are asked for the oldest that has all of them. Only while a submission is open are its rows in
+ * the index that is looked at, so what was done long ago is never walked past. The walk has a limit all the
+ * same: many may share one URL and differ in another.
+ */
+
+#define CANDIDATES_MAX 1000U
+
+int store_add_attachments(Store *s, int64_t submission, const char *const *urls, size_t n)
+{
+        int r;
+
+        FOREACH_ARRAY(url, urls, MIN(n, SUBMISSION_ATTACHMENTS_MAX)) {
+                Query q = outbox_query(s, OW_ADD_ATTACHMENT);
+
+                query_int(&q, submission);
+                query_int(&q, store_fingerprint(*url, strlen(*url)));
+                query_text(&q, *url);
+                r = query_run(&q, "Could not keep the URL of an attachment in");
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int store_open_attachments(Store *s, int64_t submission, bool open)
+{
+        Query q = outbox_query(s, OW_OPEN_ATTACHMENTS);
+
+        query_int(&q, submission);
+        query_int(&q, open);
+        return query_run(&q, "Could not change the URLs of attachments in");
+}
+
+int store_drop_attachments(Store *s, int64_t submission)
+{
+        Query q = outbox_query(s, OW_DROP_ATTACHMENTS);
+
+        query_int(&q, submission);
+        return query_run(&q, "Could not forget the URLs of attachments in");
+}
+
+/* 1: the submission has them all. */
+static int has_all(Store *s, int64_t submission, const char *const *urls, size_t n)
+{
+        FOREACH_ARRAY(url, urls, n) {
+                _cleanup_query_ Query q = outbox_query(s, OW_HAS_ATTACHMENT);
+                int r;
+
+                query_int(&q, submission);
+                query_int(&q, store_fingerprint(*url, strlen(*url)));
+                query_text(&q, *url);
+                r = query_step(&q, "Could not look for an attachment in");
+                if (r <= 0)
+                        return r;
+        }
+        return 1;
+}
+
+int store_find_attachments(Store *s, const char *const *urls, size_t n, SubmissionRow *ret)
+{
+        _cleanup_query_ Query q = outbox_query(s, OW_FIND_ATTACHMENT);
+        int r;
+
+        if (n == 0 || n > SUBMISSION_ATTACHMENTS_MAX)
+                return 0;
+
+        query_int(&q, store_fingerprint(urls[0], strlen(urls[0])));
+        query_text(&q, urls[0]);
+        query_int(&q, CANDIDATES_MAX);
+        while ((r = query_step(&q, "Could not look for an attachment in")) > 0) {
+                int64_t submission = query_column(&q, 0);
+
+                r = has_all(s, submission, urls + 1, n - 1);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        return store_find_submission_of_number(s, submission, ret);
+        }
+        return r;
 }

@@ -14,156 +14,531 @@
  * one is newer; and of what was completed at one time, or says none, what comes behind being done is newer:
  * a task that is done may be recalled (pending again), and either may be canceled. So a late callback of
  * before turns nothing back, in whatever order they come. The response stays, and where the change is no
- * response of its own, it is a duplicate that has an event. What an answer without a response ends is in
- * account.c.
+ * response of its own, it is a duplicate that has an event. What an answer without a response ends is said
+ * below.
  * - A failed attachment never touches a response, nor the state of a task that has one. Whose task it is may
  * have to be found; then all is said of it as of one that names its task. What it says is the task's
  * response until there is one.
  * - Every change that others may care for is one event, with a number without gaps.
- * - A delivery that proves that a submission has the task says so to the outbox: see account.c. What
- * an account of a task without response does is there, too.
+ * - Whoever brings a task may prove that a submission has it: by the reference in the callback's path, or by
+ * the submission's id in the task's metadata. If the outbox doesn't know yet, it does from here on, in the
+ * same transaction. A submission that has another task keeps it: two were made, which is said to the caller
+ * and never repaired by guessing. Neither does a task change hands.
+ * - A snapshot, which is a task as the API describes it without a response, makes a task that isn't known,
+ * and ends one that is pending. One that was canceled ends any: the API says so when it is asked, and a task
+ * that is done can be canceled. It never touches a response, nor otherwise the state of a task that has come
+ * to its end; what it repeats leaves no trace.
+ * - A delivery waits in the quarantine until somebody discards it, or until another try of it succeeds and
+ * takes its place; either happens once. The log's row stays as it is: the decision stands beside it.
+ *
+ * Rows of the log on which no revision stands keep a fingerprint, by which a repetition is found; the bytes
+ * themselves decide. Sources that ask again and again are told the same again and again: that isn't even
+ * counted.
  *
  * The ordinary delivery, the first response of a task, costs five statements: a look-up and four rows at the
  * ends of their tables.
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
+
+#include <stdio.h>
 
 #define WEEK (7 * (int64_t)USEC_PER_DAY) /* the longest that an urgency allows */
 
-/* Rows. */
+typedef struct DeliveryTransaction {
+        Store *store;
+        const StoreDelivery *delivery;
+        int64_t type;
+        TaskRow task; /* id 0: none */
+        TaskRow before;
+        SubmissionRow submission; /* n 0: none */
+        bool accepts;             /* the submission turns out to have this task */
+        bool second_task;         /* it has another one */
+        unsigned answered;        /* the status of the answer that said so; 0: none did */
+        int64_t fingerprint;
+        int64_t n; /* the number of its row, or of the one that it repeats; 0: it has none */
+} DeliveryTransaction;
 
-static int add_event(Recording *x, EventKind kind, int status, int64_t revision)
+/* The log. */
+
+/* Not against an adversary, who could only make us compare more: the bytes decide. Never 0. */
+int64_t store_fingerprint(const void *body, size_t size)
 {
-        const StoreDelivery *d = x->delivery;
+        const unsigned char *p = body;
+        uint64_t h = UINT64_C(0x9e3779b97f4a7c15) ^ size, word;
+
+        for (; size >= sizeof(word); p += sizeof(word), size -= sizeof(word)) {
+                memcpy(&word, p, sizeof(word));
+                h = (h ^ word) * UINT64_C(0xff51afd7ed558ccd);
+                h ^= h >> 29;
+        }
+        word = 0;
+        memcpy(&word, p, size);
+        h = (h ^ word) * UINT64_C(0xff51afd7ed558ccd);
+        h ^= h >> 32;
+        return h == 0 ? 1 : (int64_t)h;
+}
+
+/* Gives it a row, with the next number. `aside`: no revision stands on it, so its fingerprint is kept. */
+static int log_delivery(DeliveryTransaction *transaction, Verdict verdict, int64_t revision, bool aside)
+{
+        const StoreDelivery *delivery = transaction->delivery;
+        Store *s = transaction->store;
+        Query q = store_query(s, W_ADD_DELIVERY);
+        int r;
+
+        if (aside && transaction->fingerprint == 0)
+                transaction->fingerprint = store_fingerprint(delivery->body, delivery->body_size);
+        query_int(&q, s->delivery + 1);
+        query_int(&q, delivery->received_at);
+        query_int(&q, delivery->source);
+        query_int(&q, verdict);
+        query_int(&q, delivery->status);
+        query_int(&q, delivery->unchecked);
+        query_int(&q, transaction->type);
+        query_id(&q, transaction->task.id);
+        query_int(&q, revision);
+        query_int(&q, (int64_t)MIN(delivery->duration, (uint64_t)INT64_MAX));
+        query_id(&q, aside ? transaction->fingerprint : 0);
+        query_text(&q, delivery->key_label);
+        query_text(&q, delivery->remote);
+        query_text(&q, delivery->ref);
+        query_text(&q, transaction->task.id == 0 ? delivery->task_id : NULL);
+        query_text(&q, delivery->problems);
+        query_blob(&q, delivery->body, delivery->body_size);
+        r = query_run(&q, "Could not add a delivery to");
+        if (r < 0)
+                return r;
+
+        transaction->n = ++s->delivery;
+        s->verdicts[verdict]++;
+        return 0;
+}
+
+/* It came before as delivery n, and is counted there. */
+static int count_repeat(DeliveryTransaction *transaction, int64_t n)
+{
+        Query get = store_query(transaction->store, W_GET_VERDICT),
+              q = store_query(transaction->store, W_COUNT_REPEAT);
+        int r, verdict;
+
+        transaction->n = n;
+        if (source_is_poll(transaction->delivery->source))
+                return 0;
+
+        query_int(&get, n);
+        r = query_step(&get, "Could not read a delivery in");
+        verdict = r > 0 ? (int)query_column(&get, 0) : _VERDICT_ERRNO;
+        query_done(&get);
+        if (r < 0)
+                return r;
+        if (verdict < 0 || verdict >= _VERDICT_MAX)
+                return connection_refuse(&transaction->store->connection, -EUCLEAN,
+                                "Delivery %lld of %s has no verdict.", (long long)n,
+                                transaction->store->connection.path);
+
+        query_int(&q, n);
+        query_int(&q, transaction->delivery->received_at);
+        r = query_run(&q, "Could not count a repetition in");
+        if (r >= 0)
+                transaction->store->repeats[verdict]++;
+        return r;
+}
+
+/* 1: it came before, byte for byte and with this verdict, and is counted there. */
+static int find_repeat(
+                DeliveryTransaction *transaction, Verdict verdict, int64_t *ret_n, int64_t *ret_revision)
+{
+        const StoreDelivery *delivery = transaction->delivery;
+        _cleanup_query_ Query q = store_query(transaction->store, W_FIND_ASIDE);
+        int r;
+
+        transaction->fingerprint = store_fingerprint(delivery->body, delivery->body_size);
+        query_int(&q, transaction->fingerprint);
+        query_int(&q, verdict);
+        query_blob(&q, delivery->body, delivery->body_size);
+        query_text(&q, delivery->task_id);
+        query_text(&q, delivery->ref);
+        r = query_step(&q, "Could not look for a repetition in");
+        if (r <= 0)
+                return r;
+
+        *ret_n = query_column(&q, 0);
+        *ret_revision = query_column(&q, 1);
+        query_done(&q);
+        r = count_repeat(transaction, *ret_n);
+        return r < 0 ? r : 1;
+}
+
+static void keep_name(char *target, size_t size, const char *name)
+{
+        snprintf(target, size, "%s", name ?: "");
+}
+
+/* Says in the outcome which task the delivery, or the one that it repeats, is about. */
+static int name_task(DeliveryTransaction *transaction, StoreOutcome *ret)
+{
+        _cleanup_query_ Query q = store_query(transaction->store, W_GET_NAMES);
+        int r;
+
+        query_int(&q, (int64_t)ret->delivery);
+        query_id(&q, transaction->task.id);
+        query_id(&q, transaction->type);
+        r = query_step(&q, "Could not read what a delivery is about in");
+        if (r <= 0)
+                return r;
+        keep_name(ret->task_id, sizeof(ret->task_id), query_column_text(&q, 0));
+        keep_name(ret->type, sizeof(ret->type), query_column_text(&q, 1));
+        return 0;
+}
+
+/* 1: its body is that of delivery n. */
+static int is_body_of(DeliveryTransaction *transaction, int64_t n)
+{
+        _cleanup_query_ Query q = store_query(transaction->store, W_IS_BODY);
+
+        query_int(&q, n);
+        query_blob(&q, transaction->delivery->body, transaction->delivery->body_size);
+        return query_step(&q, "Could not compare bodies in");
+}
+
+/* Events: a row for everything that others may care for. What it need not say is what its task says anyway:
+ * the task's id, and the submission that it belongs to. */
+
+int store_add_event(Store *s, const StoreNews *news)
+{
+        Query q = store_query(s, W_ADD_EVENT);
+        int r;
+
+        query_int(&q, s->event + 1);
+        query_int(&q, news->time);
+        query_int(&q, news->kind);
+        query_int(&q, news->type);
+        query_id(&q, news->task);
+        query_time(&q, news->status >= 0 ? news->status : TIME_NONE);
+        query_int(&q, news->revision);
+        query_int(&q, news->delivery);
+        query_text(&q, news->named);
+        query_text(&q, news->submission);
+        r = query_run(&q, "Could not add an event to");
+        if (r >= 0)
+                s->event++;
+        return r;
+}
+
+static int add_event(DeliveryTransaction *transaction, EventKind kind, int status, int64_t revision)
+{
+        const StoreDelivery *delivery = transaction->delivery;
         StoreNews news = {
                 .kind = kind,
-                .time = d->received_at,
-                .type = x->task.id != 0 ? x->task.type : x->type,
-                .task = x->task.id,
+                .time = delivery->received_at,
+                .type = transaction->task.id != 0 ? transaction->task.type : transaction->type,
+                .task = transaction->task.id,
                 .status = status,
                 .revision = revision,
-                .delivery = x->n,
-                .named = x->task.id == 0 ? d->task_id : NULL,
+                .delivery = transaction->n,
+                .named = transaction->task.id == 0 ? delivery->task_id : NULL,
                 /* Its task tells the one that it belongs to. */
-                .submission = x->task.submission != 0 ? NULL
-                              : x->submission.n != 0  ? x->submission.id
-                                                      : d->ref,
+                .submission = transaction->task.submission != 0 ? NULL
+                              : transaction->submission.n != 0  ? transaction->submission.id
+                                                                : delivery->ref,
         };
 
         if (news.type == 0)
-                news.type = x->submission.type;
-        return store_add_event(x->store, &news);
-}
-
-static int add_revision(Recording *x, int64_t completed_at)
-{
-        Query q = store_query(x->store, W_ADD_REVISION);
-
-        query_int(&q, x->task.id);
-        query_int(&q, x->task.revisions);
-        query_int(&q, x->n);
-        query_int(&q, completed_at);
-        query_blob(&q, x->delivery->digest, CALLBACK_DIGEST_SIZE);
-        return query_run(&q, "Could not add a revision to");
-}
-
-/* When it should be done: at once, where it is and only the response is missing. */
-static int64_t choose_due(const Recording *x)
-{
-        const StoreDelivery *d = x->delivery;
-
-        if (d->task_status == TASK_COMPLETED)
-                return d->received_at;
-        return d->due_at != TIME_NONE ? d->due_at : x->task.created_at + WEEK;
-}
-
-/* Writes the task with the number of the last event that is to come. */
-static int save_task(Recording *x, unsigned events)
-{
-        if (events > 0)
-                x->task.last_event = x->store->event + events;
-        if (x->task.status == TASK_PENDING && x->task.due_at == TIME_NONE)
-                x->task.due_at = choose_due(x);
-        return store_save_task(x->store, x->before.id != 0 ? &x->before : NULL, &x->task, x->delivery);
-}
-
-int recording_tell(Recording *x, EventKind kind, int status, int64_t revision)
-{
-        const StoreDelivery *d = x->delivery;
-        bool tells = (int)kind >= 0;
-        int r = 0;
-
-        assert(!x->accepts || x->task.id != 0);
-        if (x->accepts && x->task.submission == 0)
-                x->task.submission = x->submission.n;
-        if (x->task.id != 0)
-                r = save_task(x, x->accepts + tells);
-        if (r >= 0 && x->accepts) {
-                r = store_settle_submission(x->store, &x->submission, &x->task, x->answered, d->received_at);
-                if (r >= 0)
-                        r = add_event(x, EVENT_TASK_SUBMITTED, TASK_PENDING, 0);
-        }
-        if (r >= 0 && tells)
-                r = add_event(x, kind, status, revision);
-        return r;
-}
-
-/* 1: the task has this response. */
-static int find_revision(Recording *x, int64_t *ret_number, int64_t *ret_n)
-{
-        _cleanup_query_ Query q = store_query(x->store, W_FIND_REVISION);
-        int r;
-
-        if (x->task.revisions == 0)
-                return 0;
-        query_int(&q, x->task.id);
-        query_blob(&q, x->delivery->digest, CALLBACK_DIGEST_SIZE);
-        r = query_step(&q, "Could not look for a response in");
-        if (r > 0) {
-                *ret_number = query_column(&q, 0);
-                *ret_n = query_column(&q, 1);
-        }
-        return r;
+                news.type = transaction->submission.type;
+        return store_add_event(transaction->store, &news);
 }
 
 /* Tasks. */
 
-static int64_t came_at(const StoreDelivery *d)
+static int add_revision(DeliveryTransaction *transaction, int64_t completed_at)
 {
-        return d->came_at != 0 ? d->came_at : d->received_at;
+        Query q = store_query(transaction->store, W_ADD_REVISION);
+
+        query_int(&q, transaction->task.id);
+        query_int(&q, transaction->task.revisions);
+        query_int(&q, transaction->n);
+        query_int(&q, completed_at);
+        query_blob(&q, transaction->delivery->digest, CALLBACK_DIGEST_SIZE);
+        return query_run(&q, "Could not add a revision to");
+}
+
+/* When it should be done: at once, where it is and only the response is missing. */
+static int64_t choose_due(const DeliveryTransaction *transaction)
+{
+        const StoreDelivery *delivery = transaction->delivery;
+
+        if (delivery->task_status == TASK_COMPLETED)
+                return delivery->received_at;
+        return delivery->due_at != TIME_NONE ? delivery->due_at : transaction->task.created_at + WEEK;
+}
+
+/* Writes the task with the number of the last event that is to come. */
+static int save_task(DeliveryTransaction *transaction, unsigned events)
+{
+        if (events > 0)
+                transaction->task.last_event = transaction->store->event + events;
+        if (transaction->task.status == TASK_PENDING && transaction->task.due_at == TIME_NONE)
+                transaction->task.due_at = choose_due(transaction);
+        return store_save_task(transaction->store, transaction->before.id != 0 ? &transaction->before : NULL,
+                        &transaction->task, transaction->delivery);
+}
+
+/* Writes the task back and tells of it: that its submission has it, where that is news, then `kind`, unless
+ * that is negative. */
+static int tell(DeliveryTransaction *transaction, EventKind kind, int status, int64_t revision)
+{
+        const StoreDelivery *delivery = transaction->delivery;
+        bool tells = (int)kind >= 0;
+        int r = 0;
+
+        assert(!transaction->accepts || transaction->task.id != 0);
+        if (transaction->accepts && transaction->task.submission == 0)
+                transaction->task.submission = transaction->submission.n;
+        if (transaction->task.id != 0)
+                r = save_task(transaction, transaction->accepts + tells);
+        if (r >= 0 && transaction->accepts) {
+                r = store_settle_submission(transaction->store, &transaction->submission, &transaction->task,
+                                transaction->answered, delivery->received_at);
+                if (r >= 0)
+                        r = add_event(transaction, EVENT_TASK_SUBMITTED, TASK_PENDING, 0);
+        }
+        if (r >= 0 && tells)
+                r = add_event(transaction, kind, status, revision);
+        return r;
+}
+
+static int64_t came_at(const StoreDelivery *delivery)
+{
+        return delivery->came_at != 0 ? delivery->came_at : delivery->received_at;
 }
 
 /* A row for a task that was not known: its key is the next. */
-void recording_invent_task(Recording *x)
+static void invent_task(DeliveryTransaction *transaction)
 {
-        const StoreDelivery *d = x->delivery;
+        const StoreDelivery *delivery = transaction->delivery;
 
-        x->task = (TaskRow){
-                .id = x->store->task + 1,
-                .type = x->type,
-                .status = d->task_status,
-                .is_test = d->is_test,
-                .created_at = d->created_at != TIME_NONE ? d->created_at : came_at(d),
+        transaction->task = (TaskRow){
+                .id = transaction->store->task + 1,
+                .type = transaction->type,
+                .status = delivery->task_status,
+                .is_test = delivery->is_test,
+                .created_at = delivery->created_at != TIME_NONE ? delivery->created_at : came_at(delivery),
                 .completed_at = TIME_NONE,
                 .due_at = TIME_NONE,
         };
-        x->store->task++;
+        transaction->store->task++;
 }
 
-void recording_take_document(Recording *x, int64_t n)
+static void take_document(DeliveryTransaction *transaction, int64_t n)
 {
-        const StoreDelivery *d = x->delivery;
+        const StoreDelivery *delivery = transaction->delivery;
 
-        if (!d->has_document)
+        if (!delivery->has_document)
                 return;
-        x->task.document = n;
-        x->task.described = true;
-        x->task.is_test = d->is_test;
-        if (x->type != 0)
-                x->task.type = x->type;
-        if (d->created_at != TIME_NONE)
-                x->task.created_at = d->created_at;
+        transaction->task.document = n;
+        transaction->task.described = true;
+        transaction->task.is_test = delivery->is_test;
+        if (transaction->type != 0)
+                transaction->task.type = transaction->type;
+        if (delivery->created_at != TIME_NONE)
+                transaction->task.created_at = delivery->created_at;
+}
+
+/* Submissions. */
+
+/* 1: the submission that it names, 0: it names none that is known. */
+static int find_named(DeliveryTransaction *transaction)
+{
+        const StoreDelivery *delivery = transaction->delivery;
+        const char *names[] = { delivery->ref, delivery->submission };
+        int r;
+
+        FOREACH_ARRAY(name, names, ELEMENTSOF(names)) {
+                if (!*name)
+                        continue;
+                r = store_find_submission(transaction->store, *name, &transaction->submission);
+                if (r != 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Which submission the delivery says it is about, and whether that is news. */
+static int find_submission(DeliveryTransaction *transaction)
+{
+        int r;
+
+        r = find_named(transaction);
+        if (r <= 0)
+                return r;
+        if (!transaction->delivery->task_id) /* a failed attachment: see find_failed() */
+                return 1;
+
+        if (transaction->submission.state == SUBMISSION_ACCEPTED)
+                transaction->second_task = transaction->submission.task != transaction->task.id;
+        else
+                transaction->accepts = transaction->task.submission == 0;
+        return 1;
+}
+
+/* Snapshots: tasks as the API describes them, without a response. */
+
+/* What an account's status is told as. Who is pending is told by having been submitted. */
+static EventKind kind_of_snapshot(int status)
+{
+        static const EventKind kinds[_TASK_STATUS_MAX] = {
+                [TASK_PENDING] = EVENT_TASK_SUBMITTED,
+                [TASK_COMPLETED] = EVENT_TASK_SUBMITTED,
+                [TASK_CANCELED] = EVENT_TASK_CANCELED,
+                [TASK_ERROR] = EVENT_ATTACHMENT_FAILED,
+        };
+
+        return kinds[status];
+}
+
+/* What its submission was told before it had the task. The delivery may have been pruned by a program of
+ * before. */
+static int take_failure(DeliveryTransaction *transaction)
+{
+        _cleanup_query_ Query q = store_query(transaction->store, W_GET_VERDICT);
+        int r;
+
+        if (!transaction->accepts || transaction->submission.failure == 0 ||
+                        transaction->task.status != TASK_ERROR || transaction->task.response != 0)
+                return 0;
+        query_int(&q, transaction->submission.failure);
+        r = query_step(&q, "Could not look for a failed attachment in");
+        if (r > 0)
+                transaction->task.response = transaction->submission.failure;
+        return MIN(r, 0);
+}
+
+/* The status to keep: without its response nothing is completed, and whose attachment failed won't be. */
+static int status_of_snapshot(const DeliveryTransaction *transaction)
+{
+        int status = transaction->delivery->task_status;
+
+        if (status != TASK_CANCELED && status != TASK_ERROR)
+                status = transaction->accepts && transaction->submission.failure != 0 ? TASK_ERROR
+                                                                                      : TASK_PENDING;
+        return status;
+}
+
+/* What changes a task that is known. */
+static bool snapshot_ends(const DeliveryTransaction *transaction, int status)
+{
+        if (transaction->task.status == TASK_PENDING)
+                return status != TASK_PENDING;
+        return status == TASK_CANCELED && transaction->task.status != TASK_CANCELED;
+}
+
+/* Makes or ends the task, with a row in the log that its document stands on. */
+static int make_or_end(DeliveryTransaction *transaction, StoreOutcome *ret)
+{
+        bool new = transaction->task.id == 0;
+        EventKind kind;
+        int r;
+
+        if (new)
+                invent_task(transaction);
+        transaction->task.status = status_of_snapshot(transaction);
+        r = take_failure(transaction);
+        if (r < 0)
+                return r;
+        take_document(transaction, transaction->store->delivery + 1);
+        kind = kind_of_snapshot(transaction->task.status);
+        if (kind == EVENT_TASK_SUBMITTED && transaction->accepts)
+                kind = _EVENT_KIND_ERRNO; /* that is told anyway */
+
+        r = log_delivery(transaction, VERDICT_STORED, 0, true);
+        if (r >= 0)
+                r = tell(transaction, kind, transaction->task.status, 0);
+        if (r < 0)
+                return r;
+        *ret = (StoreOutcome){ .verdict = VERDICT_STORED, .delivery = (uint64_t)transaction->n };
+        return 0;
+}
+
+static int record_snapshot(DeliveryTransaction *transaction, StoreOutcome *ret)
+{
+        int status = status_of_snapshot(transaction);
+
+        assert(transaction->delivery->task_id);
+        if (transaction->task.id == 0 || snapshot_ends(transaction, status))
+                return make_or_end(transaction, ret);
+
+        *ret = (StoreOutcome){ .verdict = VERDICT_DUPLICATE,
+                .revision = (unsigned)transaction->task.revision };
+        return transaction->accepts ? tell(transaction, _EVENT_KIND_ERRNO, _TASK_STATUS_INVALID, 0) : 0;
+}
+/* The outbox's own way to learn of a task: the API's answer, or its list. What is said of the task there has
+ * no row in the log: it is kept with the submission. */
+
+/* The outbox's own way to learn of a task: the API's answer, or its list. What is said of the task there has
+ * no row in the log: it is kept with the submission. */
+
+static int keep_snapshot(DeliveryTransaction *transaction)
+{
+        Query q = outbox_query(transaction->store, OW_ADD_ACCOUNT);
+
+        if (!transaction->task.described)
+                return 0;
+        query_int(&q, transaction->submission.n);
+        query_blob(&q, transaction->delivery->body, transaction->delivery->body_size);
+        return query_run(&q, "Could not keep what is known of a task in");
+}
+
+static int accept_task(DeliveryTransaction *transaction)
+{
+        bool is_new = transaction->task.id == 0;
+        EventKind kind = _EVENT_KIND_ERRNO;
+        int status = status_of_snapshot(transaction), r;
+
+        if (is_new)
+                invent_task(transaction);
+        if (is_new || snapshot_ends(transaction, status)) {
+                transaction->task.status = status;
+                kind = kind_of_snapshot(status);
+        }
+        if (transaction->task.document == 0 && transaction->task.submission == 0)
+                take_document(transaction, 0);
+
+        r = take_failure(transaction);
+        if (r >= 0)
+                r = keep_snapshot(transaction);
+        if (r >= 0)
+                r = tell(transaction, kind != EVENT_TASK_SUBMITTED ? kind : _EVENT_KIND_ERRNO, status, 0);
+        return r;
+}
+
+int store_accept_submission(Store *s, const char *id, const StoreDelivery *account)
+{
+        DeliveryTransaction transaction = { .store = s, .delivery = account, .answered = account->status };
+        int r;
+
+        assert(s->in_group);
+        assert(account->task_id);
+        r = store_find_submission(s, id, &transaction.submission);
+        if (r <= 0)
+                return r < 0 ? r : STORE_UNKNOWN;
+        r = store_find_task(s, account->task_id, &transaction.task);
+        if (r < 0)
+                return r;
+        transaction.before = transaction.task;
+        if (transaction.submission.state == SUBMISSION_ACCEPTED)
+                return transaction.task.id == 0 || transaction.task.id != transaction.submission.task
+                                       ? STORE_MOVED_ON
+                                       : 0;
+
+        if (account->type)
+                r = store_type_id(s, account->type, &transaction.type);
+        else
+                transaction.type = transaction.submission.type;
+        if (r < 0)
+                return r;
+        transaction.accepts = true;
+        return accept_task(&transaction);
 }
 
 /* The status. */
@@ -181,11 +556,12 @@ static const struct {
 
 /* Whoever sends a response says that the task is done, even with a task from before; who was asked says how
  * it is. */
-static int status_with_response(const StoreDelivery *d)
+static int status_with_response(const StoreDelivery *delivery)
 {
-        if (d->task_status < 0 || (d->task_status == TASK_PENDING && !source_is_poll(d->source)))
+        if (delivery->task_status < 0 ||
+                        (delivery->task_status == TASK_PENDING && !source_is_poll(delivery->source)))
                 return TASK_COMPLETED;
-        return (int)d->task_status;
+        return (int)delivery->task_status;
 }
 
 static bool is_newer(const TaskRow *t, int status, int64_t completed_at)
@@ -211,39 +587,59 @@ static bool take_status(TaskRow *t, int status, int64_t completed_at)
 /* The current response said anew, as completed at a later time: that is the newest time then, of the task
  * and of its revision, and what was said of an earlier one turns nothing back. 1: so it is; 0; negative
  * errno. */
-static int take_time(Recording *x, int64_t number)
+static int take_time(DeliveryTransaction *transaction, int64_t number)
 {
-        int64_t completed_at = x->delivery->completed_at;
+        int64_t completed_at = transaction->delivery->completed_at;
         Query q;
         int r;
 
-        if (number != x->task.revision || completed_at == TIME_NONE || completed_at <= x->task.completed_at)
+        if (number != transaction->task.revision || completed_at == TIME_NONE ||
+                        completed_at <= transaction->task.completed_at)
                 return 0;
-        q = store_query(x->store, W_SET_REVISION_TIME);
-        query_int(&q, x->task.id);
+        q = store_query(transaction->store, W_SET_REVISION_TIME);
+        query_int(&q, transaction->task.id);
         query_int(&q, number);
         query_int(&q, completed_at);
         r = query_run(&q, "Could not write to");
         if (r < 0)
                 return r;
-        x->task.completed_at = completed_at;
+        transaction->task.completed_at = completed_at;
         return 1;
 }
 
 /* Responses. */
 
+/* 1: the task has this response. */
+static int find_revision(DeliveryTransaction *transaction, int64_t *ret_number, int64_t *ret_n)
+{
+        _cleanup_query_ Query q = store_query(transaction->store, W_FIND_REVISION);
+        int r;
+
+        if (transaction->task.revisions == 0)
+                return 0;
+        query_int(&q, transaction->task.id);
+        query_blob(&q, transaction->delivery->digest, CALLBACK_DIGEST_SIZE);
+        r = query_step(&q, "Could not look for a response in");
+        if (r > 0) {
+                *ret_number = query_column(&q, 0);
+                *ret_n = query_column(&q, 1);
+        }
+        return r;
+}
+
 /* 1: it came before, byte for byte, and is counted there. */
-static int repeat_response(Recording *x, int64_t number, int64_t first, StoreOutcome *ret)
+static int repeat_response(
+                DeliveryTransaction *transaction, int64_t number, int64_t first, StoreOutcome *ret)
 {
         int64_t n = first, revision = number;
         int r;
 
-        r = recording_is_body_of(x, first);
+        r = is_body_of(transaction, first);
         if (r > 0) {
-                r = recording_count_repeat(x, first);
+                r = count_repeat(transaction, first);
                 r = r < 0 ? r : 1;
         } else if (r == 0)
-                r = recording_find_repeat(x, VERDICT_DUPLICATE, &n, &revision);
+                r = find_repeat(transaction, VERDICT_DUPLICATE, &n, &revision);
         if (r > 0) {
                 ret->delivery = (uint64_t)n;
                 ret->repeated = true;
@@ -253,78 +649,85 @@ static int repeat_response(Recording *x, int64_t number, int64_t first, StoreOut
 
 /* Nobody is told: what was not known of the task is now, but nothing changed. Unless it proves that a
  * submission has the task, or its status is another by now. */
-static int record_duplicate(Recording *x, int64_t number, int64_t first, StoreOutcome *ret)
+static int record_duplicate(
+                DeliveryTransaction *transaction, int64_t number, int64_t first, StoreOutcome *ret)
 {
-        bool poll = source_is_poll(x->delivery->source);
-        bool describes = x->task.document == 0 && x->delivery->has_document, changed = false, repeated;
-        const int status = status_with_response(x->delivery);
+        bool poll = source_is_poll(transaction->delivery->source);
+        bool describes = transaction->task.document == 0 && transaction->delivery->has_document,
+             changed = false, repeated;
+        const int status = status_with_response(transaction->delivery);
         int r = 0;
 
         *ret = (StoreOutcome){ .verdict = VERDICT_DUPLICATE, .revision = (unsigned)number };
         if (!poll)
-                r = repeat_response(x, number, first, ret);
+                r = repeat_response(transaction, number, first, ret);
         if (r < 0)
                 return r;
         repeated = r > 0;
         if (repeated)
                 describes = false;
         else {
-                if (status_order[status].rank != status_order[x->task.status].rank)
-                        changed = take_status(&x->task, status, x->delivery->completed_at);
-                r = take_time(x, number);
+                if (status_order[status].rank != status_order[transaction->task.status].rank)
+                        changed = take_status(
+                                        &transaction->task, status, transaction->delivery->completed_at);
+                r = take_time(transaction, number);
                 if (r < 0)
                         return r;
                 describes |= r > 0;
         }
         if (!repeated && (!poll || describes || changed)) {
-                r = recording_log(x, VERDICT_DUPLICATE, number, true);
+                r = log_delivery(transaction, VERDICT_DUPLICATE, number, true);
                 if (r < 0)
                         return r;
-                ret->delivery = (uint64_t)x->n;
+                ret->delivery = (uint64_t)transaction->n;
         }
 
         if (describes || changed)
-                recording_take_document(x, x->n);
+                take_document(transaction, transaction->n);
         if (changed)
-                return recording_tell(x, status_order[status].kind, status, number);
-        return describes || x->accepts ? recording_tell(x, _EVENT_KIND_ERRNO, _TASK_STATUS_INVALID, 0) : 0;
+                return tell(transaction, status_order[status].kind, status, number);
+        return describes || transaction->accepts
+                               ? tell(transaction, _EVENT_KIND_ERRNO, _TASK_STATUS_INVALID, 0)
+                               : 0;
 }
 
-static int record_revision(Recording *x, StoreOutcome *ret)
+static int record_revision(DeliveryTransaction *transaction, StoreOutcome *ret)
 {
-        const StoreDelivery *d = x->delivery;
-        int64_t completed_at = d->completed_at != TIME_NONE ? d->completed_at : came_at(d);
-        int64_t n = x->store->delivery + 1;
-        bool first = x->task.revisions == 0, changed;
+        const StoreDelivery *delivery = transaction->delivery;
+        int64_t completed_at =
+                        delivery->completed_at != TIME_NONE ? delivery->completed_at : came_at(delivery);
+        int64_t n = transaction->store->delivery + 1;
+        bool first = transaction->task.revisions == 0, changed;
         Verdict verdict = first ? VERDICT_STORED : VERDICT_REVISED;
         EventKind kind;
         int r;
 
-        if (x->task.id == 0)
-                recording_invent_task(x);
-        changed = take_status(&x->task, status_with_response(d), completed_at);
-        x->task.revisions++;
-        if (first || completed_at >= x->task.completed_at) {
-                x->task.revision = x->task.revisions;
-                x->task.response = n;
-                x->task.completed_at = completed_at;
-                recording_take_document(x, n);
-        } else if (x->task.document == 0)
-                recording_take_document(x, n);
+        if (transaction->task.id == 0)
+                invent_task(transaction);
+        changed = take_status(&transaction->task, status_with_response(delivery), completed_at);
+        transaction->task.revisions++;
+        if (first || completed_at >= transaction->task.completed_at) {
+                transaction->task.revision = transaction->task.revisions;
+                transaction->task.response = n;
+                transaction->task.completed_at = completed_at;
+                take_document(transaction, n);
+        } else if (transaction->task.document == 0)
+                take_document(transaction, n);
 
-        kind = !first                            ? EVENT_TASK_REVISED
-               : x->task.status == TASK_CANCELED ? EVENT_TASK_CANCELED
-                                                 : EVENT_TASK_COMPLETED;
+        kind = !first                                      ? EVENT_TASK_REVISED
+               : transaction->task.status == TASK_CANCELED ? EVENT_TASK_CANCELED
+                                                           : EVENT_TASK_COMPLETED;
 
-        r = recording_log(x, verdict, x->task.revisions, false);
+        r = log_delivery(transaction, verdict, transaction->task.revisions, false);
         if (r >= 0)
-                r = add_revision(x, completed_at);
+                r = add_revision(transaction, completed_at);
         if (r >= 0)
-                r = recording_tell(x, kind, x->task.status, x->task.revisions);
+                r = tell(transaction, kind, transaction->task.status, transaction->task.revisions);
         if (r >= 0 && changed) {
-                x->before = x->task;
-                x->accepts = false; /* that is done */
-                r = recording_tell(x, status_order[x->task.status].kind, x->task.status, x->task.revisions);
+                transaction->before = transaction->task;
+                transaction->accepts = false; /* that is done */
+                r = tell(transaction, status_order[transaction->task.status].kind, transaction->task.status,
+                                transaction->task.revisions);
         }
         if (r < 0)
                 return r;
@@ -332,108 +735,112 @@ static int record_revision(Recording *x, StoreOutcome *ret)
         *ret = (StoreOutcome){
                 .verdict = verdict,
                 .delivery = (uint64_t)n,
-                .revision = (unsigned)x->task.revisions,
+                .revision = (unsigned)transaction->task.revisions,
         };
         return 0;
 }
 
-static int record_response(Recording *x, StoreOutcome *ret)
+static int record_response(DeliveryTransaction *transaction, StoreOutcome *ret)
 {
         int64_t number, n;
         int r;
 
-        assert(x->delivery->task_id);
-        r = find_revision(x, &number, &n);
+        assert(transaction->delivery->task_id);
+        r = find_revision(transaction, &number, &n);
         if (r < 0)
                 return r;
-        return r > 0 ? record_duplicate(x, number, n, ret) : record_revision(x, ret);
+        return r > 0 ? record_duplicate(transaction, number, n, ret) : record_revision(transaction, ret);
 }
 
 /* Attachments. */
 
 /* Whose attachment failed, where the body names no task: by the reference, else by the URLs. From here on it
  * is no other delivery than one that names its task. */
-static int find_failed(Recording *x, bool *ret_by_url)
+static int find_failed(DeliveryTransaction *transaction, bool *ret_by_url)
 {
-        const StoreDelivery *d = x->delivery;
+        const StoreDelivery *delivery = transaction->delivery;
         int r = 0;
 
         *ret_by_url = false;
-        if (x->submission.n == 0 && d->ref)
-                r = store_find_task_of_ref(x->store, d->ref, &x->task);
-        if (r == 0 && x->submission.n == 0 && x->task.id == 0) {
-                r = store_find_attachments(x->store, d->attachments, d->n_attachments, &x->submission);
+        if (transaction->submission.n == 0 && delivery->ref)
+                r = store_find_task_of_ref(transaction->store, delivery->ref, &transaction->task);
+        if (r == 0 && transaction->submission.n == 0 && transaction->task.id == 0) {
+                r = store_find_attachments(transaction->store, delivery->attachments,
+                                delivery->n_attachments, &transaction->submission);
                 *ret_by_url = r > 0;
         }
-        if (r >= 0 && x->submission.task != 0)
-                r = store_find_task_of_number(x->store, x->submission.task, &x->task);
-        x->before = x->task;
-        if (x->type == 0)
-                x->type = x->task.id != 0 ? x->task.type : x->submission.type;
+        if (r >= 0 && transaction->submission.task != 0)
+                r = store_find_task_of_number(
+                                transaction->store, transaction->submission.task, &transaction->task);
+        transaction->before = transaction->task;
+        if (transaction->type == 0)
+                transaction->type = transaction->task.id != 0 ? transaction->task.type
+                                                              : transaction->submission.type;
         return r;
 }
 
 /* What it changes. A task that has come to its end, with a response or without, stays as it is. */
-static void change_failed(Recording *x, int64_t n)
+static void change_failed(DeliveryTransaction *transaction, int64_t n)
 {
-        if (x->task.id == 0)
+        if (transaction->task.id == 0)
                 return;
-        if (x->task.revisions == 0 && x->task.status != TASK_CANCELED) {
-                x->task.status = TASK_ERROR;
-                x->task.response = n;
+        if (transaction->task.revisions == 0 && transaction->task.status != TASK_CANCELED) {
+                transaction->task.status = TASK_ERROR;
+                transaction->task.response = n;
         }
-        if (x->task.revisions == 0 || x->task.document == 0)
-                recording_take_document(x, n);
+        if (transaction->task.revisions == 0 || transaction->task.document == 0)
+                take_document(transaction, n);
 }
 
 /* 1: the same was said before, of the same task. */
-static int repeat_failure(Recording *x, bool by_url, StoreOutcome *ret)
+static int repeat_failure(DeliveryTransaction *transaction, bool by_url, StoreOutcome *ret)
 {
         int64_t n, revision;
         int r;
 
         /* The same words about another submission are another failure. */
-        r = by_url ? 0 : recording_find_repeat(x, VERDICT_ATTACHMENT_FAILURE, &n, &revision);
+        r = by_url ? 0 : find_repeat(transaction, VERDICT_ATTACHMENT_FAILURE, &n, &revision);
         if (r <= 0)
                 return r;
         *ret = (StoreOutcome){ .verdict = VERDICT_DUPLICATE, .delivery = (uint64_t)n, .repeated = true };
-        if (x->accepts && x->task.id != 0)
-                r = recording_tell(x, _EVENT_KIND_ERRNO, _TASK_STATUS_INVALID, 0);
+        if (transaction->accepts && transaction->task.id != 0)
+                r = tell(transaction, _EVENT_KIND_ERRNO, _TASK_STATUS_INVALID, 0);
         return r < 0 ? r : 1;
 }
 
-static int add_failure(Recording *x, StoreOutcome *ret)
+static int add_failure(DeliveryTransaction *transaction, StoreOutcome *ret)
 {
         int r;
 
-        if (x->task.id == 0 && x->delivery->task_id)
-                recording_invent_task(x);
-        change_failed(x, x->store->delivery + 1);
+        if (transaction->task.id == 0 && transaction->delivery->task_id)
+                invent_task(transaction);
+        change_failed(transaction, transaction->store->delivery + 1);
 
-        r = recording_log(x, VERDICT_ATTACHMENT_FAILURE, 0, true);
-        if (r >= 0 && x->task.id == 0 && x->submission.n != 0)
-                r = store_fail_submission(x->store, &x->submission, x->n);
+        r = log_delivery(transaction, VERDICT_ATTACHMENT_FAILURE, 0, true);
+        if (r >= 0 && transaction->task.id == 0 && transaction->submission.n != 0)
+                r = store_fail_submission(transaction->store, &transaction->submission, transaction->n);
         if (r >= 0)
-                r = recording_tell(x, EVENT_ATTACHMENT_FAILED,
-                                x->task.id != 0 ? x->task.status : _TASK_STATUS_INVALID, 0);
+                r = tell(transaction, EVENT_ATTACHMENT_FAILED,
+                                transaction->task.id != 0 ? transaction->task.status : _TASK_STATUS_INVALID,
+                                0);
         if (r < 0)
                 return r;
-        *ret = (StoreOutcome){ .verdict = VERDICT_ATTACHMENT_FAILURE, .delivery = (uint64_t)x->n };
+        *ret = (StoreOutcome){ .verdict = VERDICT_ATTACHMENT_FAILURE, .delivery = (uint64_t)transaction->n };
         return 0;
 }
 
-static int record_attachment_failure(Recording *x, StoreOutcome *ret)
+static int record_attachment_failure(DeliveryTransaction *transaction, StoreOutcome *ret)
 {
         bool by_url = false;
         int r = 0;
 
-        if (!x->delivery->task_id)
-                r = find_failed(x, &by_url);
+        if (!transaction->delivery->task_id)
+                r = find_failed(transaction, &by_url);
         if (r >= 0)
-                r = repeat_failure(x, by_url, ret);
+                r = repeat_failure(transaction, by_url, ret);
         if (r == 0)
-                r = add_failure(x, ret);
-        return r < 0 || x->delivery->task_id ? MIN(r, 0) : recording_name_task(x, ret);
+                r = add_failure(transaction, ret);
+        return r < 0 || transaction->delivery->task_id ? MIN(r, 0) : name_task(transaction, ret);
 }
 
 /* The quarantine. */
@@ -446,13 +853,13 @@ static int quarantine(Store *s)
         return query_run(&q, "Could not quarantine a delivery in");
 }
 
-static int record_invalid(Recording *x, StoreOutcome *ret)
+static int record_invalid(DeliveryTransaction *transaction, StoreOutcome *ret)
 {
         int64_t n, revision;
         int r;
 
         *ret = (StoreOutcome){ .verdict = VERDICT_INVALID };
-        r = recording_find_repeat(x, VERDICT_INVALID, &n, &revision);
+        r = find_repeat(transaction, VERDICT_INVALID, &n, &revision);
         if (r < 0)
                 return r;
         if (r > 0) {
@@ -461,52 +868,111 @@ static int record_invalid(Recording *x, StoreOutcome *ret)
                 return 0;
         }
 
-        r = recording_log(x, VERDICT_INVALID, 0, true);
+        r = log_delivery(transaction, VERDICT_INVALID, 0, true);
         if (r >= 0)
-                r = quarantine(x->store);
+                r = quarantine(transaction->store);
         if (r >= 0)
-                r = recording_tell(x, EVENT_DELIVERY_INVALID, _TASK_STATUS_INVALID, 0);
-        ret->delivery = (uint64_t)x->n;
+                r = tell(transaction, EVENT_DELIVERY_INVALID, _TASK_STATUS_INVALID, 0);
+        ret->delivery = (uint64_t)transaction->n;
         return r;
+}
+
+/* 0: it waits in the quarantine; -ENOENT, -EINVAL: see store_discard_delivery(). */
+static int check_quarantined(Store *s, uint64_t n, int64_t *ret_repeats)
+{
+        _cleanup_query_ Query q = store_query(s, W_GET_QUARANTINE), get = store_query(s, W_GET_VERDICT);
+        int r;
+
+        query_int(&q, (int64_t)n);
+        r = query_step(&q, "Could not look into the quarantine of");
+        if (r < 0)
+                return r;
+        if (r > 0 && query_column(&q, 0) == 0) {
+                *ret_repeats = query_column(&q, 1);
+                return 0;
+        }
+        if (r == 0) {
+                query_int(&get, (int64_t)n);
+                r = query_step(&get, "Could not look up a delivery in");
+                if (r < 0)
+                        return r;
+        }
+        if (r == 0)
+                return connection_refuse(&s->connection, -ENOENT, "There is no delivery %llu.",
+                                (unsigned long long)n);
+        return connection_refuse(&s->connection, -EINVAL, "Delivery %llu is not in the quarantine.",
+                        (unsigned long long)n);
+}
+
+/* Takes a delivery out, for good. `superseded_by` is 0 when it is given up. 0, -ENOENT, -EINVAL: see
+ * store_discard_delivery(). */
+static int settle(Store *s, uint64_t n, uint64_t superseded_by)
+{
+        Query q = store_query(s, W_DISCARD);
+        int64_t repeats = 0;
+        int r;
+
+        r = check_quarantined(s, n, &repeats);
+        if (r < 0)
+                return r;
+
+        query_int(&q, (int64_t)n);
+        query_int(&q, (int64_t)superseded_by);
+        r = query_run(&q, "Could not discard a delivery in");
+        if (r < 0)
+                return r;
+
+        s->verdicts[VERDICT_INVALID]--;
+        s->verdicts[VERDICT_DISCARDED]++;
+        s->repeats[VERDICT_INVALID] -= repeats;
+        s->repeats[VERDICT_DISCARDED] += repeats;
+        return 0;
+}
+
+int store_discard_delivery(Store *s, uint64_t n)
+{
+        assert(s->in_group);
+        return settle(s, n, 0);
 }
 
 /* The verb. */
 
-int store_record_delivery(Store *s, const StoreDelivery *d, StoreOutcome *ret)
+int store_record_delivery(Store *s, const StoreDelivery *delivery, StoreOutcome *ret)
 {
-        Recording x = { .store = s, .delivery = d };
+        DeliveryTransaction transaction = { .store = s, .delivery = delivery };
         StoreOutcome outcome;
         int r;
 
         assert(s->in_group);
-        assert(d->retry_of == 0 || d->proposed != VERDICT_INVALID); /* a retry that fails leaves nothing */
-        assert(!d->account || d->proposed == VERDICT_STORED);
+        assert(delivery->retry_of == 0 ||
+                        delivery->proposed != VERDICT_INVALID); /* a retry that fails leaves nothing */
+        assert(!delivery->account || delivery->proposed == VERDICT_STORED);
 
-        r = store_type_id(s, d->type, &x.type);
-        if (r >= 0 && d->task_id)
-                r = store_find_task(s, d->task_id, &x.task);
+        r = store_type_id(s, delivery->type, &transaction.type);
+        if (r >= 0 && delivery->task_id)
+                r = store_find_task(s, delivery->task_id, &transaction.task);
         if (r < 0)
                 return r;
-        x.before = x.task;
-        if (d->proposed != VERDICT_INVALID) { /* which proves nothing */
-                r = recording_find_submission(&x);
+        transaction.before = transaction.task;
+        if (delivery->proposed != VERDICT_INVALID) { /* which proves nothing */
+                r = find_submission(&transaction);
                 if (r < 0)
                         return r;
         }
 
-        if (d->proposed == VERDICT_INVALID)
-                r = record_invalid(&x, &outcome);
-        else if (d->proposed == VERDICT_ATTACHMENT_FAILURE)
-                r = record_attachment_failure(&x, &outcome);
-        else if (d->account)
-                r = recording_add_account(&x, &outcome);
+        if (delivery->proposed == VERDICT_INVALID)
+                r = record_invalid(&transaction, &outcome);
+        else if (delivery->proposed == VERDICT_ATTACHMENT_FAILURE)
+                r = record_attachment_failure(&transaction, &outcome);
+        else if (delivery->account)
+                r = record_snapshot(&transaction, &outcome);
         else
-                r = record_response(&x, &outcome);
-        if (r >= 0 && d->retry_of != 0)
-                r = store_settle(s, d->retry_of, outcome.delivery);
+                r = record_response(&transaction, &outcome);
+        if (r >= 0 && delivery->retry_of != 0)
+                r = settle(s, delivery->retry_of, outcome.delivery);
         if (r < 0)
                 return r;
-        outcome.second_task = x.second_task;
+        outcome.second_task = transaction.second_task;
         *ret = outcome;
         return 0;
 }

@@ -6,7 +6,7 @@
  * callbacks touches few kinds and hours. They are part of the same transaction as the rows that they count.
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
 
 #include "basic/buffer.h"
 

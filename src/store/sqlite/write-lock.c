@@ -1,19 +1,19 @@
 /*
- * Whose turn it is to write. Two daemons write to one database, and SQLite's own way of waiting for its
- * lock, sleeping and asking again, starves whoever sleeps beside a writer that is always busy. So writers
- * queue up at a turnstile before they ask SQLite at all: two locks on a file beside the database. Who wants
- * to write takes the first, then the second, lets go of the first, and writes; who waits for the second
- * holds the first, so the one that has just written can't overtake.
+ * The lock for writing. Two daemons write to one database, and SQLite's own way of waiting for its lock,
+ * sleeping and asking again, starves whoever sleeps beside a writer that is always busy. So writers queue up
+ * before they ask SQLite at all, at two locks on a file beside the database, "scale.db-turn". Who wants to
+ * write takes the first, then the second, lets go of the first, and writes; who waits for the second holds
+ * the first, so the one that has just written can't overtake.
  *
- * Turns are about fairness alone. That only one writes at a time is SQLite's business still, so a program
- * that knows nothing of the turnstile does no harm. Locks belong to the open file: a process that dies lets
- * go of them. They can't be waited for with a limit, so it is asked for again and again, at first often.
+ * This is about fairness alone. That only one writes at a time is SQLite's business still, so a program that
+ * knows nothing of the file does no harm. Locks belong to the open file: a process that dies lets go of
+ * them. They can't be waited for with a limit, so it is asked for again and again, at first often.
  *
  * The same file says who has the database: a lock for each role, held from opening to closing. A lock of
  * this kind doesn't tell whose it is, so its holder also writes that down.
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/write-lock.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -28,12 +28,12 @@
 #include "basic/time-util.h"
 
 enum {
-        TURN_NEXT = 0, /* bytes of the file */
-        TURN_WRITING = 1,
-        TURN_ROLES = 2, /* and one for each */
+        BYTE_NEXT = 0, /* bytes of the file */
+        BYTE_WRITING = 1,
+        BYTE_ROLES = 2, /* and one for each */
 };
 
-/* What is written there: see turn_note(), and who has or had which role. */
+/* What is written there: see write_lock_note(), and who has or had which role. */
 #define VALUE_AT    16
 #define HOLDERS_AT  64
 #define HOLDER_SIZE 64
@@ -61,9 +61,9 @@ static int adopt_mode(int fd, const char *database)
         return fchmod(fd, db.st_mode & 0777) < 0 ? -errno : 0;
 }
 
-int turn_open(Turn *t, Connection *c, bool make)
+int write_lock_open(WriteLock *lock, Connection *c, bool make)
 {
-        /* One database has one turnstile, by whatever link somebody came to it. */
+        /* One database has one such file, by whatever link somebody came to it. */
         _cleanup_free_ char *real = realpath(c->path, NULL), *path = NULL;
         _cleanup_close_ int fd = -EBADF;
         int r = 0;
@@ -87,27 +87,27 @@ int turn_open(Turn *t, Connection *c, bool make)
                                 "%s. "
                                 "It must be writable for this user, as the database is.",
                                 path, strerror(-r));
-        t->fd = take_fd(&fd);
+        lock->fd = take_fd(&fd);
         return 0;
 }
 
-int turn_adopt(Turn *t, const char *database)
+int write_lock_adopt(WriteLock *lock, const char *database)
 {
-        return adopt_mode(t->fd, database);
+        return adopt_mode(lock->fd, database);
 }
 
-void turn_close(Turn *t)
+void write_lock_close(WriteLock *lock)
 {
-        t->fd = fd_close(t->fd); /* lets go of everything */
-        t->taken = false;
+        lock->fd = fd_close(lock->fd); /* lets go of everything */
+        lock->held = false;
 }
 
 /* 1: done, 0: another process holds it, negative errno. */
-static int lock_byte(const Turn *t, short type, off_t byte)
+static int lock_byte(const WriteLock *lock, short type, off_t byte)
 {
-        struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+        struct flock range = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
 
-        if (fcntl(t->fd, F_OFD_SETLK, &lock) == 0)
+        if (fcntl(lock->fd, F_OFD_SETLK, &range) == 0)
                 return 1;
         return errno == EAGAIN || errno == EACCES || errno == EINTR ? 0 : -errno;
 }
@@ -116,14 +116,14 @@ static int lock_byte(const Turn *t, short type, off_t byte)
 typedef char Holder[HOLDER_SIZE];
 
 /* Who has a role: the one who took it last. */
-static void describe_holder(const Turn *t, StoreRole role, Holder ret)
+static void describe_holder(const WriteLock *lock, StoreRole role, Holder ret)
 {
         Holder noted = "";
         char *program;
         uint64_t pid;
 
         snprintf(ret, sizeof(Holder), "another process");
-        if (pread(t->fd, noted, sizeof(noted) - 1, HOLDERS_AT + (off_t)role * HOLDER_SIZE) <= 0)
+        if (pread(lock->fd, noted, sizeof(noted) - 1, HOLDERS_AT + (off_t)role * HOLDER_SIZE) <= 0)
                 return;
         program = strchr(noted, ' ');
         if (!program)
@@ -134,28 +134,28 @@ static void describe_holder(const Turn *t, StoreRole role, Holder ret)
                 snprintf(ret, sizeof(Holder), "%.40s (pid %d)", program, (int)pid);
 }
 
-static int take_role(Turn *t, Connection *c, StoreRole role, short type, const char *program)
+static int take_role(WriteLock *lock, Connection *c, StoreRole role, short type, const char *program)
 {
         Holder holder = "";
         int r;
 
-        r = lock_byte(t, type, TURN_ROLES + role);
+        r = lock_byte(lock, type, BYTE_ROLES + role);
         if (r < 0)
                 return connection_refuse(
                                 c, r, "Could not lock %s for this process: %s.", c->path, strerror(-r));
         if (r == 0) {
-                describe_holder(t, role, holder);
+                describe_holder(lock, role, holder);
                 return connection_refuse(c, -EUSERS,
                                 "%s is in use by %s, and only one such process may have it: stop that one "
                                 "first.",
                                 c->path, holder);
         }
         snprintf(holder, sizeof(holder), "%d %s", (int)getpid(), program);
-        (void)!pwrite(t->fd, holder, sizeof(holder), HOLDERS_AT + (off_t)role * HOLDER_SIZE);
+        (void)!pwrite(lock->fd, holder, sizeof(holder), HOLDERS_AT + (off_t)role * HOLDER_SIZE);
         return 0;
 }
 
-int role_take(Turn *t, Connection *c, StoreRole role)
+int write_lock_take_role(WriteLock *lock, Connection *c, StoreRole role)
 {
         static const struct {
                 short type;
@@ -165,24 +165,24 @@ int role_take(Turn *t, Connection *c, StoreRole role)
                 [STORE_SUBMITTER] = { F_WRLCK, "scale-submitd" },
         };
 
-        return take_role(t, c, role, roles[role].type, roles[role].program);
+        return take_role(lock, c, role, roles[role].type, roles[role].program);
 }
 
-int role_take_all(Turn *t, Connection *c, const char *program)
+int write_lock_take_all_roles(WriteLock *lock, Connection *c, const char *program)
 {
         int r = 0;
 
         for (StoreRole role = 0; r >= 0 && role < _STORE_ROLE_MAX; role++)
-                r = take_role(t, c, role, F_WRLCK, program);
+                r = take_role(lock, c, role, F_WRLCK, program);
         return r;
 }
 
-static int wait_for_byte(const Turn *t, off_t byte, uint64_t deadline)
+static int wait_for_byte(const WriteLock *lock, off_t byte, uint64_t deadline)
 {
         unsigned pause = SLEEP_MIN_USEC;
         int r;
 
-        while ((r = lock_byte(t, F_WRLCK, byte)) == 0) {
+        while ((r = lock_byte(lock, F_WRLCK, byte)) == 0) {
                 if (now_monotonic() >= deadline)
                         return -EBUSY;
                 (void)nanosleep(&(struct timespec){ .tv_nsec = pause * 1000L }, NULL);
@@ -191,18 +191,18 @@ static int wait_for_byte(const Turn *t, off_t byte, uint64_t deadline)
         return r < 0 ? r : 0;
 }
 
-int turn_take(Turn *t, Connection *c, unsigned wait_msec)
+int write_lock_take(WriteLock *lock, Connection *c, unsigned wait_msec)
 {
         uint64_t deadline = now_monotonic() + (uint64_t)wait_msec * USEC_PER_MSEC;
         int r;
 
-        if (t->taken)
+        if (lock->held)
                 return 0;
 
-        r = wait_for_byte(t, TURN_NEXT, deadline);
+        r = wait_for_byte(lock, BYTE_NEXT, deadline);
         if (r >= 0) {
-                r = wait_for_byte(t, TURN_WRITING, deadline);
-                (void)lock_byte(t, F_UNLCK, TURN_NEXT); /* of one's own: can't be refused */
+                r = wait_for_byte(lock, BYTE_WRITING, deadline);
+                (void)lock_byte(lock, F_UNLCK, BYTE_NEXT); /* of one's own: can't be refused */
         }
         if (r == -EBUSY)
                 return connection_refuse(c, r,
@@ -210,41 +210,41 @@ int turn_take(Turn *t, Connection *c, unsigned wait_msec)
                                 "done, it may be tried again.",
                                 c->path, wait_msec);
         if (r < 0)
-                return connection_refuse(c, r, "Could not wait for a turn to write to %s: %s.", c->path,
+                return connection_refuse(c, r, "Could not wait for the lock to write to %s: %s.", c->path,
                                 strerror(-r));
-        t->taken = true;
+        lock->held = true;
         return 0;
 }
 
-void turn_note(const Turn *t, uint64_t number)
+void write_lock_note(const WriteLock *lock, uint64_t number)
 {
-        (void)!pwrite(t->fd, &number, sizeof(number), 0);
+        (void)!pwrite(lock->fd, &number, sizeof(number), 0);
 }
 
-bool turn_noted(const Turn *t, uint64_t number)
+bool write_lock_noted(const WriteLock *lock, uint64_t number)
 {
         uint64_t noted = 0;
 
-        return pread(t->fd, &noted, sizeof(noted), 0) == (ssize_t)sizeof(noted) && noted == number;
+        return pread(lock->fd, &noted, sizeof(noted), 0) == (ssize_t)sizeof(noted) && noted == number;
 }
 
-void turn_note_value(const Turn *t, const uint8_t value[static CHAIN_VALUE_SIZE])
+void write_lock_note_link(const WriteLock *lock, const uint8_t value[static CHAIN_VALUE_SIZE])
 {
-        (void)!pwrite(t->fd, value, CHAIN_VALUE_SIZE, VALUE_AT);
+        (void)!pwrite(lock->fd, value, CHAIN_VALUE_SIZE, VALUE_AT);
 }
 
-bool turn_get_value(const Turn *t, uint8_t ret[static CHAIN_VALUE_SIZE])
+bool write_lock_get_link(const WriteLock *lock, uint8_t ret[static CHAIN_VALUE_SIZE])
 {
         static const uint8_t none[CHAIN_VALUE_SIZE];
 
-        return pread(t->fd, ret, CHAIN_VALUE_SIZE, VALUE_AT) == (ssize_t)CHAIN_VALUE_SIZE &&
+        return pread(lock->fd, ret, CHAIN_VALUE_SIZE, VALUE_AT) == (ssize_t)CHAIN_VALUE_SIZE &&
                memcmp(ret, none, sizeof(none)) != 0;
 }
 
-void turn_give(Turn *t)
+void write_lock_release(WriteLock *lock)
 {
-        if (!t->taken)
+        if (!lock->held)
                 return;
-        t->taken = false;
-        (void)lock_byte(t, F_UNLCK, TURN_WRITING);
+        lock->held = false;
+        (void)lock_byte(lock, F_UNLCK, BYTE_WRITING);
 }

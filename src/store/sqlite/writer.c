@@ -12,7 +12,7 @@
  * Checkpoints never come by themselves: the caller decides when (see maintain.c).
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
 
 #include <stdio.h>
 
@@ -108,7 +108,7 @@ static int read_numbers(Store *s)
         return 0;
 }
 
-/* With the turn taken: processes that start together set up one after the other. */
+/* With the write lock held: processes that start together set up one after the other. */
 static int prepare(Store *s, bool *ret_turned_back)
 {
         Connection *c = &s->connection;
@@ -149,20 +149,20 @@ static int prepare(Store *s, bool *ret_turned_back)
         return r == -EBUSY ? 0 : r;
 }
 
-/* The database is this process's in its role, and it is its turn. Without `make` there may be nothing to
- * take, and then nobody who has it. */
+/* The database is this process's in its role, and it holds the write lock. Without `make` there may be
+ * nothing to take, and then nobody who has it. */
 static int store_take(Store *s, StoreRole role, bool make)
 {
         Connection *c = &s->connection;
         int r;
 
-        if (s->turn.fd >= 0)
+        if (s->write_lock.fd >= 0)
                 return 0;
-        r = turn_open(&s->turn, c, make);
+        r = write_lock_open(&s->write_lock, c, make);
         if (r < 0)
                 return r == -ENOENT && !make ? 0 : r;
-        r = role_take(&s->turn, c, role);
-        return r < 0 ? r : turn_take(&s->turn, c, OPEN_WAIT_MSEC);
+        r = write_lock_take_role(&s->write_lock, c, role);
+        return r < 0 ? r : write_lock_take(&s->write_lock, c, OPEN_WAIT_MSEC);
 }
 
 static int store_setup(Store *s, const char *path, StoreRole role)
@@ -200,7 +200,7 @@ static int store_setup(Store *s, const char *path, StoreRole role)
                 files_clean(path);
         if (r >= 0 && turned_back)
                 r = chain_mark_turned_back(s);
-        turn_give(&s->turn);
+        write_lock_release(&s->write_lock);
         return r;
 }
 
@@ -213,7 +213,7 @@ int store_open(const char *path, StoreRole role, Store **ret, char **ret_error)
         s = calloc(1, sizeof(Store));
         if (!s)
                 return -ENOMEM;
-        s->turn = TURN_INIT;
+        s->write_lock = WRITE_LOCK_INIT;
         s->files = FILES_INIT;
 
         r = store_setup(s, path, role);
@@ -233,7 +233,7 @@ Store *store_close(Store *s)
         statements_done(s->statements, _W_MAX);
         statements_done(s->outbox, _OW_MAX);
         connection_done(&s->connection);
-        turn_close(&s->turn);
+        write_lock_close(&s->write_lock);
         files_close(&s->files);
         free(s);
         return NULL;
@@ -262,7 +262,7 @@ static void forget_group(Store *s)
         memset(s->verdicts, 0, sizeof(s->verdicts));
         memset(s->repeats, 0, sizeof(s->repeats));
         memset(s->submissions, 0, sizeof(s->submissions));
-        turn_give(&s->turn);
+        write_lock_release(&s->write_lock);
 }
 
 int store_begin(Store *s)
@@ -274,14 +274,14 @@ int store_begin(Store *s)
         if (s->connection.lost)
                 return s->files.moved ? -EIDRM : -ENOTRECOVERABLE;
 
-        r = turn_take(&s->turn, &s->connection, STORE_BUSY_MSEC);
+        r = write_lock_take(&s->write_lock, &s->connection, STORE_BUSY_MSEC);
         if (r < 0)
                 return r;
         r = files_check(s);
         if (r >= 0)
                 r = query_run(&begin, "Could not begin to write to");
         if (r < 0) {
-                turn_give(&s->turn);
+                write_lock_release(&s->write_lock);
                 return r;
         }
         s->in_group = true;

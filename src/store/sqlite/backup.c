@@ -1,4 +1,9 @@
 /*
+ * Copies of the database, and the way back.
+ *
+ * A copy reads one snapshot from its first step to its last, so that the writer's commits don't make it
+ * start again for ever; the price is that the WAL can't start over meanwhile, and grows.
+ *
  * A backup takes the place of the database. All that can be wrong with it is found out on a copy beside the
  * database, before anything else is touched: whether it is one of ours and of no newer version, and whether
  * it is whole, page by page. The copy is brought to this schema and marked as one (see chain.c).
@@ -10,9 +15,10 @@
  * The locks of all roles are held meanwhile, so no daemon has the database, and none can start.
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +29,146 @@
 #include "basic/fd.h"
 #include "basic/time-util.h"
 
+/* Copies. */
+
+struct StoreBackup {
+        Connection source, target;
+        sqlite3_backup *backup; /* NULL once it has ended, as `result` says */
+        char *path;             /* of the target */
+        int64_t begun;          /* what came later is not in it */
+        uint64_t size;
+        int result;
+};
+
+static int check_target(Connection *c, const char *target)
+{
+        struct stat st;
+
+        if (stat(target, &st) < 0)
+                return errno == ENOENT ? 0
+                                       : connection_refuse(c, -errno, "Could not look at %s: %s.", target,
+                                                         strerror(errno));
+        if (!S_ISREG(st.st_mode) || st.st_size > 0)
+                return connection_refuse(
+                                c, -EEXIST, "%s is there already: name a file that is not.", target);
+        return 0;
+}
+
+static int open_target(StoreBackup *b, const char *target)
+{
+        int r;
+
+        r = check_target(&b->target, target);
+        if (r >= 0)
+                r = connection_open(&b->target, target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+        if (r < 0)
+                return r;
+        /* A copy that isn't finished is thrown away, so there is nothing to roll back. The copy as a whole
+         * is synced at the end. */
+        if (sqlite3_db_config(b->target.db, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL) != SQLITE_OK)
+                return connection_fail(&b->target, "Could not set up");
+        return connection_run(&b->target, "PRAGMA journal_mode = OFF; PRAGMA synchronous = FULL",
+                        "Could not set up");
+}
+
+/* From here on the source stays as it is now, for us. */
+static int open_source(StoreBackup *b, const char *path)
+{
+        int64_t pages = 0, page_size = 0;
+        int version, r;
+
+        r = connection_open(&b->source, path, SQLITE_OPEN_READONLY, NULL);
+        if (r >= 0)
+                r = connection_run(&b->source, "BEGIN", "Could not read");
+        if (r >= 0)
+                r = connection_identify(&b->source, &version);
+        if (r >= 0)
+                r = connection_get(&b->source, "PRAGMA page_count", "Could not read", &pages);
+        if (r >= 0)
+                r = connection_get(&b->source, "PRAGMA page_size", "Could not read", &page_size);
+        b->size = (uint64_t)(pages * page_size);
+        return r;
+}
+
+int store_backup_open(const char *path, const char *target, StoreBackup **ret, char **ret_error)
+{
+        _cleanup_(store_backup_closep) StoreBackup *b = NULL;
+        int r;
+
+        *ret_error = NULL;
+        b = calloc(1, sizeof(StoreBackup));
+        if (!b)
+                return -ENOMEM;
+        b->path = strdup(target);
+        if (!b->path)
+                return -ENOMEM;
+        b->begun = now_realtime();
+
+        r = open_source(b, path);
+        if (r < 0) {
+                *ret_error = strdup(b->source.error);
+                return r;
+        }
+        r = open_target(b, target);
+        if (r >= 0) {
+                b->backup = sqlite3_backup_init(b->target.db, "main", b->source.db, "main");
+                if (!b->backup)
+                        r = connection_fail(&b->target, "Could not begin the copy");
+        }
+        if (r < 0) {
+                *ret_error = strdup(b->target.error);
+                return r;
+        }
+        *ret = TAKE_PTR(b);
+        return 0;
+}
+
+uint64_t store_backup_size(const StoreBackup *b)
+{
+        return b->size;
+}
+
+int store_backup_step(StoreBackup *b, unsigned pages)
+{
+        sqlite3_backup *backup;
+        int rc;
+
+        assert(pages > 0);
+        if (!b->backup)
+                return b->result;
+
+        errno = 0;
+        rc = sqlite3_backup_step(b->backup, (int)MIN(pages, (unsigned)INT32_MAX));
+        if (rc == SQLITE_OK)
+                return 1;
+
+        /* Its end puts the error of the steps into the target's handle. */
+        backup = TAKE_PTR(b->backup);
+        if (sqlite3_backup_finish(backup) != SQLITE_OK || rc != SQLITE_DONE)
+                b->result = connection_fail(&b->target, "Could not copy to");
+        if (b->result >= 0) {
+                connection_done(&b->target);
+                b->result = chain_mark_copy(b->path, b->begun, &b->target);
+        }
+        return b->result;
+}
+
+StoreBackup *store_backup_close(StoreBackup *b)
+{
+        if (!b)
+                return NULL;
+
+        if (b->backup)
+                (void)sqlite3_backup_finish(b->backup); /* it was given up */
+        connection_done(&b->target);
+        connection_done(&b->source);
+        free(b->path);
+        free(b);
+        return NULL;
+}
+
+/* The way back. */
+
 #define COPY_SIZE ((size_t)1024 * 1024)
 
 typedef struct Restore {
@@ -31,7 +177,7 @@ typedef struct Restore {
         char *path;      /* of the database, what a link stands for */
         char *temporary; /* the copy, as long as it has a name of its own */
         int fd;          /* of the copy */
-        Turn turn;
+        WriteLock write_lock;
         struct stat owner; /* whose the database is to be */
         bool replaces;     /* there is one */
         void (*progress)(uint64_t bytes, void *userdata);
@@ -41,7 +187,7 @@ typedef struct Restore {
 static void restore_done(Restore *x)
 {
         connection_done(&x->c);
-        turn_close(&x->turn);
+        write_lock_close(&x->write_lock);
         if (x->temporary)
                 store_remove_temporary(x->temporary);
         fd_close(x->fd);
@@ -328,9 +474,9 @@ static int restore(Restore *x, const char *path, StoreRestored *ret)
         x->c.path = strdup(x->path);
         if (!x->c.path)
                 return -ENOMEM;
-        r = turn_open(&x->turn, &x->c, true);
+        r = write_lock_open(&x->write_lock, &x->c, true);
         if (r >= 0)
-                r = role_take_all(&x->turn, &x->c, "scalectl restore");
+                r = write_lock_take_all_roles(&x->write_lock, &x->c, "scalectl restore");
         if (r < 0)
                 return r;
         files_clean(x->path);
@@ -347,16 +493,18 @@ static int restore(Restore *x, const char *path, StoreRestored *ret)
         if (r >= 0)
                 r = replace(x, &ret->kept);
         if (r >= 0)
-                r = turn_adopt(&x->turn, x->path);
+                r = write_lock_adopt(&x->write_lock, x->path);
         return r;
 }
 
 int store_restore(const char *backup, const char *path, void (*progress)(uint64_t bytes, void *userdata),
                 void *userdata, StoreRestored *ret, char **ret_error)
 {
-        Restore x = {
-                .backup = backup, .fd = -EBADF, .turn = TURN_INIT, .progress = progress, .userdata = userdata
-        };
+        Restore x = { .backup = backup,
+                .fd = -EBADF,
+                .write_lock = WRITE_LOCK_INIT,
+                .progress = progress,
+                .userdata = userdata };
         int r;
 
         *ret_error = NULL;

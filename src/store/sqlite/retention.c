@@ -9,7 +9,9 @@
  * that serve one database don't count an hour twice.
  */
 
-#include "store/sqlite/internal.h"
+#include "store/sqlite/writer.h"
+
+#include <inttypes.h>
 
 /* How close marks are: a part of their age. Then their number grows with its logarithm. */
 #define MARK_PART 32
@@ -84,4 +86,84 @@ int store_find_older(Store *s, uint64_t age, uint64_t *ret_n)
         if (r > 0)
                 *ret_n = (uint64_t)query_column(&q, 0);
         return MIN(r, 0);
+}
+
+/* Pruning. */
+
+typedef struct Old {
+        int64_t n, verdict, repeats;
+        bool stands; /* it is a task's, or says why there is none */
+} Old;
+
+static int drop(Store *s, const Old *old)
+{
+        static const WriterStatement statements[] = { W_DROP_DELIVERY, W_DROP_REPEAT, W_DROP_QUARANTINE };
+        int r;
+
+        FOREACH_ARRAY(i, statements, ELEMENTSOF(statements)) {
+                Query q = store_query(s, *i);
+
+                query_int(&q, old->n);
+                r = query_run(&q, "Could not delete an old delivery from");
+                if (r < 0)
+                        return r;
+        }
+        s->verdicts[old->verdict]--;
+        s->repeats[old->verdict] -= old->repeats;
+        return 0;
+}
+
+static int find_old(Store *s, uint64_t after, uint64_t upto, unsigned limit, Old *ret, unsigned *ret_n)
+{
+        _cleanup_query_ Query q = store_query(s, W_FIND_OLD);
+        unsigned n = 0;
+        int r;
+
+        query_int(&q, (int64_t)MIN(after, (uint64_t)INT64_MAX));
+        query_int(&q, (int64_t)MIN(upto, (uint64_t)MAX(s->delivery - 1, 0))); /* never the newest */
+        query_int(&q, (int64_t)limit);
+        while ((r = query_step(&q, "Could not look for old deliveries in")) > 0) {
+                ret[n] = (Old){ query_column(&q, 0), query_column(&q, 1), query_column(&q, 2),
+                        query_column(&q, 3) != 0 };
+                if (ret[n].verdict < 0 || ret[n].verdict >= _VERDICT_MAX)
+                        return connection_refuse(&s->connection, -EUCLEAN,
+                                        "Delivery %" PRId64 " has no verdict.", ret[n].n);
+                n++;
+        }
+        if (r < 0)
+                return r;
+        *ret_n = n;
+        return 0;
+}
+
+int store_prune_deliveries(Store *s, uint64_t *after, uint64_t upto, unsigned limit, uint64_t *ret_deleted,
+                bool *ret_more)
+{
+        _cleanup_free_ Old *old = NULL;
+        uint64_t deleted = 0;
+        unsigned n = 0;
+        int r;
+
+        assert(s->in_group);
+        assert(limit > 0);
+        old = calloc(limit, sizeof(Old));
+        if (!old)
+                return -ENOMEM;
+
+        r = find_old(s, *after, upto, limit, old, &n);
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(i, old, n) {
+                if (i->stands)
+                        continue;
+                r = drop(s, i);
+                if (r < 0)
+                        return r;
+                deleted++;
+        }
+        if (n > 0)
+                *after = (uint64_t)old[n - 1].n;
+        *ret_deleted = deleted;
+        *ret_more = n == limit;
+        return 0;
 }
