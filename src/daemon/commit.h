@@ -71,3 +71,7 @@ void commit_set_min_free(Commit *c, uint64_t min_free);
 
 /* What is left alone of the file system, in bytes: below, nothing is stored. */
 uint64_t commit_min_free(Commit *c);
+
+/* One group: runs the jobs and commits. Those that fail on their own account are moved from *jobs to
+ * *ret_failed with their results. 0: the rest is on disk. Negative errno: nothing is. */
+int commit_group_write(Store *store, CommitJob **jobs, CommitJob **ret_failed);

@@ -40,9 +40,6 @@
 
 static int loop_add(sd_event *l, sd_event_source **s, int fd, sd_event_io_handler_t fn, void *userdata);
 
-#include "daemon/commit-group.c"
-#include "daemon/commit-health.c"
-#include "daemon/commit-port.c"
 #include "daemon/commit.c"
 
 #define JOBS_MAX 4U

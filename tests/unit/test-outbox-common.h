@@ -5,7 +5,7 @@
 
 #include "test-store-common.h"
 
-#include "daemon/commit-group.h"
+#include "daemon/commit.h"
 #include "submitd/api/backoff.h"
 #include "submitd/outbox/outbox.h"
 #include "task/type.h"

@@ -24,7 +24,7 @@
 
 #include "basic/log.h"
 #include "basic/parse.h"
-#include "daemon/commit-group.h"
+#include "daemon/commit.h"
 #include "daemon/metadata.h"
 #include "task/callback.h"
 

@@ -22,7 +22,7 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "daemon/commit-group.h"
+#include "daemon/commit.h"
 #include "store-rules.h"
 
 #define STATES     2000U
