@@ -91,11 +91,11 @@ void statements_done(sqlite3_stmt **statements, size_t n);
 int store_schema_version(void);
 int connection_migrate(Connection *c);
 
-/* gather.c: a layer of file access that writes a commit to the WAL in large pieces. */
+/* wal-coalescing.c: a layer of file access that writes a commit to the WAL in large pieces. */
 
 /* For connections that have set synchronous=FULL before they write. NULL: there is none. */
-const char *store_gather_vfs(void);
+const char *wal_coalescing_vfs(void);
 
 /* Around a COMMIT; nothing where the connection doesn't use the layer. */
-void store_gather_start(Connection *c);
-void store_gather_end(Connection *c, bool committed);
+void wal_coalescing_start(Connection *c);
+void wal_coalescing_end(Connection *c, bool committed);

@@ -158,14 +158,14 @@ void files_close(Files *f)
 }
 
 /* What has become of one file: whether its name is another's now, or nobody's. */
-typedef enum Fate {
-        FATE_GOOD,
-        FATE_GONE,
-        FATE_REPLACED,
-        _FATE_MAX,
-} Fate;
+typedef enum FileState {
+        FILE_GOOD,
+        FILE_GONE,
+        FILE_REPLACED,
+        _FILE_MAX,
+} FileState;
 
-static int fate_of(const char *path, const FileId *was, Fate *ret)
+static int state_of_file(const char *path, const FileId *was, FileState *ret)
 {
         FileId now = {};
         int r;
@@ -173,57 +173,57 @@ static int fate_of(const char *path, const FileId *was, Fate *ret)
         r = look(path, &now);
         if (r < 0)
                 return r;
-        *ret = r == 0 ? FATE_GONE : same_file(&now, was) ? FATE_GOOD : FATE_REPLACED;
+        *ret = r == 0 ? FILE_GONE : same_file(&now, was) ? FILE_GOOD : FILE_REPLACED;
         return 0;
 }
 
-typedef struct Fates {
-        Fate database, wal, shm;
-} Fates;
+typedef struct FileStates {
+        FileState database, wal, shm;
+} FileStates;
 
-static int find_fates(const Store *s, Fates *ret)
+static int find_file_states(const Store *s, FileStates *ret)
 {
         const Files *f = &s->files;
         int r;
 
-        r = fate_of(s->connection.path, &f->database, &ret->database);
+        r = state_of_file(s->connection.path, &f->database, &ret->database);
         if (r >= 0)
-                r = fate_of(s->files.wal_path, &f->wal, &ret->wal);
+                r = state_of_file(s->files.wal_path, &f->wal, &ret->wal);
         if (r >= 0)
-                r = fate_of(s->files.shm_path, &f->shm, &ret->shm);
+                r = state_of_file(s->files.shm_path, &f->shm, &ret->shm);
         return r;
 }
 
 int files_check(Store *s)
 {
-        static const char *const words[_FATE_MAX] = {
-                [FATE_GONE] = "removed or renamed",
-                [FATE_REPLACED] = "replaced",
+        static const char *const words[_FILE_MAX] = {
+                [FILE_GONE] = "removed or renamed",
+                [FILE_REPLACED] = "replaced",
         };
         Connection *c = &s->connection;
         const char *path = c->path;
-        Fates f;
-        Fate fate;
+        FileStates f;
+        FileState state;
         int r;
 
         if (s->files.moved)
                 return -EIDRM;
-        r = find_fates(s, &f);
+        r = find_file_states(s, &f);
         if (r < 0)
                 return connection_refuse(c, r, "Could not look at %s: %s. %s", path, strerror(-r),
                                 "Its directory must be open to this user.");
 
-        fate = f.database;
-        if (fate == FATE_GOOD && (fate = f.wal) != FATE_GOOD)
+        state = f.database;
+        if (state == FILE_GOOD && (state = f.wal) != FILE_GOOD)
                 path = s->files.wal_path;
-        if (fate == FATE_GOOD && (fate = f.shm) != FATE_GOOD)
+        if (state == FILE_GOOD && (state = f.shm) != FILE_GOOD)
                 path = s->files.shm_path;
-        if (fate == FATE_GOOD)
+        if (state == FILE_GOOD)
                 return 0;
 
         s->files.moved = true;
         c->lost = true; /* nothing is to happen to the files by closing them */
-        return connection_refuse(c, -EIDRM, "%s was %s while it was in use.", path, words[fate]);
+        return connection_refuse(c, -EIDRM, "%s was %s while it was in use.", path, words[state]);
 }
 
 /* Files of a moment. */
@@ -316,9 +316,9 @@ static int empty_wal(Store *s)
 /* Removes a file that is still ours, and that another database would take for its own. */
 static void remove_left_over(const char *path, const FileId *was)
 {
-        Fate fate;
+        FileState state;
 
-        if (fate_of(path, was, &fate) >= 0 && fate == FATE_GOOD)
+        if (state_of_file(path, was, &state) >= 0 && state == FILE_GOOD)
                 (void)unlink(path);
 }
 
@@ -407,16 +407,16 @@ static int save(Store *s, void (*progress)(void *userdata), void *userdata)
 {
         const Files *f = &s->files;
         bool moved, torn;
-        Fates fates;
+        FileStates states;
         int r;
 
-        r = find_fates(s, &fates);
+        r = find_file_states(s, &states);
         if (r < 0)
                 return r;
 
         /* Another process may have begun on new files beside the same database. Of those we know nothing. */
-        moved = fates.database != FATE_GOOD;
-        torn = !moved && (fates.wal == FATE_REPLACED || fates.shm == FATE_REPLACED);
+        moved = states.database != FILE_GOOD;
+        torn = !moved && (states.wal == FILE_REPLACED || states.shm == FILE_REPLACED);
         if (!torn) {
                 r = empty_wal(s);
                 if (r < 0)
@@ -431,9 +431,9 @@ static int save(Store *s, void (*progress)(void *userdata), void *userdata)
         if (r < 0)
                 return r;
         if ((r == 0 || write_lock_noted(&s->write_lock, f->database.inode)) &&
-                        !(torn && fates.wal != FATE_GOOD))
+                        !(torn && states.wal != FILE_GOOD))
                 return 0;
-        r = copy(s, fates.database == FATE_GONE, progress, userdata);
+        r = copy(s, states.database == FILE_GONE, progress, userdata);
         if (r >= 0)
                 write_lock_note(&s->write_lock, f->database.inode);
         return r;

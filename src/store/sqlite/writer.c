@@ -181,7 +181,7 @@ static int store_setup(Store *s, const char *path, StoreRole role)
                 r = chain_check(path, c);
         if (r < 0)
                 return r;
-        r = connection_open(c, path, SQLITE_OPEN_READWRITE, store_gather_vfs());
+        r = connection_open(c, path, SQLITE_OPEN_READWRITE, wal_coalescing_vfs());
         if (r < 0)
                 return r;
         if (sqlite3_db_readonly(c->db, "main") != 0)
@@ -303,9 +303,9 @@ int store_commit(Store *s)
         if (r >= 0 && sqlite3_total_changes64(s->connection.db) != s->changes)
                 r = chain_go_on(s);
         if (r >= 0) {
-                store_gather_start(&s->connection);
+                wal_coalescing_start(&s->connection);
                 r = query_run(&commit, "Could not commit to");
-                store_gather_end(&s->connection, r >= 0);
+                wal_coalescing_end(&s->connection, r >= 0);
         }
         if (r >= 0)
                 chain_note(s);
