@@ -13,14 +13,14 @@
 
 static void try_task(const json_t *task)
 {
-        _cleanup_(account_freep) Account *account = NULL;
+        _cleanup_(task_snapshot_freep) TaskSnapshot *snapshot = NULL;
 
         if (!outcome_task_id(task))
                 return;
-        if (account_new(task, INT64_C(1466672974752000), &account) < 0)
+        if (task_snapshot_new(task, INT64_C(1466672974752000), &snapshot) < 0)
                 return;
-        assert(streq(account->delivery.task_id, outcome_task_id(task)));
-        assert(account->delivery.body_size == account->body.size);
+        assert(streq(snapshot->delivery.task_id, outcome_task_id(task)));
+        assert(snapshot->delivery.body_size == snapshot->body.size);
 }
 
 /* A page of the API's list: what is taken for a task's account is one, whatever stands beside it. */

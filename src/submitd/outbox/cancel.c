@@ -63,18 +63,18 @@ static void try_later(Cancel *c)
 static TaskStatus tell(Cancel *c, const ApiAnswer *answer)
 {
         json_auto_t *task = NULL;
-        Account *account;
+        TaskSnapshot *snapshot;
         TaskStatus status;
 
         task = outcome_read(answer);
         if (!streq_ptr(outcome_task_id(task), c->task_id) ||
-                        account_new(task, outbox_realtime(c->outbox), &account) < 0)
+                        task_snapshot_new(task, outbox_realtime(c->outbox), &snapshot) < 0)
                 return TASK_PENDING;
         status = MAX(task_status_from_string(json_string_value(json_object_get(task, "status"))),
                         TASK_PENDING);
-        if (account->news || status != TASK_PENDING)
-                outbox_tell_task(c->outbox, account);
-        account_free(account);
+        if (snapshot->has_response || status != TASK_PENDING)
+                outbox_tell_task(c->outbox, snapshot);
+        task_snapshot_free(snapshot);
         return status;
 }
 

@@ -32,7 +32,7 @@ struct Save {
         bool once; /* given up when it fails; others are tried until they are stored */
         enum {
                 SAVE_MOVE,   /* with `move` */
-                SAVE_ACCEPT, /* with `account` */
+                SAVE_ACCEPT, /* with `snapshot` */
                 SAVE_HOLD,   /* nothing but `hold` */
                 SAVE_FORGET_CANCEL,
                 SAVE_FLUSH,
@@ -40,10 +40,10 @@ struct Save {
         } kind;
         StoreMove move;
         char error[OUTCOME_TEXT_SIZE];
-        char *answer;     /* owned; NULL: none */
-        Account *account; /* owned */
-        bool hold;        /* the queue with it, because of `error` */
-        int live_by;      /* what changes on live_day, where it moves */
+        char *answer;           /* owned; NULL: none */
+        TaskSnapshot *snapshot; /* owned */
+        bool hold;              /* the queue with it, because of `error` */
+        int live_by;            /* what changes on live_day, where it moves */
         int64_t live_day;
         int64_t copied_at; /* of SAVE_RECOVER: the database was turned back to then; TIME_NONE: it wasn't */
         uint64_t n_doubted;
@@ -172,4 +172,4 @@ void outbox_note_task(Outbox *o, const json_t *task);
 int64_t outbox_floor(const Outbox *o);
 /* The answer is about the account: holds the queue. */
 void outbox_hold(Outbox *o, const char *reason);
-void outbox_tell_task(Outbox *o, const Account *account);
+void outbox_tell_task(Outbox *o, const TaskSnapshot *snapshot);

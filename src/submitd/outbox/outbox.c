@@ -152,10 +152,10 @@ void outbox_hold(Outbox *o, const char *reason)
         save_submit(&o->hold);
 }
 
-void outbox_tell_task(Outbox *o, const Account *account)
+void outbox_tell_task(Outbox *o, const TaskSnapshot *snapshot)
 {
         if (o->options.on_task)
-                o->options.on_task(account->body.data, account->body.size, o->options.userdata);
+                o->options.on_task(snapshot->body.data, snapshot->body.size, o->options.userdata);
 }
 
 /* The first question. */

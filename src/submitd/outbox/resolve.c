@@ -227,8 +227,8 @@ static void on_saved(Save *s, int result, void *userdata)
                 o->stats.resolved_absent += !accepts && s->move.sent_at == TIME_NONE;
                 o->stats.canceled += !accepts && s->move.to == SUBMISSION_CANCELED;
                 o->stats.expired += !accepts && s->move.to == SUBMISSION_EXPIRED;
-                if (accepts && s->account->news)
-                        outbox_tell_task(o, s->account);
+                if (accepts && s->snapshot->has_response)
+                        outbox_tell_task(o, s->snapshot);
         }
         unknown_forget(u);
 }
@@ -243,16 +243,16 @@ static Save *begin_save(Unknown *u)
 
 static int unknown_accept(Unknown *u, const json_t *task)
 {
-        Account *account;
+        TaskSnapshot *snapshot;
         Save *s;
         int r;
 
-        r = account_new(task, outbox_realtime(u->resolver->outbox), &account);
+        r = task_snapshot_new(task, outbox_realtime(u->resolver->outbox), &snapshot);
         if (r < 0)
                 return r;
         s = begin_save(u);
         s->kind = SAVE_ACCEPT;
-        s->account = account;
+        s->snapshot = snapshot;
         save_submit(s);
         return 0;
 }

@@ -25,9 +25,9 @@ void save_init(Save *s, Outbox *o, const char *id, void (*finished)(Save *s, int
 void save_done(Save *s)
 {
         free(s->answer);
-        account_free(s->account);
+        task_snapshot_free(s->snapshot);
         s->answer = NULL;
-        s->account = NULL;
+        s->snapshot = NULL;
 }
 
 /* On the writer's thread. */
@@ -77,7 +77,7 @@ static int run(CommitJob *job, Store *store)
                 r = move(s, store);
                 break;
         case SAVE_ACCEPT:
-                r = store_accept_submission(store, s->id, &s->account->delivery);
+                r = store_accept_submission(store, s->id, &s->snapshot->delivery);
                 s->outcome = MAX(r, 0);
                 break;
         case SAVE_FORGET_CANCEL:
@@ -118,9 +118,9 @@ static void tell(const Save *s)
         if (s->kind == SAVE_ACCEPT && s->outcome == STORE_MOVED_ON)
                 log_event(LOG_ERR, MESSAGE_SECOND_TASK,
                                 LOG_FIELDS(LOG_TEXT("SUBMISSION", s->id),
-                                                LOG_TEXT("TASK_ID", s->account->delivery.task_id)),
+                                                LOG_TEXT("TASK_ID", s->snapshot->delivery.task_id)),
                                 "Submission %s has two tasks, one of them is %s: see that it is canceled.",
-                                s->id, s->account->delivery.task_id);
+                                s->id, s->snapshot->delivery.task_id);
         if (s->kind != SAVE_MOVE || s->outcome != 0)
                 return;
         FOREACH_ARRAY(m, moves, ELEMENTSOF(moves))

@@ -84,8 +84,8 @@ static void on_ended(Save *s, int result, void *userdata)
                 o->stats.duplicates++;
         else if (result == 0 && s->kind == SAVE_ACCEPT) {
                 o->stats.created++;
-                if (s->account->news)
-                        outbox_tell_task(o, s->account);
+                if (s->snapshot->has_response)
+                        outbox_tell_task(o, s->snapshot);
         }
 
         if (result == 0 && s->outcome == 0 && s->kind == SAVE_MOVE) {
@@ -174,16 +174,16 @@ static char *copy_answer(const ApiAnswer *answer)
 static void on_done(Sending *x, const ApiAnswer *answer)
 {
         json_auto_t *task = NULL;
-        Account *account = NULL;
+        TaskSnapshot *snapshot = NULL;
         TaskClaim claim;
 
         claim = outcome_claim_task(answer, x->id, &task);
         if (claim == TASK_OURS)
                 outbox_note_task(x->outbox, task);
-        if (claim == TASK_OURS && account_new(task, outbox_realtime(x->outbox), &account) >= 0) {
+        if (claim == TASK_OURS && task_snapshot_new(task, outbox_realtime(x->outbox), &snapshot) >= 0) {
                 sending_end(x, SUBMISSION_ACCEPTED);
                 x->save.kind = SAVE_ACCEPT;
-                x->save.account = account;
+                x->save.snapshot = snapshot;
                 return;
         }
         end_unknown(x, answer);

@@ -1,7 +1,7 @@
 /*
- * The account of a task that is a submission's. What matters is that there is a task with that id: the rest
+ * The task of a submission, as the API tells it. What matters is that there is a task with that id: the rest
  * is kept for readers and is not held against the rules, because the task has been made whatever they say.
- * A response that it has is not looked at here: it goes through the door that every result takes.
+ * A response that it has is not looked at here: it goes the way that every result takes.
  */
 
 #include "submitd/outbox/snapshot.h"
@@ -11,7 +11,7 @@
 
 #define BODY_MAX ((size_t)64 * 1024 * 1024)
 
-Account *account_free(Account *a)
+TaskSnapshot *task_snapshot_free(TaskSnapshot *a)
 {
         if (!a)
                 return NULL;
@@ -31,9 +31,9 @@ static int64_t choose_due(const Callback *c, int64_t now)
         return (c->created_at != TIME_NONE ? c->created_at : now) + (int64_t)task_urgency_usec(urgency);
 }
 
-int account_new(const json_t *task, int64_t now, Account **ret)
+int task_snapshot_new(const json_t *task, int64_t now, TaskSnapshot **ret)
 {
-        _cleanup_(account_freep) Account *a = calloc(1, sizeof(Account));
+        _cleanup_(task_snapshot_freep) TaskSnapshot *a = calloc(1, sizeof(TaskSnapshot));
         const Callback *c;
         int r;
 
@@ -52,7 +52,7 @@ int account_new(const json_t *task, int64_t now, Account **ret)
                 return r;
 
         c = a->callback;
-        a->news = c->response != NULL;
+        a->has_response = c->response != NULL;
         a->delivery = (StoreDelivery){
                 .source = SOURCE_RECONCILE,
                 .received_at = now,
