@@ -53,101 +53,101 @@ static const HttpLimits limits = {
 /* Reconciliation and backfill: what is done with one is done with both. What the API says is held against
  * the same rules as what callbacks say, so `strict` is the receiver's. */
 
-static int recovery_new(SubmitContext *c, const OutboxClock *clock, void (*on_change)(void *userdata),
+static int recovery_new(SubmitContext *context, const OutboxClock *clock, void (*on_change)(void *userdata),
                 void *userdata)
 {
-        Intake intake = {
-                .port = c->port, .reader = c->base.reader, .strict = c->settings->callback.strict
-        };
+        Intake intake = { .port = context->port,
+                .reader = context->base.reader,
+                .strict = context->settings->callback.strict };
         int r;
 
-        r = reconcile_new(&(ReconcileOptions){ .api = api_client_api(c->client),
+        r = reconcile_new(&(ReconcileOptions){ .api = api_client_api(context->client),
                                           .clock = *clock,
                                           .intake = intake,
-                                          .interval = c->settings->reconcile.interval,
+                                          .interval = context->settings->reconcile.interval,
                                           .on_change = on_change,
                                           .userdata = userdata },
-                        &c->reconcile);
+                        &context->reconcile);
         if (r < 0)
                 return r;
-        return backfill_new(&(BackfillOptions){ .api = api_client_api(c->client),
+        return backfill_new(&(BackfillOptions){ .api = api_client_api(context->client),
                                             .clock = *clock,
                                             .intake = intake,
                                             .on_change = on_change,
                                             .userdata = userdata },
-                        &c->backfill);
+                        &context->backfill);
 }
 
-static void recovery_free(SubmitContext *c)
+static void recovery_free(SubmitContext *context)
 {
-        c->reconcile = reconcile_free(c->reconcile);
-        c->backfill = backfill_free(c->backfill);
+        context->reconcile = reconcile_free(context->reconcile);
+        context->backfill = backfill_free(context->backfill);
 }
 
-static void recovery_reload(SubmitContext *c, const Settings *settings)
+static void recovery_reload(SubmitContext *context, const Settings *settings)
 {
-        reconcile_set(c->reconcile, settings->reconcile.interval, settings->callback.strict);
-        backfill_set(c->backfill, settings->callback.strict);
+        reconcile_set(context->reconcile, settings->reconcile.interval, settings->callback.strict);
+        backfill_set(context->backfill, settings->callback.strict);
 }
 
-static void recovery_run(SubmitContext *c)
+static void recovery_run(SubmitContext *context)
 {
-        reconcile_run(c->reconcile);
-        backfill_run(c->backfill);
+        reconcile_run(context->reconcile);
+        backfill_run(context->backfill);
 }
 
-static uint64_t recovery_next(const SubmitContext *c)
+static uint64_t recovery_next(const SubmitContext *context)
 {
-        return MIN(reconcile_next(c->reconcile), backfill_next(c->backfill));
+        return MIN(reconcile_next(context->reconcile), backfill_next(context->backfill));
 }
 
-static void recovery_stop(SubmitContext *c)
+static void recovery_stop(SubmitContext *context)
 {
-        if (c->reconcile)
-                reconcile_stop(c->reconcile);
-        if (c->backfill)
-                backfill_stop(c->backfill);
+        if (context->reconcile)
+                reconcile_stop(context->reconcile);
+        if (context->backfill)
+                backfill_stop(context->backfill);
 }
 
-static bool recovery_is_idle(const SubmitContext *c)
+static bool recovery_is_idle(const SubmitContext *context)
 {
-        return reconcile_is_idle(c->reconcile) && backfill_is_idle(c->backfill);
+        return reconcile_is_idle(context->reconcile) && backfill_is_idle(context->backfill);
 }
 
 /* The outbox, reconciliation and backfill on the loop. */
 
-static void arm(Service *s)
+static void arm(Service *service)
 {
-        const SubmitContext *c = &s->context;
-        uint64_t next = outbox_next(c->outbox);
+        const SubmitContext *context = &service->context;
+        uint64_t next = outbox_next(context->outbox);
         int r;
 
-        next = MIN(next, recovery_next(c));
+        next = MIN(next, recovery_next(context));
 
         if (next == UINT64_MAX) {
-                (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
+                (void)sd_event_source_set_enabled(service->timer, SD_EVENT_OFF);
                 return;
         }
-        r = sd_event_source_set_time(s->timer, next);
+        r = sd_event_source_set_time(service->timer, next);
         if (r >= 0)
-                r = sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+                r = sd_event_source_set_enabled(service->timer, SD_EVENT_ONESHOT);
         if (r < 0)
                 log_error_errno(r, "The timer of the outbox can't be set");
 }
 
-static void run_parts(Service *s)
+static void run_parts(Service *service)
 {
         uint64_t now = now_monotonic();
         int r;
 
-        r = outbox_run(s->context.outbox);
-        if (r < 0 && (s->last_trouble == 0 || now - s->last_trouble > TROUBLE_USEC)) {
-                s->last_trouble = now;
+        r = outbox_run(service->context.outbox);
+        if (r < 0 && (service->last_trouble == 0 || now - service->last_trouble > TROUBLE_USEC)) {
+                service->last_trouble = now;
                 log_error_errno(r, "The outbox could not be read (%s); it is tried again",
-                                store_reader_error(s->loop.reader));
+                                store_reader_error(service->loop.reader));
         }
-        recovery_run(&s->context);
-        arm(s);
+        recovery_run(&service->context);
+        arm(service);
 }
 
 static int on_work(_unused_ sd_event_source *source, void *userdata)
@@ -162,16 +162,16 @@ static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
         return 0;
 }
 
-void submit_kick(SubmitContext *c)
+void submit_kick(SubmitContext *context)
 {
-        if (c->work)
-                (void)sd_event_source_set_enabled(c->work, SD_EVENT_ONESHOT);
+        if (context->work)
+                (void)sd_event_source_set_enabled(context->work, SD_EVENT_ONESHOT);
 }
 
-void submit_hurry(SubmitContext *c)
+void submit_hurry(SubmitContext *context)
 {
-        outbox_hurry(c->outbox);
-        submit_kick(c);
+        outbox_hurry(context->outbox);
+        submit_kick(context);
 }
 
 int submit_reply_unavailable(HttpRequest *request, int error)
@@ -181,17 +181,17 @@ int submit_reply_unavailable(HttpRequest *request, int error)
 
 static void on_change(void *userdata)
 {
-        Service *s = userdata;
+        Service *service = userdata;
 
-        submit_kick(&s->context);
+        submit_kick(&service->context);
 }
 
 static void on_task(const void *body, size_t size, void *userdata)
 {
-        Service *s = userdata;
+        Service *service = userdata;
         int r;
 
-        r = keep_task(&s->context, body, size, NULL, NULL);
+        r = keep_task(&service->context, body, size, NULL, NULL);
         if (r < 0)
                 log_warning_errno(r, "What the API told of a task could not be stored");
 }
@@ -210,18 +210,18 @@ static const OutboxClock service_clock = { .realtime = clock_realtime, .monotoni
 
 static int submit_job(void *userdata, CommitJob *job)
 {
-        Service *s = userdata;
+        Service *service = userdata;
 
-        return s->loop.port ? commit_submit(s->loop.port, job) : -ENOTRECOVERABLE;
+        return service->loop.port ? commit_submit(service->loop.port, job) : -ENOTRECOVERABLE;
 }
 
-static OutboxOptions outbox_options(Service *s, const Settings *settings)
+static OutboxOptions outbox_options(Service *service, const Settings *settings)
 {
         return (OutboxOptions){
-                .api = api_client_api(s->context.client),
-                .writer = { .submit = submit_job, .userdata = s },
+                .api = api_client_api(service->context.client),
+                .writer = { .submit = submit_job, .userdata = service },
                 .clock = service_clock,
-                .reader = s->loop.reader,
+                .reader = service->loop.reader,
                 .callback_url = settings->submit.callback_url,
                 .max_in_flight = (unsigned)settings->api.max_in_flight,
                 .rate = settings->api.rate,
@@ -231,7 +231,7 @@ static OutboxOptions outbox_options(Service *s, const Settings *settings)
                 .seed = now_monotonic() ^ (uint64_t)now_realtime(),
                 .on_change = on_change,
                 .on_task = on_task,
-                .userdata = s,
+                .userdata = service,
         };
 }
 
@@ -239,31 +239,31 @@ static OutboxOptions outbox_options(Service *s, const Settings *settings)
 
 static void quiesce(void *userdata)
 {
-        Service *s = userdata;
+        Service *service = userdata;
 
-        http_server_quiesce(s->context.server);
-        outbox_stop(s->context.outbox);
-        recovery_stop(&s->context);
-        submit_kick(&s->context);
+        http_server_quiesce(service->context.server);
+        outbox_stop(service->context.outbox);
+        recovery_stop(&service->context);
+        submit_kick(&service->context);
 }
 
 static unsigned in_flight(void *userdata)
 {
-        const SubmitContext *c = &((Service *)userdata)->context;
-        bool idle = outbox_is_idle(c->outbox) && recovery_is_idle(c);
+        const SubmitContext *context = &((Service *)userdata)->context;
+        bool idle = outbox_is_idle(context->outbox) && recovery_is_idle(context);
 
-        return http_server_connections(c->server) + (idle ? 0 : 1);
+        return http_server_connections(context->server) + (idle ? 0 : 1);
 }
 
 static void cut(_unused_ unsigned n, void *userdata)
 {
-        Service *s = userdata;
+        Service *service = userdata;
 
         log_event(LOG_WARNING, MESSAGE_CONNECTIONS_CUT, NULL, 0,
                         "%u connections and %" PRIu64
                         " requests to the API did not finish in time and are cut.",
-                        http_server_connections(s->context.server),
-                        api_client_stats(s->context.client)->in_flight);
+                        http_server_connections(service->context.server),
+                        api_client_stats(service->context.client)->in_flight);
 }
 
 static void warn_of_callback_url(const Settings *settings)
@@ -295,7 +295,7 @@ static void on_lifted(CommitJob *job, int result)
         submit_hurry(lift->context);
 }
 
-static void lift_hold(Service *s)
+static void lift_hold(Service *service)
 {
         Lift *lift;
         int r;
@@ -305,8 +305,8 @@ static void lift_hold(Service *s)
                 log_oom();
                 return;
         }
-        *lift = (Lift){ .job = { .run = run_lift, .done = on_lifted }, .context = &s->context };
-        r = commit_submit(s->loop.port, &lift->job);
+        *lift = (Lift){ .job = { .run = run_lift, .done = on_lifted }, .context = &service->context };
+        r = commit_submit(service->loop.port, &lift->job);
         if (r < 0)
                 on_lifted(&lift->job, r);
 }
@@ -314,27 +314,28 @@ static void lift_hold(Service *s)
 /* What this daemon takes out of the file that both read. */
 static const char *const own_sections[] = { "submit", "api", "reconcile", "store", NULL };
 
-static void say_in_force(Service *s, const ApiKey *key)
+static void say_in_force(Service *service, const ApiKey *key)
 {
         const char *label = key->is_test ? "test" : "live";
         InForceKeys k = { .from = key->from, .labels = &label, .n = 1 };
 
-        if (in_force_set(s->loop.in_force, s->settings, own_sections, s->overrides, &k) < 0)
+        if (in_force_set(service->loop.in_force, service->settings, own_sections, service->overrides, &k) <
+                        0)
                 log_oom();
 }
 
 /* Mistakes in the key are looked for also when the settings have some. */
-static int load(Service *s, Settings **ret, ApiKey *ret_key, char **mistakes)
+static int load(Service *service, Settings **ret, ApiKey *ret_key, char **mistakes)
 {
         _cleanup_(settings_freep) Settings *next = NULL;
         ApiKey key;
         int r;
 
-        next = program_load_settings(s->config, s->overrides, mistakes);
-        r = api_key_load(next ?: s->settings, &key, mistakes);
+        next = program_load_settings(service->config, service->overrides, mistakes);
+        r = api_key_load(next ?: service->settings, &key, mistakes);
         if (r < 0)
                 return r;
-        r = next ? service_loop_keep_until_restart(s->settings, next, own_sections) : -EINVAL;
+        r = next ? service_loop_keep_until_restart(service->settings, next, own_sections) : -EINVAL;
         if (r < 0) {
                 api_key_done(&key);
                 return r;
@@ -344,69 +345,69 @@ static int load(Service *s, Settings **ret, ApiKey *ret_key, char **mistakes)
         return 0;
 }
 
-static int reload(Service *s, char **mistakes)
+static int reload(Service *service, char **mistakes)
 {
         OutboxOptions options;
-        Settings *old = s->settings, *next;
+        Settings *old = service->settings, *next;
         ApiKey key;
         int r;
 
-        r = load(s, &next, &key, mistakes);
+        r = load(service, &next, &key, mistakes);
         if (r < 0)
                 return r;
 
-        s->context.settings = s->settings = next;
-        say_in_force(s, &key);
+        service->context.settings = service->settings = next;
+        say_in_force(service, &key);
         warn_of_callback_url(next);
-        api_client_reload(s->context.client, next, &key);
-        options = outbox_options(s, next);
-        outbox_set_options(s->context.outbox, &options);
-        recovery_reload(&s->context, next);
-        commit_set_min_free(s->loop.commit, next->store.min_free);
+        api_client_reload(service->context.client, next, &key);
+        options = outbox_options(service, next);
+        outbox_set_options(service->context.outbox, &options);
+        recovery_reload(&service->context, next);
+        commit_set_min_free(service->loop.commit, next->store.min_free);
         settings_free(old);
-        lift_hold(s);
+        lift_hold(service);
         log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded, with a %s key.",
-                        api_client_is_test(s->context.client) ? "test" : "live");
+                        api_client_is_test(service->context.client) ? "test" : "live");
         return 0;
 }
 
 static int on_reload(char **mistakes, void *userdata)
 {
-        Service *s = userdata;
+        Service *service = userdata;
         int r;
 
-        r = reload(s, mistakes);
+        r = reload(service, mistakes);
         if (r < 0)
-                s->context.metrics.reloads_failed++;
+                service->context.metrics.reloads_failed++;
         else
-                s->context.metrics.reloads++;
+                service->context.metrics.reloads++;
         return r;
 }
 
 static void on_tick(const CommitStats *stats, char *status, size_t size, void *userdata)
 {
-        Service *s = userdata;
-        StoreQueue q = {};
-        Waiting w;
+        Service *service = userdata;
+        StoreQueue queue = {};
+        Waiting waiting;
 
-        if (queue_read(&s->context, &q, &w) < 0)
+        if (queue_read(&service->context, &queue, &waiting) < 0)
                 snprintf(status, size, "The outbox can't be read.");
-        else if (q.hold != QUEUE_RUNNING)
-                snprintf(status, size, "The queue is held%s%s; %" PRIu64 " queued.", *q.reason ? ": " : "",
-                                q.reason, q.by_state[SUBMISSION_QUEUED]);
-        else if (w.cause != WAITING_NOTHING)
+        else if (queue.hold != QUEUE_RUNNING)
+                snprintf(status, size, "The queue is held%s%s; %" PRIu64 " queued.",
+                                *queue.reason ? ": " : "", queue.reason, queue.by_state[SUBMISSION_QUEUED]);
+        else if (waiting.cause != WAITING_NOTHING)
                 snprintf(status, size,
                                 "%" PRIu64 " queued, %" PRIu64 " unknown, %" PRIu64
                                 " accepted; waiting: %s.",
-                                q.by_state[SUBMISSION_QUEUED], q.by_state[SUBMISSION_UNKNOWN],
-                                q.by_state[SUBMISSION_ACCEPTED], w.text);
+                                queue.by_state[SUBMISSION_QUEUED], queue.by_state[SUBMISSION_UNKNOWN],
+                                queue.by_state[SUBMISSION_ACCEPTED], waiting.text);
         else
                 snprintf(status, size,
                                 "%s; %" PRIu64 " queued, %" PRIu64 " sending, %" PRIu64 " unknown, %" PRIu64
                                 " accepted.",
                                 stats->writable ? "Sending" : "Submissions can't be stored",
-                                q.by_state[SUBMISSION_QUEUED], q.by_state[SUBMISSION_SENDING],
-                                q.by_state[SUBMISSION_UNKNOWN], q.by_state[SUBMISSION_ACCEPTED]);
+                                queue.by_state[SUBMISSION_QUEUED], queue.by_state[SUBMISSION_SENDING],
+                                queue.by_state[SUBMISSION_UNKNOWN], queue.by_state[SUBMISSION_ACCEPTED]);
 }
 
 static const ServiceCalls calls = {
@@ -424,18 +425,18 @@ static const ServiceCalls calls = {
 
 static void on_reply(unsigned status, void *userdata)
 {
-        SubmitContext *c = userdata;
+        SubmitContext *context = userdata;
 
-        metrics_count_response(&c->metrics, status);
+        metrics_count_response(&context->metrics, status);
 }
 
-static int make_readers(Service *s)
+static int make_readers(Service *service)
 {
         _cleanup_free_ char *error = NULL;
         int r;
 
-        r = readers_new(s->context.loop, s->settings->store.path, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
-                        &s->context.base.readers, &error);
+        r = readers_new(service->context.loop, service->settings->store.path,
+                        LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC, &service->context.base.readers, &error);
         if (r < 0 && error)
                 log_error("%s", error);
         return r;
@@ -443,84 +444,84 @@ static int make_readers(Service *s)
 
 static int render_metrics(LocalBase *base, const Stats *stats, Buffer *out)
 {
-        const SubmitContext *c = container_of(base, SubmitContext, base);
+        const SubmitContext *context = container_of(base, SubmitContext, base);
         MetricsInputs in = {
-                .metrics = &c->metrics,
-                .api = api_client_stats(c->client),
-                .live_per_day = c->settings->submit.live_per_day,
+                .metrics = &context->metrics,
+                .api = api_client_stats(context->client),
+                .live_per_day = context->settings->submit.live_per_day,
                 .stats = *stats,
         };
 
-        outbox_get_stats(c->outbox, &in.outbox);
-        reconcile_get_stats(c->reconcile, &in.reconcile);
-        backfill_get_stats(c->backfill, &in.backfill);
-        http_server_get_stats(c->server, &in.server);
+        outbox_get_stats(context->outbox, &in.outbox);
+        reconcile_get_stats(context->reconcile, &in.reconcile);
+        backfill_get_stats(context->backfill, &in.backfill);
+        http_server_get_stats(context->server, &in.server);
         return metrics_render(&in, out);
 }
 
-static int make_parts(Service *s, ApiKey *key)
+static int make_parts(Service *service, ApiKey *key)
 {
-        SubmitContext *c = &s->context;
+        SubmitContext *context = &service->context;
         OutboxOptions options;
         int r;
 
-        c->base.reader = s->loop.reader;
-        c->base.in_force = s->loop.in_force;
-        c->base.commit = s->loop.commit;
-        c->base.metrics = render_metrics;
-        c->base.waiting_begin = queue_waiting_begin;
-        c->base.waiting_of = queue_waiting_of;
-        c->loop = s->loop.event;
-        c->port = s->loop.port;
-        c->settings = s->settings;
+        context->base.reader = service->loop.reader;
+        context->base.in_force = service->loop.in_force;
+        context->base.commit = service->loop.commit;
+        context->base.metrics = render_metrics;
+        context->base.waiting_begin = queue_waiting_begin;
+        context->base.waiting_of = queue_waiting_of;
+        context->loop = service->loop.event;
+        context->port = service->loop.port;
+        context->settings = service->settings;
 
-        r = api_client_new(c->loop, s->settings, key, &c->client);
+        r = api_client_new(context->loop, service->settings, key, &context->client);
         if (r >= 0)
-                r = make_readers(s);
+                r = make_readers(service);
         if (r < 0)
                 return r;
-        options = outbox_options(s, s->settings);
-        r = outbox_new(&options, &c->outbox);
+        options = outbox_options(service, service->settings);
+        r = outbox_new(&options, &context->outbox);
         if (r >= 0)
-                r = recovery_new(c, &service_clock, on_change, s);
+                r = recovery_new(context, &service_clock, on_change, service);
         if (r >= 0)
-                r = http_server_new(c->loop,
+                r = http_server_new(context->loop,
                                 &(HttpServerOptions){ .routes = submit_routes,
-                                                .userdata = c,
+                                                .userdata = context,
                                                 .limits = limits,
                                                 .check = params_check,
                                                 .on_reply = on_reply,
                                                 .what = "submit" },
-                                &c->server);
+                                &context->server);
         if (r >= 0)
-                r = sd_event_add_defer(c->loop, &c->work, on_work, s);
+                r = sd_event_add_defer(context->loop, &context->work, on_work, service);
         if (r >= 0)
-                r = sd_event_add_time(
-                                c->loop, &s->timer, CLOCK_MONOTONIC, UINT64_MAX, USEC_PER_MSEC, on_timer, s);
+                r = sd_event_add_time(context->loop, &service->timer, CLOCK_MONOTONIC, UINT64_MAX,
+                                USEC_PER_MSEC, on_timer, service);
         if (r >= 0)
-                outbox_start(c->outbox);
+                outbox_start(context->outbox);
         return r;
 }
 
 /* 0, or a status. */
-static int listen_for_tasks(Service *s)
+static int listen_for_tasks(Service *service)
 {
         int fd = -EBADF, r;
         size_t n = 0;
 
         r = sockets_take_passed(&(SocketPlace){ "submit", &fd, &n, 1 }, 1);
-        if (r == 0 && n > 0 && !settings_is_default(s->settings, "submit", "socket"))
-                sockets_warn_unused(&fd, n, s->settings->submit.socket, "[submit] socket",
+        if (r == 0 && n > 0 && !settings_is_default(service->settings, "submit", "socket"))
+                sockets_warn_unused(&fd, n, service->settings->submit.socket, "[submit] socket",
                                 "scale-submitd.socket");
         if (r == 0 && n == 0)
-                r = sockets_open(s->settings->submit.socket, MODE_SUBMIT, "[submit] socket", &fd);
+                r = sockets_open(service->settings->submit.socket, MODE_SUBMIT, "[submit] socket", &fd);
         if (r != 0) {
                 fd_close(fd);
                 return r;
         }
 
         sockets_announce(fd, "submit");
-        r = http_server_add_listener(s->context.server, fd);
+        r = http_server_add_listener(service->context.server, fd);
         if (r < 0) {
                 log_error_errno(r, "Can't serve the submit socket");
                 return EX_OSERR;
@@ -534,84 +535,85 @@ void service_check(const Settings *settings, char **mistakes)
         store_look_at(settings->store.path, mistakes);
 }
 
-static int start(Service *s)
+static int start(Service *service)
 {
         _cleanup_free_ char *mistakes = NULL;
         ApiKey key;
         int r;
 
-        if (api_key_load(s->settings, &key, &mistakes) < 0) {
+        if (api_key_load(service->settings, &key, &mistakes) < 0) {
                 program_log_mistakes(MESSAGE_KEYS_MISSING, "", mistakes ?: "out of memory");
                 return EX_CONFIG;
         }
-        say_in_force(s, &key);
-        r = service_loop_open_store(&s->loop, s->settings);
+        say_in_force(service, &key);
+        r = service_loop_open_store(&service->loop, service->settings);
         if (r != 0) {
                 api_key_done(&key);
                 return r;
         }
-        r = make_parts(s, &key);
+        r = make_parts(service, &key);
         if (r < 0) {
                 log_error_errno(r, "Can't start");
                 return EX_OSERR;
         }
-        warn_of_callback_url(s->settings);
-        log_notice("Sending to %s with a %s key.", s->settings->api.url,
-                        api_client_is_test(s->context.client) ? "test" : "live");
-        return listen_for_tasks(s);
+        warn_of_callback_url(service->settings);
+        log_notice("Sending to %s with a %s key.", service->settings->api.url,
+                        api_client_is_test(service->context.client) ? "test" : "live");
+        return listen_for_tasks(service);
 }
 
 /* Taking apart: the order is that of the essay above. */
-static Service *service_free(Service *s)
+static Service *service_free(Service *service)
 {
-        SubmitContext *c;
+        SubmitContext *context;
 
-        if (!s)
+        if (!service)
                 return NULL;
 
-        c = &s->context;
-        if (c->server)
-                http_server_quiesce(c->server);
-        if (c->outbox)
-                outbox_stop(c->outbox);
-        recovery_stop(c);
-        if (c->client)
-                api_client_close(c->client); /* who waits for the API is told that there is no answer */
-        c->base.readers = readers_free(c->base.readers);
-        service_loop_settle(&s->loop); /* what is on its way to the disk is answered */
-        outbox_free(c->outbox);
-        recovery_free(c);
-        http_server_free(c->server);
-        api_client_free(c->client);
-        sd_event_source_disable_unref(s->timer);
-        sd_event_source_disable_unref(c->work);
-        service_loop_done(&s->loop);
-        settings_free(s->settings);
-        free(s);
+        context = &service->context;
+        if (context->server)
+                http_server_quiesce(context->server);
+        if (context->outbox)
+                outbox_stop(context->outbox);
+        recovery_stop(context);
+        if (context->client)
+                api_client_close(
+                                context->client); /* who waits for the API is told that there is no answer */
+        context->base.readers = readers_free(context->base.readers);
+        service_loop_settle(&service->loop); /* what is on its way to the disk is answered */
+        outbox_free(context->outbox);
+        recovery_free(context);
+        http_server_free(context->server);
+        api_client_free(context->client);
+        sd_event_source_disable_unref(service->timer);
+        sd_event_source_disable_unref(context->work);
+        service_loop_done(&service->loop);
+        settings_free(service->settings);
+        free(service);
         return NULL;
 }
 DEFINE_CLEANUP(Service *, service_free)
 
 int service_run(const char *config, const SettingsOverrides *overrides, Settings *settings)
 {
-        _cleanup_(service_freep) Service *s = NULL;
+        _cleanup_(service_freep) Service *service = NULL;
         int r;
 
-        s = calloc(1, sizeof(Service));
-        if (!s) {
+        service = calloc(1, sizeof(Service));
+        if (!service) {
                 settings_free(settings);
                 return log_oom(), EX_OSERR;
         }
-        s->config = config;
-        s->overrides = overrides;
-        s->settings = settings;
-        metrics_init(&s->context.metrics);
+        service->config = config;
+        service->overrides = overrides;
+        service->settings = settings;
+        metrics_init(&service->context.metrics);
 
-        r = service_loop_init(&s->loop, &calls, s);
+        r = service_loop_init(&service->loop, &calls, service);
         if (r != 0)
                 return r;
 
         program_raise_descriptor_limit("[api] max_in_flight", CONNECTIONS_MAX + settings->api.max_in_flight);
-        r = start(s);
-        return r != 0 ? r : service_loop_run(&s->loop);
+        r = start(service);
+        return r != 0 ? r : service_loop_run(&service->loop);
 }

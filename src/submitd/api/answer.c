@@ -164,9 +164,9 @@ int64_t outcome_task_created(const json_t *task)
 
 const char *outcome_task_id(const json_t *task)
 {
-        const json_t *id = json_object_get(task, "task_id");
-        const char *s = json_string_value(id);
-        size_t n = json_string_length(id);
+        const json_t *object = json_object_get(task, "task_id");
+        const char *s = json_string_value(object);
+        size_t n = json_string_length(object);
 
         if (n == 0 || n > CALLBACK_ID_MAX)
                 return NULL;
@@ -192,20 +192,20 @@ TaskClaim outcome_claim_task(const ApiAnswer *answer, const char *submission, js
 
 /* Of questions. */
 
-bool answer_broke_off(const ApiAnswer *a)
+bool answer_broke_off(const ApiAnswer *answer)
 {
-        return a->error < 0 && a->status == 200;
+        return answer->error < 0 && answer->status == 200;
 }
 
-int answer_read(const ApiAnswer *a, json_t **ret)
+int answer_read(const ApiAnswer *answer, json_t **ret)
 {
         _cleanup_(problems_done) Problems problems = {};
         JsonFindings findings;
         int r;
 
-        if (callback_check_bounds(a->body, a->body_size, &problems) != 0)
+        if (callback_check_bounds(answer->body, answer->body_size, &problems) != 0)
                 return -EBADMSG;
-        r = json_parse_noting(a->body, a->body_size, 0, ret, &findings, NULL);
+        r = json_parse_noting(answer->body, answer->body_size, 0, ret, &findings, NULL);
         if (r == 0 && findings.n_unpaired > 0)
                 log_warning("The API tells of texts with half a character, %zu in all, which are read as "
                             "U+FFFD.",
@@ -222,9 +222,9 @@ static const char *skip_blanks(const char *p, const char *end)
         return p;
 }
 
-bool answer_find_task(const ApiAnswer *a, const char **ret, size_t *ret_size)
+bool answer_find_task(const ApiAnswer *answer, const char **ret, size_t *ret_size)
 {
-        const char *end = a->body + a->body_size, *start = skip_blanks(a->body, end);
+        const char *end = answer->body + answer->body_size, *start = skip_blanks(answer->body, end);
 
         while (end > start && end[-1] && strchr(blanks, end[-1]))
                 end--;
@@ -253,13 +253,13 @@ static const char *find_close(const char *p, const char *end)
         return NULL;
 }
 
-bool answer_find_docs(const ApiAnswer *a, const char **ret, size_t *ret_size)
+bool answer_find_docs(const ApiAnswer *answer, const char **ret, size_t *ret_size)
 {
         static const char name[] = "\"docs\"";
         const char *whole, *end, *close, *p;
         size_t size;
 
-        if (!answer_find_task(a, &whole, &size)) /* it was cut */
+        if (!answer_find_task(answer, &whole, &size)) /* it was cut */
                 return false;
         end = whole + size;
         p = memmem(whole, size, name, sizeof(name) - 1);

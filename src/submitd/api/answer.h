@@ -74,10 +74,10 @@ bool answer_broke_off(const ApiAnswer *answer);
 
 /* Reads an answer that came whole, within the bounds that bodies have. 0; -EBADMSG: it is no JSON, or has
  * too many values, or is nested too deep; -ENOMEM. */
-int answer_read(const ApiAnswer *a, json_t **ret);
+int answer_read(const ApiAnswer *answer, json_t **ret);
 
 /* What an answer that can't be read seems to hold, by its braces: a task, the list of a page. Its bytes,
  * without the brackets of a list. False: it looks like no such thing, as if it was cut or came from somebody
  * else. */
-bool answer_find_task(const ApiAnswer *a, const char **ret, size_t *ret_size);
-bool answer_find_docs(const ApiAnswer *a, const char **ret, size_t *ret_size);
+bool answer_find_task(const ApiAnswer *answer, const char **ret, size_t *ret_size);
+bool answer_find_docs(const ApiAnswer *answer, const char **ret, size_t *ret_size);

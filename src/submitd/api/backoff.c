@@ -66,19 +66,19 @@ uint64_t backoff_doubled(unsigned n, uint64_t first, uint64_t most)
         return pause;
 }
 
-void retry_after_note(RetryAfter *r, const ApiAnswer *answer, uint64_t now)
+void retry_after_note(RetryAfter *retry_after, const ApiAnswer *answer, uint64_t now)
 {
         Outcome outcome = outcome_of_answer(answer);
         uint64_t delay = 0;
 
         if (outcome == OUTCOME_DONE)
-                r->busy = 0;
+                retry_after->busy = 0;
         else if (answer->retry_after != UINT64_MAX)
                 delay = MIN(answer->retry_after, RETRY_AFTER_MAX);
         else if (outcome == OUTCOME_BUSY) {
-                if (r->until <= now)
-                        r->busy = MIN(r->busy + 1, BUSY_MAX);
-                delay = backoff_step(r->busy);
+                if (retry_after->until <= now)
+                        retry_after->busy = MIN(retry_after->busy + 1, BUSY_MAX);
+                delay = backoff_step(retry_after->busy);
         }
-        r->until = MAX(r->until, now + delay);
+        retry_after->until = MAX(retry_after->until, now + delay);
 }

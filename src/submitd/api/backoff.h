@@ -28,4 +28,4 @@ typedef struct RetryAfter {
 #define RETRY_AFTER_MAX USEC_PER_DAY /* however long a Retry-After is */
 
 /* Takes note of an answer, to whatever was asked. */
-void retry_after_note(RetryAfter *r, const ApiAnswer *answer, uint64_t now);
+void retry_after_note(RetryAfter *retry_after, const ApiAnswer *answer, uint64_t now);

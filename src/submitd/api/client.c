@@ -34,16 +34,16 @@ typedef struct Call {
         uint64_t started; /* monotonic */
 } Call;
 
-static void account(ApiClientStats *s, const HttpPoolResult *result, uint64_t started)
+static void account(ApiClientStats *stats, const HttpPoolResult *result, uint64_t started)
 {
-        s->in_flight--;
-        s->usec += now_monotonic() - started;
-        if (result->error == 0 && result->status < ELEMENTSOF(s->answers))
-                s->answers[result->status]++;
+        stats->in_flight--;
+        stats->usec += now_monotonic() - started;
+        if (result->error == 0 && result->status < ELEMENTSOF(stats->answers))
+                stats->answers[result->status]++;
         else
-                s->failed++;
+                stats->failed++;
         if (result->error < 0 && !result->sent)
-                s->unsent++;
+                stats->unsent++;
 }
 
 static void on_done(const HttpPoolResult *result, void *userdata)
@@ -67,11 +67,11 @@ static void on_done(const HttpPoolResult *result, void *userdata)
         call->done(&answer, call->userdata);
 }
 
-static int start(ApiClient *c, const ApiRequest *request, const char *url, Call *call)
+static int start(ApiClient *client, const ApiRequest *request, const char *url, Call *call)
 {
         static const HttpHeader headers[] = { { "User-Agent", "scale-submitd/" PROJECT_VERSION } };
 
-        return http_pool_start(c->pool,
+        return http_pool_start(client->pool,
                         &(HttpPoolRequest){
                                         .method = request->method,
                                         .url = url,
@@ -79,11 +79,11 @@ static int start(ApiClient *c, const ApiRequest *request, const char *url, Call 
                                         .accept = "application/json",
                                         .headers = headers,
                                         .n_headers = ELEMENTSOF(headers),
-                                        .basic_user = c->key.secret,
+                                        .basic_user = client->key.secret,
                                         .body = request->body,
                                         .body_size = request->body_size,
-                                        .timeout = c->timeout,
-                                        .max_body = MAX(c->max_body, request->max_answer),
+                                        .timeout = client->timeout,
+                                        .max_body = MAX(client->max_body, request->max_answer),
                                         .done = on_done,
                                         .userdata = call,
                         },
@@ -94,24 +94,26 @@ static int on_request(void *userdata, const ApiRequest *request, ApiDoneFn done,
 {
         _cleanup_free_ char *url = NULL;
         _cleanup_free_ Call *call = NULL;
-        ApiClient *c = userdata;
+        ApiClient *client = userdata;
         int r;
 
-        if (!c->pool)
+        if (!client->pool)
                 return -ESHUTDOWN;
-        if (asprintf(&url, "%s%s", c->url, request->path) < 0) {
+        if (asprintf(&url, "%s%s", client->url, request->path) < 0) {
                 url = NULL;
                 return -ENOMEM;
         }
         call = calloc(1, sizeof(Call));
         if (!call)
                 return -ENOMEM;
-        *call = (Call){ .client = c, .done = done, .userdata = done_userdata, .started = now_monotonic() };
+        *call = (Call){
+                .client = client, .done = done, .userdata = done_userdata, .started = now_monotonic()
+        };
 
-        r = start(c, request, url, call);
+        r = start(client, request, url, call);
         if (r < 0)
                 return r;
-        c->stats.in_flight++;
+        client->stats.in_flight++;
         TAKE_PTR(call);
         return 0;
 }
@@ -126,94 +128,94 @@ static uint64_t on_retry_at(void *userdata)
         return ((const ApiClient *)userdata)->retry_after.until;
 }
 
-Api api_client_api(ApiClient *c)
+Api api_client_api(ApiClient *client)
 {
         return (Api){
                 .request = on_request,
                 .is_test = on_is_test,
                 .retry_at = on_retry_at,
-                .userdata = c,
+                .userdata = client,
         };
 }
 
-static void take_key(ApiClient *c, ApiKey *key)
+static void take_key(ApiClient *client, ApiKey *key)
 {
-        api_key_done(&c->key);
-        c->key = *key;
+        api_key_done(&client->key);
+        client->key = *key;
         *key = (ApiKey){};
 }
 
 /* What a callback may bring can be asked for as well; a page with more than that is asked for in parts. */
-static void set_limits(ApiClient *c, const Settings *settings)
+static void set_limits(ApiClient *client, const Settings *settings)
 {
-        c->timeout = settings->api.timeout;
-        c->max_body = settings->callback.max_body + ENVELOPE_SIZE;
+        client->timeout = settings->api.timeout;
+        client->max_body = settings->callback.max_body + ENVELOPE_SIZE;
 }
 
 int api_client_new(sd_event *loop, const Settings *settings, ApiKey *key, ApiClient **ret)
 {
-        _cleanup_(api_client_freep) ApiClient *c = NULL;
+        _cleanup_(api_client_freep) ApiClient *client = NULL;
         size_t n = strlen(settings->api.url);
         int r;
 
-        c = calloc(1, sizeof(ApiClient));
-        if (!c) {
+        client = calloc(1, sizeof(ApiClient));
+        if (!client) {
                 api_key_done(key);
                 return -ENOMEM;
         }
-        take_key(c, key);
-        set_limits(c, settings);
+        take_key(client, key);
+        set_limits(client, settings);
 
         while (n > 0 && settings->api.url[n - 1] == '/')
                 n--;
-        c->url = strndup(settings->api.url, n);
-        if (!c->url)
+        client->url = strndup(settings->api.url, n);
+        if (!client->url)
                 return -ENOMEM;
         r = http_pool_new(loop,
                         &(HttpPoolOptions){
                                         .max_in_flight = (unsigned)settings->api.max_in_flight,
                                         .max_waiting = WAITING_MAX,
                         },
-                        &c->pool);
+                        &client->pool);
         if (r < 0)
                 return r;
 
-        *ret = TAKE_PTR(c);
+        *ret = TAKE_PTR(client);
         return 0;
 }
 
-void api_client_reload(ApiClient *c, const Settings *settings, ApiKey *key)
+void api_client_reload(ApiClient *client, const Settings *settings, ApiKey *key)
 {
-        take_key(c, key);
-        set_limits(c, settings);
-        http_pool_set_max_in_flight(c->pool, (unsigned)settings->api.max_in_flight);
+        take_key(client, key);
+        set_limits(client, settings);
+        http_pool_set_max_in_flight(client->pool, (unsigned)settings->api.max_in_flight);
 }
 
-bool api_client_is_test(const ApiClient *c)
+bool api_client_is_test(const ApiClient *client)
 {
-        return c->key.is_test;
+        return client->key.is_test;
 }
 
-void api_client_close(ApiClient *c)
+void api_client_close(ApiClient *client)
 {
-        HttpPool *pool = TAKE_PTR(c->pool);
+        HttpPool *pool = TAKE_PTR(client->pool);
 
         http_pool_free(pool);
 }
 
-ApiClient *api_client_free(ApiClient *c)
+ApiClient *api_client_free(ApiClient *client)
 {
-        if (!c)
+        if (!client)
                 return NULL;
 
-        api_client_close(c);
-        api_key_done(&c->key);
-        free(c->url);
-        free(c);
+        api_client_close(client);
+        api_key_done(&client->key);
+        free(client->url);
+        free(client);
         return NULL;
 }
 
-const ApiClientStats *api_client_stats(const ApiClient *c)
+const ApiClientStats *api_client_stats(const ApiClient *client)
 {
-        return &c->stats;
+        return &client->stats;
 }

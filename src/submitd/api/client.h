@@ -21,15 +21,15 @@ typedef struct ApiClientStats {
 int api_client_new(sd_event *loop, const Settings *settings, ApiKey *key, ApiClient **ret);
 
 /* Borrows the client. */
-Api api_client_api(ApiClient *c);
+Api api_client_api(ApiClient *client);
 
 /* Other limits and another key (taken) for what is to come. */
-void api_client_reload(ApiClient *c, const Settings *settings, ApiKey *key);
-bool api_client_is_test(const ApiClient *c);
+void api_client_reload(ApiClient *client, const Settings *settings, ApiKey *key);
+bool api_client_is_test(const ApiClient *client);
 
 /* Ends all requests with -ECANCELED; there can be no others afterwards. */
-void api_client_close(ApiClient *c);
-ApiClient *api_client_free(ApiClient *c);
+void api_client_close(ApiClient *client);
+ApiClient *api_client_free(ApiClient *client);
 DEFINE_CLEANUP(ApiClient *, api_client_free)
 
-const ApiClientStats *api_client_stats(const ApiClient *c);
+const ApiClientStats *api_client_stats(const ApiClient *client);

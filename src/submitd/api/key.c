@@ -11,11 +11,11 @@
 
 #define FILE_SIZE_MAX (API_KEY_MAX + 2) /* with the end of its line */
 
-void api_key_done(ApiKey *k)
+void api_key_done(ApiKey *key)
 {
-        secret_free(k->secret);
-        free(k->from);
-        *k = (ApiKey){};
+        secret_free(key->secret);
+        free(key->from);
+        *key = (ApiKey){};
 }
 
 int api_key_read(const char *path, const char *name, ApiKey *ret, char **mistakes)
@@ -23,7 +23,7 @@ int api_key_read(const char *path, const char *name, ApiKey *ret, char **mistake
         _cleanup_(secret_freep) Secret *file = NULL;
         const char *text, *why;
         size_t size;
-        ApiKey k = {};
+        ApiKey key = {};
         int r;
 
         r = secret_read_file(path, FILE_SIZE_MAX, &file);
@@ -44,15 +44,15 @@ int api_key_read(const char *path, const char *name, ApiKey *ret, char **mistake
                 return -EINVAL;
         }
 
-        k.is_test = strncmp(text, "test", 4) == 0;
-        k.from = strdup(name);
-        r = k.from ? secret_new(text, size, &k.secret) : -ENOMEM;
+        key.is_test = strncmp(text, "test", 4) == 0;
+        key.from = strdup(name);
+        r = key.from ? secret_new(text, size, &key.secret) : -ENOMEM;
         if (r < 0) {
-                api_key_done(&k);
+                api_key_done(&key);
                 return r;
         }
 
-        *ret = k;
+        *ret = key;
         return 0;
 }
 

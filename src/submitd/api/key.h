@@ -29,4 +29,4 @@ int api_key_read(const char *path, const char *name, ApiKey *ret, char **mistake
 void api_key_check(const Settings *settings, char **mistakes);
 
 /* Wipes it. */
-void api_key_done(ApiKey *k);
+void api_key_done(ApiKey *key);

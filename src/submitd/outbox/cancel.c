@@ -24,7 +24,7 @@
 
 struct Cancel {
         Outbox *outbox;
-        Cancel *next;
+        LIST_ENTRY(Cancel) entry;
         Save save; /* that it can't be canceled */
         char id[SUBMISSION_ID_SIZE], task_id[CALLBACK_ID_MAX + 1];
         enum { CANCEL_WAITS, CANCEL_ASKS, CANCEL_LOOKS, CANCEL_ENDS } step;
@@ -32,131 +32,131 @@ struct Cancel {
         uint64_t at; /* when it is tried again */
 };
 
-static void forget(Cancel *c)
+static void forget(Cancel *cancel)
 {
-        Outbox *o = c->outbox;
+        Outbox *outbox = cancel->outbox;
 
-        for (Cancel **i = &o->cancels; *i; i = &(*i)->next)
-                if (*i == c) {
-                        *i = c->next;
-                        o->n_cancels--;
-                        break;
-                }
-        save_done(&c->save);
-        free(c);
+        LIST_REMOVE(cancel, entry);
+        outbox->n_cancels--;
+        save_done(&cancel->save);
+        free(cancel);
 }
 
-void cancel_free_all(Outbox *o)
+void cancel_free_all(Outbox *outbox)
 {
-        while (o->cancels)
-                forget(o->cancels);
+        while (!LIST_EMPTY(&outbox->cancels))
+                forget(LIST_FIRST(&outbox->cancels));
 }
 
-static void try_later(Cancel *c)
+static void try_later(Cancel *cancel)
 {
-        c->step = CANCEL_WAITS;
-        c->at = outbox_monotonic(c->outbox) + backoff_delay(++c->failures, &c->outbox->chance);
+        cancel->step = CANCEL_WAITS;
+        cancel->at = outbox_monotonic(cancel->outbox) +
+                     backoff_delay(++cancel->failures, &cancel->outbox->chance);
 }
 
 /* Hands the task of an answer on. How it is, in the API's words; TASK_PENDING where it says nothing that can
  * be used. */
-static TaskStatus tell(Cancel *c, const ApiAnswer *answer)
+static TaskStatus tell(Cancel *cancel, const ApiAnswer *answer)
 {
         json_auto_t *task = NULL;
         TaskSnapshot *snapshot;
         TaskStatus status;
 
         task = outcome_read(answer);
-        if (!streq_ptr(outcome_task_id(task), c->task_id) ||
-                        task_snapshot_new(task, outbox_realtime(c->outbox), &snapshot) < 0)
+        if (!streq_ptr(outcome_task_id(task), cancel->task_id) ||
+                        task_snapshot_new(task, outbox_realtime(cancel->outbox), &snapshot) < 0)
                 return TASK_PENDING;
         status = MAX(task_status_from_string(json_string_value(json_object_get(task, "status"))),
                         TASK_PENDING);
         if (snapshot->has_response || status != TASK_PENDING)
-                outbox_tell_task(c->outbox, snapshot);
+                outbox_tell_task(cancel->outbox, snapshot);
         task_snapshot_free(snapshot);
         return status;
 }
 
-static void on_forgotten(_unused_ Save *s, _unused_ int result, void *userdata)
+static void on_forgotten(_unused_ Save *save, _unused_ int result, void *userdata)
 {
         forget(userdata);
 }
 
 /* It was canceled, or never will be. */
-static void end(Cancel *c)
+static void end(Cancel *cancel)
 {
-        c->step = CANCEL_ENDS;
-        save_init(&c->save, c->outbox, c->id, on_forgotten, c);
-        c->save.kind = SAVE_FORGET_CANCEL;
-        c->save.move.now = outbox_realtime(c->outbox);
-        save_submit(&c->save);
+        cancel->step = CANCEL_ENDS;
+        save_init(&cancel->save, cancel->outbox, cancel->id, on_forgotten, cancel);
+        cancel->save.kind = SAVE_FORGET_CANCEL;
+        cancel->save.move.now = outbox_realtime(cancel->outbox);
+        save_submit(&cancel->save);
 }
 
-static void ask(Cancel *c, bool look);
+static void ask(Cancel *cancel, bool look);
 
 /* What it is and what is asked is the same for both requests, but for what follows. */
 static void on_answer(const ApiAnswer *answer, void *userdata)
 {
-        Cancel *c = userdata;
-        Outbox *o = c->outbox;
-        Outcome outcome = outbox_note_answer(o, answer);
+        Cancel *cancel = userdata;
+        Outbox *outbox = cancel->outbox;
+        Outcome outcome = outbox_note_answer(outbox, answer);
         char text[OUTCOME_TEXT_SIZE];
-        bool looked = c->step == CANCEL_LOOKS;
-        TaskStatus status = outcome == OUTCOME_DONE ? tell(c, answer) : TASK_PENDING;
+        bool looked = cancel->step == CANCEL_LOOKS;
+        TaskStatus status = outcome == OUTCOME_DONE ? tell(cancel, answer) : TASK_PENDING;
 
-        c->step = CANCEL_WAITS;
+        cancel->step = CANCEL_WAITS;
         if (outcome == OUTCOME_ACCOUNT)
-                outbox_hold(o, outcome_describe(answer, text));
+                outbox_hold(outbox, outcome_describe(answer, text));
         if (status != TASK_PENDING) {
-                o->stats.canceled += status == TASK_CANCELED;
-                end(c);
+                outbox->stats.canceled += status == TASK_CANCELED;
+                end(cancel);
         } else if (!looked && (outcome == OUTCOME_UNKNOWN || outcome == OUTCOME_REJECTED) &&
-                        outbox_may_ask(o))
-                ask(c, true);
+                        outbox_may_ask(outbox))
+                ask(cancel, true);
         else if (looked && answer_classify(answer) == ANSWER_ABSENT) {
-                log_warning("Submission %s can't be canceled: the API doesn't know its task %s", c->id,
-                                c->task_id);
-                end(c);
+                log_warning("Submission %s can't be canceled: the API doesn't know its task %s", cancel->id,
+                                cancel->task_id);
+                end(cancel);
         } else
-                try_later(c);
+                try_later(cancel);
 }
 
-static void ask(Cancel *c, bool look)
+static void ask(Cancel *cancel, bool look)
 {
         char path[CALLBACK_ID_MAX + sizeof("/task//cancel")];
         const ApiRequest request = { .method = look ? "GET" : "POST", .path = path };
 
-        snprintf(path, sizeof(path), "/task/%s%s", c->task_id, look ? "" : "/cancel");
-        if (outbox_ask(c->outbox, &request, on_answer, c) < 0)
-                try_later(c);
+        snprintf(path, sizeof(path), "/task/%s%s", cancel->task_id, look ? "" : "/cancel");
+        if (outbox_ask(cancel->outbox, &request, on_answer, cancel) < 0)
+                try_later(cancel);
         else
-                c->step = look ? CANCEL_LOOKS : CANCEL_ASKS;
+                cancel->step = look ? CANCEL_LOOKS : CANCEL_ASKS;
 }
 
-static Cancel *find(const Outbox *o, const char *id)
+static Cancel *find(const Outbox *outbox, const char *id)
 {
-        for (Cancel *c = o->cancels; c; c = c->next)
-                if (streq(c->id, id))
-                        return c;
+        Cancel *cancel;
+
+        LIST_FOREACH(cancel, &outbox->cancels, entry)
+                if (streq(cancel->id, id))
+                        return cancel;
         return NULL;
 }
 
 /* Wishes out of the store. */
 
 /* The one that would wait longest. False: none waits. */
-static bool make_room(Outbox *o)
+static bool make_room(Outbox *outbox)
 {
-        uint64_t now = outbox_monotonic(o);
+        Cancel *cancel;
+        uint64_t now = outbox_monotonic(outbox);
         Cancel *last = NULL;
 
-        for (Cancel *c = o->cancels; c; c = c->next)
-                if (c->step == CANCEL_WAITS && c->at > now && (!last || c->at > last->at))
-                        last = c;
+        LIST_FOREACH(cancel, &outbox->cancels, entry)
+                if (cancel->step == CANCEL_WAITS && cancel->at > now && (!last || cancel->at > last->at))
+                        last = cancel;
         if (!last)
                 return false;
         forget(last);
-        o->cancel_walk.left_some = true;
+        outbox->cancel_walk.left_some = true;
         return true;
 }
 
@@ -166,108 +166,110 @@ typedef struct Page {
         bool full; /* there was no room for all of it */
 } Page;
 
-static int take_wish(const Submission *s, void *userdata)
+static int take_wish(const Submission *submission, void *userdata)
 {
         Page *page = userdata;
-        Outbox *o = page->outbox;
-        bool known = find(o, s->id) || !s->task_id;
-        Cancel *c;
+        Outbox *outbox = page->outbox;
+        bool known = find(outbox, submission->id) || !submission->task_id;
+        Cancel *cancel;
 
-        if (!known && o->n_cancels == CANCELS_MAX && !make_room(o))
+        if (!known && outbox->n_cancels == CANCELS_MAX && !make_room(outbox))
                 page->full = true;
         if (page->full)
                 return 0;
         page->n++;
-        o->cancel_walk.after = s->n;
+        outbox->cancel_walk.after = submission->n;
         if (known)
                 return 0;
 
-        c = calloc(1, sizeof(Cancel));
-        if (!c)
+        cancel = calloc(1, sizeof(Cancel));
+        if (!cancel)
                 return -ENOMEM;
-        c->outbox = o;
-        c->failures = o->cancel_walk.n; /* it may have been in hand in each of these walks */
-        snprintf(c->id, sizeof(c->id), "%s", s->id);
-        snprintf(c->task_id, sizeof(c->task_id), "%s", s->task_id);
-        c->next = o->cancels;
-        o->cancels = c;
-        o->n_cancels++;
+        cancel->outbox = outbox;
+        cancel->failures = outbox->cancel_walk.n; /* it may have been in hand in each of these walks */
+        snprintf(cancel->id, sizeof(cancel->id), "%s", submission->id);
+        snprintf(cancel->task_id, sizeof(cancel->task_id), "%s", submission->task_id);
+        LIST_INSERT_HEAD(&outbox->cancels, cancel, entry);
+        outbox->n_cancels++;
         return 0;
 }
 
-static void end_walk(Outbox *o, uint64_t now)
+static void end_walk(Outbox *outbox, uint64_t now)
 {
-        CancelWalk *w = &o->cancel_walk;
-        unsigned n = w->left_some ? MIN(w->n + 1, WALKS_MAX) : 0;
+        CancelWalk *walk = &outbox->cancel_walk;
+        unsigned n = walk->left_some ? MIN(walk->n + 1, WALKS_MAX) : 0;
 
-        *w = (CancelWalk){ .n = n, .begins_at = n > 0 ? now + backoff_delay(n, &o->chance) : 0 };
+        *walk = (CancelWalk){ .n = n, .begins_at = n > 0 ? now + backoff_delay(n, &outbox->chance) : 0 };
 }
 
 /* Goes on with the walk, by a page. */
-static int take_wishes(Outbox *o, uint64_t now)
+static int take_wishes(Outbox *outbox, uint64_t now)
 {
-        Page page = { .outbox = o };
+        Page page = { .outbox = outbox };
         int r;
 
-        if (o->cancel_walk.begins_at > now) {
-                outbox_wake_at(o, o->cancel_walk.begins_at);
+        if (outbox->cancel_walk.begins_at > now) {
+                outbox_wake_at(outbox, outbox->cancel_walk.begins_at);
                 return 0;
         }
-        r = store_list_cancel_wanted(o->options.reader, o->cancel_walk.after, CANCELS_MAX, take_wish, &page);
+        r = store_list_cancel_wanted(
+                        outbox->options.reader, outbox->cancel_walk.after, CANCELS_MAX, take_wish, &page);
         if (r < 0)
                 return r;
         if (page.n == CANCELS_MAX)
-                outbox_wake_at(o, now);
+                outbox_wake_at(outbox, now);
         else if (!page.full)
-                end_walk(o, now);
+                end_walk(outbox, now);
         return 0;
 }
 
-static int take_wanted(const Submission *s, void *userdata)
+static int take_wanted(const Submission *submission, void *userdata)
 {
-        *(bool *)userdata = s->state == SUBMISSION_ACCEPTED && s->cancel_wanted;
+        *(bool *)userdata = submission->state == SUBMISSION_ACCEPTED && submission->cancel_wanted;
         return 0;
 }
 
 /* One whose time has come: asks, unless it isn't wanted any more. */
-static int go_on(Cancel *c)
+static int go_on(Cancel *cancel)
 {
         bool wanted = false;
         int r;
 
-        r = store_get_submission(c->outbox->options.reader, c->id, false, take_wanted, &wanted);
+        r = store_get_submission(cancel->outbox->options.reader, cancel->id, false, take_wanted, &wanted);
         if (r < 0)
                 return r;
         if (wanted)
-                ask(c, false);
+                ask(cancel, false);
         else
-                forget(c);
+                forget(cancel);
         return 0;
 }
 
-int cancel_run(Outbox *o)
+int cancel_run(Outbox *outbox)
 {
-        uint64_t now = outbox_monotonic(o);
+        uint64_t now = outbox_monotonic(outbox);
         Cancel *next;
         int r;
 
-        r = take_wishes(o, now);
-        for (Cancel *c = o->cancels; c && r >= 0; c = next) {
-                next = c->next;
-                if (c->step != CANCEL_WAITS)
+        r = take_wishes(outbox, now);
+        for (Cancel *cancel = LIST_FIRST(&outbox->cancels); cancel && r >= 0; cancel = next) {
+                next = LIST_NEXT(cancel, entry);
+                if (cancel->step != CANCEL_WAITS)
                         continue;
-                if (c->at > now)
-                        outbox_wake_at(o, c->at);
-                else if (outbox_may_ask(o))
-                        r = go_on(c);
+                if (cancel->at > now)
+                        outbox_wake_at(outbox, cancel->at);
+                else if (outbox_may_ask(outbox))
+                        r = go_on(cancel);
         }
         return r;
 }
 
-void cancel_hurry(Outbox *o)
+void cancel_hurry(Outbox *outbox)
 {
-        for (Cancel *c = o->cancels; c; c = c->next)
-                c->at = 0;
-        o->cancel_walk.begins_at = 0;
-        o->cancel_walk.n = 0;
+        Cancel *cancel;
+
+        LIST_FOREACH(cancel, &outbox->cancels, entry)
+                cancel->at = 0;
+        outbox->cancel_walk.begins_at = 0;
+        outbox->cancel_walk.n = 0;
 }

@@ -2,6 +2,8 @@
 
 /* What the files of the outbox share. Nobody outside of them includes this. */
 
+#include <sys/queue.h>
+
 #include "basic/parse.h"
 #include "submitd/api/answer.h"
 #include "submitd/api/backoff.h"
@@ -23,7 +25,7 @@ typedef struct Save Save;
 struct Save {
         CommitJob job;
         Outbox *outbox;
-        Save *next; /* of those that wait to be tried again */
+        LIST_ENTRY(Save) entry; /* of those that wait to be tried again */
         /* result: 0 or why it was given up. NULL: nobody cares. */
         void (*finished)(Save *s, int result, void *userdata);
         void *userdata;
@@ -55,18 +57,18 @@ struct Save {
         int outcome; /* 0, STORE_MOVED_ON, STORE_UNKNOWN: valid with result 0 */
 };
 
-void save_init(Save *s, Outbox *o, const char *id, void (*finished)(Save *s, int result, void *userdata),
-                void *userdata);
+void save_init(Save *save, Outbox *outbox, const char *id,
+                void (*finished)(Save *save, int result, void *userdata), void *userdata);
 /* Lets go of what it owns, for it to be used again or freed. */
-void save_done(Save *s);
-void save_submit(Save *s);
-void save_run_waiting(Outbox *o);
+void save_done(Save *save);
+void save_submit(Save *save);
+void save_run_waiting(Outbox *outbox);
 
 /* send.c: one submission from queued to what came of it. */
 typedef struct Sending Sending;
 struct Sending {
         Outbox *outbox;
-        Sending *next;
+        LIST_ENTRY(Sending) entry;
         Save save;
         enum {
                 SENDING_STARTS, /* its move to `sending` is on the way to the disk */
@@ -84,10 +86,10 @@ struct Sending {
 };
 
 /* Starts what is due and may be sent. 0 or negative errno (of reading). */
-int sending_run(Outbox *o, const StoreQueue *queue);
-void sending_free_all(Outbox *o);
+int sending_run(Outbox *outbox, const StoreQueue *queue);
+void sending_free_all(Outbox *outbox);
 /* How many are about to ask. */
-unsigned sending_count_starting(const Outbox *o);
+unsigned sending_count_starting(const Outbox *outbox);
 
 /* resolve.h is what becomes of unknown ones, this what becomes of wishes to cancel. */
 typedef struct Cancel Cancel;
@@ -98,10 +100,10 @@ typedef struct CancelWalk {
         unsigned n;         /* walks in a row that left some out of hand */
         bool left_some;     /* this one does */
 } CancelWalk;
-int cancel_run(Outbox *o);
+int cancel_run(Outbox *outbox);
 /* Forgets that some failed. */
-void cancel_hurry(Outbox *o);
-void cancel_free_all(Outbox *o);
+void cancel_hurry(Outbox *outbox);
+void cancel_free_all(Outbox *outbox);
 
 typedef struct Resolver Resolver;
 
@@ -112,14 +114,14 @@ struct Outbox {
         bool started, recovered, stopping, fatal;
         Save recover, hold, flush;
         bool flush_busy; /* that is on its way to the disk */
-        Save *waiting;
+        LIST_HEAD(, Save) waiting;
         unsigned n_saves; /* from save_submit() to finished() */
         unsigned n_holds; /* of these, such that hold the queue, of whatever kind */
 
-        Sending *sendings;
+        LIST_HEAD(, Sending) sendings;
         unsigned n_sendings;
         Resolver *resolver;
-        Cancel *cancels;
+        LIST_HEAD(, Cancel) cancels;
         unsigned n_cancels;
         CancelWalk cancel_walk;
         unsigned in_flight; /* requests of any kind */
@@ -147,29 +149,29 @@ struct Outbox {
 };
 
 /* outbox.c */
-uint64_t outbox_monotonic(const Outbox *o);
-int64_t outbox_realtime(const Outbox *o);
-void outbox_changed(Outbox *o);
-void outbox_wake_at(Outbox *o, uint64_t monotonic);
+uint64_t outbox_monotonic(const Outbox *outbox);
+int64_t outbox_realtime(const Outbox *outbox);
+void outbox_changed(Outbox *outbox);
+void outbox_wake_at(Outbox *outbox, uint64_t monotonic);
 /* How long after its end a request that leaves now may still make a task that lists don't show yet. */
-int64_t outbox_grace(const Outbox *o);
+int64_t outbox_grace(const Outbox *outbox);
 /* Monotonic: when a request (see Submission) can't any more. What ended later than now ended before the
  * machine was started anew, so that all of the time since then has passed. */
-uint64_t outbox_settles_at(const Outbox *o, int64_t ended_at, int64_t grace);
+uint64_t outbox_settles_at(const Outbox *outbox, int64_t ended_at, int64_t grace);
 /* When to try again: no later than at the end of its time, where that is still to come. */
 int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at);
-uint64_t outbox_retry_at(const Outbox *o); /* monotonic: see Api */
-bool outbox_may_ask(const Outbox *o);      /* whether a request may be made now, of any kind */
+uint64_t outbox_retry_at(const Outbox *outbox); /* monotonic: see Api */
+bool outbox_may_ask(const Outbox *outbox);      /* whether a request may be made now, of any kind */
 /* A GET or a POST. 0 or negative errno; see Api. done() begins with outbox_note_answer(). */
-int outbox_ask(Outbox *o, const ApiRequest *request, ApiDoneFn done, void *userdata);
+int outbox_ask(Outbox *outbox, const ApiRequest *request, ApiDoneFn done, void *userdata);
 /* What every answer tells: that the request is over, the time. */
-Outcome outbox_note_answer(Outbox *o, const ApiAnswer *answer);
+Outcome outbox_note_answer(Outbox *outbox, const ApiAnswer *answer);
 /* What every page of a list tells, and every task: when the API makes tasks, by its own clock for that. */
-void outbox_note_page(Outbox *o, const json_t *page);
-void outbox_note_task(Outbox *o, const json_t *task);
+void outbox_note_page(Outbox *outbox, const json_t *page);
+void outbox_note_task(Outbox *outbox, const json_t *task);
 /* Not later than any request that leaves from here on, by whichever of the API's clocks; TIME_NONE: not
  * known. */
-int64_t outbox_floor(const Outbox *o);
+int64_t outbox_floor(const Outbox *outbox);
 /* The answer is about the account: holds the queue. */
-void outbox_hold(Outbox *o, const char *reason);
-void outbox_tell_task(Outbox *o, const TaskSnapshot *snapshot);
+void outbox_hold(Outbox *outbox, const char *reason);
+void outbox_tell_task(Outbox *outbox, const TaskSnapshot *snapshot);

@@ -23,19 +23,19 @@
 /* Further in the future than anything is ever put off: the clock went back. */
 #define CLOCK_WENT_BACK (2 * (int64_t)USEC_PER_DAY)
 
-uint64_t outbox_monotonic(const Outbox *o)
+uint64_t outbox_monotonic(const Outbox *outbox)
 {
-        return o->options.clock.monotonic(o->options.clock.userdata);
+        return outbox->options.clock.monotonic(outbox->options.clock.userdata);
 }
 
-int64_t outbox_realtime(const Outbox *o)
+int64_t outbox_realtime(const Outbox *outbox)
 {
-        return o->options.clock.realtime(o->options.clock.userdata);
+        return outbox->options.clock.realtime(outbox->options.clock.userdata);
 }
 
-void outbox_wake_at(Outbox *o, uint64_t monotonic)
+void outbox_wake_at(Outbox *outbox, uint64_t monotonic)
 {
-        o->wake = MIN(o->wake, monotonic);
+        outbox->wake = MIN(outbox->wake, monotonic);
 }
 
 int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at)
@@ -45,274 +45,275 @@ int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at)
         return now < expires_at ? MIN(next, expires_at) : next;
 }
 
-int64_t outbox_grace(const Outbox *o)
+int64_t outbox_grace(const Outbox *outbox)
 {
-        return (int64_t)(o->options.timeout + o->options.settle);
+        return (int64_t)(outbox->options.timeout + outbox->options.settle);
 }
 
-uint64_t outbox_settles_at(const Outbox *o, int64_t ended_at, int64_t grace)
+uint64_t outbox_settles_at(const Outbox *outbox, int64_t ended_at, int64_t grace)
 {
-        int64_t now = (int64_t)outbox_monotonic(o);
+        int64_t now = (int64_t)outbox_monotonic(outbox);
 
         if (ended_at == TIME_NONE || grace == TIME_NONE)
-                return (uint64_t)(now + outbox_grace(o));
+                return (uint64_t)(now + outbox_grace(outbox));
         return (uint64_t)(ended_at > now ? grace : ended_at + grace);
 }
 
-void outbox_changed(Outbox *o)
+void outbox_changed(Outbox *outbox)
 {
-        o->wake = 0;
-        if (o->options.on_change)
-                o->options.on_change(o->options.userdata);
+        outbox->wake = 0;
+        if (outbox->options.on_change)
+                outbox->options.on_change(outbox->options.userdata);
 }
 
 /* Asking. */
 
-uint64_t outbox_retry_at(const Outbox *o)
+uint64_t outbox_retry_at(const Outbox *outbox)
 {
-        return o->options.api.retry_at(o->options.api.userdata);
+        return outbox->options.api.retry_at(outbox->options.api.userdata);
 }
 
-bool outbox_may_ask(const Outbox *o)
+bool outbox_may_ask(const Outbox *outbox)
 {
-        return o->recovered && !o->stopping && !o->fatal &&
-               o->in_flight + sending_count_starting(o) < o->options.max_in_flight &&
-               outbox_retry_at(o) <= outbox_monotonic(o);
+        return outbox->recovered && !outbox->stopping && !outbox->fatal &&
+               outbox->in_flight + sending_count_starting(outbox) < outbox->options.max_in_flight &&
+               outbox_retry_at(outbox) <= outbox_monotonic(outbox);
 }
 
-int outbox_ask(Outbox *o, const ApiRequest *request, ApiDoneFn done, void *userdata)
+int outbox_ask(Outbox *outbox, const ApiRequest *request, ApiDoneFn done, void *userdata)
 {
         int r;
 
-        r = o->options.api.request(o->options.api.userdata, request, done, userdata);
+        r = outbox->options.api.request(outbox->options.api.userdata, request, done, userdata);
         if (r >= 0)
-                o->in_flight++;
+                outbox->in_flight++;
         return r;
 }
 
 /* What keeps the API from being of use, as far as the last answer shows. */
-static void note_failure(Outbox *o, const ApiAnswer *answer, Outcome outcome)
+static void note_failure(Outbox *outbox, const ApiAnswer *answer, Outcome outcome)
 {
         if (answer->error == -ECANCELED)
                 return;
-        o->failing = answer->error != 0 ? waiting_cause_of_failure(answer)
-                     : outcome == OUTCOME_UNKNOWN || (outcome == OUTCOME_DONE && !answer->is_json)
-                                     ? WAITING_FAILING
-                                     : WAITING_NOTHING;
-        if (o->failing != WAITING_NOTHING)
-                outcome_describe(answer, o->failure);
+        outbox->failing = answer->error != 0 ? waiting_cause_of_failure(answer)
+                          : outcome == OUTCOME_UNKNOWN || (outcome == OUTCOME_DONE && !answer->is_json)
+                                          ? WAITING_FAILING
+                                          : WAITING_NOTHING;
+        if (outbox->failing != WAITING_NOTHING)
+                outcome_describe(answer, outbox->failure);
 }
 
-Outcome outbox_note_answer(Outbox *o, const ApiAnswer *answer)
+Outcome outbox_note_answer(Outbox *outbox, const ApiAnswer *answer)
 {
         Outcome outcome = outcome_of_answer(answer);
 
-        assert(o->in_flight > 0);
-        o->in_flight--;
+        assert(outbox->in_flight > 0);
+        outbox->in_flight--;
         if (answer->error == 0 && answer->is_json && answer->date != TIME_NONE)
-                o->api_date = answer->date;
-        note_failure(o, answer, outcome);
-        outbox_changed(o);
+                outbox->api_date = answer->date;
+        note_failure(outbox, answer, outcome);
+        outbox_changed(outbox);
         return outcome;
 }
 
-void outbox_note_task(Outbox *o, const json_t *task)
+void outbox_note_task(Outbox *outbox, const json_t *task)
 {
         int64_t created = outcome_task_created(task);
 
         if (created != TIME_NONE)
-                o->api_created = created;
+                outbox->api_created = created;
 }
 
-void outbox_note_page(Outbox *o, const json_t *page)
+void outbox_note_page(Outbox *outbox, const json_t *page)
 {
         const json_t *docs = json_object_get(page, "docs");
 
-        o->probed |= json_is_array(docs);
-        if (o->api_created == TIME_NONE)
-                outbox_note_task(o, json_array_get(docs, 0));
+        outbox->probed |= json_is_array(docs);
+        if (outbox->api_created == TIME_NONE)
+                outbox_note_task(outbox, json_array_get(docs, 0));
 }
 
-int64_t outbox_floor(const Outbox *o)
+int64_t outbox_floor(const Outbox *outbox)
 {
-        if (o->api_created == TIME_NONE || o->api_date == TIME_NONE)
-                return o->api_created;
-        return MIN(o->api_created, o->api_date);
+        if (outbox->api_created == TIME_NONE || outbox->api_date == TIME_NONE)
+                return outbox->api_created;
+        return MIN(outbox->api_created, outbox->api_date);
 }
 
-void outbox_hold(Outbox *o, const char *reason)
+void outbox_hold(Outbox *outbox, const char *reason)
 {
-        if (o->n_holds > 0)
+        if (outbox->n_holds > 0)
                 return; /* another answer said so just before */
-        save_init(&o->hold, o, "", NULL, NULL);
-        o->hold.kind = SAVE_HOLD;
-        o->hold.hold = true;
-        o->hold.move.now = outbox_realtime(o);
-        snprintf(o->hold.error, sizeof(o->hold.error), "%s", reason);
-        save_submit(&o->hold);
+        save_init(&outbox->hold, outbox, "", NULL, NULL);
+        outbox->hold.kind = SAVE_HOLD;
+        outbox->hold.hold = true;
+        outbox->hold.move.now = outbox_realtime(outbox);
+        snprintf(outbox->hold.error, sizeof(outbox->hold.error), "%s", reason);
+        save_submit(&outbox->hold);
 }
 
-void outbox_tell_task(Outbox *o, const TaskSnapshot *snapshot)
+void outbox_tell_task(Outbox *outbox, const TaskSnapshot *snapshot)
 {
-        if (o->options.on_task)
-                o->options.on_task(snapshot->body.data, snapshot->body.size, o->options.userdata);
+        if (outbox->options.on_task)
+                outbox->options.on_task(snapshot->body.data, snapshot->body.size, outbox->options.userdata);
 }
 
 /* The first question. */
 
 static void on_probed(const ApiAnswer *answer, void *userdata)
 {
-        Outbox *o = userdata;
-        Outcome outcome = outbox_note_answer(o, answer);
+        Outbox *outbox = userdata;
+        Outcome outcome = outbox_note_answer(outbox, answer);
         char text[OUTCOME_TEXT_SIZE];
         uint64_t delay;
 
-        o->probing = false;
+        outbox->probing = false;
         outcome_describe(answer, text);
         if (outcome == OUTCOME_DONE && answer->is_json) {
                 json_auto_t *page = outcome_read(answer);
 
-                outbox_note_page(o, page);
-                o->probed = true;
-                o->probe_failures = 0;
+                outbox_note_page(outbox, page);
+                outbox->probed = true;
+                outbox->probe_failures = 0;
                 return;
         }
         if (outcome == OUTCOME_ACCOUNT || outcome == OUTCOME_REJECTED)
-                outbox_hold(o, text);
+                outbox_hold(outbox, text);
         /* Nothing can be sent before, so that it is asked for as often as what can be is tried. */
-        delay = backoff_delay(++o->probe_failures, &o->chance);
-        o->probe_at = outbox_monotonic(o) + MIN(delay, backoff_step(1));
-        log_full(o->probe_failures == 1 ? LOG_WARNING : LOG_DEBUG, "Nothing can be sent: %s", text);
+        delay = backoff_delay(++outbox->probe_failures, &outbox->chance);
+        outbox->probe_at = outbox_monotonic(outbox) + MIN(delay, backoff_step(1));
+        log_full(outbox->probe_failures == 1 ? LOG_WARNING : LOG_DEBUG, "Nothing can be sent: %s", text);
 }
 
 /* Whether there was an answer; else sees that there will be. */
-static bool probe(Outbox *o)
+static bool probe(Outbox *outbox)
 {
         const ApiRequest request = { .method = "GET", .path = "/tasks?limit=1" };
 
-        if (o->probed || o->api_date != TIME_NONE)
+        if (outbox->probed || outbox->api_date != TIME_NONE)
                 return true;
-        if (o->probing)
+        if (outbox->probing)
                 return false;
-        if (o->probe_at > outbox_monotonic(o))
-                outbox_wake_at(o, o->probe_at);
-        else if (!outbox_may_ask(o))
+        if (outbox->probe_at > outbox_monotonic(outbox))
+                outbox_wake_at(outbox, outbox->probe_at);
+        else if (!outbox_may_ask(outbox))
                 return false;
-        else if (outbox_ask(o, &request, on_probed, o) >= 0)
-                o->probing = true;
+        else if (outbox_ask(outbox, &request, on_probed, outbox) >= 0)
+                outbox->probing = true;
         else
-                outbox_wake_at(o, outbox_monotonic(o) + backoff_local(0));
+                outbox_wake_at(outbox, outbox_monotonic(outbox) + backoff_local(0));
         return false;
 }
 
 /* Running. */
 
-static void on_flushed(Save *s, _unused_ int result, _unused_ void *userdata)
+static void on_flushed(Save *save, _unused_ int result, _unused_ void *userdata)
 {
-        s->outbox->flush_busy = false;
+        save->outbox->flush_busy = false;
 }
 
 /* What waits for a day that is too far away waits for a clock that was wrong. */
-static int check_clock(Outbox *o)
+static int check_clock(Outbox *outbox)
 {
         int64_t next;
         int r;
 
-        r = store_get_next_due(o->options.reader, SUBMISSION_QUEUED, &next);
-        if (r < 0 || next == TIME_NONE || next - outbox_realtime(o) <= CLOCK_WENT_BACK || o->flush_busy)
+        r = store_get_next_due(outbox->options.reader, SUBMISSION_QUEUED, &next);
+        if (r < 0 || next == TIME_NONE || next - outbox_realtime(outbox) <= CLOCK_WENT_BACK ||
+                        outbox->flush_busy)
                 return r;
         log_warning("The clock went back: the queue is looked at anew");
-        o->flush_busy = true;
-        save_init(&o->flush, o, "", on_flushed, NULL);
-        o->flush.kind = SAVE_FLUSH;
-        o->flush.move.now = outbox_realtime(o);
-        save_submit(&o->flush);
+        outbox->flush_busy = true;
+        save_init(&outbox->flush, outbox, "", on_flushed, NULL);
+        outbox->flush.kind = SAVE_FLUSH;
+        outbox->flush.move.now = outbox_realtime(outbox);
+        save_submit(&outbox->flush);
         return 0;
 }
 
-static bool may_create(Outbox *o, const StoreQueue *queue, uint64_t now)
+static bool may_create(Outbox *outbox, const StoreQueue *queue, uint64_t now)
 {
-        const uint64_t until[] = { o->create_at, o->disk_at };
+        const uint64_t until[] = { outbox->create_at, outbox->disk_at };
 
-        if (queue->hold != QUEUE_RUNNING || o->n_holds > 0 || queue->by_state[SUBMISSION_QUEUED] == 0)
+        if (queue->hold != QUEUE_RUNNING || outbox->n_holds > 0 || queue->by_state[SUBMISSION_QUEUED] == 0)
                 return false;
         FOREACH_ARRAY(u, until, ELEMENTSOF(until))
                 if (*u > now) {
-                        outbox_wake_at(o, *u);
+                        outbox_wake_at(outbox, *u);
                         return false;
                 }
-        return probe(o);
+        return probe(outbox);
 }
 
-static int run(Outbox *o)
+static int run(Outbox *outbox)
 {
-        uint64_t now = outbox_monotonic(o);
+        uint64_t now = outbox_monotonic(outbox);
         StoreQueue queue;
         int r;
 
-        r = store_get_queue(o->options.reader, outbox_realtime(o), &queue);
+        r = store_get_queue(outbox->options.reader, outbox_realtime(outbox), &queue);
         if (r >= 0)
-                r = resolver_run(o->resolver, &queue);
-        if (r >= 0 && queue.hold != QUEUE_HELD_ACCOUNT && o->n_holds == 0)
-                r = cancel_run(o);
+                r = resolver_run(outbox->resolver, &queue);
+        if (r >= 0 && queue.hold != QUEUE_HELD_ACCOUNT && outbox->n_holds == 0)
+                r = cancel_run(outbox);
         if (r >= 0)
-                r = check_clock(o);
+                r = check_clock(outbox);
         if (r < 0)
                 return r;
 
-        if (outbox_retry_at(o) > now)
-                outbox_wake_at(o, outbox_retry_at(o));
-        else if (may_create(o, &queue, now))
-                r = sending_run(o, &queue);
+        if (outbox_retry_at(outbox) > now)
+                outbox_wake_at(outbox, outbox_retry_at(outbox));
+        else if (may_create(outbox, &queue, now))
+                r = sending_run(outbox, &queue);
         return r;
 }
 
-int outbox_run(Outbox *o)
+int outbox_run(Outbox *outbox)
 {
         int r = 0;
 
-        o->wake = UINT64_MAX;
-        save_run_waiting(o);
-        if (o->fatal)
+        outbox->wake = UINT64_MAX;
+        save_run_waiting(outbox);
+        if (outbox->fatal)
                 return -ENOTRECOVERABLE;
-        if (o->recovered && !o->stopping)
-                r = run(o);
+        if (outbox->recovered && !outbox->stopping)
+                r = run(outbox);
         if (r < 0)
-                outbox_wake_at(o, outbox_monotonic(o) + USEC_PER_SEC);
+                outbox_wake_at(outbox, outbox_monotonic(outbox) + USEC_PER_SEC);
         return r;
 }
 
-uint64_t outbox_next(const Outbox *o)
+uint64_t outbox_next(const Outbox *outbox)
 {
-        return o->wake;
+        return outbox->wake;
 }
 
 /* From the beginning to the end. */
 
-static void on_recovered(Save *s, int result, _unused_ void *userdata)
+static void on_recovered(Save *save, int result, _unused_ void *userdata)
 {
-        if (result == 0 && s->copied_at != TIME_NONE)
+        if (result == 0 && save->copied_at != TIME_NONE)
                 log_warning("The database is a backup that was put back: %" PRIu64
                             " submissions that were queued in it "
                             "may have been sent since, which is looked for before they are sent.",
-                                s->n_doubted);
-        s->outbox->recovered = result == 0;
+                                save->n_doubted);
+        save->outbox->recovered = result == 0;
 }
 
-void outbox_start(Outbox *o)
+void outbox_start(Outbox *outbox)
 {
-        assert(!o->started);
-        o->started = true;
-        save_init(&o->recover, o, "", on_recovered, NULL);
-        o->recover.kind = SAVE_RECOVER;
-        o->recover.move.now = outbox_realtime(o);
-        o->recover.move.ended_at = (int64_t)outbox_monotonic(o);
-        o->recover.move.grace = outbox_grace(o);
-        o->recover.move.is_test = o->options.api.is_test(o->options.api.userdata);
-        save_submit(&o->recover);
+        assert(!outbox->started);
+        outbox->started = true;
+        save_init(&outbox->recover, outbox, "", on_recovered, NULL);
+        outbox->recover.kind = SAVE_RECOVER;
+        outbox->recover.move.now = outbox_realtime(outbox);
+        outbox->recover.move.ended_at = (int64_t)outbox_monotonic(outbox);
+        outbox->recover.move.grace = outbox_grace(outbox);
+        outbox->recover.move.is_test = outbox->options.api.is_test(outbox->options.api.userdata);
+        save_submit(&outbox->recover);
 }
 
-static int set_options(Outbox *o, const OutboxOptions *options)
+static int set_options(Outbox *outbox, const OutboxOptions *options)
 {
         char *url = NULL;
 
@@ -321,78 +322,78 @@ static int set_options(Outbox *o, const OutboxOptions *options)
                 if (!url)
                         return -ENOMEM;
         }
-        free(o->callback_url);
-        o->callback_url = url;
-        o->options = *options;
-        o->options.callback_url = url;
+        free(outbox->callback_url);
+        outbox->callback_url = url;
+        outbox->options = *options;
+        outbox->options.callback_url = url;
         return 0;
 }
 
 int outbox_new(const OutboxOptions *options, Outbox **ret)
 {
-        _cleanup_(outbox_freep) Outbox *o = calloc(1, sizeof(Outbox));
+        _cleanup_(outbox_freep) Outbox *outbox = calloc(1, sizeof(Outbox));
         int r;
 
-        if (!o)
+        if (!outbox)
                 return -ENOMEM;
-        r = set_options(o, options);
+        r = set_options(outbox, options);
         if (r < 0)
                 return r;
-        r = resolver_new(o, &o->resolver);
+        r = resolver_new(outbox, &outbox->resolver);
         if (r < 0)
                 return r;
-        o->api_date = o->api_created = TIME_NONE;
-        o->chance = options->seed;
-        o->wake = UINT64_MAX;
-        *ret = TAKE_PTR(o);
+        outbox->api_date = outbox->api_created = TIME_NONE;
+        outbox->chance = options->seed;
+        outbox->wake = UINT64_MAX;
+        *ret = TAKE_PTR(outbox);
         return 0;
 }
 
-int outbox_set_options(Outbox *o, const OutboxOptions *options)
+int outbox_set_options(Outbox *outbox, const OutboxOptions *options)
 {
         int r;
 
-        r = set_options(o, options);
+        r = set_options(outbox, options);
         if (r >= 0)
-                outbox_changed(o);
+                outbox_changed(outbox);
         return r;
 }
 
-Outbox *outbox_free(Outbox *o)
+Outbox *outbox_free(Outbox *outbox)
 {
-        if (!o)
+        if (!outbox)
                 return NULL;
 
-        sending_free_all(o);
-        cancel_free_all(o);
-        resolver_free(o->resolver);
-        free(o->callback_url);
-        free(o);
+        sending_free_all(outbox);
+        cancel_free_all(outbox);
+        resolver_free(outbox->resolver);
+        free(outbox->callback_url);
+        free(outbox);
         return NULL;
 }
 
-void outbox_hurry(Outbox *o)
+void outbox_hurry(Outbox *outbox)
 {
-        resolver_hurry(o->resolver);
-        cancel_hurry(o);
-        o->create_at = o->probe_at = o->disk_at = 0;
-        o->trouble = o->probe_failures = 0;
-        outbox_changed(o);
+        resolver_hurry(outbox->resolver);
+        cancel_hurry(outbox);
+        outbox->create_at = outbox->probe_at = outbox->disk_at = 0;
+        outbox->trouble = outbox->probe_failures = 0;
+        outbox_changed(outbox);
 }
 
-void outbox_stop(Outbox *o)
+void outbox_stop(Outbox *outbox)
 {
-        o->stopping = true;
-        outbox_changed(o);
+        outbox->stopping = true;
+        outbox_changed(outbox);
 }
 
-bool outbox_is_idle(const Outbox *o)
+bool outbox_is_idle(const Outbox *outbox)
 {
-        return o->in_flight == 0 && o->n_saves == 0;
+        return outbox->in_flight == 0 && outbox->n_saves == 0;
 }
 
-void outbox_get_stats(const Outbox *o, OutboxStats *ret)
+void outbox_get_stats(const Outbox *outbox, OutboxStats *ret)
 {
-        *ret = o->stats;
-        ret->in_flight = o->in_flight;
+        *ret = outbox->stats;
+        ret->in_flight = outbox->in_flight;
 }

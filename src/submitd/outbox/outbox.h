@@ -47,32 +47,32 @@ typedef struct OutboxOptions {
 int outbox_new(const OutboxOptions *options, Outbox **ret);
 /* Requests under way and jobs with the writer are to have come to their end before, or never will: neither
  * may call back afterwards. NULL in, NULL out. */
-Outbox *outbox_free(Outbox *o);
+Outbox *outbox_free(Outbox *outbox);
 DEFINE_CLEANUP(Outbox *, outbox_free)
 
 /* Takes up what an earlier process left, and lifts a hold by an answer about the account: once, before
  * anything else. Nothing is sent until that is on disk. */
-void outbox_start(Outbox *o);
+void outbox_start(Outbox *outbox);
 
 /* Other limits for what is to come. 0; -ENOMEM: they stay as they were. */
-int outbox_set_options(Outbox *o, const OutboxOptions *options);
+int outbox_set_options(Outbox *outbox, const OutboxOptions *options);
 
 /* Does what is due: starts requests, looks for unknown ones, cancels. Called when outbox_next() has come,
  * and after anything was added or changed. 0 or negative errno (of reading; it is tried again in a moment);
  * -ENOTRECOVERABLE: the writer failed for good, and nothing is sent any more. */
-int outbox_run(Outbox *o);
+int outbox_run(Outbox *outbox);
 
 /* Somebody asked for it (retry, flush, resume, a new key): forgets that things went wrong lately. What the
  * API asked for with Retry-After still holds. */
-void outbox_hurry(Outbox *o);
+void outbox_hurry(Outbox *outbox);
 
 /* When outbox_run() is wanted next, by the monotonic clock; UINT64_MAX: only when something changes. */
-uint64_t outbox_next(const Outbox *o);
+uint64_t outbox_next(const Outbox *outbox);
 
 /* No new requests from here on; idle is true once none is under way and nothing waits for the disk. Until
  * then outbox_run() is still wanted. */
-void outbox_stop(Outbox *o);
-bool outbox_is_idle(const Outbox *o);
+void outbox_stop(Outbox *outbox);
+bool outbox_is_idle(const Outbox *outbox);
 
 typedef struct OutboxStats {
         uint64_t created, rejected, unknown, resolved_found, resolved_absent, retried, expired, canceled;
@@ -81,4 +81,4 @@ typedef struct OutboxStats {
                                 [api] settle */
         unsigned in_flight;
 } OutboxStats;
-void outbox_get_stats(const Outbox *o, OutboxStats *ret);
+void outbox_get_stats(const Outbox *outbox, OutboxStats *ret);

@@ -55,7 +55,7 @@
 typedef struct Unknown Unknown;
 struct Unknown {
         Resolver *resolver;
-        Unknown *next;
+        LIST_ENTRY(Unknown) entry;
         Save save;
         bool saving;
         bool covered; /* by the listing under way: if that doesn't show it, there is no task */
@@ -68,7 +68,7 @@ struct Unknown {
 
 struct Resolver {
         Outbox *outbox;
-        Unknown *unknown;
+        LIST_HEAD(, Unknown) unknown;
         unsigned n;
 
         bool listing;
@@ -88,289 +88,299 @@ struct Resolver {
         uint64_t scan_at;
 };
 
-int resolver_new(Outbox *o, Resolver **ret)
+int resolver_new(Outbox *outbox, Resolver **ret)
 {
-        Resolver *r = calloc(1, sizeof(Resolver));
+        Resolver *resolver = calloc(1, sizeof(Resolver));
 
-        if (!r)
+        if (!resolver)
                 return -ENOMEM;
-        r->outbox = o;
-        *ret = r;
+        resolver->outbox = outbox;
+        *ret = resolver;
         return 0;
 }
 
-static void unknown_forget(Unknown *u)
+static void unknown_forget(Unknown *unknown)
 {
-        Resolver *r = u->resolver;
+        Resolver *resolver = unknown->resolver;
 
-        for (Unknown **i = &r->unknown; *i; i = &(*i)->next)
-                if (*i == u) {
-                        *i = u->next;
-                        r->n--;
-                        break;
-                }
-        save_done(&u->save);
-        free(u);
+        LIST_REMOVE(unknown, entry);
+        resolver->n--;
+        save_done(&unknown->save);
+        free(unknown);
 }
 
-Resolver *resolver_free(Resolver *r)
+Resolver *resolver_free(Resolver *resolver)
 {
-        if (!r)
+        if (!resolver)
                 return NULL;
 
-        while (r->unknown)
-                unknown_forget(r->unknown);
-        free(r);
+        while (!LIST_EMPTY(&resolver->unknown))
+                unknown_forget(LIST_FIRST(&resolver->unknown));
+        free(resolver);
         return NULL;
 }
 
-unsigned resolver_count(const Resolver *r)
+unsigned resolver_count(const Resolver *resolver)
 {
-        return r->n;
+        return resolver->n;
 }
 
-void resolver_hurry(Resolver *r)
+void resolver_hurry(Resolver *resolver)
 {
-        r->failures = 0;
-        r->list_at = 0;
+        resolver->failures = 0;
+        resolver->list_at = 0;
 }
 
-static Unknown *unknown_find(const Resolver *r, const char *id)
+static Unknown *unknown_find(const Resolver *resolver, const char *id)
 {
-        for (Unknown *u = r->unknown; u; u = u->next)
-                if (streq(u->id, id))
-                        return u;
+        Unknown *unknown;
+
+        LIST_FOREACH(unknown, &resolver->unknown, entry)
+                if (streq(unknown->id, id))
+                        return unknown;
         return NULL;
 }
 
-static Unknown *add(Resolver *r, const char *id, int64_t ended_at, int64_t grace)
+static Unknown *add(Resolver *resolver, const char *id, int64_t ended_at, int64_t grace)
 {
-        Unknown *u = calloc(1, sizeof(Unknown));
+        Unknown *unknown = calloc(1, sizeof(Unknown));
 
-        if (!u)
+        if (!unknown)
                 return NULL; /* the row is unknown: it is found again by a scan */
-        u->resolver = r;
-        snprintf(u->id, sizeof(u->id), "%s", id);
-        u->ended_at = ended_at;
-        u->grace = grace;
-        u->settled_at = outbox_settles_at(r->outbox, ended_at, grace);
-        u->next = r->unknown;
-        r->unknown = u;
-        r->n++;
-        return u;
+        unknown->resolver = resolver;
+        snprintf(unknown->id, sizeof(unknown->id), "%s", id);
+        unknown->ended_at = ended_at;
+        unknown->grace = grace;
+        unknown->settled_at = outbox_settles_at(resolver->outbox, ended_at, grace);
+        LIST_INSERT_HEAD(&resolver->unknown, unknown, entry);
+        resolver->n++;
+        return unknown;
 }
 
-void resolver_add(Resolver *r, const Sending *x)
+void resolver_add(Resolver *resolver, const Sending *sending)
 {
-        Unknown *u = unknown_find(r, x->id) ?: add(r, x->id, x->ended_at, x->grace);
+        Unknown *unknown = unknown_find(resolver, sending->id)
+                                           ?: add(resolver, sending->id, sending->ended_at, sending->grace);
 
-        if (!u)
+        if (!unknown)
                 return;
-        u->attempts = x->attempts;
-        u->status = x->save.move.status;
-        u->is_test = x->is_test;
-        u->sent_at = x->sent_at;
-        u->floor_at = x->floor_at;
-        u->expires_at = x->expires_at;
-        u->live_day = x->live_day;
+        unknown->attempts = sending->attempts;
+        unknown->status = sending->save.move.status;
+        unknown->is_test = sending->is_test;
+        unknown->sent_at = sending->sent_at;
+        unknown->floor_at = sending->floor_at;
+        unknown->expires_at = sending->expires_at;
+        unknown->live_day = sending->live_day;
 }
 
 /* Those that are unknown and not in memory. */
 
-static int take_row(const Submission *s, void *userdata)
+static int take_row(const Submission *submission, void *userdata)
 {
-        Resolver *r = userdata;
-        Unknown *u;
+        Resolver *resolver = userdata;
+        Unknown *unknown;
 
-        if (unknown_find(r, s->id) || r->n >= UNKNOWN_MAX - UNKNOWN_RESERVED)
+        if (unknown_find(resolver, submission->id) || resolver->n >= UNKNOWN_MAX - UNKNOWN_RESERVED)
                 return 0;
-        u = add(r, s->id, s->ended_at, s->grace);
-        if (!u)
+        unknown = add(resolver, submission->id, submission->ended_at, submission->grace);
+        if (!unknown)
                 return -ENOMEM;
-        u->attempts = s->attempts;
-        u->status = s->status;
-        u->is_test = s->is_test;
-        u->sent_at = s->sent_at;
-        u->floor_at = s->floor_at;
-        u->expires_at = s->expires_at;
-        u->live_day = s->sent_at == TIME_NONE ? 0 : s->sent_at / (int64_t)USEC_PER_DAY;
+        unknown->attempts = submission->attempts;
+        unknown->status = submission->status;
+        unknown->is_test = submission->is_test;
+        unknown->sent_at = submission->sent_at;
+        unknown->floor_at = submission->floor_at;
+        unknown->expires_at = submission->expires_at;
+        unknown->live_day =
+                        submission->sent_at == TIME_NONE ? 0 : submission->sent_at / (int64_t)USEC_PER_DAY;
         return 0;
 }
 
-static int scan(Resolver *r, const StoreQueue *queue)
+static int scan(Resolver *resolver, const StoreQueue *queue)
 {
-        uint64_t now = outbox_monotonic(r->outbox);
+        uint64_t now = outbox_monotonic(resolver->outbox);
 
-        if (queue->by_state[SUBMISSION_UNKNOWN] == r->n)
+        if (queue->by_state[SUBMISSION_UNKNOWN] == resolver->n)
                 return 0;
-        if (r->scan_at > now) {
-                outbox_wake_at(r->outbox, r->scan_at);
+        if (resolver->scan_at > now) {
+                outbox_wake_at(resolver->outbox, resolver->scan_at);
                 return 0;
         }
-        r->scan_at = now + SCAN_USEC;
-        return store_list_submissions(
-                        r->outbox->options.reader, SUBMISSION_UNKNOWN, 0, UNKNOWN_MAX, take_row, r);
+        resolver->scan_at = now + SCAN_USEC;
+        return store_list_submissions(resolver->outbox->options.reader, SUBMISSION_UNKNOWN, 0, UNKNOWN_MAX,
+                        take_row, resolver);
 }
 
 /* What is found out. */
 
-static void on_saved(Save *s, int result, void *userdata)
+static void on_saved(Save *save, int result, void *userdata)
 {
-        Unknown *u = userdata;
-        Outbox *o = s->outbox;
-        bool accepts = s->kind == SAVE_ACCEPT;
+        Unknown *unknown = userdata;
+        Outbox *outbox = save->outbox;
+        bool accepts = save->kind == SAVE_ACCEPT;
 
-        if (result == 0 && accepts && s->outcome == STORE_MOVED_ON)
-                o->stats.duplicates++;
-        else if (result == 0 && s->outcome == 0) {
-                o->stats.resolved_found += accepts;
-                o->stats.resolved_absent += !accepts && s->move.sent_at == TIME_NONE;
-                o->stats.canceled += !accepts && s->move.to == SUBMISSION_CANCELED;
-                o->stats.expired += !accepts && s->move.to == SUBMISSION_EXPIRED;
-                if (accepts && s->snapshot->has_response)
-                        outbox_tell_task(o, s->snapshot);
+        if (result == 0 && accepts && save->outcome == STORE_MOVED_ON)
+                outbox->stats.duplicates++;
+        else if (result == 0 && save->outcome == 0) {
+                outbox->stats.resolved_found += accepts;
+                outbox->stats.resolved_absent += !accepts && save->move.sent_at == TIME_NONE;
+                outbox->stats.canceled += !accepts && save->move.to == SUBMISSION_CANCELED;
+                outbox->stats.expired += !accepts && save->move.to == SUBMISSION_EXPIRED;
+                if (accepts && save->snapshot->has_response)
+                        outbox_tell_task(outbox, save->snapshot);
         }
-        unknown_forget(u);
+        unknown_forget(unknown);
 }
 
-static Save *begin_save(Unknown *u)
+static Save *begin_save(Unknown *unknown)
 {
-        save_done(&u->save);
-        save_init(&u->save, u->resolver->outbox, u->id, on_saved, u);
-        u->saving = true;
-        return &u->save;
+        save_done(&unknown->save);
+        save_init(&unknown->save, unknown->resolver->outbox, unknown->id, on_saved, unknown);
+        unknown->saving = true;
+        return &unknown->save;
 }
 
-static int unknown_accept(Unknown *u, const json_t *task)
+static int unknown_accept(Unknown *unknown, const json_t *task)
 {
         TaskSnapshot *snapshot;
-        Save *s;
+        Save *save;
         int r;
 
-        r = task_snapshot_new(task, outbox_realtime(u->resolver->outbox), &snapshot);
+        r = task_snapshot_new(task, outbox_realtime(unknown->resolver->outbox), &snapshot);
         if (r < 0)
                 return r;
-        s = begin_save(u);
-        s->kind = SAVE_ACCEPT;
-        s->snapshot = snapshot;
-        save_submit(s);
+        save = begin_save(unknown);
+        save->kind = SAVE_ACCEPT;
+        save->snapshot = snapshot;
+        save_submit(save);
         return 0;
 }
 
 /* `maybe`: there may be a task for it. */
-static void leave_unknown(Unknown *u, SubmissionState to, bool maybe, const char *why)
+static void leave_unknown(Unknown *unknown, SubmissionState to, bool maybe, const char *why)
 {
-        Save *s = begin_save(u);
-        Outbox *o = s->outbox;
+        Save *save = begin_save(unknown);
+        Outbox *outbox = save->outbox;
 
-        s->kind = SAVE_MOVE;
-        s->move = (StoreMove){
+        save->kind = SAVE_MOVE;
+        save->move = (StoreMove){
                 .from = SUBMISSION_IN(SUBMISSION_UNKNOWN),
                 .to = to,
-                .now = outbox_realtime(o),
-                .sent_at = maybe ? u->sent_at : TIME_NONE,
-                .floor_at = maybe ? u->floor_at : TIME_NONE,
-                .ended_at = maybe ? u->ended_at : TIME_NONE,
-                .grace = maybe ? u->grace : TIME_NONE,
-                .is_test = u->is_test,
-                .status = u->status,
+                .now = outbox_realtime(outbox),
+                .sent_at = maybe ? unknown->sent_at : TIME_NONE,
+                .floor_at = maybe ? unknown->floor_at : TIME_NONE,
+                .ended_at = maybe ? unknown->ended_at : TIME_NONE,
+                .grace = maybe ? unknown->grace : TIME_NONE,
+                .is_test = unknown->is_test,
+                .status = unknown->status,
                 .expires_at = TIME_NONE,
         };
-        s->move.next_at =
-                        outbox_next_try(s->move.now, backoff_delay(u->attempts, &o->chance), u->expires_at);
-        snprintf(s->error, sizeof(s->error), "%s", why);
-        if (!maybe && !u->is_test) {
-                s->live_by = -1;
-                s->live_day = u->live_day;
+        save->move.next_at = outbox_next_try(save->move.now,
+                        backoff_delay(unknown->attempts, &outbox->chance), unknown->expires_at);
+        snprintf(save->error, sizeof(save->error), "%s", why);
+        if (!maybe && !unknown->is_test) {
+                save->live_by = -1;
+                save->live_day = unknown->live_day;
         }
-        save_submit(s);
+        save_submit(save);
 }
 
-static int take_wish(const Submission *s, void *userdata)
+static int take_wish(const Submission *submission, void *userdata)
 {
-        *(bool *)userdata = s->cancel_wanted;
+        *(bool *)userdata = submission->cancel_wanted;
         return 0;
 }
 
-static void unknown_conclude_absent(Unknown *u)
+static void unknown_conclude_absent(Unknown *unknown)
 {
-        Outbox *o = u->resolver->outbox;
+        Outbox *outbox = unknown->resolver->outbox;
         bool cancel = false;
 
         /* A wish that comes after this is seen when it is taken out of the queue. */
-        (void)store_get_submission(o->options.reader, u->id, false, take_wish, &cancel);
+        (void)store_get_submission(outbox->options.reader, unknown->id, false, take_wish, &cancel);
         if (cancel)
-                leave_unknown(u, SUBMISSION_CANCELED, false, "canceled: there is no task for it");
+                leave_unknown(unknown, SUBMISSION_CANCELED, false, "canceled: there is no task for it");
         else /* as what was not sent: nothing is given up before a try when its time is over */
-                leave_unknown(u, u->sent_at >= u->expires_at ? SUBMISSION_EXPIRED : SUBMISSION_QUEUED, false,
-                                "nobody answered, and the API's list shows that there is no task");
+                leave_unknown(unknown,
+                                unknown->sent_at >= unknown->expires_at ? SUBMISSION_EXPIRED
+                                                                        : SUBMISSION_QUEUED,
+                                false, "nobody answered, and the API's list shows that there is no task");
 }
 
-static void unknown_expire(Unknown *u, const char *why)
+static void unknown_expire(Unknown *unknown, const char *why)
 {
-        leave_unknown(u, SUBMISSION_EXPIRED, true, why);
+        leave_unknown(unknown, SUBMISSION_EXPIRED, true, why);
 }
 
 /* A listing. */
 
-static void end_listing(Resolver *r)
+static void end_listing(Resolver *resolver)
 {
-        r->listing = r->page_waits = false;
-        for (Unknown *u = r->unknown; u; u = u->next)
-                u->covered = false;
+        Unknown *unknown;
+        resolver->listing = resolver->page_waits = false;
+        LIST_FOREACH(unknown, &resolver->unknown, entry)
+                unknown->covered = false;
 }
 
 /* It proves nothing. Whose time is over isn't waited for any longer, now that it was tried. */
-static void fail_listing(Resolver *r, const ApiAnswer *answer, const char *why)
+static void fail_listing(Resolver *resolver, const ApiAnswer *answer, const char *why)
 {
-        Outbox *o = r->outbox;
-        uint64_t delay = backoff_delay(++r->failures, &o->chance);
+        Unknown *unknown;
+        Outbox *outbox = resolver->outbox;
+        uint64_t delay = backoff_delay(++resolver->failures, &outbox->chance);
 
         if (answer->retry_after != UINT64_MAX)
                 delay = MAX(delay, MIN(answer->retry_after, RETRY_AFTER_MAX));
-        r->list_at = outbox_monotonic(o) + delay;
-        log_full(r->failures == 1 ? LOG_WARNING : LOG_DEBUG,
-                        "The API's tasks can't be listed, %u submissions stay unknown: %s", r->n, why);
-        for (Unknown *u = r->unknown; u; u = u->next)
-                if (u->covered && !u->saving && u->expires_at <= outbox_realtime(o))
-                        unknown_expire(u, "nobody answered, and the API's tasks could not be listed since");
-        end_listing(r);
+        resolver->list_at = outbox_monotonic(outbox) + delay;
+        log_full(resolver->failures == 1 ? LOG_WARNING : LOG_DEBUG,
+                        "The API's tasks can't be listed, %u submissions stay unknown: %s", resolver->n,
+                        why);
+        LIST_FOREACH(unknown, &resolver->unknown, entry)
+                if (unknown->covered && !unknown->saving && unknown->expires_at <= outbox_realtime(outbox))
+                        unknown_expire(unknown,
+                                        "nobody answered, and the API's tasks could not be listed since");
+        end_listing(resolver);
 }
 
-static void complete_listing(Resolver *r)
+static void complete_listing(Resolver *resolver)
 {
         Unknown *next;
 
-        r->failures = r->doubts ? r->failures + 1 : 0;
-        r->list_at = r->doubts ? outbox_monotonic(r->outbox) + backoff_delay(r->failures, &r->outbox->chance)
-                               : 0;
-        for (Unknown *u = r->unknown; u; u = next) {
-                next = u->next;
-                if (u->covered && !u->saving)
-                        unknown_conclude_absent(u);
+        resolver->failures = resolver->doubts ? resolver->failures + 1 : 0;
+        resolver->list_at = resolver->doubts ? outbox_monotonic(resolver->outbox) +
+                                                               backoff_delay(resolver->failures,
+                                                                               &resolver->outbox->chance)
+                                             : 0;
+        for (Unknown *unknown = LIST_FIRST(&resolver->unknown); unknown; unknown = next) {
+                next = LIST_NEXT(unknown, entry);
+                if (unknown->covered && !unknown->saving)
+                        unknown_conclude_absent(unknown);
         }
-        end_listing(r);
+        end_listing(resolver);
 }
 
 /* Counts tasks in a row that are older than anything that is looked for. */
-static void note_age(Resolver *r, const json_t *task)
+static void note_age(Resolver *resolver, const json_t *task)
 {
         int64_t created = outcome_task_created(task);
 
-        r->n_older = created != TIME_NONE && r->floor != TIME_NONE && created < r->floor ? r->n_older + 1
-                                                                                         : 0;
+        resolver->n_older = created != TIME_NONE && resolver->floor != TIME_NONE && created < resolver->floor
+                                            ? resolver->n_older + 1
+                                            : 0;
 }
 
-static bool is_anybody_left(const Resolver *r)
+static bool is_anybody_left(const Resolver *resolver)
 {
-        for (const Unknown *u = r->unknown; u; u = u->next)
-                if (u->covered && !u->saving)
+        const Unknown *unknown;
+
+        LIST_FOREACH(unknown, &resolver->unknown, entry)
+                if (unknown->covered && !unknown->saving)
                         return true;
         return false;
 }
 
 /* Takes what one page shows. NULL, or why it can't be used. *ret_more: there are more pages. */
-static const char *take_page(Resolver *r, const json_t *page, bool *ret_more)
+static const char *take_page(Resolver *resolver, const json_t *page, bool *ret_more)
 {
         const json_t *docs = json_object_get(page, "docs"), *more = json_object_get(page, "has_more"),
                      *total = json_object_get(page, "total"), *offset = json_object_get(page, "offset"),
@@ -379,48 +389,48 @@ static const char *take_page(Resolver *r, const json_t *page, bool *ret_more)
 
         if (!json_is_array(docs) || !json_is_boolean(more) || !json_is_integer(total))
                 return "a page without docs, total or has_more";
-        if (!json_is_integer(offset) || (uint64_t)json_integer_value(offset) != r->offset)
+        if (!json_is_integer(offset) || (uint64_t)json_integer_value(offset) != resolver->offset)
                 return "a page that is not the one that was asked for";
         json_array_foreach(docs, i, task) {
                 const char *id = outcome_task_submission(task);
-                Unknown *u = id ? unknown_find(r, id) : NULL;
+                Unknown *unknown = id ? unknown_find(resolver, id) : NULL;
 
-                note_age(r, task);
-                if (!u || u->saving)
+                note_age(resolver, task);
+                if (!unknown || unknown->saving)
                         continue;
                 if (!outcome_task_id(task))
                         return "a task without an id that can be used";
-                if (unknown_accept(u, task) < 0)
+                if (unknown_accept(unknown, task) < 0)
                         return "a task that can't be kept";
         }
 
-        r->offset += json_array_size(docs);
+        resolver->offset += json_array_size(docs);
         *ret_more = json_is_true(more);
-        if (*ret_more ? json_array_size(docs) == 0 : r->offset < (uint64_t)json_integer_value(total))
+        if (*ret_more ? json_array_size(docs) == 0 : resolver->offset < (uint64_t)json_integer_value(total))
                 return "a page that shows less than it says";
         return NULL;
 }
 
 /* The next page, or the same once more. */
-static void ask_page_in(Resolver *r, uint64_t delay)
+static void ask_page_in(Resolver *resolver, uint64_t delay)
 {
-        r->page_waits = true;
-        r->page_at = outbox_monotonic(r->outbox) + delay;
+        resolver->page_waits = true;
+        resolver->page_at = outbox_monotonic(resolver->outbox) + delay;
 }
 
 /* Nobody answered, or with something that is no list: the page is asked for again, in a moment. Where the
  * first one fails, nothing is lost with the listing. */
-static void fail_page(Resolver *r, const ApiAnswer *answer, Outcome outcome, const char *why)
+static void fail_page(Resolver *resolver, const ApiAnswer *answer, Outcome outcome, const char *why)
 {
-        Outbox *o = r->outbox;
+        Outbox *outbox = resolver->outbox;
 
-        if (r->offset == 0 || outcome == OUTCOME_ACCOUNT || outcome == OUTCOME_REJECTED || o->stopping ||
-                        ++r->page_failures >= TRIES_MAX) {
-                fail_listing(r, answer, why);
+        if (resolver->offset == 0 || outcome == OUTCOME_ACCOUNT || outcome == OUTCOME_REJECTED ||
+                        outbox->stopping || ++resolver->page_failures >= TRIES_MAX) {
+                fail_listing(resolver, answer, why);
                 return;
         }
         log_debug("A page of the API's tasks is asked for again: %s", why);
-        ask_page_in(r, backoff_local(r->page_failures));
+        ask_page_in(resolver, backoff_local(resolver->page_failures));
 }
 
 /* Whether a digit of an id may stand there as an escape, which could hide anybody's. Other escapes, as those
@@ -440,146 +450,151 @@ static bool hides_digits(const char *text, size_t size)
 }
 
 /* The listing says nothing of whom this task may belong to. */
-static void pass_over(Resolver *r, const ApiAnswer *answer)
+static void pass_over(Resolver *resolver, const ApiAnswer *answer)
 {
+        Unknown *unknown;
         const bool escapes = hides_digits(answer->body, answer->body_size);
 
         log_warning("A task that the API lists can't be read, and is passed over: it is number %" PRIu64
                     " of the list, the newest first.",
-                        r->offset + 1);
-        for (Unknown *u = r->unknown; u; u = u->next) {
-                if (!u->covered ||
-                                (!escapes && !memmem(answer->body, answer->body_size, u->id, strlen(u->id))))
+                        resolver->offset + 1);
+        LIST_FOREACH(unknown, &resolver->unknown, entry) {
+                if (!unknown->covered || (!escapes && !memmem(answer->body, answer->body_size, unknown->id,
+                                                                      strlen(unknown->id))))
                         continue;
-                u->covered = false;
-                r->doubts = true;
-                log_warning("It may be the task of submission %s, which stays unknown.", u->id);
-                if (!u->saving && u->expires_at <= outbox_realtime(r->outbox))
-                        unknown_expire(u, "nobody answered, and what may be its task can't be read");
+                unknown->covered = false;
+                resolver->doubts = true;
+                log_warning("It may be the task of submission %s, which stays unknown.", unknown->id);
+                if (!unknown->saving && unknown->expires_at <= outbox_realtime(resolver->outbox))
+                        unknown_expire(unknown, "nobody answered, and what may be its task can't be read");
         }
-        r->offset++;
-        r->page_failures = r->n_older = 0; /* nobody knows how old it is */
-        r->limit = 2;
-        ask_page_in(r, 0);
+        resolver->offset++;
+        resolver->page_failures = resolver->n_older = 0; /* nobody knows how old it is */
+        resolver->limit = 2;
+        ask_page_in(resolver, 0);
 }
 
 /* A page that didn't come whole, or that can't be read, is asked for in halves. True: it is seen to. */
-static bool narrow(Resolver *r, const ApiAnswer *answer, Outcome outcome)
+static bool narrow(Resolver *resolver, const ApiAnswer *answer, Outcome outcome)
 {
         const char *docs;
         size_t size;
         const bool unreadable = outcome == OUTCOME_DONE && answer_find_docs(answer, &docs, &size);
 
-        if (r->outbox->stopping || (!unreadable && (!answer_broke_off(answer) || r->limit == 1)))
+        if (resolver->outbox->stopping ||
+                        (!unreadable && (!answer_broke_off(answer) || resolver->limit == 1)))
                 return false;
-        if (r->limit > 1) {
-                r->limit /= 2;
-                ask_page_in(r, 0);
-        } else if (++r->page_failures < READ_TRIES)
-                ask_page_in(r, backoff_local(r->page_failures));
+        if (resolver->limit > 1) {
+                resolver->limit /= 2;
+                ask_page_in(resolver, 0);
+        } else if (++resolver->page_failures < READ_TRIES)
+                ask_page_in(resolver, backoff_local(resolver->page_failures));
         else
-                pass_over(r, answer);
+                pass_over(resolver, answer);
         return true;
 }
 
 static void on_page(const ApiAnswer *answer, void *userdata)
 {
         json_auto_t *page = NULL;
-        Resolver *r = userdata;
-        Outbox *o = r->outbox;
+        Resolver *resolver = userdata;
+        Outbox *outbox = resolver->outbox;
         char text[OUTCOME_TEXT_SIZE];
         const char *why;
         bool more;
-        Outcome outcome = outbox_note_answer(o, answer);
+        Outcome outcome = outbox_note_answer(outbox, answer);
 
         if (outcome == OUTCOME_ACCOUNT)
-                outbox_hold(o, outcome_describe(answer, text));
+                outbox_hold(outbox, outcome_describe(answer, text));
         if (outcome == OUTCOME_DONE)
                 page = outcome_read(answer);
-        if (!page && narrow(r, answer, outcome))
+        if (!page && narrow(resolver, answer, outcome))
                 return;
         if (!page) {
-                fail_page(r, answer, outcome, outcome_describe(answer, text));
+                fail_page(resolver, answer, outcome, outcome_describe(answer, text));
                 return;
         }
-        outbox_note_page(o, page);
-        r->page_failures = 0;
-        r->limit = MIN(2 * r->limit, PAGE_SIZE);
-        why = take_page(r, page, &more);
-        if (!why && o->options.api.is_test(o->options.api.userdata) != r->is_test)
+        outbox_note_page(outbox, page);
+        resolver->page_failures = 0;
+        resolver->limit = MIN(2 * resolver->limit, PAGE_SIZE);
+        why = take_page(resolver, page, &more);
+        if (!why && outbox->options.api.is_test(outbox->options.api.userdata) != resolver->is_test)
                 why = "another key was read meanwhile";
-        if (!why && more && (r->n_older >= PAGE_SIZE || !is_anybody_left(r)))
+        if (!why && more && (resolver->n_older >= PAGE_SIZE || !is_anybody_left(resolver)))
                 more = false;
-        if (!why && more && r->pages >= PAGES_MAX)
+        if (!why && more && resolver->pages >= PAGES_MAX)
                 why = "there are too many pages";
         if (why)
-                fail_listing(r, answer, why);
+                fail_listing(resolver, answer, why);
         else if (more)
-                ask_page_in(r, 0);
+                ask_page_in(resolver, 0);
         else
-                complete_listing(r);
+                complete_listing(resolver);
 }
 
-static void ask_page(Resolver *r)
+static void ask_page(Resolver *resolver)
 {
         char path[64];
         const ApiRequest request = {
-                .method = "GET", .path = path, .max_answer = r->limit == 1 ? TASK_MAX : 0
+                .method = "GET", .path = path, .max_answer = resolver->limit == 1 ? TASK_MAX : 0
         };
         ApiAnswer failure = { .date = TIME_NONE, .retry_after = UINT64_MAX };
-        Outbox *o = r->outbox;
+        Outbox *outbox = resolver->outbox;
 
-        snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64, r->limit, r->offset);
-        failure.error = o->stopping || o->fatal ? -ECANCELED : outbox_ask(o, &request, on_page, r);
+        snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64, resolver->limit, resolver->offset);
+        failure.error = outbox->stopping || outbox->fatal ? -ECANCELED
+                                                          : outbox_ask(outbox, &request, on_page, resolver);
         if (failure.error < 0) {
-                fail_listing(r, &failure, strerror(-failure.error));
+                fail_listing(resolver, &failure, strerror(-failure.error));
                 return;
         }
-        r->pages++;
-        o->stats.lists++;
+        resolver->pages++;
+        outbox->stats.lists++;
 }
 
 /* Whom a listing that begins now will tell about. False: nobody. */
-static bool cover(Resolver *r, uint64_t now)
+static bool cover(Resolver *resolver, uint64_t now)
 {
+        Unknown *unknown;
         bool any = false;
 
-        r->is_test = r->outbox->options.api.is_test(r->outbox->options.api.userdata);
-        r->floor = INT64_MAX;
-        for (Unknown *u = r->unknown; u; u = u->next) {
-                u->covered = !u->saving && u->settled_at <= now && u->is_test == r->is_test;
-                if (!u->covered)
+        resolver->is_test = resolver->outbox->options.api.is_test(resolver->outbox->options.api.userdata);
+        resolver->floor = INT64_MAX;
+        LIST_FOREACH(unknown, &resolver->unknown, entry) {
+                unknown->covered = !unknown->saving && unknown->settled_at <= now &&
+                                   unknown->is_test == resolver->is_test;
+                if (!unknown->covered)
                         continue;
                 any = true;
-                if (u->floor_at == TIME_NONE)
-                        r->floor = TIME_NONE;
-                else if (r->floor != TIME_NONE)
-                        r->floor = MIN(r->floor, u->floor_at - API_STEP_USEC);
+                if (unknown->floor_at == TIME_NONE)
+                        resolver->floor = TIME_NONE;
+                else if (resolver->floor != TIME_NONE)
+                        resolver->floor = MIN(resolver->floor, unknown->floor_at - API_STEP_USEC);
         }
         return any;
 }
 
-static bool listing_begin(Resolver *r, uint64_t now)
+static bool listing_begin(Resolver *resolver, uint64_t now)
 {
-        if (!cover(r, now))
+        if (!cover(resolver, now))
                 return false;
-        r->listing = true;
-        r->doubts = false;
-        r->offset = r->pages = r->page_failures = r->n_older = 0;
-        r->limit = PAGE_SIZE;
-        ask_page(r);
+        resolver->listing = true;
+        resolver->doubts = false;
+        resolver->offset = resolver->pages = resolver->page_failures = resolver->n_older = 0;
+        resolver->limit = PAGE_SIZE;
+        ask_page(resolver);
         return true;
 }
 
-static void listing_go_on(Resolver *r, uint64_t now)
+static void listing_go_on(Resolver *resolver, uint64_t now)
 {
-        if (!r->page_waits)
+        if (!resolver->page_waits)
                 return;
-        if (r->page_at > now)
-                outbox_wake_at(r->outbox, r->page_at);
-        else if (outbox_may_ask(r->outbox)) {
-                r->page_waits = false;
-                ask_page(r);
+        if (resolver->page_at > now)
+                outbox_wake_at(resolver->outbox, resolver->page_at);
+        else if (outbox_may_ask(resolver->outbox)) {
+                resolver->page_waits = false;
+                ask_page(resolver);
         }
 }
 
@@ -590,102 +605,107 @@ typedef struct Known {
         json_t *task;
 } Known;
 
-static int take_state(const Submission *s, void *userdata)
+static int take_state(const Submission *submission, void *userdata)
 {
-        Known *k = userdata;
+        Known *known = userdata;
 
-        k->unknown = s->state == SUBMISSION_UNKNOWN;
+        known->unknown = submission->state == SUBMISSION_UNKNOWN;
         return 0;
 }
 
-static int take_task(const TaskDocument *d, void *userdata)
+static int take_task(const TaskDocument *document, void *userdata)
 {
-        Known *k = userdata;
+        Known *known = userdata;
 
-        return task_document_to_json(d, &k->task);
+        return task_document_to_json(document, &known->task);
 }
 
 /* 0; negative errno. Afterwards the submission may be in good hands. */
-static int look_into_store(Unknown *u)
+static int look_into_store(Unknown *unknown)
 {
-        StoreReader *reader = u->resolver->outbox->options.reader;
+        StoreReader *reader = unknown->resolver->outbox->options.reader;
         char task_id[CALLBACK_ID_MAX + 1];
-        Known k = { 0 };
+        Known known = { 0 };
         int r;
 
-        r = store_get_submission(reader, u->id, false, take_state, &k);
+        r = store_get_submission(reader, unknown->id, false, take_state, &known);
         if (r < 0)
                 return r;
-        if (r == 0 || !k.unknown) {
-                unknown_forget(u); /* somebody else's: a callback accepted it */
+        if (r == 0 || !known.unknown) {
+                unknown_forget(unknown); /* somebody else's: a callback accepted it */
                 return 0;
         }
-        r = store_find_task_of_submission(reader, u->id, task_id);
+        r = store_find_task_of_submission(reader, unknown->id, task_id);
         if (r > 0)
-                r = store_get_task(reader, task_id, take_task, &k);
+                r = store_get_task(reader, task_id, take_task, &known);
         if (r > 0)
-                r = unknown_accept(u, k.task);
-        json_decref(k.task);
+                r = unknown_accept(unknown, known.task);
+        json_decref(known.task);
         return MIN(r, 0);
 }
 
-static int look_into_store_for_all(Resolver *r, uint64_t now)
+static int look_into_store_for_all(Resolver *resolver, uint64_t now)
 {
         Unknown *next;
-        int q;
+        int r;
 
-        for (Unknown *u = r->unknown; u; u = next) {
-                next = u->next;
-                if (u->saving || u->settled_at > now)
+        for (Unknown *unknown = LIST_FIRST(&resolver->unknown); unknown; unknown = next) {
+                next = LIST_NEXT(unknown, entry);
+                if (unknown->saving || unknown->settled_at > now)
                         continue;
-                q = look_into_store(u);
-                if (q < 0)
-                        return q;
+                r = look_into_store(unknown);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
 
 /* When the next one settles; UINT64_MAX: never. */
-static uint64_t next_settled(const Resolver *r)
+static uint64_t next_settled(const Resolver *resolver)
 {
+        const Unknown *unknown;
         uint64_t at = UINT64_MAX;
 
-        for (const Unknown *u = r->unknown; u; u = u->next)
-                if (!u->saving)
-                        at = MIN(at, u->settled_at);
+        LIST_FOREACH(unknown, &resolver->unknown, entry)
+                if (!unknown->saving)
+                        at = MIN(at, unknown->settled_at);
         return at;
 }
 
 /* Whom no listing can tell about, because it was sent with the other kind of key, has a last day too. */
-static void expire_uncovered(Resolver *r)
+static void expire_uncovered(Resolver *resolver)
 {
-        for (Unknown *u = r->unknown; u; u = u->next)
-                if (!u->saving && u->is_test != r->is_test && u->expires_at <= outbox_realtime(r->outbox))
-                        unknown_expire(u, "nobody answered, and the key that it was sent with is gone");
+        Unknown *unknown;
+
+        LIST_FOREACH(unknown, &resolver->unknown, entry)
+                if (!unknown->saving && unknown->is_test != resolver->is_test &&
+                                unknown->expires_at <= outbox_realtime(resolver->outbox))
+                        unknown_expire(unknown,
+                                        "nobody answered, and the key that it was sent with is gone");
 }
 
-int resolver_run(Resolver *r, const StoreQueue *queue)
+int resolver_run(Resolver *resolver, const StoreQueue *queue)
 {
-        uint64_t now = outbox_monotonic(r->outbox), at;
-        int q;
+        uint64_t now = outbox_monotonic(resolver->outbox), at;
+        int r;
 
-        q = scan(r, queue);
-        if (q >= 0 && r->listing)
-                listing_go_on(r, now);
-        if (q < 0 || r->listing)
-                return q;
+        r = scan(resolver, queue);
+        if (r >= 0 && resolver->listing)
+                listing_go_on(resolver, now);
+        if (r < 0 || resolver->listing)
+                return r;
 
-        at = MAX(next_settled(r), r->list_at);
-        if (at > now || !outbox_may_ask(r->outbox)) {
+        at = MAX(next_settled(resolver), resolver->list_at);
+        if (at > now || !outbox_may_ask(resolver->outbox)) {
                 if (at > now && at != UINT64_MAX)
-                        outbox_wake_at(r->outbox, at);
+                        outbox_wake_at(resolver->outbox, at);
                 return 0;
         }
-        q = look_into_store_for_all(r, now);
-        if (q < 0)
-                return q;
-        if (!listing_begin(r, now) && r->n > 0)
-                outbox_wake_at(r->outbox, now + LOOK_USEC);
-        expire_uncovered(r);
+        r = look_into_store_for_all(resolver, now);
+        if (r < 0)
+                return r;
+        if (!listing_begin(resolver, now) && resolver->n > 0)
+                outbox_wake_at(resolver->outbox, now + LOOK_USEC);
+        expire_uncovered(resolver);
         return 0;
 }

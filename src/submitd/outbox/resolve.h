@@ -4,19 +4,19 @@
 
 #include "submitd/outbox/internal.h"
 
-int resolver_new(Outbox *o, Resolver **ret);
+int resolver_new(Outbox *outbox, Resolver **ret);
 /* NULL in, NULL out. */
-Resolver *resolver_free(Resolver *r);
+Resolver *resolver_free(Resolver *resolver);
 
 /* Whose request ended without a word, just stored as unknown. */
-void resolver_add(Resolver *r, const Sending *x);
+void resolver_add(Resolver *resolver, const Sending *sending);
 
 /* Takes up those that others made unknown, and begins a listing when one is due. 0 or negative errno (of
  * reading). */
-int resolver_run(Resolver *r, const StoreQueue *queue);
+int resolver_run(Resolver *resolver, const StoreQueue *queue);
 
 /* Forgets that listings failed lately. */
-void resolver_hurry(Resolver *r);
+void resolver_hurry(Resolver *resolver);
 
 /* How many are in memory. */
-unsigned resolver_count(const Resolver *r);
+unsigned resolver_count(const Resolver *resolver);

@@ -15,91 +15,91 @@
 #include "basic/log.h"
 #include "daemon/message.h"
 
-void save_init(Save *s, Outbox *o, const char *id, void (*finished)(Save *s, int result, void *userdata),
-                void *userdata)
+void save_init(Save *save, Outbox *outbox, const char *id,
+                void (*finished)(Save *save, int result, void *userdata), void *userdata)
 {
-        *s = (Save){ .outbox = o, .finished = finished, .userdata = userdata };
-        snprintf(s->id, sizeof(s->id), "%s", id);
+        *save = (Save){ .outbox = outbox, .finished = finished, .userdata = userdata };
+        snprintf(save->id, sizeof(save->id), "%s", id);
 }
 
-void save_done(Save *s)
+void save_done(Save *save)
 {
-        free(s->answer);
-        task_snapshot_free(s->snapshot);
-        s->answer = NULL;
-        s->snapshot = NULL;
+        free(save->answer);
+        task_snapshot_free(save->snapshot);
+        save->answer = NULL;
+        save->snapshot = NULL;
 }
 
 /* On the writer's thread. */
-static int move(Save *s, Store *store)
+static int move(Save *save, Store *store)
 {
         int r;
 
-        r = store_move_submission(store, s->id, &s->move);
-        s->outcome = MAX(r, 0);
-        if (r == 0 && s->live_by != 0)
-                r = store_count_live(store, s->live_day, s->live_by);
+        r = store_move_submission(store, save->id, &save->move);
+        save->outcome = MAX(r, 0);
+        if (r == 0 && save->live_by != 0)
+                r = store_count_live(store, save->live_day, save->live_by);
         return MIN(r, 0);
 }
 
 /* What an earlier process left, or a copy that was put back. */
-static int recover(Save *s, Store *store)
+static int recover(Save *save, Store *store)
 {
-        const StoreMove *m = &s->move;
+        const StoreMove *move = &save->move;
         uint64_t n;
         int r;
 
-        s->copied_at = TIME_NONE;
-        r = store_lift_account_hold(store, m->now);
+        save->copied_at = TIME_NONE;
+        r = store_lift_account_hold(store, move->now);
         if (r >= 0)
-                r = store_take_copied(store, &s->copied_at);
+                r = store_take_copied(store, &save->copied_at);
         if (r > 0) {
-                int64_t at = s->copied_at > 0 ? MIN(s->copied_at, m->now) : m->now;
+                int64_t at = save->copied_at > 0 ? MIN(save->copied_at, move->now) : move->now;
 
                 r = store_doubt_submissions(store,
-                                &(StoreDoubt){ m->now, at, m->ended_at, m->grace, m->is_test },
-                                &s->n_doubted);
+                                &(StoreDoubt){ move->now, at, move->ended_at, move->grace, move->is_test },
+                                &save->n_doubted);
         }
         if (r >= 0)
-                r = store_recover_submissions(store, m->now, m->ended_at, m->grace, &n);
+                r = store_recover_submissions(store, move->now, move->ended_at, move->grace, &n);
         return MIN(r, 0);
 }
 
 static int run(CommitJob *job, Store *store)
 {
-        Save *s = container_of(job, Save, job);
+        Save *save = container_of(job, Save, job);
         uint64_t n;
         int r = 0;
 
-        s->outcome = 0;
-        switch (s->kind) {
+        save->outcome = 0;
+        switch (save->kind) {
         case SAVE_MOVE:
-                r = move(s, store);
+                r = move(save, store);
                 break;
         case SAVE_ACCEPT:
-                r = store_accept_submission(store, s->id, &s->snapshot->delivery);
-                s->outcome = MAX(r, 0);
+                r = store_accept_submission(store, save->id, &save->snapshot->delivery);
+                save->outcome = MAX(r, 0);
                 break;
         case SAVE_FORGET_CANCEL:
-                r = store_forget_cancel(store, s->id, s->move.now);
+                r = store_forget_cancel(store, save->id, save->move.now);
                 break;
         case SAVE_FLUSH:
-                r = store_flush_submissions(store, s->move.now, &n);
+                r = store_flush_submissions(store, save->move.now, &n);
                 break;
         case SAVE_RECOVER:
-                r = recover(s, store);
+                r = recover(save, store);
                 break;
         case SAVE_HOLD:
         default:
                 break;
         }
-        if (r >= 0 && s->hold)
-                r = store_hold_queue(store, QUEUE_HELD_ACCOUNT, s->error, s->move.now);
+        if (r >= 0 && save->hold)
+                r = store_hold_queue(store, QUEUE_HELD_ACCOUNT, save->error, save->move.now);
         return MIN(r, 0);
 }
 
 /* What an administrator should hear of a change, once it is stored. */
-static void tell(const Save *s)
+static void tell(const Save *save)
 {
         static const struct {
                 SubmissionState to;
@@ -112,110 +112,113 @@ static void tell(const Save *s)
                                 "may have a task or not, which is looked for" },
         };
 
-        if (s->hold)
-                log_event(LOG_ERR, MESSAGE_QUEUE_HELD, LOG_FIELDS(LOG_TEXT("REASON", s->error)),
-                                "The queue is held until `scalectl queue resume` or a reload: %s", s->error);
-        if (s->kind == SAVE_ACCEPT && s->outcome == STORE_MOVED_ON)
+        if (save->hold)
+                log_event(LOG_ERR, MESSAGE_QUEUE_HELD, LOG_FIELDS(LOG_TEXT("REASON", save->error)),
+                                "The queue is held until `scalectl queue resume` or a reload: %s",
+                                save->error);
+        if (save->kind == SAVE_ACCEPT && save->outcome == STORE_MOVED_ON)
                 log_event(LOG_ERR, MESSAGE_SECOND_TASK,
-                                LOG_FIELDS(LOG_TEXT("SUBMISSION", s->id),
-                                                LOG_TEXT("TASK_ID", s->snapshot->delivery.task_id)),
+                                LOG_FIELDS(LOG_TEXT("SUBMISSION", save->id),
+                                                LOG_TEXT("TASK_ID", save->snapshot->delivery.task_id)),
                                 "Submission %s has two tasks, one of them is %s: see that it is canceled.",
-                                s->id, s->snapshot->delivery.task_id);
-        if (s->kind != SAVE_MOVE || s->outcome != 0)
+                                save->id, save->snapshot->delivery.task_id);
+        if (save->kind != SAVE_MOVE || save->outcome != 0)
                 return;
         FOREACH_ARRAY(m, moves, ELEMENTSOF(moves))
-                if (m->to == s->move.to)
+                if (m->to == save->move.to)
                         log_event(m->level, m->id,
-                                        LOG_FIELDS(LOG_TEXT("SUBMISSION", s->id),
-                                                        LOG_NUMBER("STATUS_CODE", s->move.status)),
-                                        "Submission %s %s%s%s", s->id, m->what, *s->error ? ": " : ".",
-                                        s->error);
+                                        LOG_FIELDS(LOG_TEXT("SUBMISSION", save->id),
+                                                        LOG_NUMBER("STATUS_CODE", save->move.status)),
+                                        "Submission %s %s%s%s", save->id, m->what, *save->error ? ": " : ".",
+                                        save->error);
 }
 
-static void finish(Save *s, int result)
+static void finish(Save *save, int result)
 {
-        Outbox *o = s->outbox;
+        Outbox *outbox = save->outbox;
 
-        o->n_saves--;
-        o->n_holds -= s->hold;
+        outbox->n_saves--;
+        outbox->n_holds -= save->hold;
         if (result == 0) {
-                o->disk_failures = 0;
-                tell(s);
+                outbox->disk_failures = 0;
+                tell(save);
         }
-        if (s->finished)
-                s->finished(s, result, s->userdata);
-        outbox_changed(o);
+        if (save->finished)
+                save->finished(save, result, save->userdata);
+        outbox_changed(outbox);
 }
 
-static void put_off(Save *s, int result)
+static void put_off(Save *save, int result)
 {
-        Outbox *o = s->outbox;
+        Outbox *outbox = save->outbox;
 
-        s->under_way = false;
-        s->result = result;
-        s->retry_at = outbox_monotonic(o) + backoff_local(s->failures);
-        if (s->failures++ == 0 && !s->once)
+        save->under_way = false;
+        save->result = result;
+        save->retry_at = outbox_monotonic(outbox) + backoff_local(save->failures);
+        if (save->failures++ == 0 && !save->once)
                 log_error_errno(result,
                                 "Submission %s: what the API said can't be stored, it is tried again",
-                                s->id[0] ? s->id : "n/a");
+                                save->id[0] ? save->id : "n/a");
         if (result == -ENOTRECOVERABLE)
-                o->fatal = true;
+                outbox->fatal = true;
         if (result != -EAGAIN)
-                o->disk_error = result;
-        if (result != -EAGAIN && o->disk_at <= outbox_monotonic(o))
-                o->disk_at = outbox_monotonic(o) + backoff_local(o->disk_failures++);
-        s->next = o->waiting;
-        o->waiting = s;
-        outbox_changed(o);
+                outbox->disk_error = result;
+        if (result != -EAGAIN && outbox->disk_at <= outbox_monotonic(outbox))
+                outbox->disk_at = outbox_monotonic(outbox) + backoff_local(outbox->disk_failures++);
+        LIST_INSERT_HEAD(&outbox->waiting, save, entry);
+        outbox_changed(outbox);
 }
 
 static void done(CommitJob *job, int result)
 {
-        Save *s = container_of(job, Save, job);
+        Save *save = container_of(job, Save, job);
 
-        s->under_way = false;
+        save->under_way = false;
         if (result < 0)
-                put_off(s, result);
+                put_off(save, result);
         else
-                finish(s, 0);
+                finish(save, 0);
 }
 
-static void hand_over(Save *s)
+static void hand_over(Save *save)
 {
-        Outbox *o = s->outbox;
+        Outbox *outbox = save->outbox;
         int r;
 
-        s->job = (CommitJob){ .run = run, .done = done };
-        s->under_way = true;
-        r = o->fatal ? -ENOTRECOVERABLE : o->options.writer.submit(o->options.writer.userdata, &s->job);
+        save->job = (CommitJob){ .run = run, .done = done };
+        save->under_way = true;
+        r = outbox->fatal ? -ENOTRECOVERABLE
+                          : outbox->options.writer.submit(outbox->options.writer.userdata, &save->job);
         if (r < 0)
-                put_off(s, r);
+                put_off(save, r);
 }
 
-void save_submit(Save *s)
+void save_submit(Save *save)
 {
-        s->move.error = s->error[0] ? s->error : NULL;
-        s->move.answer = s->answer;
-        s->failures = 0;
-        s->outbox->n_saves++;
-        s->outbox->n_holds += s->hold;
-        hand_over(s);
+        save->move.error = save->error[0] ? save->error : NULL;
+        save->move.answer = save->answer;
+        save->failures = 0;
+        save->outbox->n_saves++;
+        save->outbox->n_holds += save->hold;
+        hand_over(save);
 }
 
-void save_run_waiting(Outbox *o)
+void save_run_waiting(Outbox *outbox)
 {
-        Save *s = TAKE_PTR(o->waiting), *next;
+        Save *next;
 
-        for (; s; s = next) {
-                next = s->next;
-                if (s->once || o->stopping || o->fatal)
-                        finish(s, s->result);
-                else if (s->retry_at <= outbox_monotonic(o))
-                        hand_over(s);
-                else {
-                        s->next = o->waiting;
-                        o->waiting = s;
-                        outbox_wake_at(o, s->retry_at);
+        for (Save *save = LIST_FIRST(&outbox->waiting); save; save = next) {
+                bool over = save->once || outbox->stopping || outbox->fatal;
+
+                next = LIST_NEXT(save, entry);
+                if (!over && save->retry_at > outbox_monotonic(outbox)) {
+                        outbox_wake_at(outbox, save->retry_at);
+                        continue;
                 }
+                LIST_REMOVE(save, entry);
+                if (over)
+                        finish(save, save->result);
+                else
+                        hand_over(save);
         }
 }

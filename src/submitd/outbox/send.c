@@ -31,122 +31,119 @@
 #define BODY_MAX    ((size_t)64 * 1024 * 1024)
 #define BURST_PART  10U /* a tenth of a second's requests may come at once */
 
-static Sending *sending_free(Sending *x)
+static Sending *sending_free(Sending *sending)
 {
-        if (!x)
+        if (!sending)
                 return NULL;
 
-        save_done(&x->save);
-        free(x->type);
-        free(x->body);
-        free(x);
+        save_done(&sending->save);
+        free(sending->type);
+        free(sending->body);
+        free(sending);
         return NULL;
 }
 
 DEFINE_CLEANUP(Sending *, sending_free)
 
-static void sending_forget(Sending *x)
+static void sending_forget(Sending *sending)
 {
-        Outbox *o = x->outbox;
+        Outbox *outbox = sending->outbox;
 
-        for (Sending **i = &o->sendings; *i; i = &(*i)->next)
-                if (*i == x) {
-                        *i = x->next;
-                        o->n_sendings--;
-                        break;
-                }
-        sending_free(x);
+        LIST_REMOVE(sending, entry);
+        outbox->n_sendings--;
+        sending_free(sending);
 }
 
-void sending_free_all(Outbox *o)
+void sending_free_all(Outbox *outbox)
 {
-        while (o->sendings)
-                sending_forget(o->sendings);
+        while (!LIST_EMPTY(&outbox->sendings))
+                sending_forget(LIST_FIRST(&outbox->sendings));
 }
 
-unsigned sending_count_starting(const Outbox *o)
+unsigned sending_count_starting(const Outbox *outbox)
 {
+        const Sending *sending;
         unsigned n = 0;
 
-        for (const Sending *x = o->sendings; x; x = x->next)
-                n += x->step == SENDING_STARTS;
+        LIST_FOREACH(sending, &outbox->sendings, entry)
+                n += sending->step == SENDING_STARTS;
         return n;
 }
 
 /* Step 3: what came of it. */
 
-static void on_ended(Save *s, int result, void *userdata)
+static void on_ended(Save *save, int result, void *userdata)
 {
-        Sending *x = userdata;
-        Outbox *o = x->outbox;
+        Sending *sending = userdata;
+        Outbox *outbox = sending->outbox;
 
-        if (result == 0 && s->kind == SAVE_ACCEPT && s->outcome == STORE_MOVED_ON)
-                o->stats.duplicates++;
-        else if (result == 0 && s->kind == SAVE_ACCEPT) {
-                o->stats.created++;
-                if (s->snapshot->has_response)
-                        outbox_tell_task(o, s->snapshot);
+        if (result == 0 && save->kind == SAVE_ACCEPT && save->outcome == STORE_MOVED_ON)
+                outbox->stats.duplicates++;
+        else if (result == 0 && save->kind == SAVE_ACCEPT) {
+                outbox->stats.created++;
+                if (save->snapshot->has_response)
+                        outbox_tell_task(outbox, save->snapshot);
         }
 
-        if (result == 0 && s->outcome == 0 && s->kind == SAVE_MOVE) {
-                o->stats.rejected += s->move.to == SUBMISSION_REJECTED;
-                o->stats.unknown += s->move.to == SUBMISSION_UNKNOWN;
-                o->stats.retried += s->move.to == SUBMISSION_QUEUED;
-                o->stats.expired += s->move.to == SUBMISSION_EXPIRED;
-                o->stats.canceled += s->move.to == SUBMISSION_CANCELED;
-                if (s->move.to == SUBMISSION_UNKNOWN)
-                        resolver_add(o->resolver, x);
+        if (result == 0 && save->outcome == 0 && save->kind == SAVE_MOVE) {
+                outbox->stats.rejected += save->move.to == SUBMISSION_REJECTED;
+                outbox->stats.unknown += save->move.to == SUBMISSION_UNKNOWN;
+                outbox->stats.retried += save->move.to == SUBMISSION_QUEUED;
+                outbox->stats.expired += save->move.to == SUBMISSION_EXPIRED;
+                outbox->stats.canceled += save->move.to == SUBMISSION_CANCELED;
+                if (save->move.to == SUBMISSION_UNKNOWN)
+                        resolver_add(outbox->resolver, sending);
         }
-        sending_forget(x);
+        sending_forget(sending);
 }
 
-static StoreMove *sending_end(Sending *x, SubmissionState to)
+static StoreMove *sending_end(Sending *sending, SubmissionState to)
 {
-        Save *s = &x->save;
+        Save *save = &sending->save;
 
-        save_done(s);
-        save_init(s, x->outbox, x->id, on_ended, x);
-        x->step = SENDING_ENDS;
-        s->kind = SAVE_MOVE;
-        s->move = (StoreMove){
+        save_done(save);
+        save_init(save, sending->outbox, sending->id, on_ended, sending);
+        sending->step = SENDING_ENDS;
+        save->kind = SAVE_MOVE;
+        save->move = (StoreMove){
                 .from = SUBMISSION_IN(SUBMISSION_SENDING),
                 .to = to,
-                .now = outbox_realtime(x->outbox),
+                .now = outbox_realtime(sending->outbox),
                 .next_at = TIME_NONE,
                 .sent_at = TIME_NONE,
                 .floor_at = TIME_NONE,
                 .ended_at = TIME_NONE,
                 .grace = TIME_NONE,
-                .is_test = x->is_test,
+                .is_test = sending->is_test,
                 .expires_at = TIME_NONE,
         };
-        return &s->move;
+        return &save->move;
 }
 
 /* It is certain that there is no task. */
-static void end_without_task(Sending *x, SubmissionState to, unsigned status, uint64_t delay)
+static void end_without_task(Sending *sending, SubmissionState to, unsigned status, uint64_t delay)
 {
-        StoreMove *m = sending_end(x, to);
+        StoreMove *move = sending_end(sending, to);
 
-        m->status = status;
-        m->next_at = outbox_next_try(m->now, delay, x->expires_at);
-        if (!x->is_test) {
-                x->save.live_by = -1;
-                x->save.live_day = x->live_day;
+        move->status = status;
+        move->next_at = outbox_next_try(move->now, delay, sending->expires_at);
+        if (!sending->is_test) {
+                sending->save.live_by = -1;
+                sending->save.live_day = sending->live_day;
         }
 }
 
 /* There may be one. */
-static void end_unknown(Sending *x, const ApiAnswer *answer)
+static void end_unknown(Sending *sending, const ApiAnswer *answer)
 {
-        StoreMove *m = sending_end(x, SUBMISSION_UNKNOWN);
+        StoreMove *move = sending_end(sending, SUBMISSION_UNKNOWN);
 
-        m->status = answer->status;
-        m->next_at = m->now + x->grace;
-        m->sent_at = x->sent_at;
-        m->floor_at = x->floor_at;
-        m->ended_at = x->ended_at;
-        m->grace = x->grace;
+        move->status = answer->status;
+        move->next_at = move->now + sending->grace;
+        move->sent_at = sending->sent_at;
+        move->floor_at = sending->floor_at;
+        move->ended_at = sending->ended_at;
+        move->grace = sending->grace;
 }
 
 /* What rejected it, as far as it is text, cut where a character begins. */
@@ -171,27 +168,28 @@ static char *copy_answer(const ApiAnswer *answer)
         return text;
 }
 
-static void on_done(Sending *x, const ApiAnswer *answer)
+static void on_done(Sending *sending, const ApiAnswer *answer)
 {
         json_auto_t *task = NULL;
         TaskSnapshot *snapshot = NULL;
         TaskClaim claim;
 
-        claim = outcome_claim_task(answer, x->id, &task);
+        claim = outcome_claim_task(answer, sending->id, &task);
         if (claim == TASK_OURS)
-                outbox_note_task(x->outbox, task);
-        if (claim == TASK_OURS && task_snapshot_new(task, outbox_realtime(x->outbox), &snapshot) >= 0) {
-                sending_end(x, SUBMISSION_ACCEPTED);
-                x->save.kind = SAVE_ACCEPT;
-                x->save.snapshot = snapshot;
+                outbox_note_task(sending->outbox, task);
+        if (claim == TASK_OURS &&
+                        task_snapshot_new(task, outbox_realtime(sending->outbox), &snapshot) >= 0) {
+                sending_end(sending, SUBMISSION_ACCEPTED);
+                sending->save.kind = SAVE_ACCEPT;
+                sending->save.snapshot = snapshot;
                 return;
         }
-        end_unknown(x, answer);
+        end_unknown(sending, answer);
         if (claim == TASK_FOREIGN) {
                 /* Should it be the API's way not to hand metadata back, every other try would pay once
                  * more. */
-                x->save.hold = true;
-                snprintf(x->save.error, sizeof(x->save.error),
+                sending->save.hold = true;
+                snprintf(sending->save.error, sizeof(sending->save.error),
                                 "the API answered 200 with a task that doesn't carry the submission's id; "
                                 "is "
                                 "[api] url right?");
@@ -200,45 +198,45 @@ static void on_done(Sending *x, const ApiAnswer *answer)
 
 /* Once more, unless this was a try when its time was over. That it was is said by a clock that may jump, so
  * that nothing is given up for that alone. */
-static void try_later(Sending *x, const ApiAnswer *answer, uint64_t delay)
+static void try_later(Sending *sending, const ApiAnswer *answer, uint64_t delay)
 {
-        bool tried = x->step == SENDING_ASKS && answer->error != -ECANCELED;
-        bool over = tried && x->sent_at >= x->expires_at;
+        bool tried = sending->step == SENDING_ASKS && answer->error != -ECANCELED;
+        bool over = tried && sending->sent_at >= sending->expires_at;
 
-        end_without_task(x, over ? SUBMISSION_EXPIRED : SUBMISSION_QUEUED, answer->status, delay);
+        end_without_task(sending, over ? SUBMISSION_EXPIRED : SUBMISSION_QUEUED, answer->status, delay);
 }
 
-static void on_not_sent(Sending *x, const ApiAnswer *answer)
+static void on_not_sent(Sending *sending, const ApiAnswer *answer)
 {
-        try_later(x, answer, backoff_delay(x->attempts, &x->outbox->chance));
+        try_later(sending, answer, backoff_delay(sending->attempts, &sending->outbox->chance));
 }
 
-static void on_busy(Sending *x, const ApiAnswer *answer)
+static void on_busy(Sending *sending, const ApiAnswer *answer)
 {
-        uint64_t delay = backoff_delay(x->attempts, &x->outbox->chance);
+        uint64_t delay = backoff_delay(sending->attempts, &sending->outbox->chance);
 
         if (answer->retry_after != UINT64_MAX)
                 delay = MAX(delay, MIN(answer->retry_after, RETRY_AFTER_MAX));
-        try_later(x, answer, delay);
+        try_later(sending, answer, delay);
 }
 
 /* Who redirects may have made the task before: a POST, then a 303 to what came of it. */
-static void on_account(Sending *x, const ApiAnswer *answer)
+static void on_account(Sending *sending, const ApiAnswer *answer)
 {
         if (outcome_is_redirect(answer))
-                end_unknown(x, answer);
+                end_unknown(sending, answer);
         else
-                end_without_task(x, SUBMISSION_QUEUED, answer->status, 0);
-        x->save.hold = true;
+                end_without_task(sending, SUBMISSION_QUEUED, answer->status, 0);
+        sending->save.hold = true;
 }
 
-static void on_rejected(Sending *x, const ApiAnswer *answer)
+static void on_rejected(Sending *sending, const ApiAnswer *answer)
 {
-        end_without_task(x, SUBMISSION_REJECTED, answer->status, 0);
-        x->save.answer = copy_answer(answer);
+        end_without_task(sending, SUBMISSION_REJECTED, answer->status, 0);
+        sending->save.answer = copy_answer(answer);
 }
 
-static void (*const endings[_OUTCOME_MAX])(Sending *x, const ApiAnswer *answer) = {
+static void (*const endings[_OUTCOME_MAX])(Sending *sending, const ApiAnswer *answer) = {
         [OUTCOME_DONE] = on_done,
         [OUTCOME_NOT_SENT] = on_not_sent,
         [OUTCOME_BUSY] = on_busy,
@@ -248,54 +246,55 @@ static void (*const endings[_OUTCOME_MAX])(Sending *x, const ApiAnswer *answer) 
 };
 
 /* An API that answers nobody is asked more slowly: that spares the ones that wait behind. */
-static void note_trouble(Outbox *o, Outcome outcome)
+static void note_trouble(Outbox *outbox, Outcome outcome)
 {
         if (outcome != OUTCOME_NOT_SENT && outcome != OUTCOME_UNKNOWN) {
-                o->trouble = 0;
-                o->create_at = 0;
-        } else if (++o->trouble > TROUBLE_MAX)
-                o->create_at = outbox_monotonic(o) +
-                               MIN(USEC_PER_SEC << MIN(o->trouble - TROUBLE_MAX - 1, 10U), backoff_step(1));
+                outbox->trouble = 0;
+                outbox->create_at = 0;
+        } else if (++outbox->trouble > TROUBLE_MAX)
+                outbox->create_at = outbox_monotonic(outbox) +
+                                    MIN(USEC_PER_SEC << MIN(outbox->trouble - TROUBLE_MAX - 1, 10U),
+                                                    backoff_step(1));
 }
 
-static void end(Sending *x, Outcome outcome, const ApiAnswer *answer)
+static void end(Sending *sending, Outcome outcome, const ApiAnswer *answer)
 {
-        x->ended_at = (int64_t)outbox_monotonic(x->outbox);
-        endings[outcome](x, answer);
-        if (x->save.error[0] == 0 && x->save.kind == SAVE_MOVE)
-                outcome_describe(answer, x->save.error);
-        save_submit(&x->save);
+        sending->ended_at = (int64_t)outbox_monotonic(sending->outbox);
+        endings[outcome](sending, answer);
+        if (sending->save.error[0] == 0 && sending->save.kind == SAVE_MOVE)
+                outcome_describe(answer, sending->save.error);
+        save_submit(&sending->save);
 }
 
 static void on_answer(const ApiAnswer *answer, void *userdata)
 {
-        Sending *x = userdata;
-        Outcome outcome = outbox_note_answer(x->outbox, answer);
+        Sending *sending = userdata;
+        Outcome outcome = outbox_note_answer(sending->outbox, answer);
 
-        note_trouble(x->outbox, outcome);
-        end(x, outcome, answer);
+        note_trouble(sending->outbox, outcome);
+        end(sending, outcome, answer);
 }
 
 /* Step 2: the request. */
 
-static void sending_ask(Sending *x)
+static void sending_ask(Sending *sending)
 {
         char path[CALLBACK_TYPE_MAX + sizeof("/task/")];
         const ApiRequest request = {
                 .method = "POST",
                 .path = path,
-                .body = x->body,
-                .body_size = x->body_size,
+                .body = sending->body,
+                .body_size = sending->body_size,
         };
         ApiAnswer failure = { .date = TIME_NONE, .retry_after = UINT64_MAX };
-        Outbox *o = x->outbox;
+        Outbox *outbox = sending->outbox;
 
-        snprintf(path, sizeof(path), "/task/%s", x->type);
-        if (o->stopping || o->fatal)
+        snprintf(path, sizeof(path), "/task/%s", sending->type);
+        if (outbox->stopping || outbox->fatal)
                 failure.error = -ECANCELED;
-        else if (o->options.api.is_test(o->options.api.userdata) != x->is_test)
+        else if (outbox->options.api.is_test(outbox->options.api.userdata) != sending->is_test)
                 failure.error = -EKEYREJECTED; /* another key was read meanwhile */
-        else if (outbox_grace(o) > x->grace)
+        else if (outbox_grace(outbox) > sending->grace)
                 failure = (ApiAnswer){
                         /* it might be on its way for longer than was written down */
                         .error = -ESTALE,
@@ -304,25 +303,25 @@ static void sending_ask(Sending *x)
                         .retry_after = UINT64_MAX,
                 };
         else
-                failure.error = outbox_ask(o, &request, on_answer, x);
+                failure.error = outbox_ask(outbox, &request, on_answer, sending);
 
         if (failure.error < 0)
-                end(x, OUTCOME_NOT_SENT, &failure);
+                end(sending, OUTCOME_NOT_SENT, &failure);
         else
-                x->step = SENDING_ASKS;
+                sending->step = SENDING_ASKS;
 }
 
 /* Step 1: out of the queue. */
 
 /* What is sent. 0, -ENOMEM, -EUCLEAN. */
-static int build_body(const Outbox *o, const Submission *s, Sending *x)
+static int build_body(const Outbox *outbox, const Submission *submission, Sending *sending)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(BODY_MAX);
         json_auto_t *params = NULL;
         json_t *metadata;
         int r;
 
-        r = json_parse(s->params, s->params_size, 0, &params, NULL);
+        r = json_parse(submission->params, submission->params_size, 0, &params, NULL);
         if (r == -ENOMEM)
                 return r;
         r = 0;
@@ -333,83 +332,82 @@ static int build_body(const Outbox *o, const Submission *s, Sending *x)
                 metadata = json_object();
                 r |= json_object_set_new(params, "metadata", metadata);
         }
-        r |= json_object_set_new(metadata, TASK_SUBMISSION_KEY, json_string(s->id));
-        if (o->callback_url)
-                r |= json_object_set_new(
-                                params, "callback_url", json_sprintf("%s/%s", o->callback_url, s->id));
+        r |= json_object_set_new(metadata, TASK_SUBMISSION_KEY, json_string(submission->id));
+        if (outbox->callback_url)
+                r |= json_object_set_new(params, "callback_url",
+                                json_sprintf("%s/%s", outbox->callback_url, submission->id));
         if (r < 0)
                 return -ENOMEM;
         r = json_encode(params, &text);
         if (r < 0)
                 return r;
-        x->body = buffer_take(&text, &x->body_size);
+        sending->body = buffer_take(&text, &sending->body_size);
         return 0;
 }
 
-static Sending *remember(Outbox *o, const Submission *s)
+static Sending *remember(Outbox *outbox, const Submission *submission)
 {
-        _cleanup_(sending_freep) Sending *x = calloc(1, sizeof(Sending));
+        _cleanup_(sending_freep) Sending *sending = calloc(1, sizeof(Sending));
 
-        if (!x)
+        if (!sending)
                 return NULL;
-        x->outbox = o;
-        x->type = strdup(s->type);
-        if (!x->type)
+        sending->outbox = outbox;
+        sending->type = strdup(submission->type);
+        if (!sending->type)
                 return NULL;
-        snprintf(x->id, sizeof(x->id), "%s", s->id);
-        x->attempts = s->attempts + 1;
-        x->expires_at = s->expires_at;
-        x->floor_at = outbox_floor(o);
-        x->grace = outbox_grace(o);
-        x->is_test = o->options.api.is_test(o->options.api.userdata);
+        snprintf(sending->id, sizeof(sending->id), "%s", submission->id);
+        sending->attempts = submission->attempts + 1;
+        sending->expires_at = submission->expires_at;
+        sending->floor_at = outbox_floor(outbox);
+        sending->grace = outbox_grace(outbox);
+        sending->is_test = outbox->options.api.is_test(outbox->options.api.userdata);
 
-        x->next = o->sendings;
-        o->sendings = x;
-        o->n_sendings++;
-        return TAKE_PTR(x);
+        LIST_INSERT_HEAD(&outbox->sendings, sending, entry);
+        outbox->n_sendings++;
+        return TAKE_PTR(sending);
 }
 
-static void on_started(Save *s, int result, void *userdata)
+static void on_started(Save *save, int result, void *userdata)
 {
-        Sending *x = userdata;
+        Sending *sending = userdata;
 
-        if (result < 0 || s->outcome != 0)
-                sending_forget(x); /* the row is as it was, or somebody else's */
+        if (result < 0 || save->outcome != 0)
+                sending_forget(sending); /* the row is as it was, or somebody else's */
         else
-                sending_ask(x);
+                sending_ask(sending);
 }
 
 /* Straight from queued to an end. */
-static void end_queued(Sending *x, SubmissionState to, unsigned status, const char *why)
+static void end_queued(Sending *sending, SubmissionState to, unsigned status, const char *why)
 {
-        StoreMove *m = sending_end(x, to);
+        StoreMove *move = sending_end(sending, to);
 
-        m->from = SUBMISSION_IN(SUBMISSION_QUEUED);
-        m->status = status;
-        snprintf(x->save.error, sizeof(x->save.error), "%s", why);
-        save_submit(&x->save);
+        move->from = SUBMISSION_IN(SUBMISSION_QUEUED);
+        move->status = status;
+        snprintf(sending->save.error, sizeof(sending->save.error), "%s", why);
+        save_submit(&sending->save);
 }
 
-static void start(Sending *x, int64_t day)
+static void start(Sending *sending, int64_t day)
 {
-        StoreMove *m = sending_end(x, SUBMISSION_SENDING);
-        Save *s = &x->save;
+        StoreMove *move = sending_end(sending, SUBMISSION_SENDING);
+        Save *save = &sending->save;
 
-        x->step = SENDING_STARTS;
-        s->finished = on_started;
-        s->once = true;
-        x->sent_at = m->now;
-        x->live_day = day;
-        m->from = SUBMISSION_IN(SUBMISSION_QUEUED);
-        m->sent_at = x->sent_at;
-        m->floor_at = x->floor_at;
-        m->grace = x->grace;
-        m->attempt = true;
-        if (!x->is_test) {
-                s->live_by = 1;
-                s->live_day = day;
+        sending->step = SENDING_STARTS;
+        save->finished = on_started;
+        save->once = true;
+        sending->sent_at = move->now;
+        sending->live_day = day;
+        move->from = SUBMISSION_IN(SUBMISSION_QUEUED);
+        move->sent_at = sending->sent_at;
+        move->floor_at = sending->floor_at;
+        move->grace = sending->grace;
+        move->attempt = true;
+        if (!sending->is_test) {
+                save->live_by = 1;
+                save->live_day = day;
         }
-        save_submit(s);
+        save_submit(save);
 }
 
 /* What is due. */
@@ -424,57 +422,61 @@ typedef struct Room {
 } Room;
 
 /* The rate: a bucket of tokens, as the time at which the next one is there. */
-static bool take_token(Outbox *o, uint64_t now)
+static bool take_token(Outbox *outbox, uint64_t now)
 {
-        uint64_t rate = o->options.rate, each, burst;
+        uint64_t rate = outbox->options.rate, each, burst;
 
         if (rate == UINT64_MAX)
                 return true;
         each = MAX(USEC_PER_SEC / MAX(rate, 1U), 1U);
         burst = (MAX(rate / BURST_PART, 1U) - 1) * each;
-        if (o->next_token > now + burst) {
-                outbox_wake_at(o, o->next_token - burst);
+        if (outbox->next_token > now + burst) {
+                outbox_wake_at(outbox, outbox->next_token - burst);
                 return false;
         }
-        o->next_token = MAX(o->next_token, now) + each;
+        outbox->next_token = MAX(outbox->next_token, now) + each;
         return true;
 }
 
-static bool is_taken(const Outbox *o, const char *id)
+static bool is_taken(const Outbox *outbox, const char *id)
 {
-        for (const Sending *x = o->sendings; x; x = x->next)
-                if (streq(x->id, id))
+        const Sending *sending;
+
+        LIST_FOREACH(sending, &outbox->sendings, entry)
+                if (streq(sending->id, id))
                         return true;
         return false;
 }
 
-static int take_due(const Submission *s, void *userdata)
+static int take_due(const Submission *submission, void *userdata)
 {
         Room *room = userdata;
-        Outbox *o = room->outbox;
-        Sending *x;
+        Outbox *outbox = room->outbox;
+        Sending *sending;
         int r;
 
-        if (room->n == 0 || is_taken(o, s->id))
+        if (room->n == 0 || is_taken(outbox, submission->id))
                 return 0;
-        x = remember(o, s);
-        if (!x)
+        sending = remember(outbox, submission);
+        if (!sending)
                 return -ENOMEM;
         room->n--;
 
-        if (s->cancel_wanted)
-                end_queued(x, SUBMISSION_CANCELED, s->status, "canceled before there was a task");
-        else if ((!x->is_test && room->live == 0) || !take_token(o, room->now)) {
-                sending_forget(x);
+        if (submission->cancel_wanted)
+                end_queued(sending, SUBMISSION_CANCELED, submission->status,
+                                "canceled before there was a task");
+        else if ((!sending->is_test && room->live == 0) || !take_token(outbox, room->now)) {
+                sending_forget(sending);
                 room->n = 0;
-        } else if ((r = build_body(o, s, x)) == -EUCLEAN)
-                end_queued(x, SUBMISSION_REJECTED, 0, "its parameters, as they are stored, can't be read");
+        } else if ((r = build_body(outbox, submission, sending)) == -EUCLEAN)
+                end_queued(sending, SUBMISSION_REJECTED, 0,
+                                "its parameters, as they are stored, can't be read");
         else if (r < 0) {
-                sending_forget(x);
+                sending_forget(sending);
                 return r;
         } else {
-                room->live -= !x->is_test && room->live != UINT64_MAX;
-                start(x, room->day);
+                room->live -= !sending->is_test && room->live != UINT64_MAX;
+                start(sending, room->day);
         }
         return 0;
 }
@@ -482,53 +484,57 @@ static int take_due(const Submission *s, void *userdata)
 /* How many tasks may still be sent with a live key. Every date has its count, however often the clock shows
  * it: one that goes back and forth between two gives two days' worth once, and nothing more; and a date that
  * it showed too early does not stop those that come before. */
-static uint64_t count_live(const Outbox *o, const StoreQueue *queue)
+static uint64_t count_live(const Outbox *outbox, const StoreQueue *queue)
 {
-        uint64_t cap = o->options.live_per_day, n = queue->live_sent;
+        const Sending *sending;
+        uint64_t cap = outbox->options.live_per_day, n = queue->live_sent;
 
         if (cap == UINT64_MAX)
                 return cap;
-        for (const Sending *x = o->sendings; x; x = x->next)
-                n += x->step == SENDING_STARTS && !x->is_test;
+        LIST_FOREACH(sending, &outbox->sendings, entry)
+                n += sending->step == SENDING_STARTS && !sending->is_test;
         return cap - MIN(n, cap);
 }
 
 /* What is due already is in hand: its end wakes. */
-static void wake_for_queue(Outbox *o, const Room *room)
+static void wake_for_queue(Outbox *outbox, const Room *room)
 {
         int64_t next;
 
-        if (store_get_next_due(o->options.reader, SUBMISSION_QUEUED, &next) >= 0 && next != TIME_NONE &&
+        if (store_get_next_due(outbox->options.reader, SUBMISSION_QUEUED, &next) >= 0 && next != TIME_NONE &&
                         next > room->realtime)
-                outbox_wake_at(o, room->now + MIN((uint64_t)(next - room->realtime), LOOK_USEC));
+                outbox_wake_at(outbox, room->now + MIN((uint64_t)(next - room->realtime), LOOK_USEC));
 }
 
-int sending_run(Outbox *o, const StoreQueue *queue)
+int sending_run(Outbox *outbox, const StoreQueue *queue)
 {
+        const Sending *sending;
         Room room = {
-                .outbox = o,
-                .now = outbox_monotonic(o),
-                .realtime = outbox_realtime(o),
+                .outbox = outbox,
+                .now = outbox_monotonic(outbox),
+                .realtime = outbox_realtime(outbox),
         };
         unsigned n_starting = 0, busy;
         int r;
 
-        for (const Sending *x = o->sendings; x; x = x->next)
-                n_starting += x->step != SENDING_ASKS;
-        busy = o->in_flight + n_starting;
-        if (busy >= o->options.max_in_flight ||
-                        resolver_count(o->resolver) + o->n_sendings + o->options.max_in_flight > UNKNOWN_MAX)
+        LIST_FOREACH(sending, &outbox->sendings, entry)
+                n_starting += sending->step != SENDING_ASKS;
+        busy = outbox->in_flight + n_starting;
+        if (busy >= outbox->options.max_in_flight ||
+                        resolver_count(outbox->resolver) + outbox->n_sendings +
+                                                        outbox->options.max_in_flight >
+                                        UNKNOWN_MAX)
                 return 0;
-        room.n = o->options.max_in_flight - busy;
-        room.live = count_live(o, queue);
+        room.n = outbox->options.max_in_flight - busy;
+        room.live = count_live(outbox, queue);
         room.day = room.realtime / (int64_t)USEC_PER_DAY;
-        r = store_list_due(o->options.reader, SUBMISSION_QUEUED, room.realtime, room.n + n_starting,
+        r = store_list_due(outbox->options.reader, SUBMISSION_QUEUED, room.realtime, room.n + n_starting,
                         take_due, &room);
         if (r < 0)
                 return r;
         if (room.n > 0)
-                wake_for_queue(o, &room);
+                wake_for_queue(outbox, &room);
         else if (room.live == 0)
-                outbox_wake_at(o, room.now + LOOK_USEC);
+                outbox_wake_at(outbox, room.now + LOOK_USEC);
         return 0;
 }

@@ -11,68 +11,70 @@
 
 #define BODY_MAX ((size_t)64 * 1024 * 1024)
 
-TaskSnapshot *task_snapshot_free(TaskSnapshot *a)
+TaskSnapshot *task_snapshot_free(TaskSnapshot *snapshot)
 {
-        if (!a)
+        if (!snapshot)
                 return NULL;
 
-        metadata_done(&a->metadata);
-        json_decref(a->task);
-        callback_free(a->callback);
-        buffer_done(&a->body);
-        free(a);
+        metadata_done(&snapshot->metadata);
+        json_decref(snapshot->task);
+        callback_free(snapshot->callback);
+        buffer_done(&snapshot->body);
+        free(snapshot);
         return NULL;
 }
 
-static int64_t choose_due(const Callback *c, int64_t now)
+static int64_t choose_due(const Callback *callback, int64_t now)
 {
-        const char *urgency = json_string_value(json_object_get(c->task, "urgency"));
+        const char *urgency = json_string_value(json_object_get(callback->task, "urgency"));
 
-        return (c->created_at != TIME_NONE ? c->created_at : now) + (int64_t)task_urgency_usec(urgency);
+        return (callback->created_at != TIME_NONE ? callback->created_at : now) +
+               (int64_t)task_urgency_usec(urgency);
 }
 
 int task_snapshot_new(const json_t *task, int64_t now, TaskSnapshot **ret)
 {
-        _cleanup_(task_snapshot_freep) TaskSnapshot *a = calloc(1, sizeof(TaskSnapshot));
-        const Callback *c;
+        _cleanup_(task_snapshot_freep) TaskSnapshot *snapshot = calloc(1, sizeof(TaskSnapshot));
+        const Callback *callback;
         int r;
 
-        if (!a)
+        if (!snapshot)
                 return -ENOMEM;
-        a->body = BUFFER_INIT(BODY_MAX);
-        a->task = json_incref((json_t *)(uintptr_t)task);
-        r = callback_body_from_task(task, &a->body);
+        snapshot->body = BUFFER_INIT(BODY_MAX);
+        snapshot->task = json_incref((json_t *)(uintptr_t)task);
+        r = callback_body_from_task(task, &snapshot->body);
         if (r < 0)
                 return r;
-        r = callback_parse(a->body.data, a->body.size, &a->callback);
+        r = callback_parse(snapshot->body.data, snapshot->body.size, &snapshot->callback);
         if (r < 0)
                 return r;
-        r = metadata_collect(a->task, &a->metadata);
+        r = metadata_collect(snapshot->task, &snapshot->metadata);
         if (r < 0)
                 return r;
 
-        c = a->callback;
-        a->has_response = c->response != NULL;
-        a->delivery = (StoreDelivery){
+        callback = snapshot->callback;
+        snapshot->has_response = callback->response != NULL;
+        snapshot->delivery = (StoreDelivery){
                 .source = SOURCE_RECONCILE,
                 .received_at = now,
-                .body = a->body.data,
-                .body_size = a->body.size,
+                .body = snapshot->body.data,
+                .body_size = snapshot->body.size,
                 .status = 200,
                 .proposed = VERDICT_STORED,
                 .task_id = outcome_task_id(task),
-                .type = c->type,
-                .task_status = c->root && (int)c->status >= 0 ? c->status : TASK_PENDING,
-                .is_test = c->is_test,
-                .unchecked = c->unchecked,
-                .has_document = c->root != NULL,
+                .type = callback->type,
+                .task_status = callback->root && (int)callback->status >= 0 ? callback->status
+                                                                            : TASK_PENDING,
+                .is_test = callback->is_test,
+                .unchecked = callback->unchecked,
+                .has_document = callback->root != NULL,
                 .account = true,
-                .due_at = choose_due(c, now),
-                .created_at = c->created_at,
+                .due_at = choose_due(callback, now),
+                .created_at = callback->created_at,
                 .completed_at = TIME_NONE,
-                .metadata = a->metadata.values,
-                .n_metadata = a->metadata.n,
+                .metadata = snapshot->metadata.values,
+                .n_metadata = snapshot->metadata.n,
         };
-        *ret = TAKE_PTR(a);
+        *ret = TAKE_PTR(snapshot);
         return 0;
 }

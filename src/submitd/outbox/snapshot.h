@@ -17,5 +17,5 @@ typedef struct TaskSnapshot {
 /* From a task with an id (see outcome_task_id()). 0, -ENOMEM; -ENOBUFS: larger than anything that is kept.
  */
 int task_snapshot_new(const json_t *task, int64_t now, TaskSnapshot **ret);
-TaskSnapshot *task_snapshot_free(TaskSnapshot *a);
+TaskSnapshot *task_snapshot_free(TaskSnapshot *snapshot);
 DEFINE_CLEANUP(TaskSnapshot *, task_snapshot_free)

@@ -19,160 +19,165 @@ typedef struct Look {
         bool writable;
 } Look;
 
-static void set(Waiting *w, WaitingCause cause, const char *detail, int64_t until)
+static void set(Waiting *waiting, WaitingCause cause, const char *detail, int64_t until)
 {
-        w->cause = cause;
-        w->until = until;
-        snprintf(w->text, sizeof(w->text), "%s%s%s", waiting_words[cause].text,
+        waiting->cause = cause;
+        waiting->until = until;
+        snprintf(waiting->text, sizeof(waiting->text), "%s%s%s", waiting_words[cause].text,
                         detail && *detail ? ": " : "", detail ?: "");
 }
 
 /* A time of the monotonic clock, as one of the clock on the wall. */
-static int64_t on_the_wall(const Look *l, uint64_t at)
+static int64_t on_the_wall(const Look *look, uint64_t at)
 {
-        return l->realtime + (int64_t)(at - MIN(at, l->now));
+        return look->realtime + (int64_t)(at - MIN(at, look->now));
 }
 
-static bool look_at_hold(const Look *l, Waiting *w)
+static bool look_at_hold(const Look *look, Waiting *waiting)
 {
         static const WaitingCause holds[_QUEUE_HOLD_MAX] = {
                 [QUEUE_HELD] = WAITING_HELD,
                 [QUEUE_HELD_ACCOUNT] = WAITING_ACCOUNT,
         };
 
-        if (l->queue->hold == QUEUE_RUNNING)
+        if (look->queue->hold == QUEUE_RUNNING)
                 return false;
-        set(w, holds[l->queue->hold], l->queue->reason, TIME_NONE);
+        set(waiting, holds[look->queue->hold], look->queue->reason, TIME_NONE);
         return true;
 }
 
-static bool look_at_disk(const Look *l, Waiting *w)
+static bool look_at_disk(const Look *look, Waiting *waiting)
 {
-        const Outbox *o = l->outbox;
+        const Outbox *outbox = look->outbox;
 
-        if (l->writable && o->disk_at <= l->now)
+        if (look->writable && outbox->disk_at <= look->now)
                 return false;
-        set(w, o->disk_error == -ENOSPC ? WAITING_ROOM : WAITING_DISK, NULL, on_the_wall(l, o->disk_at));
+        set(waiting, outbox->disk_error == -ENOSPC ? WAITING_ROOM : WAITING_DISK, NULL,
+                        on_the_wall(look, outbox->disk_at));
         return true;
 }
 
-static bool look_at_retry_after(const Look *l, Waiting *w)
+static bool look_at_retry_after(const Look *look, Waiting *waiting)
 {
-        uint64_t until = outbox_retry_at(l->outbox);
+        uint64_t until = outbox_retry_at(look->outbox);
 
-        if (until <= l->now)
+        if (until <= look->now)
                 return false;
-        set(w, WAITING_RETRY_AFTER, NULL, on_the_wall(l, until));
+        set(waiting, WAITING_RETRY_AFTER, NULL, on_the_wall(look, until));
         return true;
 }
 
-static bool look_at_api(const Look *l, Waiting *w)
+static bool look_at_api(const Look *look, Waiting *waiting)
 {
-        const Outbox *o = l->outbox;
-        uint64_t at = MAX(o->create_at, o->probed || o->api_date != TIME_NONE ? 0 : o->probe_at);
-        int64_t next = l->next[0] == TIME_NONE ? l->next[1] : l->next[0];
+        const Outbox *outbox = look->outbox;
+        uint64_t at = MAX(outbox->create_at,
+                        outbox->probed || outbox->api_date != TIME_NONE ? 0 : outbox->probe_at);
+        int64_t next = look->next[0] == TIME_NONE ? look->next[1] : look->next[0];
 
-        if (o->failing == WAITING_NOTHING)
+        if (outbox->failing == WAITING_NOTHING)
                 return false;
-        w->cause = o->failing;
-        w->until = MAX(on_the_wall(l, at), next);
-        snprintf(w->text, sizeof(w->text), "%s", o->failure);
+        waiting->cause = outbox->failing;
+        waiting->until = MAX(on_the_wall(look, at), next);
+        snprintf(waiting->text, sizeof(waiting->text), "%s", outbox->failure);
         return true;
 }
 
 /* What follows is for what is queued and due. */
 
-static bool is_due(const Look *l)
+static bool is_due(const Look *look)
 {
-        return l->next[0] != TIME_NONE && l->next[0] <= l->realtime;
+        return look->next[0] != TIME_NONE && look->next[0] <= look->realtime;
 }
 
-static bool look_at_cap(const Look *l, Waiting *w)
+static bool look_at_cap(const Look *look, Waiting *waiting)
 {
-        const OutboxOptions *options = &l->outbox->options;
+        const OutboxOptions *options = &look->outbox->options;
         char detail[64];
 
-        if (!is_due(l) || options->api.is_test(options->api.userdata) ||
-                        l->queue->live_sent < options->live_per_day)
+        if (!is_due(look) || options->api.is_test(options->api.userdata) ||
+                        look->queue->live_sent < options->live_per_day)
                 return false;
-        snprintf(detail, sizeof(detail), "%llu", (unsigned long long)l->queue->live_sent);
-        set(w, WAITING_LIVE_CAP, detail, (l->realtime / (int64_t)USEC_PER_DAY + 1) * (int64_t)USEC_PER_DAY);
+        snprintf(detail, sizeof(detail), "%llu", (unsigned long long)look->queue->live_sent);
+        set(waiting, WAITING_LIVE_CAP, detail,
+                        (look->realtime / (int64_t)USEC_PER_DAY + 1) * (int64_t)USEC_PER_DAY);
         return true;
 }
 
-static bool look_at_unknown(const Look *l, Waiting *w)
+static bool look_at_unknown(const Look *look, Waiting *waiting)
 {
-        const Outbox *o = l->outbox;
+        const Outbox *outbox = look->outbox;
 
-        if (!is_due(l) || resolver_count(o->resolver) + o->n_sendings + o->options.max_in_flight <=
-                                          UNKNOWN_MAX)
+        if (!is_due(look) || resolver_count(outbox->resolver) + outbox->n_sendings +
+                                                             outbox->options.max_in_flight <=
+                                             UNKNOWN_MAX)
                 return false;
-        set(w, WAITING_TOO_MANY_UNKNOWN, NULL, l->next[1]);
+        set(waiting, WAITING_TOO_MANY_UNKNOWN, NULL, look->next[1]);
         return true;
 }
 
-static bool look_at_rate(const Look *l, Waiting *w)
+static bool look_at_rate(const Look *look, Waiting *waiting)
 {
-        const Outbox *o = l->outbox;
+        const Outbox *outbox = look->outbox;
 
-        if (!is_due(l) || o->options.rate == UINT64_MAX || o->next_token <= l->now)
+        if (!is_due(look) || outbox->options.rate == UINT64_MAX || outbox->next_token <= look->now)
                 return false;
-        set(w, WAITING_RATE, NULL, on_the_wall(l, o->next_token));
+        set(waiting, WAITING_RATE, NULL, on_the_wall(look, outbox->next_token));
         return true;
 }
 
-static bool look_at_backoff(const Look *l, Waiting *w)
+static bool look_at_backoff(const Look *look, Waiting *waiting)
 {
-        if (l->next[0] == TIME_NONE || is_due(l))
+        if (look->next[0] == TIME_NONE || is_due(look))
                 return false;
-        set(w, WAITING_BACKOFF, NULL, l->next[0]);
+        set(waiting, WAITING_BACKOFF, NULL, look->next[0]);
         return true;
 }
 
-static bool look_at_settle(const Look *l, Waiting *w)
+static bool look_at_settle(const Look *look, Waiting *waiting)
 {
-        if (l->next[0] != TIME_NONE || l->queue->by_state[SUBMISSION_UNKNOWN] == 0)
+        if (look->next[0] != TIME_NONE || look->queue->by_state[SUBMISSION_UNKNOWN] == 0)
                 return false;
-        set(w, WAITING_SETTLE, NULL, l->next[1]);
+        set(waiting, WAITING_SETTLE, NULL, look->next[1]);
         return true;
 }
 
-int waiting_look(const Outbox *o, const StoreQueue *queue, bool writable, Waiting *ret)
+int waiting_look(const Outbox *outbox, const StoreQueue *queue, bool writable, Waiting *ret)
 {
-        static bool (*const looks[])(const Look *l, Waiting *w) = { look_at_disk, look_at_retry_after,
-                look_at_api, look_at_cap, look_at_unknown, look_at_rate, look_at_backoff, look_at_settle };
-        Look l = {
-                .outbox = o,
+        static bool (*const looks[])(const Look *look, Waiting *waiting) = { look_at_disk,
+                look_at_retry_after, look_at_api, look_at_cap, look_at_unknown, look_at_rate,
+                look_at_backoff, look_at_settle };
+        Look look = {
+                .outbox = outbox,
                 .queue = queue,
-                .now = outbox_monotonic(o),
-                .realtime = outbox_realtime(o),
+                .now = outbox_monotonic(outbox),
+                .realtime = outbox_realtime(outbox),
                 .writable = writable,
         };
         int r;
 
         *ret = (Waiting){ .until = TIME_NONE };
-        if (look_at_hold(&l, ret))
+        if (look_at_hold(&look, ret))
                 return 0;
-        r = store_get_next_due(o->options.reader, SUBMISSION_QUEUED, &l.next[0]);
+        r = store_get_next_due(outbox->options.reader, SUBMISSION_QUEUED, &look.next[0]);
         if (r >= 0)
-                r = store_get_next_due(o->options.reader, SUBMISSION_UNKNOWN, &l.next[1]);
-        if (r < 0 || (l.next[0] == TIME_NONE && l.next[1] == TIME_NONE))
+                r = store_get_next_due(outbox->options.reader, SUBMISSION_UNKNOWN, &look.next[1]);
+        if (r < 0 || (look.next[0] == TIME_NONE && look.next[1] == TIME_NONE))
                 return r;
-        FOREACH_ARRAY(look, looks, ELEMENTSOF(looks))
-                if ((*look)(&l, ret))
+        FOREACH_ARRAY(fits, looks, ELEMENTSOF(looks))
+                if ((*fits)(&look, ret))
                         break;
         return 0;
 }
 
 /* Whether what stops the queue as a whole stops this one too. A hold by an administrator is about sending.
  */
-static bool is_stopped(const Submission *s, const Waiting *queue)
+static bool is_stopped(const Submission *submission, const Waiting *queue)
 {
-        return queue->cause > (s->state == SUBMISSION_QUEUED ? WAITING_NOTHING : WAITING_HELD) &&
+        return queue->cause > (submission->state == SUBMISSION_QUEUED ? WAITING_NOTHING : WAITING_HELD) &&
                queue->cause <= WAITING_FAILING;
 }
 
-bool waiting_of_submission(const Submission *s, const Waiting *queue, int64_t now, Waiting *ret)
+bool waiting_of_submission(const Submission *submission, const Waiting *queue, int64_t now, Waiting *ret)
 {
         static const struct {
                 SubmissionState state;
@@ -183,34 +188,36 @@ bool waiting_of_submission(const Submission *s, const Waiting *queue, int64_t no
                 { SUBMISSION_UNKNOWN, false, false, WAITING_SETTLE },
                 { SUBMISSION_ACCEPTED, false, true, WAITING_CANCEL },
         };
-        bool later = s->next_at != TIME_NONE && s->next_at > now, waits = s->state == SUBMISSION_QUEUED;
+        bool later = submission->next_at != TIME_NONE && submission->next_at > now,
+             waits = submission->state == SUBMISSION_QUEUED;
         WaitingCause cause = WAITING_NOTHING;
 
         FOREACH_ARRAY(o, own, ELEMENTSOF(own))
-                if (o->state == s->state && (!o->later || later) && (!o->cancel || s->cancel_wanted))
+                if (o->state == submission->state && (!o->later || later) &&
+                                (!o->cancel || submission->cancel_wanted))
                         cause = o->cause;
         *ret = *queue;
         if (cause == WAITING_NOTHING && !waits)
                 return false;
-        if (is_stopped(s, queue))
-                ret->until = queue->until == TIME_NONE ? TIME_NONE : MAX(queue->until, s->next_at);
+        if (is_stopped(submission, queue))
+                ret->until = queue->until == TIME_NONE ? TIME_NONE : MAX(queue->until, submission->next_at);
         else if (cause != WAITING_NOTHING)
-                set(ret, cause, cause == WAITING_BACKOFF ? s->error : NULL, s->next_at);
+                set(ret, cause, cause == WAITING_BACKOFF ? submission->error : NULL, submission->next_at);
         return ret->cause != WAITING_NOTHING;
 }
 
-json_t *waiting_to_json(const Waiting *w)
+json_t *waiting_to_json(const Waiting *waiting)
 {
-        json_auto_t *o = json_object();
+        json_auto_t *object = json_object();
         char time[TIME_STAMP_SIZE];
         int r;
 
-        r = json_object_set_new(o, "cause", json_string(waiting_words[w->cause].name));
-        r |= json_object_set_new(o, "text", json_string(w->text));
-        r |= json_object_set_new(o, "severity", json_string(waiting_words[w->cause].severity));
-        if (*waiting_words[w->cause].help)
-                r |= json_object_set_new(o, "help", json_string(waiting_words[w->cause].help));
-        if (w->until != TIME_NONE)
-                r |= json_object_set_new(o, "until", json_string(time_format(w->until, time)));
-        return r < 0 ? NULL : json_incref(o);
+        r = json_object_set_new(object, "cause", json_string(waiting_words[waiting->cause].name));
+        r |= json_object_set_new(object, "text", json_string(waiting->text));
+        r |= json_object_set_new(object, "severity", json_string(waiting_words[waiting->cause].severity));
+        if (*waiting_words[waiting->cause].help)
+                r |= json_object_set_new(object, "help", json_string(waiting_words[waiting->cause].help));
+        if (waiting->until != TIME_NONE)
+                r |= json_object_set_new(object, "until", json_string(time_format(waiting->until, time)));
+        return r < 0 ? NULL : json_incref(object);
 }

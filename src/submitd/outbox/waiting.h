@@ -17,10 +17,10 @@ typedef struct Waiting {
 
 /* For the queue as a whole. `queue` is as it was just read, `writable` whether the writer can write. 0 or
  * negative errno (of reading). */
-int waiting_look(const Outbox *o, const StoreQueue *queue, bool writable, Waiting *ret);
+int waiting_look(const Outbox *outbox, const StoreQueue *queue, bool writable, Waiting *ret);
 
 /* For one submission, when the queue as a whole waits for `queue`. False: it is in no state to wait. */
-bool waiting_of_submission(const Submission *s, const Waiting *queue, int64_t now, Waiting *ret);
+bool waiting_of_submission(const Submission *submission, const Waiting *queue, int64_t now, Waiting *ret);
 
 /* {"cause", "text", "help", "severity", "until"}. NULL: no memory. */
-json_t *waiting_to_json(const Waiting *w);
+json_t *waiting_to_json(const Waiting *waiting);

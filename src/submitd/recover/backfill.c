@@ -50,7 +50,7 @@
 
 /* One task of a page, at the port. */
 typedef struct Handed {
-        Backfill *b;
+        Backfill *backfill;
         bool busy;
         bool is_pending;
 } Handed;
@@ -80,57 +80,57 @@ struct Backfill {
         unsigned n_handed;
 };
 
-static uint64_t monotonic(const Backfill *b)
+static uint64_t monotonic(const Backfill *backfill)
 {
-        return b->options.clock.monotonic(b->options.clock.userdata);
+        return backfill->options.clock.monotonic(backfill->options.clock.userdata);
 }
 
-static int64_t realtime(const Backfill *b)
+static int64_t realtime(const Backfill *backfill)
 {
-        return b->options.clock.realtime(b->options.clock.userdata);
+        return backfill->options.clock.realtime(backfill->options.clock.userdata);
 }
 
-static bool is_running(const Backfill *b)
+static bool is_running(const Backfill *backfill)
 {
-        return b->report.state == RECOVERY_RUNNING;
+        return backfill->report.state == RECOVERY_RUNNING;
 }
 
-static void changed(const Backfill *b)
+static void changed(const Backfill *backfill)
 {
-        if (b->options.on_change)
-                b->options.on_change(b->options.userdata);
+        if (backfill->options.on_change)
+                backfill->options.on_change(backfill->options.userdata);
 }
 
-_printf_(2, 3) static void fail(Backfill *b, const char *format, ...)
+_printf_(2, 3) static void fail(Backfill *backfill, const char *format, ...)
 {
         va_list ap;
 
-        b->ending = true;
-        if (*b->report.error)
+        backfill->ending = true;
+        if (*backfill->report.error)
                 return;
         va_start(ap, format);
-        vsnprintf(b->report.error, sizeof(b->report.error), format, ap);
+        vsnprintf(backfill->report.error, sizeof(backfill->report.error), format, ap);
         va_end(ap);
 }
 
 /* Tasks. */
 
-static void count(Backfill *b, const Receipt *receipt)
+static void count(Backfill *backfill, const Receipt *receipt)
 {
-        BackfillCounts *c = &b->report.counts;
+        BackfillCounts *counts = &backfill->report.counts;
 
         switch (receipt->outcome.verdict) {
         case VERDICT_DUPLICATE:
-                c->known++;
+                counts->known++;
                 break;
         case VERDICT_REVISED:
-                c->revised++;
+                counts->revised++;
                 break;
         case VERDICT_INVALID:
                 if (receipt->outcome.repeated)
-                        c->known++;
+                        counts->known++;
                 else {
-                        c->invalid++;
+                        counts->invalid++;
                         intake_tell_invalid(receipt);
                 }
                 break;
@@ -140,188 +140,192 @@ static void count(Backfill *b, const Receipt *receipt)
         case _VERDICT_MAX:
         case _VERDICT_ERRNO:
         default:
-                c->stored++;
+                counts->stored++;
         }
 }
 
-static void not_stored(Backfill *b, const char *task_id, int error)
+static void not_stored(Backfill *backfill, const char *task_id, int error)
 {
         if (!intake_failed_alone(error)) {
-                fail(b, "a task could not be stored (%s)", strerror(-error));
+                fail(backfill, "a task could not be stored (%s)", strerror(-error));
                 return;
         }
         log_error_errno(error, "Task %s can't be stored, and is left out", strna(task_id));
-        b->report.counts.invalid++;
+        backfill->report.counts.invalid++;
 }
 
 static void on_stored(const Receipt *receipt, void *userdata)
 {
-        Handed *h = userdata;
-        Backfill *b = h->b;
+        Handed *handed = userdata;
+        Backfill *backfill = handed->backfill;
 
-        h->busy = false;
-        b->n_handed--;
+        handed->busy = false;
+        backfill->n_handed--;
         if (receipt->status == 503)
-                not_stored(b, receipt->task_id, receipt->error);
+                not_stored(backfill, receipt->task_id, receipt->error);
         else
-                count(b, receipt);
-        changed(b);
+                count(backfill, receipt);
+        changed(backfill);
 }
 
-static Handed *find_room(Backfill *b)
+static Handed *find_room(Backfill *backfill)
 {
-        FOREACH_ARRAY(h, b->handed, b->options.in_flight)
-                if (!h->busy)
-                        return h;
+        FOREACH_ARRAY(handed, backfill->handed, backfill->options.in_flight)
+                if (!handed->busy)
+                        return handed;
         return NULL;
 }
 
 /* 0: it is on its way, or never will be. */
-static int hand_over(Backfill *b, Handed *h, uint64_t now)
+static int hand_over(Backfill *backfill, Handed *handed, uint64_t now)
 {
-        const json_t *task = json_array_get(b->docs, b->next_doc);
+        const json_t *task = json_array_get(backfill->docs, backfill->next_doc);
         int r;
 
-        r = intake_take(&b->options.intake, task, SOURCE_BACKFILL, NULL, on_stored, h);
-        if (r == -EAGAIN && ++b->tries < STORE_MAX) {
-                b->at = now + STORE_PAUSE;
+        r = intake_take(&backfill->options.intake, task, SOURCE_BACKFILL, NULL, on_stored, handed);
+        if (r == -EAGAIN && ++backfill->tries < STORE_MAX) {
+                backfill->at = now + STORE_PAUSE;
                 return r;
         }
         if (r < 0) {
-                not_stored(b, outcome_task_id(task), r);
-                if (b->ending)
+                not_stored(backfill, outcome_task_id(task), r);
+                if (backfill->ending)
                         return r;
         } else {
-                h->busy = true;
-                b->n_handed++;
+                handed->busy = true;
+                backfill->n_handed++;
         }
-        b->tries = 0;
-        b->next_doc++;
-        b->report.counts.seen++;
-        b->report.counts.pending += streq_ptr(json_string_value(json_object_get(task, "status")), "pending");
+        backfill->tries = 0;
+        backfill->next_doc++;
+        backfill->report.counts.seen++;
+        backfill->report.counts.pending +=
+                        streq_ptr(json_string_value(json_object_get(task, "status")), "pending");
         return 0;
 }
 
-static void page_store(Backfill *b, uint64_t now)
+static void page_store(Backfill *backfill, uint64_t now)
 {
-        while (now >= b->at && b->next_doc < json_array_size(b->docs)) {
-                Handed *h = find_room(b);
+        while (now >= backfill->at && backfill->next_doc < json_array_size(backfill->docs)) {
+                Handed *handed = find_room(backfill);
 
-                if (!h || hand_over(b, h, now) < 0)
+                if (!handed || hand_over(backfill, handed, now) < 0)
                         return;
         }
 }
 
 /* Pages. */
 
-static void page_advance(Backfill *b)
+static void page_advance(Backfill *backfill)
 {
-        int64_t next = b->oldest == TIME_NONE ? TIME_NONE : b->oldest + SECOND;
+        int64_t next = backfill->oldest == TIME_NONE ? TIME_NONE : backfill->oldest + SECOND;
 
-        b->offset += json_array_size(b->docs);
-        json_decref(b->docs);
-        b->docs = NULL;
-        if (b->oldest != TIME_NONE && (b->report.reached == TIME_NONE || b->oldest < b->report.reached))
-                b->report.reached = b->oldest;
+        backfill->offset += json_array_size(backfill->docs);
+        json_decref(backfill->docs);
+        backfill->docs = NULL;
+        if (backfill->oldest != TIME_NONE && (backfill->report.reached == TIME_NONE ||
+                                                             backfill->oldest < backfill->report.reached))
+                backfill->report.reached = backfill->oldest;
 
-        if (b->offset >= b->options.window && next != TIME_NONE &&
-                        (b->end_time == TIME_NONE || next < b->end_time)) {
-                b->end_time = next;
-                b->offset = 0;
+        if (backfill->offset >= backfill->options.window && next != TIME_NONE &&
+                        (backfill->end_time == TIME_NONE || next < backfill->end_time)) {
+                backfill->end_time = next;
+                backfill->offset = 0;
         }
 }
 
-static void try_again(Backfill *b, uint64_t pause, const char *why)
+static void try_again(Backfill *backfill, uint64_t pause, const char *why)
 {
-        b->tries++;
-        b->report.counts.retries++;
-        b->at = monotonic(b) + pause;
-        if (b->tries >= TRIES_MAX)
-                fail(b, "%s, %u times", why, b->tries);
+        backfill->tries++;
+        backfill->report.counts.retries++;
+        backfill->at = monotonic(backfill) + pause;
+        if (backfill->tries >= TRIES_MAX)
+                fail(backfill, "%s, %u times", why, backfill->tries);
 }
 
-static void try_again_soon(Backfill *b, const char *why)
+static void try_again_soon(Backfill *backfill, const char *why)
 {
-        try_again(b, backoff_doubled(b->tries + 1, PAUSE_FIRST, PAUSE_MOST), why);
+        try_again(backfill, backoff_doubled(backfill->tries + 1, PAUSE_FIRST, PAUSE_MOST), why);
 }
 
-static void ask_for_less(Backfill *b, const char *why)
+static void ask_for_less(Backfill *backfill, const char *why)
 {
-        if (b->limit == 1) {
-                try_again_soon(b, why);
+        if (backfill->limit == 1) {
+                try_again_soon(backfill, why);
                 return;
         }
-        b->limit /= 2;
-        b->report.counts.retries++;
+        backfill->limit /= 2;
+        backfill->report.counts.retries++;
 }
 
 /* Goes on behind a task that nobody can read. `r`: what came of keeping it. */
-static void pass_over(Backfill *b, int r, const char *why)
+static void pass_over(Backfill *backfill, int r, const char *why)
 {
         if (r == -EAGAIN) {
-                try_again_soon(b, "the queue is full");
+                try_again_soon(backfill, "the queue is full");
                 return;
         }
         log_full(r < 0 && !intake_failed_alone(r) ? LOG_ERR : LOG_WARNING,
                         "A task that the API lists can't be read, and is passed over: it is number %" PRIu64
                         " of those that were created before %s. %s.",
-                        b->offset + 1, b->end_time == TIME_NONE ? "now" : "the time reached", why);
+                        backfill->offset + 1, backfill->end_time == TIME_NONE ? "now" : "the time reached",
+                        why);
         if (r < 0 && !intake_failed_alone(r)) {
-                fail(b, "a task could not be stored (%s)", strerror(-r));
+                fail(backfill, "a task could not be stored (%s)", strerror(-r));
                 return;
         }
-        b->report.counts.pages++;
-        b->report.counts.seen++;
-        b->offset++;
-        b->tries = 0;
-        b->at = 0;
-        b->limit = MIN(2U, b->options.page);
+        backfill->report.counts.pages++;
+        backfill->report.counts.seen++;
+        backfill->offset++;
+        backfill->tries = 0;
+        backfill->at = 0;
+        backfill->limit = MIN(2U, backfill->options.page);
 }
 
 /* All that there is of the task are bytes. */
-static void keep_unreadable(Backfill *b, const char *bytes, size_t size)
+static void keep_unreadable(Backfill *backfill, const char *bytes, size_t size)
 {
-        Handed *h = find_room(b);
+        Handed *handed = find_room(backfill);
         int r;
 
-        assert(h); /* nothing is handed over while a page is asked for */
-        r = intake_take_unreadable(&b->options.intake, bytes, size, SOURCE_BACKFILL, on_stored, h);
+        assert(handed); /* nothing is handed over while a page is asked for */
+        r = intake_take_unreadable(
+                        &backfill->options.intake, bytes, size, SOURCE_BACKFILL, on_stored, handed);
         if (r == 0) {
-                h->busy = true;
-                b->n_handed++;
+                handed->busy = true;
+                backfill->n_handed++;
         } else if (r != -EAGAIN)
-                b->report.counts.invalid++;
-        pass_over(b, r, "It is in the quarantine as it came");
+                backfill->report.counts.invalid++;
+        pass_over(backfill, r, "It is in the quarantine as it came");
 }
 
 /* A page that came and can't be read. */
-static void narrow(Backfill *b, const ApiAnswer *answer)
+static void narrow(Backfill *backfill, const ApiAnswer *answer)
 {
         const char *why = "the API answered with something that is no page of its list", *bytes;
         size_t size;
 
         if (!answer_find_docs(answer, &bytes, &size))
-                try_again_soon(b, why);
-        else if (b->limit > 1)
-                ask_for_less(b, why);
-        else if (b->tries + 1 < READ_TRIES)
-                try_again_soon(b, why);
-        else if (++b->unreadable > PASS_OVER_MAX)
-                fail(b, "%s, %u times in a row", why, b->unreadable);
+                try_again_soon(backfill, why);
+        else if (backfill->limit > 1)
+                ask_for_less(backfill, why);
+        else if (backfill->tries + 1 < READ_TRIES)
+                try_again_soon(backfill, why);
+        else if (++backfill->unreadable > PASS_OVER_MAX)
+                fail(backfill, "%s, %u times in a row", why, backfill->unreadable);
         else
-                keep_unreadable(b, bytes, size);
+                keep_unreadable(backfill, bytes, size);
 }
 
 /* One that didn't come whole. */
-static void shorten(Backfill *b, const ApiAnswer *answer, const char *why)
+static void shorten(Backfill *backfill, const ApiAnswer *answer, const char *why)
 {
-        if (b->limit > 1 || !answer->too_large)
-                ask_for_less(b, why);
-        else if (++b->unreadable > PASS_OVER_MAX)
-                fail(b, "%s, %u times in a row", why, b->unreadable);
+        if (backfill->limit > 1 || !answer->too_large)
+                ask_for_less(backfill, why);
+        else if (++backfill->unreadable > PASS_OVER_MAX)
+                fail(backfill, "%s, %u times in a row", why, backfill->unreadable);
         else {
-                b->report.counts.invalid++;
-                pass_over(b, 0, "It is larger than what is taken");
+                backfill->report.counts.invalid++;
+                pass_over(backfill, 0, "It is larger than what is taken");
         }
 }
 
@@ -335,9 +339,10 @@ static int64_t time_of(const json_t *task)
 
 /* The time that the walk has reached with this page; TIME_NONE where the tasks' times don't say so, because
  * they are not there or don't go back as they should: then there is no other place to begin anew at. */
-static int64_t find_oldest(const Backfill *b, const json_t *docs)
+static int64_t find_oldest(const Backfill *backfill, const json_t *docs)
 {
-        int64_t oldest = b->report.reached == TIME_NONE ? INT64_MAX : b->report.reached + SECOND;
+        int64_t oldest = backfill->report.reached == TIME_NONE ? INT64_MAX
+                                                               : backfill->report.reached + SECOND;
         const json_t *task;
         size_t i;
 
@@ -352,7 +357,7 @@ static int64_t find_oldest(const Backfill *b, const json_t *docs)
 }
 
 /* Whether there are pages behind this one; -1: it contradicts itself. */
-static int has_more(const Backfill *b, const json_t *page, size_t n)
+static int has_more(const Backfill *backfill, const json_t *page, size_t n)
 {
         const json_t *more = json_object_get(page, "has_more"), *total = json_object_get(page, "total");
         bool is_more;
@@ -360,13 +365,13 @@ static int has_more(const Backfill *b, const json_t *page, size_t n)
         if (json_is_boolean(more))
                 is_more = json_is_true(more);
         else if (json_is_integer(total))
-                is_more = b->offset + n < (uint64_t)MAX(json_integer_value(total), 0);
+                is_more = backfill->offset + n < (uint64_t)MAX(json_integer_value(total), 0);
         else
-                is_more = n >= b->limit;
+                is_more = n >= backfill->limit;
         return n == 0 && is_more ? -1 : is_more;
 }
 
-static void take_page(Backfill *b, const ApiAnswer *answer)
+static void take_page(Backfill *backfill, const ApiAnswer *answer)
 {
         json_auto_t *page = NULL;
         json_t *docs, *total;
@@ -375,61 +380,61 @@ static void take_page(Backfill *b, const ApiAnswer *answer)
 
         r = answer_read(answer, &page);
         if (r == -EBADMSG) {
-                narrow(b, answer);
+                narrow(backfill, answer);
                 return;
         }
         docs = json_object_get(page, "docs");
         total = json_object_get(page, "total");
         n = json_array_size(docs);
-        more = json_is_array(docs) && n <= DOCS_MAX ? has_more(b, page, n) : -1;
+        more = json_is_array(docs) && n <= DOCS_MAX ? has_more(backfill, page, n) : -1;
         if (more < 0) {
-                try_again_soon(b, "the API answered with something that is no page of its list");
+                try_again_soon(backfill, "the API answered with something that is no page of its list");
                 return;
         }
 
-        if (!b->report.has_total && json_is_integer(total) && json_integer_value(total) >= 0) {
-                b->report.has_total = true;
-                b->report.total = (uint64_t)json_integer_value(total);
+        if (!backfill->report.has_total && json_is_integer(total) && json_integer_value(total) >= 0) {
+                backfill->report.has_total = true;
+                backfill->report.total = (uint64_t)json_integer_value(total);
         }
-        b->docs = json_incref(docs);
-        b->next_doc = 0;
-        b->oldest = find_oldest(b, docs);
-        b->is_last = more == 0;
-        b->limit = MIN(2 * b->limit, b->options.page);
-        b->report.counts.pages++;
-        b->tries = b->unreadable = 0;
-        b->at = 0;
+        backfill->docs = json_incref(docs);
+        backfill->next_doc = 0;
+        backfill->oldest = find_oldest(backfill, docs);
+        backfill->is_last = more == 0;
+        backfill->limit = MIN(2 * backfill->limit, backfill->options.page);
+        backfill->report.counts.pages++;
+        backfill->tries = backfill->unreadable = 0;
+        backfill->at = 0;
 }
 
 static void on_page(const ApiAnswer *answer, void *userdata)
 {
         char why[OUTCOME_TEXT_SIZE];
-        Backfill *b = userdata;
+        Backfill *backfill = userdata;
 
-        b->asked = false;
+        backfill->asked = false;
         outcome_describe(answer, why);
         if (answer->error == -ECANCELED)
-                fail(b, "the submitter is stopping");
+                fail(backfill, "the submitter is stopping");
         else if (answer_broke_off(answer))
-                shorten(b, answer, why);
+                shorten(backfill, answer, why);
         else
                 switch (answer_classify(answer)) {
                 case ANSWER_GOOD:
-                        take_page(b, answer);
+                        take_page(backfill, answer);
                         break;
                 case ANSWER_LATER:
-                        try_again(b, 0, why); /* once the API wants it again */
+                        try_again(backfill, 0, why); /* once the API wants it again */
                         break;
                 case ANSWER_ABSENT:
                 case ANSWER_ACCOUNT:
-                        fail(b, "%s", why);
+                        fail(backfill, "%s", why);
                         break;
                 case ANSWER_BROKEN:
                 case _ANSWER_KIND_MAX:
                 default:
-                        try_again_soon(b, why);
+                        try_again_soon(backfill, why);
                 }
-        changed(b);
+        changed(backfill);
 }
 
 static int append_time(char path[static PATH_MAX_SIZE], const char *name, int64_t t)
@@ -441,25 +446,25 @@ static int append_time(char path[static PATH_MAX_SIZE], const char *name, int64_
                               : snprintf(path + n, PATH_MAX_SIZE - n, "&%s=%s", name, time_format(t, text));
 }
 
-static void page_ask(Backfill *b)
+static void page_ask(Backfill *backfill)
 {
-        const Api *api = &b->options.api;
+        const Api *api = &backfill->options.api;
         char path[PATH_MAX_SIZE];
         int r;
 
-        snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64, b->limit, b->offset);
-        append_time(path, "start_time", b->report.since);
-        append_time(path, "end_time", b->end_time);
+        snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64, backfill->limit, backfill->offset);
+        append_time(path, "start_time", backfill->report.since);
+        append_time(path, "end_time", backfill->end_time);
 
-        r = api->request(api->userdata, &(ApiRequest){ .method = "GET", .path = path }, on_page, b);
+        r = api->request(api->userdata, &(ApiRequest){ .method = "GET", .path = path }, on_page, backfill);
         if (r < 0) {
                 char why[RECONCILE_ERROR_SIZE];
 
                 snprintf(why, sizeof(why), "the API can't be asked (%s)", strerror(-r));
-                try_again_soon(b, why);
+                try_again_soon(backfill, why);
                 return;
         }
-        b->asked = true;
+        backfill->asked = true;
 }
 
 /* The walk. */
@@ -477,165 +482,165 @@ static void add_counts(BackfillCounts *to, const BackfillCounts *counts)
                                 *(const uint64_t *)(const void *)((const char *)counts + *m);
 }
 
-int backfill_start(Backfill *b, int64_t since, int64_t until)
+int backfill_start(Backfill *backfill, int64_t since, int64_t until)
 {
-        if (b->stopped)
+        if (backfill->stopped)
                 return -ESHUTDOWN;
-        if (is_running(b))
+        if (is_running(backfill))
                 return -EBUSY;
 
-        b->report = (BackfillReport){
+        backfill->report = (BackfillReport){
                 .state = RECOVERY_RUNNING,
                 .since = since,
                 .until = until,
-                .started_at = realtime(b),
+                .started_at = realtime(backfill),
                 .finished_at = TIME_NONE,
                 .reached = TIME_NONE,
         };
-        b->end_time = until;
-        b->offset = 0;
-        b->limit = b->options.page;
-        b->ending = b->is_last = false;
-        b->tries = b->unreadable = 0;
-        b->at = 0;
+        backfill->end_time = until;
+        backfill->offset = 0;
+        backfill->limit = backfill->options.page;
+        backfill->ending = backfill->is_last = false;
+        backfill->tries = backfill->unreadable = 0;
+        backfill->at = 0;
         log_notice("A backfill begins.");
-        changed(b);
+        changed(backfill);
         return 0;
 }
 
-static void end(Backfill *b)
+static void end(Backfill *backfill)
 {
-        const BackfillCounts *c = &b->report.counts;
-        bool failed = *b->report.error;
+        const BackfillCounts *counts = &backfill->report.counts;
+        bool failed = *backfill->report.error;
 
-        json_decref(b->docs);
-        b->docs = NULL;
-        b->report.state = failed ? RECOVERY_FAILED : RECOVERY_DONE;
-        b->report.finished_at = realtime(b);
-        b->stats.runs++;
-        b->stats.failed += failed;
-        add_counts(&b->stats.counts, c);
+        json_decref(backfill->docs);
+        backfill->docs = NULL;
+        backfill->report.state = failed ? RECOVERY_FAILED : RECOVERY_DONE;
+        backfill->report.finished_at = realtime(backfill);
+        backfill->stats.runs++;
+        backfill->stats.failed += failed;
+        add_counts(&backfill->stats.counts, counts);
 
         if (failed)
                 log_warning("A backfill was given up after %" PRIu64 " tasks: %s. What it brought in stays; "
                             "it may be run again.",
-                                c->seen, b->report.error);
+                                counts->seen, backfill->report.error);
         else
                 log_notice("A backfill is done: %" PRIu64 " tasks, %" PRIu64 " stored, %" PRIu64
                            " revised, %" PRIu64 " invalid.",
-                                c->seen, c->stored, c->revised, c->invalid);
+                                counts->seen, counts->stored, counts->revised, counts->invalid);
 }
 
 /* When the next page may be asked for. */
-static uint64_t ask_at(const Backfill *b)
+static uint64_t ask_at(const Backfill *backfill)
 {
-        return MAX(b->at, b->options.api.retry_at(b->options.api.userdata));
+        return MAX(backfill->at, backfill->options.api.retry_at(backfill->options.api.userdata));
 }
 
 /* What is left to do with the page at hand, or else the next one. */
-static void go_on(Backfill *b, uint64_t now)
+static void go_on(Backfill *backfill, uint64_t now)
 {
-        if (b->docs && !b->ending)
-                page_store(b, now);
-        if (b->n_handed > 0 || b->asked)
+        if (backfill->docs && !backfill->ending)
+                page_store(backfill, now);
+        if (backfill->n_handed > 0 || backfill->asked)
                 return;
-        if (b->docs && b->next_doc == json_array_size(b->docs) && !b->ending)
-                page_advance(b);
-        if (b->report.counts.pages >= PAGES_MAX)
-                fail(b, "the API's list has no end");
-        if (b->ending || (b->is_last && !b->docs))
-                end(b);
-        else if (!b->docs && now >= ask_at(b))
-                page_ask(b);
+        if (backfill->docs && backfill->next_doc == json_array_size(backfill->docs) && !backfill->ending)
+                page_advance(backfill);
+        if (backfill->report.counts.pages >= PAGES_MAX)
+                fail(backfill, "the API's list has no end");
+        if (backfill->ending || (backfill->is_last && !backfill->docs))
+                end(backfill);
+        else if (!backfill->docs && now >= ask_at(backfill))
+                page_ask(backfill);
 }
 
-void backfill_run(Backfill *b)
+void backfill_run(Backfill *backfill)
 {
-        uint64_t now = monotonic(b);
+        uint64_t now = monotonic(backfill);
 
-        if (is_running(b) && backfill_next(b) <= now)
-                go_on(b, now);
+        if (is_running(backfill) && backfill_next(backfill) <= now)
+                go_on(backfill, now);
 }
 
-uint64_t backfill_next(const Backfill *b)
+uint64_t backfill_next(const Backfill *backfill)
 {
-        if (!is_running(b))
+        if (!is_running(backfill))
                 return UINT64_MAX;
-        if (b->ending)
-                return b->n_handed > 0 || b->asked ? UINT64_MAX : 0;
-        if (!b->docs)
-                return b->asked ? UINT64_MAX : ask_at(b);
-        if (b->next_doc < json_array_size(b->docs))
-                return b->n_handed < b->options.in_flight ? b->at : UINT64_MAX;
-        return b->n_handed > 0 ? UINT64_MAX : 0;
+        if (backfill->ending)
+                return backfill->n_handed > 0 || backfill->asked ? UINT64_MAX : 0;
+        if (!backfill->docs)
+                return backfill->asked ? UINT64_MAX : ask_at(backfill);
+        if (backfill->next_doc < json_array_size(backfill->docs))
+                return backfill->n_handed < backfill->options.in_flight ? backfill->at : UINT64_MAX;
+        return backfill->n_handed > 0 ? UINT64_MAX : 0;
 }
 
 /* The object. */
 
 int backfill_new(const BackfillOptions *options, Backfill **ret)
 {
-        Backfill *b;
+        Backfill *backfill;
 
         assert(options->in_flight <= BACKFILL_IN_FLIGHT_MAX);
         assert(options->page <= PAGE_USUAL);
 
-        b = calloc(1, sizeof(Backfill));
-        if (!b)
+        backfill = calloc(1, sizeof(Backfill));
+        if (!backfill)
                 return -ENOMEM;
-        b->options = *options;
-        b->options.in_flight = options->in_flight ?: IN_FLIGHT_USUAL;
-        b->options.page = options->page ?: PAGE_USUAL;
-        b->options.window = options->window ?: WINDOW_USUAL;
-        b->report = (BackfillReport){
+        backfill->options = *options;
+        backfill->options.in_flight = options->in_flight ?: IN_FLIGHT_USUAL;
+        backfill->options.page = options->page ?: PAGE_USUAL;
+        backfill->options.window = options->window ?: WINDOW_USUAL;
+        backfill->report = (BackfillReport){
                 .since = TIME_NONE,
                 .until = TIME_NONE,
                 .started_at = TIME_NONE,
                 .finished_at = TIME_NONE,
                 .reached = TIME_NONE,
         };
-        FOREACH_ARRAY(h, b->handed, BACKFILL_IN_FLIGHT_MAX)
-                h->b = b;
-        *ret = b;
+        FOREACH_ARRAY(handed, backfill->handed, BACKFILL_IN_FLIGHT_MAX)
+                handed->backfill = backfill;
+        *ret = backfill;
         return 0;
 }
 
-Backfill *backfill_free(Backfill *b)
+Backfill *backfill_free(Backfill *backfill)
 {
-        if (!b)
+        if (!backfill)
                 return NULL;
 
-        assert(backfill_is_idle(b));
-        json_decref(b->docs);
-        free(b);
+        assert(backfill_is_idle(backfill));
+        json_decref(backfill->docs);
+        free(backfill);
         return NULL;
 }
 
-void backfill_set(Backfill *b, bool strict)
+void backfill_set(Backfill *backfill, bool strict)
 {
-        b->options.intake.strict = strict;
+        backfill->options.intake.strict = strict;
 }
 
-void backfill_stop(Backfill *b)
+void backfill_stop(Backfill *backfill)
 {
-        b->stopped = true;
-        if (is_running(b))
-                fail(b, "the submitter is stopping");
-        changed(b);
+        backfill->stopped = true;
+        if (is_running(backfill))
+                fail(backfill, "the submitter is stopping");
+        changed(backfill);
 }
 
-bool backfill_is_idle(const Backfill *b)
+bool backfill_is_idle(const Backfill *backfill)
 {
-        return b->n_handed == 0 && !b->asked;
+        return backfill->n_handed == 0 && !backfill->asked;
 }
 
-const BackfillReport *backfill_report(const Backfill *b)
+const BackfillReport *backfill_report(const Backfill *backfill)
 {
-        return &b->report;
+        return &backfill->report;
 }
 
-void backfill_get_stats(const Backfill *b, BackfillStats *ret)
+void backfill_get_stats(const Backfill *backfill, BackfillStats *ret)
 {
-        *ret = b->stats;
-        if (is_running(b))
-                add_counts(&ret->counts, &b->report.counts);
+        *ret = backfill->stats;
+        if (is_running(backfill))
+                add_counts(&ret->counts, &backfill->report.counts);
 }

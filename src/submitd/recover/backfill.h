@@ -28,24 +28,24 @@ typedef struct BackfillOptions {
 int backfill_new(const BackfillOptions *options, Backfill **ret);
 
 /* What it has under way, at the API and at the port, came to its end before. Takes NULL, returns NULL. */
-Backfill *backfill_free(Backfill *b);
+Backfill *backfill_free(Backfill *backfill);
 DEFINE_CLEANUP(Backfill *, backfill_free)
 
-void backfill_set(Backfill *b, bool strict);
+void backfill_set(Backfill *backfill, bool strict);
 
 /* Begins one, over the tasks created within these times, both inclusive; TIME_NONE: open. 0; -EBUSY: one is
  * running; -ESHUTDOWN: after backfill_stop(). */
-int backfill_start(Backfill *b, int64_t since, int64_t until);
+int backfill_start(Backfill *backfill, int64_t since, int64_t until);
 
 /* Does what is due. Called when backfill_next() has come. Not from within on_change(). */
-void backfill_run(Backfill *b);
+void backfill_run(Backfill *backfill);
 
 /* When that is wanted next, by the monotonic clock: perhaps in the past; UINT64_MAX: not before a change. */
-uint64_t backfill_next(const Backfill *b);
+uint64_t backfill_next(const Backfill *backfill);
 
 /* Goes no further; true once nothing is under way. */
-void backfill_stop(Backfill *b);
-bool backfill_is_idle(const Backfill *b);
+void backfill_stop(Backfill *backfill);
+bool backfill_is_idle(const Backfill *backfill);
 
 /* What the pages brought. A task that is shown twice, because the list moved meanwhile, is counted twice. */
 typedef struct BackfillCounts {
@@ -71,10 +71,10 @@ typedef struct BackfillReport {
         char error[RECONCILE_ERROR_SIZE]; /* "" where nothing went wrong */
 } BackfillReport;
 
-const BackfillReport *backfill_report(const Backfill *b);
+const BackfillReport *backfill_report(const Backfill *backfill);
 
 typedef struct BackfillStats {
         uint64_t runs, failed;
         BackfillCounts counts; /* of all of them, also the running one */
 } BackfillStats;
-void backfill_get_stats(const Backfill *b, BackfillStats *ret);
+void backfill_get_stats(const Backfill *backfill, BackfillStats *ret);

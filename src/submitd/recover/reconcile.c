@@ -74,7 +74,7 @@ typedef struct Pending {
 } Pending;
 
 typedef struct Poll {
-        Reconcile *r;
+        Reconcile *reconcile;
         PollState state;
         Pending pending;
         uint64_t at;
@@ -88,7 +88,7 @@ typedef struct Poll {
 struct Reconcile {
         ReconcileOptions options;
         Snooze *snooze;
-        ReconcileWaiter *waiters;
+        LIST_HEAD(, ReconcileWaiter) waiters;
 
         uint64_t next_at; /* of the interval's next round; UINT64_MAX: none */
         uint64_t last_end;
@@ -128,55 +128,55 @@ const char *recovery_state_to_string(RecoveryState v)
 
 static const Place start = { .due_at = TIME_NONE };
 
-static uint64_t monotonic(const Reconcile *r)
+static uint64_t monotonic(const Reconcile *reconcile)
 {
-        return r->options.clock.monotonic(r->options.clock.userdata);
+        return reconcile->options.clock.monotonic(reconcile->options.clock.userdata);
 }
 
-static uint64_t retry_at(const Reconcile *r)
+static uint64_t retry_at(const Reconcile *reconcile)
 {
-        return r->options.api.retry_at(r->options.api.userdata);
+        return reconcile->options.api.retry_at(reconcile->options.api.userdata);
 }
 
-static int64_t realtime(const Reconcile *r)
+static int64_t realtime(const Reconcile *reconcile)
 {
-        return r->options.clock.realtime(r->options.clock.userdata);
+        return reconcile->options.clock.realtime(reconcile->options.clock.userdata);
 }
 
-static bool is_running(const Reconcile *r)
+static bool is_running(const Reconcile *reconcile)
 {
-        return r->report.state == RECOVERY_RUNNING;
+        return reconcile->report.state == RECOVERY_RUNNING;
 }
 
-static void changed(const Reconcile *r)
+static void changed(const Reconcile *reconcile)
 {
-        if (r->options.on_change)
-                r->options.on_change(r->options.userdata);
+        if (reconcile->options.on_change)
+                reconcile->options.on_change(reconcile->options.userdata);
 }
 
-_printf_(2, 3) static void fail(Reconcile *r, const char *format, ...)
+_printf_(2, 3) static void fail(Reconcile *reconcile, const char *format, ...)
 {
         va_list ap;
 
-        r->ending = true;
-        if (*r->report.error)
+        reconcile->ending = true;
+        if (*reconcile->report.error)
                 return;
         va_start(ap, format);
-        vsnprintf(r->report.error, sizeof(r->report.error), format, ap);
+        vsnprintf(reconcile->report.error, sizeof(reconcile->report.error), format, ap);
         va_end(ap);
 }
 
-static bool may_tell(Reconcile *r)
+static bool may_tell(Reconcile *reconcile)
 {
-        return r->n_told++ < TOLD_MAX;
+        return reconcile->n_told++ < TOLD_MAX;
 }
 
 /* Polls: how they end. */
 
-static void poll_done(Poll *q)
+static void poll_done(Poll *poll)
 {
-        json_decref(q->task);
-        *q = (Poll){ .r = q->r };
+        json_decref(poll->task);
+        *poll = (Poll){ .reconcile = poll->reconcile };
 }
 
 static bool is_before(const Place *a, const Place *b)
@@ -184,225 +184,232 @@ static bool is_before(const Place *a, const Place *b)
         return a->due_at != b->due_at ? a->due_at < b->due_at : a->id < b->id;
 }
 
-static void poll_miss(Poll *q)
+static void poll_miss(Poll *poll)
 {
-        Reconcile *r = q->r;
+        Reconcile *reconcile = poll->reconcile;
 
-        if (!r->has_missed || is_before(&q->pending.place, &r->missed))
-                r->missed = q->pending.place;
-        r->has_missed = true;
-        poll_done(q);
+        if (!reconcile->has_missed || is_before(&poll->pending.place, &reconcile->missed))
+                reconcile->missed = poll->pending.place;
+        reconcile->has_missed = true;
+        poll_done(poll);
 }
 
 /* Nothing came of it, and the round ends for that reason. */
-static void give_up(Poll *q, const char *why)
+static void give_up(Poll *poll, const char *why)
 {
-        q->r->report.counts.failed++;
-        fail(q->r, "%s", why);
-        poll_miss(q);
+        poll->reconcile->report.counts.failed++;
+        fail(poll->reconcile, "%s", why);
+        poll_miss(poll);
 }
 
-static void snooze_task(Poll *q, const char *what)
+static void snooze_task(Poll *poll, const char *what)
 {
-        Reconcile *r = q->r;
+        Reconcile *reconcile = poll->reconcile;
 
-        if (snooze_add(r->snooze, q->pending.place.id, monotonic(r)) && may_tell(r))
-                log_warning("%s %s; it is asked about less often from here on.", q->pending.task_id, what);
-        poll_done(q);
+        if (snooze_add(reconcile->snooze, poll->pending.place.id, monotonic(reconcile)) &&
+                        may_tell(reconcile))
+                log_warning("%s %s; it is asked about less often from here on.", poll->pending.task_id,
+                                what);
+        poll_done(poll);
 }
 
 /* `spared`: it is not the task's fault, however often. */
-static void try_again(Poll *q, uint64_t pause, bool spared, const char *why)
+static void try_again(Poll *poll, uint64_t pause, bool spared, const char *why)
 {
-        q->tries++;
-        if (q->tries < ASK_MAX && !q->r->ending) {
-                q->state = POLL_WAITING;
-                q->at = monotonic(q->r) + pause;
-        } else if (q->tries < ASK_MAX || spared || q->answered_before == q->r->n_answered)
-                give_up(q, why);
+        poll->tries++;
+        if (poll->tries < ASK_MAX && !poll->reconcile->ending) {
+                poll->state = POLL_WAITING;
+                poll->at = monotonic(poll->reconcile) + pause;
+        } else if (poll->tries < ASK_MAX || spared || poll->answered_before == poll->reconcile->n_answered)
+                give_up(poll, why);
         else {
-                q->r->report.counts.failed++;
-                snooze_task(q, "is a task about which the API gives no answer that can be used");
+                poll->reconcile->report.counts.failed++;
+                snooze_task(poll, "is a task about which the API gives no answer that can be used");
         }
 }
 
-static void try_again_soon(Poll *q, const char *why)
+static void try_again_soon(Poll *poll, const char *why)
 {
-        try_again(q, backoff_doubled(q->tries + 1, ASK_PAUSE, ASK_PAUSE_MOST), false, why);
+        try_again(poll, backoff_doubled(poll->tries + 1, ASK_PAUSE, ASK_PAUSE_MOST), false, why);
 }
 
 /* Polls: storing. */
 
-static void count_brought_in(Poll *q, const Receipt *receipt)
+static void count_brought_in(Poll *poll, const Receipt *receipt)
 {
-        Reconcile *r = q->r;
-        bool canceled = q->is_account && q->is_canceled;
+        Reconcile *reconcile = poll->reconcile;
+        bool canceled = poll->is_account && poll->is_canceled;
 
         if (canceled)
-                r->report.counts.canceled++;
+                reconcile->report.counts.canceled++;
         else
-                r->report.counts.recovered++;
-        if (may_tell(r))
+                reconcile->report.counts.recovered++;
+        if (may_tell(reconcile))
                 log_event(LOG_WARNING, MESSAGE_RECOVERED,
-                                LOG_FIELDS(LOG_TEXT("TASK_ID", q->pending.task_id),
+                                LOG_FIELDS(LOG_TEXT("TASK_ID", poll->pending.task_id),
                                                 LOG_NUMBER("DELIVERY", receipt->outcome.delivery)),
                                 "Task %s was %s at the API, but no callback said so: recovered as delivery "
                                 "%" PRIu64 ".",
-                                q->pending.task_id, canceled ? "canceled" : "finished",
+                                poll->pending.task_id, canceled ? "canceled" : "finished",
                                 receipt->outcome.delivery);
 }
 
-static void not_stored(Poll *q, int error)
+static void not_stored(Poll *poll, int error)
 {
         char text[RECONCILE_ERROR_SIZE];
 
         if (intake_failed_alone(error)) {
-                log_warning_errno(error, "What the API says of task %s can't be stored", q->pending.task_id);
-                q->r->report.counts.failed++;
-                snooze_task(q, "is a task of which the API says what can't be stored");
+                log_warning_errno(error, "What the API says of task %s can't be stored",
+                                poll->pending.task_id);
+                poll->reconcile->report.counts.failed++;
+                snooze_task(poll, "is a task of which the API says what can't be stored");
                 return;
         }
         snprintf(text, sizeof(text), "what the API says could not be stored (%s)", strerror(-error));
-        give_up(q, text);
+        give_up(poll, text);
 }
 
 static void on_stored(const Receipt *receipt, void *userdata)
 {
-        Poll *q = userdata;
-        Reconcile *r = q->r;
+        Poll *poll = userdata;
+        Reconcile *reconcile = poll->reconcile;
 
         if (receipt->status == 503)
-                not_stored(q, receipt->error);
+                not_stored(poll, receipt->error);
         else if (receipt->outcome.verdict == VERDICT_INVALID) {
-                r->report.counts.invalid++;
-                if (!receipt->outcome.repeated && may_tell(r))
+                reconcile->report.counts.invalid++;
+                if (!receipt->outcome.repeated && may_tell(reconcile))
                         intake_tell_invalid(receipt);
-                snooze_task(q, "is a task of which the API says what breaks the rules: see the quarantine");
+                snooze_task(poll,
+                                "is a task of which the API says what breaks the rules: see the quarantine");
         } else {
                 if (receipt->outcome.verdict == VERDICT_DUPLICATE)
-                        r->report.counts.known++;
+                        reconcile->report.counts.known++;
                 else
-                        count_brought_in(q, receipt);
-                snooze_remove(r->snooze, q->pending.place.id);
-                poll_done(q);
+                        count_brought_in(poll, receipt);
+                snooze_remove(reconcile->snooze, poll->pending.place.id);
+                poll_done(poll);
         }
-        changed(q->r);
+        changed(poll->reconcile);
 }
 
-static void hand_over(Poll *q, uint64_t now)
+static void hand_over(Poll *poll, uint64_t now)
 {
-        const char *submission = *q->pending.submission ? q->pending.submission : NULL;
+        const char *submission = *poll->pending.submission ? poll->pending.submission : NULL;
         int r;
 
-        r = intake_take(&q->r->options.intake, q->task, SOURCE_RECONCILE, submission, on_stored, q);
+        r = intake_take(&poll->reconcile->options.intake, poll->task, SOURCE_RECONCILE, submission,
+                        on_stored, poll);
         if (r == 0) {
-                q->state = POLL_STORING;
+                poll->state = POLL_STORING;
                 return;
         }
-        if (r == -EAGAIN && ++q->tries < STORE_MAX)
-                q->at = now + STORE_PAUSE;
+        if (r == -EAGAIN && ++poll->tries < STORE_MAX)
+                poll->at = now + STORE_PAUSE;
         else
-                not_stored(q, r);
+                not_stored(poll, r);
 }
 
 /* Polls: answers. */
 
 /* Whatever it is, it is about this task, and the same each time. */
-static void keep_unreadable(Poll *q, const char *bytes, size_t size)
+static void keep_unreadable(Poll *poll, const char *bytes, size_t size)
 {
         int r;
 
-        q->r->n_answered++;
-        r = intake_take_unreadable(&q->r->options.intake, bytes, size, SOURCE_RECONCILE, on_stored, q);
+        poll->reconcile->n_answered++;
+        r = intake_take_unreadable(
+                        &poll->reconcile->options.intake, bytes, size, SOURCE_RECONCILE, on_stored, poll);
         if (r < 0)
-                not_stored(q, r);
+                not_stored(poll, r);
         else
-                q->state = POLL_STORING;
+                poll->state = POLL_STORING;
 }
 
-static void take_task(Poll *q, const ApiAnswer *answer)
+static void take_task(Poll *poll, const ApiAnswer *answer)
 {
         json_auto_t *task = NULL;
         const json_t *response;
-        Reconcile *r = q->r;
+        Reconcile *reconcile = poll->reconcile;
         const char *status, *bytes;
         size_t size;
-        int k;
+        int r;
 
-        k = answer_read(answer, &task);
-        if (k == -EBADMSG && q->tries + 1 >= ASK_MAX && answer_find_task(answer, &bytes, &size)) {
-                keep_unreadable(q, bytes, size);
+        r = answer_read(answer, &task);
+        if (r == -EBADMSG && poll->tries + 1 >= ASK_MAX && answer_find_task(answer, &bytes, &size)) {
+                keep_unreadable(poll, bytes, size);
                 return;
         }
         status = json_string_value(json_object_get(task, "status"));
         response = json_object_get(task, "response");
-        if (!streq_ptr(outcome_task_id(task), q->pending.task_id)) {
-                try_again_soon(q, "the API answered with something that is not the task that it was asked "
-                                  "about");
+        if (!streq_ptr(outcome_task_id(task), poll->pending.task_id)) {
+                try_again_soon(poll,
+                                "the API answered with something that is not the task that it was asked "
+                                "about");
                 return;
         }
 
-        r->n_answered++;
-        q->is_account = !response || json_is_null(response);
-        q->is_canceled = streq_ptr(status, "canceled");
+        reconcile->n_answered++;
+        poll->is_account = !response || json_is_null(response);
+        poll->is_canceled = streq_ptr(status, "canceled");
         /* A status that isn't known yet is no end. */
-        if (q->is_account && (!status || task_status_from_string(status) <= TASK_PENDING)) {
-                r->report.counts.pending++;
-                snooze_remove(r->snooze, q->pending.place.id);
-                poll_done(q);
+        if (poll->is_account && (!status || task_status_from_string(status) <= TASK_PENDING)) {
+                reconcile->report.counts.pending++;
+                snooze_remove(reconcile->snooze, poll->pending.place.id);
+                poll_done(poll);
                 return;
         }
 
-        q->task = TAKE_PTR(task);
-        q->state = POLL_ANSWERED;
-        q->tries = 0;
-        q->at = 0;
+        poll->task = TAKE_PTR(task);
+        poll->state = POLL_ANSWERED;
+        poll->tries = 0;
+        poll->at = 0;
 }
 
 /* 429: nobody asks for a while. */
-static void wait_as_asked(Poll *q, const char *why)
+static void wait_as_asked(Poll *poll, const char *why)
 {
-        if (retry_at(q->r) > monotonic(q->r) + RETRY_IN_ROUND)
-                give_up(q, why);
+        if (retry_at(poll->reconcile) > monotonic(poll->reconcile) + RETRY_IN_ROUND)
+                give_up(poll, why);
         else
-                try_again(q, 0, true, why);
+                try_again(poll, 0, true, why);
 }
 
 static void on_answer(const ApiAnswer *answer, void *userdata)
 {
         char why[OUTCOME_TEXT_SIZE];
-        Poll *q = userdata;
-        Reconcile *r = q->r;
+        Poll *poll = userdata;
+        Reconcile *reconcile = poll->reconcile;
 
         outcome_describe(answer, why);
         if (answer->error == -ECANCELED)
-                give_up(q, "the submitter is stopping");
+                give_up(poll, "the submitter is stopping");
         else if (answer->too_large) {
-                r->n_answered++;
-                r->report.counts.failed++;
-                snooze_task(q, "is a task about which the API says more than is taken");
+                reconcile->n_answered++;
+                reconcile->report.counts.failed++;
+                snooze_task(poll, "is a task about which the API says more than is taken");
         } else
                 switch (answer_classify(answer)) {
                 case ANSWER_GOOD:
-                        take_task(q, answer);
+                        take_task(poll, answer);
                         break;
                 case ANSWER_ABSENT:
-                        r->n_answered++;
-                        r->report.counts.unknown++;
-                        snooze_task(q, "is a task that the API doesn't know");
+                        reconcile->n_answered++;
+                        reconcile->report.counts.unknown++;
+                        snooze_task(poll, "is a task that the API doesn't know");
                         break;
                 case ANSWER_LATER:
-                        wait_as_asked(q, why);
+                        wait_as_asked(poll, why);
                         break;
                 case ANSWER_ACCOUNT:
-                        give_up(q, why);
+                        give_up(poll, why);
                         break;
                 case ANSWER_BROKEN:
                 case _ANSWER_KIND_MAX:
                 default:
-                        try_again_soon(q, why);
+                        try_again_soon(poll, why);
                 }
-        changed(q->r);
+        changed(poll->reconcile);
 }
 
 /* Polls: asking. */
@@ -421,100 +428,93 @@ static void format_path(const char *task_id, char buf[static PATH_MAX_SIZE])
         *p = 0;
 }
 
-static void ask(Poll *q)
+static void ask(Poll *poll)
 {
         char path[PATH_MAX_SIZE], text[RECONCILE_ERROR_SIZE];
-        const Api *api = &q->r->options.api;
+        const Api *api = &poll->reconcile->options.api;
         int r;
 
-        format_path(q->pending.task_id, path);
-        r = api->request(api->userdata, &(ApiRequest){ .method = "GET", .path = path }, on_answer, q);
+        format_path(poll->pending.task_id, path);
+        r = api->request(api->userdata, &(ApiRequest){ .method = "GET", .path = path }, on_answer, poll);
         if (r == 0) {
-                q->state = POLL_ASKED;
+                poll->state = POLL_ASKED;
                 return;
         }
         snprintf(text, sizeof(text), "the API can't be asked (%s)", strerror(-r));
-        try_again_soon(q, text);
+        try_again_soon(poll, text);
 }
 
-static void poll_start(Poll *q, const Pending *pending)
+static void poll_start(Poll *poll, const Pending *pending)
 {
-        q->pending = *pending;
-        q->state = POLL_WAITING;
-        q->answered_before = q->r->n_answered;
-        q->r->report.counts.asked++;
+        poll->pending = *pending;
+        poll->state = POLL_WAITING;
+        poll->answered_before = poll->reconcile->n_answered;
+        poll->reconcile->report.counts.asked++;
 }
 
-static uint64_t poll_next(const Poll *q)
+static uint64_t poll_next(const Poll *poll)
 {
-        if (q->state == POLL_WAITING)
-                return MAX(q->at, retry_at(q->r));
-        return q->state == POLL_ANSWERED ? q->at : UINT64_MAX;
+        if (poll->state == POLL_WAITING)
+                return MAX(poll->at, retry_at(poll->reconcile));
+        return poll->state == POLL_ANSWERED ? poll->at : UINT64_MAX;
 }
 
-static void poll_run(Poll *q, uint64_t now)
+static void poll_run(Poll *poll, uint64_t now)
 {
-        if (poll_next(q) > now)
+        if (poll_next(poll) > now)
                 return;
-        if (q->state == POLL_WAITING)
-                ask(q);
+        if (poll->state == POLL_WAITING)
+                ask(poll);
         else
-                hand_over(q, now);
+                hand_over(poll, now);
 }
 
 /* Who waits. */
 
-void reconcile_wait(Reconcile *r, ReconcileWaiter *w)
+void reconcile_wait(Reconcile *reconcile, ReconcileWaiter *waiter)
 {
-        w->at = &r->waiters;
-        w->next = r->waiters;
-        if (w->next)
-                w->next->at = &w->next;
-        r->waiters = w;
-        changed(r);
+        waiter->is_waiting = true;
+        LIST_INSERT_HEAD(&reconcile->waiters, waiter, entry);
+        changed(reconcile);
 }
 
-void reconcile_unwait(ReconcileWaiter *w)
+void reconcile_unwait(ReconcileWaiter *waiter)
 {
-        if (!w->at)
-                return;
-        *w->at = w->next;
-        if (w->next)
-                w->next->at = w->at;
-        w->at = NULL;
-        w->next = NULL;
+        if (waiter->is_waiting)
+                LIST_REMOVE(waiter, entry);
+        waiter->is_waiting = false;
 }
 
 /* Ends the waits whose deadline is not behind `until`. */
-static void end_waits(Reconcile *r, uint64_t until, bool finished)
+static void end_waits(Reconcile *reconcile, uint64_t until, bool finished)
 {
-        for (ReconcileWaiter *w = r->waiters, *next; w; w = next) {
-                next = w->next;
-                if (w->deadline > until)
+        for (ReconcileWaiter *waiter = LIST_FIRST(&reconcile->waiters), *next; waiter; waiter = next) {
+                next = LIST_NEXT(waiter, entry);
+                if (waiter->deadline > until)
                         continue;
-                reconcile_unwait(w);
-                w->done(w, finished);
+                reconcile_unwait(waiter);
+                waiter->done(waiter, finished);
         }
 }
 
 /* Rounds. */
 
-static void begin_round(Reconcile *r, bool all)
+static void begin_round(Reconcile *reconcile, bool all)
 {
-        r->wanted = false;
-        r->report = (ReconcileReport){
+        reconcile->wanted = false;
+        reconcile->report = (ReconcileReport){
                 .state = RECOVERY_RUNNING,
                 .all = all,
-                .started_at = realtime(r),
+                .started_at = realtime(reconcile),
                 .finished_at = TIME_NONE,
         };
-        r->due_before = all ? INT64_MAX : r->report.started_at;
+        reconcile->due_before = all ? INT64_MAX : reconcile->report.started_at;
         if (all)
-                r->place = start;
-        r->listed = r->place;
-        r->list_ended = r->ending = r->has_missed = false;
-        r->n_list = r->list_i = 0;
-        r->n_told = 0;
+                reconcile->place = start;
+        reconcile->listed = reconcile->place;
+        reconcile->list_ended = reconcile->ending = reconcile->has_missed = false;
+        reconcile->n_list = reconcile->list_i = 0;
+        reconcile->n_told = 0;
 }
 
 #define COUNT(member) offsetof(ReconcileCounts, member)
@@ -531,299 +531,305 @@ static void add_counts(ReconcileCounts *to, const ReconcileCounts *counts)
 }
 
 /* Where the next round begins: at what came to nothing, behind what was asked about, or anew. */
-static void choose_place(Reconcile *r)
+static void choose_place(Reconcile *reconcile)
 {
-        if (r->report.all)
-                r->place = start;
-        else if (r->has_missed)
-                r->place = (Place){ r->missed.due_at, r->missed.id > 0 ? r->missed.id - 1 : 0 };
-        else if (r->list_ended && r->list_i == r->n_list)
-                r->place = start;
+        if (reconcile->report.all)
+                reconcile->place = start;
+        else if (reconcile->has_missed)
+                reconcile->place = (Place){ reconcile->missed.due_at,
+                        reconcile->missed.id > 0 ? reconcile->missed.id - 1 : 0 };
+        else if (reconcile->list_ended && reconcile->list_i == reconcile->n_list)
+                reconcile->place = start;
 }
 
-static void plan_next(Reconcile *r, bool failed)
+static void plan_next(Reconcile *reconcile, bool failed)
 {
-        uint64_t interval = r->options.interval, now = monotonic(r), pause = interval;
+        uint64_t interval = reconcile->options.interval, now = monotonic(reconcile), pause = interval;
 
-        r->failures = failed ? r->failures + 1 : 0;
-        r->last_end = now;
+        reconcile->failures = failed ? reconcile->failures + 1 : 0;
+        reconcile->last_end = now;
         if (failed)
-                pause = backoff_doubled(r->failures, RETRY_FIRST, MAX(interval, RETRY_FIRST));
-        r->next_at = interval == 0 ? UINT64_MAX : now + MIN(pause, interval);
+                pause = backoff_doubled(reconcile->failures, RETRY_FIRST, MAX(interval, RETRY_FIRST));
+        reconcile->next_at = interval == 0 ? UINT64_MAX : now + MIN(pause, interval);
 }
 
-static void tell_end(const Reconcile *r)
+static void tell_end(const Reconcile *reconcile)
 {
-        const ReconcileCounts *c = &r->report.counts;
+        const ReconcileCounts *counts = &reconcile->report.counts;
 
-        if (c->recovered + c->canceled > 0)
+        if (counts->recovered + counts->canceled > 0)
                 log_event(LOG_WARNING, MESSAGE_RECOVERED,
-                                LOG_FIELDS(LOG_NUMBER("RECOVERED", c->recovered),
-                                                LOG_NUMBER("CANCELED", c->canceled)),
+                                LOG_FIELDS(LOG_NUMBER("RECOVERED", counts->recovered),
+                                                LOG_NUMBER("CANCELED", counts->canceled)),
                                 "Reconciliation recovered %" PRIu64 " results and %" PRIu64
                                 " cancellations that no callback had brought: is the receiver reachable?",
-                                c->recovered, c->canceled);
-        if (r->report.state == RECOVERY_FAILED)
-                log_event(LOG_WARNING, MESSAGE_RECONCILE_FAILED, LOG_FIELDS(LOG_NUMBER("ASKED", c->asked)),
+                                counts->recovered, counts->canceled);
+        if (reconcile->report.state == RECOVERY_FAILED)
+                log_event(LOG_WARNING, MESSAGE_RECONCILE_FAILED,
+                                LOG_FIELDS(LOG_NUMBER("ASKED", counts->asked)),
                                 "Reconciliation ended early, after asking about %" PRIu64 " tasks: %s.%s",
-                                c->asked, r->report.error,
-                                r->next_at < UINT64_MAX ? " It is tried again." : "");
+                                counts->asked, reconcile->report.error,
+                                reconcile->next_at < UINT64_MAX ? " It is tried again." : "");
         else
-                log_debug("Reconciliation asked about %" PRIu64 " tasks.", c->asked);
+                log_debug("Reconciliation asked about %" PRIu64 " tasks.", counts->asked);
 }
 
-static void end_round(Reconcile *r)
+static void end_round(Reconcile *reconcile)
 {
-        bool failed = *r->report.error;
+        bool failed = *reconcile->report.error;
 
-        r->report.state = failed ? RECOVERY_FAILED : RECOVERY_DONE;
-        r->report.finished_at = realtime(r);
-        r->stats.rounds++;
-        r->stats.rounds_failed += failed;
-        add_counts(&r->stats.counts, &r->report.counts);
+        reconcile->report.state = failed ? RECOVERY_FAILED : RECOVERY_DONE;
+        reconcile->report.finished_at = realtime(reconcile);
+        reconcile->stats.rounds++;
+        reconcile->stats.rounds_failed += failed;
+        add_counts(&reconcile->stats.counts, &reconcile->report.counts);
 
-        choose_place(r);
-        plan_next(r, failed);
-        tell_end(r);
+        choose_place(reconcile);
+        plan_next(reconcile, failed);
+        tell_end(reconcile);
         /* Who wants everything asked about waits for that round, not for this one. */
-        if (r->wanted && !r->stopped)
-                begin_round(r, true);
+        if (reconcile->wanted && !reconcile->stopped)
+                begin_round(reconcile, true);
         else
-                end_waits(r, UINT64_MAX, true);
+                end_waits(reconcile, UINT64_MAX, true);
 }
 
 /* The list. */
 
 static int take_pending(const PendingTask *task, void *userdata)
 {
-        Reconcile *r = userdata;
-        Pending *p = &r->list[r->n_list];
+        Reconcile *reconcile = userdata;
+        Pending *pending = &reconcile->list[reconcile->n_list];
 
-        r->listed = (Place){ task->due_at, task->id };
+        reconcile->listed = (Place){ task->due_at, task->id };
         if (strlen(task->task_id) > CALLBACK_ID_MAX)
                 return 0; /* none that the API gave */
-        *p = (Pending){ .place = r->listed };
-        strcpy(p->task_id, task->task_id);
+        *pending = (Pending){ .place = reconcile->listed };
+        strcpy(pending->task_id, task->task_id);
         if (task->submission && strlen(task->submission) < SUBMISSION_ID_SIZE)
-                strcpy(p->submission, task->submission);
-        r->n_list++;
+                strcpy(pending->submission, task->submission);
+        reconcile->n_list++;
         return 0;
 }
 
-static void read_list(Reconcile *r)
+static void read_list(Reconcile *reconcile)
 {
-        Place before = r->listed;
-        int k;
+        Place before = reconcile->listed;
+        int r;
 
-        r->n_list = r->list_i = 0;
-        k = store_list_pending_tasks(r->options.intake.reader, r->due_before, r->listed.due_at, r->listed.id,
-                        LIST_AT_ONCE, take_pending, r);
-        if (k < 0) {
-                fail(r, "the list of pending tasks could not be read: %s",
-                                store_reader_error(r->options.intake.reader));
-                r->n_list = 0;
+        reconcile->n_list = reconcile->list_i = 0;
+        r = store_list_pending_tasks(reconcile->options.intake.reader, reconcile->due_before,
+                        reconcile->listed.due_at, reconcile->listed.id, LIST_AT_ONCE, take_pending,
+                        reconcile);
+        if (r < 0) {
+                fail(reconcile, "the list of pending tasks could not be read: %s",
+                                store_reader_error(reconcile->options.intake.reader));
+                reconcile->n_list = 0;
                 return;
         }
-        r->list_ended = r->listed.due_at == before.due_at && r->listed.id == before.id;
+        reconcile->list_ended =
+                        reconcile->listed.due_at == before.due_at && reconcile->listed.id == before.id;
 }
 
-static bool is_over(const Reconcile *r)
+static bool is_over(const Reconcile *reconcile)
 {
-        uint64_t most = r->report.all ? PER_ROUND_MOST : r->options.per_round;
+        uint64_t most = reconcile->report.all ? PER_ROUND_MOST : reconcile->options.per_round;
 
-        return r->ending || r->stopped || r->report.counts.asked >= most ||
-               (r->list_ended && r->list_i == r->n_list);
+        return reconcile->ending || reconcile->stopped || reconcile->report.counts.asked >= most ||
+               (reconcile->list_ended && reconcile->list_i == reconcile->n_list);
 }
 
 /* The next task to be asked about; NULL: there is none any more. */
-static const Pending *next_pending(Reconcile *r)
+static const Pending *next_pending(Reconcile *reconcile)
 {
-        while (!is_over(r)) {
-                const Pending *p;
+        while (!is_over(reconcile)) {
+                const Pending *pending;
 
-                if (r->list_i == r->n_list) {
-                        read_list(r);
+                if (reconcile->list_i == reconcile->n_list) {
+                        read_list(reconcile);
                         continue;
                 }
-                p = &r->list[r->list_i++];
-                r->place = p->place;
+                pending = &reconcile->list[reconcile->list_i++];
+                reconcile->place = pending->place;
                 /* Somebody who wants everything asked about wants these too. */
-                if (r->report.all || !snooze_holds(r->snooze, p->place.id, monotonic(r)))
-                        return p;
+                if (reconcile->report.all ||
+                                !snooze_holds(reconcile->snooze, pending->place.id, monotonic(reconcile)))
+                        return pending;
         }
         return NULL;
 }
 
-static bool ask_next(Poll *q)
+static bool ask_next(Poll *poll)
 {
-        const Pending *p = next_pending(q->r);
+        const Pending *pending = next_pending(poll->reconcile);
 
-        if (p)
-                poll_start(q, p);
-        return p;
+        if (pending)
+                poll_start(poll, pending);
+        return pending;
 }
 
 /* Goes on with the round: 0 when it is at its end. */
-static bool run_questions(Reconcile *r, uint64_t now)
+static bool run_questions(Reconcile *reconcile, uint64_t now)
 {
         unsigned active = 0;
 
-        FOREACH_ARRAY(q, r->polls, r->options.in_flight) {
-                if (q->state == POLL_WAITING && (r->ending || r->stopped))
-                        poll_miss(q);
-                if (q->state == POLL_FREE && !ask_next(q))
+        FOREACH_ARRAY(poll, reconcile->polls, reconcile->options.in_flight) {
+                if (poll->state == POLL_WAITING && (reconcile->ending || reconcile->stopped))
+                        poll_miss(poll);
+                if (poll->state == POLL_FREE && !ask_next(poll))
                         continue;
-                poll_run(q, now);
-                active += q->state != POLL_FREE;
+                poll_run(poll, now);
+                active += poll->state != POLL_FREE;
         }
-        return active > 0 || !is_over(r);
+        return active > 0 || !is_over(reconcile);
 }
 
-static uint64_t next_round(const Reconcile *r)
+static uint64_t next_round(const Reconcile *reconcile)
 {
-        return MAX(r->next_at, retry_at(r));
+        return MAX(reconcile->next_at, retry_at(reconcile));
 }
 
-void reconcile_run(Reconcile *r)
+void reconcile_run(Reconcile *reconcile)
 {
-        uint64_t now = monotonic(r);
+        uint64_t now = monotonic(reconcile);
 
-        if (!is_running(r) && !r->stopped && now >= next_round(r))
-                begin_round(r, false);
-        if (is_running(r) && !run_questions(r, now))
-                end_round(r);
-        end_waits(r, now, false);
+        if (!is_running(reconcile) && !reconcile->stopped && now >= next_round(reconcile))
+                begin_round(reconcile, false);
+        if (is_running(reconcile) && !run_questions(reconcile, now))
+                end_round(reconcile);
+        end_waits(reconcile, now, false);
 }
 
-static bool has_room(const Reconcile *r)
+static bool has_room(const Reconcile *reconcile)
 {
-        FOREACH_ARRAY(q, r->polls, r->options.in_flight)
-                if (q->state == POLL_FREE)
+        FOREACH_ARRAY(poll, reconcile->polls, reconcile->options.in_flight)
+                if (poll->state == POLL_FREE)
                         return true;
         return false;
 }
 
-static uint64_t next_of_round(const Reconcile *r)
+static uint64_t next_of_round(const Reconcile *reconcile)
 {
         uint64_t next = UINT64_MAX;
         bool active = false;
 
-        if (has_room(r) && !is_over(r))
+        if (has_room(reconcile) && !is_over(reconcile))
                 return 0;
-        FOREACH_ARRAY(q, r->polls, r->options.in_flight) {
-                if (q->state == POLL_WAITING && (r->ending || r->stopped))
+        FOREACH_ARRAY(poll, reconcile->polls, reconcile->options.in_flight) {
+                if (poll->state == POLL_WAITING && (reconcile->ending || reconcile->stopped))
                         return 0;
-                next = MIN(next, poll_next(q));
-                active = active || q->state != POLL_FREE;
+                next = MIN(next, poll_next(poll));
+                active = active || poll->state != POLL_FREE;
         }
         return active ? next : 0;
 }
 
-uint64_t reconcile_next(const Reconcile *r)
+uint64_t reconcile_next(const Reconcile *reconcile)
 {
+        const ReconcileWaiter *waiter;
         uint64_t next = UINT64_MAX;
 
-        for (const ReconcileWaiter *w = r->waiters; w; w = w->next)
-                next = MIN(next, w->deadline);
-        if (is_running(r))
-                return MIN(next, next_of_round(r));
-        if (r->stopped)
+        LIST_FOREACH(waiter, &reconcile->waiters, entry)
+                next = MIN(next, waiter->deadline);
+        if (is_running(reconcile))
+                return MIN(next, next_of_round(reconcile));
+        if (reconcile->stopped)
                 return next;
-        return MIN(next, next_round(r));
+        return MIN(next, next_round(reconcile));
 }
 
 /* The object. */
 
 int reconcile_new(const ReconcileOptions *options, Reconcile **ret)
 {
-        _cleanup_(reconcile_freep) Reconcile *r = NULL;
+        _cleanup_(reconcile_freep) Reconcile *reconcile = NULL;
         uint64_t first = MIN(options->interval, FIRST_ROUND);
-        int k;
+        int r;
 
         assert(options->in_flight <= RECONCILE_IN_FLIGHT_MAX);
 
-        r = calloc(1, sizeof(Reconcile));
-        if (!r)
+        reconcile = calloc(1, sizeof(Reconcile));
+        if (!reconcile)
                 return -ENOMEM;
-        k = snooze_new(&r->snooze);
-        if (k < 0)
-                return k;
-        r->options = *options;
-        r->options.in_flight = options->in_flight ?: IN_FLIGHT_USUAL;
-        r->options.per_round = options->per_round ?: PER_ROUND_USUAL;
-        r->place = start;
-        r->report.started_at = r->report.finished_at = TIME_NONE;
-        r->last_end = monotonic(r);
-        r->next_at = options->interval > 0 ? r->last_end + first : UINT64_MAX;
-        FOREACH_ARRAY(q, r->polls, RECONCILE_IN_FLIGHT_MAX)
-                q->r = r;
-        *ret = TAKE_PTR(r);
+        r = snooze_new(&reconcile->snooze);
+        if (r < 0)
+                return r;
+        reconcile->options = *options;
+        reconcile->options.in_flight = options->in_flight ?: IN_FLIGHT_USUAL;
+        reconcile->options.per_round = options->per_round ?: PER_ROUND_USUAL;
+        reconcile->place = start;
+        reconcile->report.started_at = reconcile->report.finished_at = TIME_NONE;
+        reconcile->last_end = monotonic(reconcile);
+        reconcile->next_at = options->interval > 0 ? reconcile->last_end + first : UINT64_MAX;
+        FOREACH_ARRAY(poll, reconcile->polls, RECONCILE_IN_FLIGHT_MAX)
+                poll->reconcile = reconcile;
+        *ret = TAKE_PTR(reconcile);
         return 0;
 }
 
-Reconcile *reconcile_free(Reconcile *r)
+Reconcile *reconcile_free(Reconcile *reconcile)
 {
-        if (!r)
+        if (!reconcile)
                 return NULL;
 
-        assert(reconcile_is_idle(r));
-        while (r->waiters)
-                reconcile_unwait(r->waiters);
-        FOREACH_ARRAY(q, r->polls, RECONCILE_IN_FLIGHT_MAX)
-                poll_done(q);
-        snooze_free(r->snooze);
-        free(r);
+        assert(reconcile_is_idle(reconcile));
+        while (!LIST_EMPTY(&reconcile->waiters))
+                reconcile_unwait(LIST_FIRST(&reconcile->waiters));
+        FOREACH_ARRAY(poll, reconcile->polls, RECONCILE_IN_FLIGHT_MAX)
+                poll_done(poll);
+        snooze_free(reconcile->snooze);
+        free(reconcile);
         return NULL;
 }
 
-void reconcile_set(Reconcile *r, uint64_t interval, bool strict)
+void reconcile_set(Reconcile *reconcile, uint64_t interval, bool strict)
 {
-        r->options.intake.strict = strict;
-        if (interval == r->options.interval)
+        reconcile->options.intake.strict = strict;
+        if (interval == reconcile->options.interval)
                 return;
-        r->options.interval = interval;
-        r->next_at = interval == 0 ? UINT64_MAX : r->last_end + interval;
-        changed(r);
+        reconcile->options.interval = interval;
+        reconcile->next_at = interval == 0 ? UINT64_MAX : reconcile->last_end + interval;
+        changed(reconcile);
 }
 
-void reconcile_start(Reconcile *r)
+void reconcile_start(Reconcile *reconcile)
 {
-        if (r->stopped || r->wanted || (is_running(r) && r->report.all))
+        if (reconcile->stopped || reconcile->wanted || (is_running(reconcile) && reconcile->report.all))
                 return;
-        if (is_running(r))
-                r->wanted = true;
+        if (is_running(reconcile))
+                reconcile->wanted = true;
         else
-                begin_round(r, true);
-        changed(r);
+                begin_round(reconcile, true);
+        changed(reconcile);
 }
 
-void reconcile_stop(Reconcile *r)
+void reconcile_stop(Reconcile *reconcile)
 {
-        r->stopped = true;
-        r->wanted = false;
-        if (is_running(r))
-                fail(r, "the submitter is stopping");
-        end_waits(r, UINT64_MAX, false);
-        changed(r);
+        reconcile->stopped = true;
+        reconcile->wanted = false;
+        if (is_running(reconcile))
+                fail(reconcile, "the submitter is stopping");
+        end_waits(reconcile, UINT64_MAX, false);
+        changed(reconcile);
 }
 
-bool reconcile_is_idle(const Reconcile *r)
+bool reconcile_is_idle(const Reconcile *reconcile)
 {
-        FOREACH_ARRAY(q, r->polls, RECONCILE_IN_FLIGHT_MAX)
-                if (q->state == POLL_ASKED || q->state == POLL_STORING)
+        FOREACH_ARRAY(poll, reconcile->polls, RECONCILE_IN_FLIGHT_MAX)
+                if (poll->state == POLL_ASKED || poll->state == POLL_STORING)
                         return false;
         return true;
 }
 
-const ReconcileReport *reconcile_report(const Reconcile *r)
+const ReconcileReport *reconcile_report(const Reconcile *reconcile)
 {
-        return &r->report;
+        return &reconcile->report;
 }
 
-void reconcile_get_stats(const Reconcile *r, ReconcileStats *ret)
+void reconcile_get_stats(const Reconcile *reconcile, ReconcileStats *ret)
 {
-        *ret = r->stats;
-        if (is_running(r))
-                add_counts(&ret->counts, &r->report.counts);
-        ret->put_aside = snooze_size(r->snooze);
+        *ret = reconcile->stats;
+        if (is_running(reconcile))
+                add_counts(&ret->counts, &reconcile->report.counts);
+        ret->put_aside = snooze_size(reconcile->snooze);
 }

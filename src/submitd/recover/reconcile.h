@@ -2,6 +2,8 @@
 
 /* Reconciliation: asks the API what became of tasks whose callback should have come by now. */
 
+#include <sys/queue.h>
+
 #include "submitd/api/api.h"
 #include "submitd/outbox/outbox.h"
 #include "submitd/recover/intake.h"
@@ -28,21 +30,21 @@ typedef struct ReconcileOptions {
 int reconcile_new(const ReconcileOptions *options, Reconcile **ret);
 
 /* What it has under way, at the API and at the port, came to its end before. Takes NULL, returns NULL. */
-Reconcile *reconcile_free(Reconcile *r);
+Reconcile *reconcile_free(Reconcile *reconcile);
 DEFINE_CLEANUP(Reconcile *, reconcile_free)
 
 /* Another interval, from the last round on; other rules for what is to come. */
-void reconcile_set(Reconcile *r, uint64_t interval, bool strict);
+void reconcile_set(Reconcile *reconcile, uint64_t interval, bool strict);
 
 /* Does what is due. Called when reconcile_next() has come. Not from within on_change(). */
-void reconcile_run(Reconcile *r);
+void reconcile_run(Reconcile *reconcile);
 
 /* When that is wanted next, by the monotonic clock: perhaps in the past; UINT64_MAX: not before a change. */
-uint64_t reconcile_next(const Reconcile *r);
+uint64_t reconcile_next(const Reconcile *reconcile);
 
 /* A round over all pending tasks, whatever their urgency, now; behind one of the interval's, if that is
  * running. Where such a round is running or wanted already, that one is it. */
-void reconcile_start(Reconcile *r);
+void reconcile_start(Reconcile *reconcile);
 
 /* Waits for the end of the round that reconcile_start() is about, at most until `deadline` (monotonic).
  * done() is called once, from reconcile_run() or reconcile_stop(), unless the wait is taken back before. The
@@ -51,14 +53,15 @@ typedef struct ReconcileWaiter ReconcileWaiter;
 struct ReconcileWaiter {
         void (*done)(ReconcileWaiter *waiter, bool finished);
         uint64_t deadline;
-        ReconcileWaiter *next, **at; /* its own */
+        bool is_waiting; /* the rest is its own */
+        LIST_ENTRY(ReconcileWaiter) entry;
 };
-void reconcile_wait(Reconcile *r, ReconcileWaiter *waiter);
+void reconcile_wait(Reconcile *reconcile, ReconcileWaiter *waiter);
 void reconcile_unwait(ReconcileWaiter *waiter);
 
 /* No new questions from here on, and nobody waits any longer; true once nothing is under way. */
-void reconcile_stop(Reconcile *r);
-bool reconcile_is_idle(const Reconcile *r);
+void reconcile_stop(Reconcile *reconcile);
+bool reconcile_is_idle(const Reconcile *reconcile);
 
 typedef enum RecoveryState {
         RECOVERY_NONE, /* there was none since the start */
@@ -91,11 +94,11 @@ typedef struct ReconcileReport {
 } ReconcileReport;
 
 /* The round that is running, or the last one. */
-const ReconcileReport *reconcile_report(const Reconcile *r);
+const ReconcileReport *reconcile_report(const Reconcile *reconcile);
 
 typedef struct ReconcileStats {
         uint64_t rounds, rounds_failed; /* that came to an end */
         ReconcileCounts counts;         /* of all rounds, also the running one */
         uint64_t put_aside;             /* tasks that are not asked about for a while, now */
 } ReconcileStats;
-void reconcile_get_stats(const Reconcile *r, ReconcileStats *ret);
+void reconcile_get_stats(const Reconcile *reconcile, ReconcileStats *ret);

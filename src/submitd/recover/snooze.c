@@ -24,29 +24,29 @@ struct Snooze {
 
 int snooze_new(Snooze **ret)
 {
-        Snooze *s = calloc(1, sizeof(Snooze));
+        Snooze *snooze = calloc(1, sizeof(Snooze));
 
-        if (!s)
+        if (!snooze)
                 return -ENOMEM;
-        *ret = s;
+        *ret = snooze;
         return 0;
 }
 
-Snooze *snooze_free(Snooze *s)
+Snooze *snooze_free(Snooze *snooze)
 {
-        free(s);
+        free(snooze);
         return NULL;
 }
 
 /* The first index that is not before the id. */
-static size_t find(const Snooze *s, uint64_t id)
+static size_t find(const Snooze *snooze, uint64_t id)
 {
-        size_t low = 0, high = s->n;
+        size_t low = 0, high = snooze->n;
 
         while (low < high) {
                 size_t middle = (low + high) / 2;
 
-                if (s->tasks[middle].id < id)
+                if (snooze->tasks[middle].id < id)
                         low = middle + 1;
                 else
                         high = middle;
@@ -54,62 +54,62 @@ static size_t find(const Snooze *s, uint64_t id)
         return low;
 }
 
-static bool is_at(const Snooze *s, size_t i, uint64_t id)
+static bool is_at(const Snooze *snooze, size_t i, uint64_t id)
 {
-        return i < s->n && s->tasks[i].id == id;
+        return i < snooze->n && snooze->tasks[i].id == id;
 }
 
-static void drop(Snooze *s, size_t i)
+static void drop(Snooze *snooze, size_t i)
 {
-        memmove(&s->tasks[i], &s->tasks[i + 1], (s->n - i - 1) * sizeof(Snoozed));
-        s->n--;
+        memmove(&snooze->tasks[i], &snooze->tasks[i + 1], (snooze->n - i - 1) * sizeof(Snoozed));
+        snooze->n--;
 }
 
-static void make_room(Snooze *s)
+static void make_room(Snooze *snooze)
 {
         size_t next = 0;
 
-        if (s->n < SNOOZE_MAX)
+        if (snooze->n < SNOOZE_MAX)
                 return;
-        for (size_t i = 1; i < s->n; i++)
-                if (s->tasks[i].until < s->tasks[next].until)
+        for (size_t i = 1; i < snooze->n; i++)
+                if (snooze->tasks[i].until < snooze->tasks[next].until)
                         next = i;
-        drop(s, next);
+        drop(snooze, next);
 }
 
-bool snooze_add(Snooze *s, uint64_t id, uint64_t now)
+bool snooze_add(Snooze *snooze, uint64_t id, uint64_t now)
 {
-        size_t i = find(s, id);
-        bool new = !is_at(s, i, id);
+        size_t i = find(snooze, id);
+        bool new = !is_at(snooze, i, id);
 
         if (new) {
-                make_room(s);
-                i = find(s, id);
-                memmove(&s->tasks[i + 1], &s->tasks[i], (s->n - i) * sizeof(Snoozed));
-                s->tasks[i] = (Snoozed){ .id = id };
-                s->n++;
+                make_room(snooze);
+                i = find(snooze, id);
+                memmove(&snooze->tasks[i + 1], &snooze->tasks[i], (snooze->n - i) * sizeof(Snoozed));
+                snooze->tasks[i] = (Snoozed){ .id = id };
+                snooze->n++;
         }
-        s->tasks[i].times++;
-        s->tasks[i].until = now + backoff_doubled(s->tasks[i].times, USEC_PER_HOUR, USEC_PER_DAY);
+        snooze->tasks[i].times++;
+        snooze->tasks[i].until = now + backoff_doubled(snooze->tasks[i].times, USEC_PER_HOUR, USEC_PER_DAY);
         return new;
 }
 
-bool snooze_holds(const Snooze *s, uint64_t id, uint64_t now)
+bool snooze_holds(const Snooze *snooze, uint64_t id, uint64_t now)
 {
-        size_t i = find(s, id);
+        size_t i = find(snooze, id);
 
-        return is_at(s, i, id) && now < s->tasks[i].until;
+        return is_at(snooze, i, id) && now < snooze->tasks[i].until;
 }
 
-void snooze_remove(Snooze *s, uint64_t id)
+void snooze_remove(Snooze *snooze, uint64_t id)
 {
-        size_t i = find(s, id);
+        size_t i = find(snooze, id);
 
-        if (is_at(s, i, id))
-                drop(s, i);
+        if (is_at(snooze, i, id))
+                drop(snooze, i);
 }
 
-size_t snooze_size(const Snooze *s)
+size_t snooze_size(const Snooze *snooze)
 {
-        return s->n;
+        return snooze->n;
 }

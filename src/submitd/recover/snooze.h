@@ -9,18 +9,18 @@
 typedef struct Snooze Snooze;
 
 int snooze_new(Snooze **ret);
-Snooze *snooze_free(Snooze *s);
+Snooze *snooze_free(Snooze *snooze);
 DEFINE_CLEANUP(Snooze *, snooze_free)
 
 /* Puts a task (by its number in the store) off: for an hour, and twice as long each time after, up to a
  * day. Where there is no place, the one that would have been asked about next goes. True: it was not
  * put off before. */
-bool snooze_add(Snooze *s, uint64_t id, uint64_t now);
+bool snooze_add(Snooze *snooze, uint64_t id, uint64_t now);
 
 /* Whether a task is to be left alone at that time. */
-bool snooze_holds(const Snooze *s, uint64_t id, uint64_t now);
+bool snooze_holds(const Snooze *snooze, uint64_t id, uint64_t now);
 
 /* It is asked about as any other again, if it was put off. */
-void snooze_remove(Snooze *s, uint64_t id);
+void snooze_remove(Snooze *snooze, uint64_t id);
 
-size_t snooze_size(const Snooze *s);
+size_t snooze_size(const Snooze *snooze);

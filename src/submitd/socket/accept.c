@@ -203,13 +203,13 @@ typedef struct Acceptance {
 
 static void acceptance_free(void *userdata)
 {
-        Acceptance *x = userdata;
+        Acceptance *acceptance = userdata;
 
-        json_decref(x->params);
-        problems_done(&x->problems);
-        buffer_done(&x->text);
-        free(x->warnings);
-        free(x);
+        json_decref(acceptance->params);
+        problems_done(&acceptance->problems);
+        buffer_done(&acceptance->text);
+        free(acceptance->warnings);
+        free(acceptance);
 }
 
 /* The headers. */
@@ -248,17 +248,17 @@ static int refuse_key(HttpRequest *request)
 
 /* 0; 1: answered; negative errno. Not asked before the body is read: a client on a Unix socket that is cut
  * while it sends doesn't get to see why. */
-static int check_headers(HttpRequest *request, Acceptance *x)
+static int check_headers(HttpRequest *request, Acceptance *acceptance)
 {
         const char *encoding = http_request_header(request, "Content-Encoding");
         const char *key = http_request_header(request, KEY_HEADER);
         int r = 0;
 
-        x->type = task_type_find(http_request_path_arg(request, 0));
-        x->kind = body_kind_of(http_request_header(request, "Content-Type"));
-        if (!x->type)
+        acceptance->type = task_type_find(http_request_path_arg(request, 0));
+        acceptance->kind = body_kind_of(http_request_header(request, "Content-Type"));
+        if (!acceptance->type)
                 r = refuse_type(request, http_request_path_arg(request, 0));
-        else if ((int)x->kind < 0 || (encoding && *encoding))
+        else if ((int)acceptance->kind < 0 || (encoding && *encoding))
                 r = refuse_content(request);
         else if (key && (http_request_header_count(request, KEY_HEADER) > 1 || !accept_key_is_valid(key)))
                 r = refuse_key(request);
@@ -285,155 +285,158 @@ static int make_id(int64_t now, char ret[static SUBMISSION_ID_SIZE])
 }
 
 /* What the same key has to bring again: the type and the parameters, in whatever form they are written. */
-static int make_digest(const Acceptance *x, uint8_t ret[static CALLBACK_DIGEST_SIZE])
+static int make_digest(const Acceptance *acceptance, uint8_t ret[static CALLBACK_DIGEST_SIZE])
 {
         json_auto_t *task = NULL;
 
-        task = json_pack("[s, O]", x->type->name, x->params);
+        task = json_pack("[s, O]", acceptance->type->name, acceptance->params);
         return task ? json_digest(task, ret) : -ENOMEM;
 }
 
 static int take_attachment(const char *url, void *userdata)
 {
-        Acceptance *x = userdata;
+        Acceptance *acceptance = userdata;
 
-        if (x->submission.n_attachments == SUBMISSION_ATTACHMENTS_MAX)
+        if (acceptance->submission.n_attachments == SUBMISSION_ATTACHMENTS_MAX)
                 return 1;
-        x->attachments[x->submission.n_attachments++] = url;
+        acceptance->attachments[acceptance->submission.n_attachments++] = url;
         return 0;
 }
 
-static int describe_submission(Acceptance *x)
+static int describe_submission(Acceptance *acceptance)
 {
         int64_t now = now_realtime();
         int r;
 
-        r = make_id(now, x->id);
+        r = make_id(now, acceptance->id);
         if (r >= 0)
-                r = json_encode(x->params, &x->text);
+                r = json_encode(acceptance->params, &acceptance->text);
         if (r >= 0)
-                r = problems_encode(&x->problems, &x->warnings);
+                r = problems_encode(&acceptance->problems, &acceptance->warnings);
         if (r < 0)
                 return r;
 
-        x->submission = (StoreSubmission){
-                .id = x->id,
-                .type = x->type->name,
+        acceptance->submission = (StoreSubmission){
+                .id = acceptance->id,
+                .type = acceptance->type->name,
                 .created_at = now,
                 .next_at = now,
                 .expires_at = now + SUBMISSION_LIFE_USEC,
-                .idempotency_key = http_request_header(x->request, KEY_HEADER),
-                .params = x->text.data,
-                .params_size = x->text.size,
-                .problems = x->warnings,
-                .attachments = x->attachments,
+                .idempotency_key = http_request_header(acceptance->request, KEY_HEADER),
+                .params = acceptance->text.data,
+                .params_size = acceptance->text.size,
+                .problems = acceptance->warnings,
+                .attachments = acceptance->attachments,
         };
-        r = task_params_each_attachment(x->type, x->params, take_attachment, x);
-        return r < 0 ? r : make_digest(x, x->submission.digest);
+        r = task_params_each_attachment(acceptance->type, acceptance->params, take_attachment, acceptance);
+        return r < 0 ? r : make_digest(acceptance, acceptance->submission.digest);
 }
 
 static int run_add(CommitJob *job, Store *store)
 {
-        Acceptance *x = container_of(job, Acceptance, job);
+        Acceptance *acceptance = container_of(job, Acceptance, job);
 
-        return store_add_submission(store, &x->submission, &x->outcome, x->found);
+        return store_add_submission(store, &acceptance->submission, &acceptance->outcome, acceptance->found);
 }
 
 /* The answer. */
 
-static int reply_added(Acceptance *x)
+static int reply_added(Acceptance *acceptance)
 {
-        Metrics *m = &x->context->metrics;
+        Metrics *counted = &acceptance->context->metrics;
         int r = 0;
 
-        switch (x->outcome) {
+        switch (acceptance->outcome) {
         case STORE_CONFLICT:
-                m->conflicts++;
-                return http_reply_error(x->request, 409, NULL,
+                counted->conflicts++;
+                return http_reply_error(acceptance->request, 409, NULL,
                                 "This " KEY_HEADER " came with another task before: it is submission %s.",
-                                x->found);
+                                acceptance->found);
         case STORE_KNOWN:
-                m->replayed++;
-                r = http_reply_header(x->request, "Idempotency-Replayed", "true");
+                counted->replayed++;
+                r = http_reply_header(acceptance->request, "Idempotency-Replayed", "true");
                 break;
         case STORE_ADDED:
         case _STORE_ADDITION_MAX:
         default:
-                metrics_count_type(m, x->type);
-                log_debug("Submission %s: a %s task is in the outbox.", x->found, x->type->name);
+                metrics_count_type(counted, acceptance->type);
+                log_debug("Submission %s: a %s task is in the outbox.", acceptance->found,
+                                acceptance->type->name);
                 break;
         }
-        return r < 0 ? r : submission_reply(&x->context->base, x->request, 202, x->found);
+        return r < 0 ? r
+                     : submission_reply(&acceptance->context->base, acceptance->request, 202,
+                                       acceptance->found);
 }
 
 static void on_added(CommitJob *job, int result)
 {
-        Acceptance *x = container_of(job, Acceptance, job);
-        SubmitContext *c = x->context;
+        Acceptance *acceptance = container_of(job, Acceptance, job);
+        SubmitContext *context = acceptance->context;
         int r;
 
         if (result < 0)
-                r = submit_reply_unavailable(x->request, result);
+                r = submit_reply_unavailable(acceptance->request, result);
         else
-                r = reply_added(x); /* ends the request, and with it x */
+                r = reply_added(acceptance); /* ends the request, and with it x */
         if (r < 0)
                 log_debug_errno(r, "An answer could not be given");
-        submit_kick(c);
+        submit_kick(context);
 }
 
-static int refuse_params(Acceptance *x)
+static int refuse_params(Acceptance *acceptance)
 {
         const Problem *first = NULL;
 
-        x->context->metrics.invalid++;
-        FOREACH_ARRAY(p, x->problems.items, x->problems.n)
+        acceptance->context->metrics.invalid++;
+        FOREACH_ARRAY(p, acceptance->problems.items, acceptance->problems.n)
                 if (p->severity == SEVERITY_ERROR) {
                         first = p;
                         break;
                 }
-        return http_reply_error(x->request, 400, problems_to_json(&x->problems), "Not taken: %s%s%s",
-                        first ? first->path : "", first && *first->path ? ": " : "",
+        return http_reply_error(acceptance->request, 400, problems_to_json(&acceptance->problems),
+                        "Not taken: %s%s%s", first ? first->path : "", first && *first->path ? ": " : "",
                         first ? first->message : "see problems");
 }
 
 /* Checks the parameters and hands the submission to the writer. */
-static int submit(Acceptance *x)
+static int submit(Acceptance *acceptance)
 {
-        SubmitContext *c = x->context;
+        SubmitContext *context = acceptance->context;
         const void *body;
         size_t size;
         int r;
 
-        body = http_request_body(x->request, &size);
-        if (!http_request_hold(x->request, callback_weight(body, size)))
-                return http_reply_no_memory(x->request);
-        r = accept_parse(x->type, x->kind, body, size, c->settings->submit.callback_url, &x->params,
-                        &x->problems);
+        body = http_request_body(acceptance->request, &size);
+        if (!http_request_hold(acceptance->request, callback_weight(body, size)))
+                return http_reply_no_memory(acceptance->request);
+        r = accept_parse(acceptance->type, acceptance->kind, body, size,
+                        context->settings->submit.callback_url, &acceptance->params, &acceptance->problems);
         if (r > 0)
-                return refuse_params(x);
+                return refuse_params(acceptance);
         if (r >= 0)
-                r = describe_submission(x);
+                r = describe_submission(acceptance);
         if (r < 0)
                 return r;
 
-        x->job = (CommitJob){ .run = run_add, .done = on_added };
-        r = commit_submit(c->port, &x->job);
-        return r < 0 ? submit_reply_unavailable(x->request, r) : 0;
+        acceptance->job = (CommitJob){ .run = run_add, .done = on_added };
+        r = commit_submit(context->port, &acceptance->job);
+        return r < 0 ? submit_reply_unavailable(acceptance->request, r) : 0;
 }
 
 int accept_on_task(HttpRequest *request, void *userdata)
 {
-        Acceptance *x;
+        Acceptance *acceptance;
         int r;
 
-        x = calloc(1, sizeof(Acceptance));
-        if (!x)
+        acceptance = calloc(1, sizeof(Acceptance));
+        if (!acceptance)
                 return -ENOMEM;
-        x->context = userdata;
-        x->request = request;
-        x->text = BUFFER_INIT(PARAMS_TEXT_MAX);
-        http_request_set_userdata(request, x, acceptance_free);
+        acceptance->context = userdata;
+        acceptance->request = request;
+        acceptance->text = BUFFER_INIT(PARAMS_TEXT_MAX);
+        http_request_set_userdata(request, acceptance, acceptance_free);
 
-        r = check_headers(request, x);
-        return r != 0 ? MIN(r, 0) : submit(x);
+        r = check_headers(request, acceptance);
+        return r != 0 ? MIN(r, 0) : submit(acceptance);
 }

@@ -50,109 +50,110 @@ struct Cancel {
         int (*take)(Cancel *x, const ApiAnswer *answer); /* what is asked for */
 };
 
-static int look(Cancel *x, const char *id);
+static int look(Cancel *cancel, const char *id);
 
 /* The end: `r` is what answering returned. */
-static int cancel_end(Cancel *x, int r)
+static int cancel_end(Cancel *cancel, int r)
 {
-        SubmitContext *c = x->context;
+        SubmitContext *context = cancel->context;
 
         if (r < 0)
                 log_debug_errno(r, "An answer could not be given");
-        free(x->answer);
-        free(x);
-        submit_kick(c);
+        free(cancel->answer);
+        free(cancel);
+        submit_kick(context);
         return r;
 }
 
 /* Not now, and why; the wish is not written down: there is no submission for it, or it has come to its end
  * here. */
-static int reply_later(Cancel *x)
+static int reply_later(Cancel *cancel)
 {
-        Api api = api_client_api(x->context->client);
+        Api api = api_client_api(cancel->context->client);
         uint64_t now = now_monotonic(), until = MAX(api.retry_at(api.userdata), now);
         char text[24];
         int r;
 
         snprintf(text, sizeof(text), "%" PRIu64, MAX((until - now) / USEC_PER_SEC + 1, RETRY_AFTER));
-        r = http_reply_header(x->request, "Retry-After", text);
+        r = http_reply_header(cancel->request, "Retry-After", text);
         if (r < 0)
                 return r;
-        return http_reply_error(x->request, 503, NULL, "%s %s can't be canceled now: %s.",
-                        *x->task_id ? "Task" : "Submission", *x->task_id ? x->task_id : x->submission,
-                        x->why);
+        return http_reply_error(cancel->request, 503, NULL, "%s %s can't be canceled now: %s.",
+                        *cancel->task_id ? "Task" : "Submission",
+                        *cancel->task_id ? cancel->task_id : cancel->submission, cancel->why);
 }
 
 /* The wish. */
 
 static int run_want(CommitJob *job, Store *store)
 {
-        Cancel *x = container_of(job, Cancel, job);
+        Cancel *cancel = container_of(job, Cancel, job);
         int r;
 
-        r = store_want_cancel(store, x->submission, x->from, now_realtime());
+        r = store_want_cancel(store, cancel->submission, cancel->from, now_realtime());
         if (r < 0)
                 return r;
-        x->outcome = r;
+        cancel->outcome = r;
         return 0;
 }
 
 static void on_wanted(CommitJob *job, int result)
 {
-        Cancel *x = container_of(job, Cancel, job);
+        Cancel *cancel = container_of(job, Cancel, job);
 
         if (result < 0)
-                (void)cancel_end(x, submit_reply_unavailable(x->request, result));
-        else if (x->outcome != 0 && *x->why)
-                (void)cancel_end(x, reply_later(x));
-        else if (x->outcome != 0)
-                (void)look(x, x->submission);
+                (void)cancel_end(cancel, submit_reply_unavailable(cancel->request, result));
+        else if (cancel->outcome != 0 && *cancel->why)
+                (void)cancel_end(cancel, reply_later(cancel));
+        else if (cancel->outcome != 0)
+                (void)look(cancel, cancel->submission);
         else
-                (void)cancel_end(x, submission_reply(&x->context->base, x->request, 202, x->submission));
+                (void)cancel_end(cancel, submission_reply(&cancel->context->base, cancel->request, 202,
+                                                         cancel->submission));
 }
 
-static int want(Cancel *x, unsigned from)
+static int want(Cancel *cancel, unsigned from)
 {
         int r;
 
-        if (++x->tries > TRIES_MAX) {
-                snprintf(x->why, sizeof(x->why), "it changes all the time");
-                return cancel_end(x, reply_later(x));
+        if (++cancel->tries > TRIES_MAX) {
+                snprintf(cancel->why, sizeof(cancel->why), "it changes all the time");
+                return cancel_end(cancel, reply_later(cancel));
         }
 
-        x->from = from;
-        x->job = (CommitJob){ .run = run_want, .done = on_wanted };
-        r = commit_submit(x->context->port, &x->job);
-        return r < 0 ? cancel_end(x, submit_reply_unavailable(x->request, r)) : 0;
+        cancel->from = from;
+        cancel->job = (CommitJob){ .run = run_want, .done = on_wanted };
+        r = commit_submit(cancel->context->port, &cancel->job);
+        return r < 0 ? cancel_end(cancel, submit_reply_unavailable(cancel->request, r)) : 0;
 }
 
 /* The API's answers. */
 
 /* Not now. */
-static int put_off(Cancel *x, const char *why)
+static int put_off(Cancel *cancel, const char *why)
 {
-        snprintf(x->why, sizeof(x->why), "%s", why);
-        return *x->submission ? want(x, FROM_ACCEPTED) : cancel_end(x, reply_later(x));
+        snprintf(cancel->why, sizeof(cancel->why), "%s", why);
+        return *cancel->submission ? want(cancel, FROM_ACCEPTED) : cancel_end(cancel, reply_later(cancel));
 }
 
-static int set_answer(Cancel *x, const ApiAnswer *answer)
+static int set_answer(Cancel *cancel, const ApiAnswer *answer)
 {
         char *copy = malloc(answer->body_size + 1);
 
         if (!copy)
                 return -ENOMEM;
         memcpy(copy, answer->body, answer->body_size);
-        free(x->answer);
-        x->answer = copy;
-        x->answer_size = answer->body_size;
-        x->status = answer->status;
+        free(cancel->answer);
+        cancel->answer = copy;
+        cancel->answer_size = answer->body_size;
+        cancel->status = answer->status;
         return 0;
 }
 
-static int hand_on(Cancel *x)
+static int hand_on(Cancel *cancel)
 {
-        return cancel_end(
-                        x, http_reply(x->request, x->status, "application/json", x->answer, x->answer_size));
+        return cancel_end(cancel, http_reply(cancel->request, cancel->status, "application/json",
+                                                  cancel->answer, cancel->answer_size));
 }
 
 static void on_kept(void *userdata)
@@ -161,28 +162,28 @@ static void on_kept(void *userdata)
 }
 
 /* The task as the API has it now: kept, then the answer is handed on, whether it could be kept or not. */
-static int keep_and_hand_on(Cancel *x, const ApiAnswer *answer, const json_t *task)
+static int keep_and_hand_on(Cancel *cancel, const ApiAnswer *answer, const json_t *task)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(2 * answer->body_size + 1024);
         int r;
 
         r = callback_body_from_task(task, &body);
         if (r >= 0)
-                r = keep_task(x->context, body.data, body.size, on_kept, x);
+                r = keep_task(cancel->context, body.data, body.size, on_kept, cancel);
         if (r >= 0)
                 return 0;
-        log_warning_errno(r, "What the API says of task %s could not be stored", x->task_id);
-        return hand_on(x);
+        log_warning_errno(r, "What the API says of task %s could not be stored", cancel->task_id);
+        return hand_on(cancel);
 }
 
 /* The task that was asked about; NULL: it is not there. A new reference. */
-static json_t *read_task(const Cancel *x, const ApiAnswer *answer)
+static json_t *read_task(const Cancel *cancel, const ApiAnswer *answer)
 {
         json_auto_t *task = NULL;
 
         if (answer->error == 0 && answer->status == 200)
                 task = outcome_read(answer);
-        return streq_ptr(outcome_task_id(task), x->task_id) ? json_incref(task) : NULL;
+        return streq_ptr(outcome_task_id(task), cancel->task_id) ? json_incref(task) : NULL;
 }
 
 /* Whether an answer is an error in the API's own words. */
@@ -199,75 +200,75 @@ static bool is_rejection(const ApiAnswer *answer)
 }
 
 /* How the task is, after a 500. */
-static int take_look(Cancel *x, const ApiAnswer *answer)
+static int take_look(Cancel *cancel, const ApiAnswer *answer)
 {
-        json_auto_t *task = read_task(x, answer);
+        json_auto_t *task = read_task(cancel, answer);
         TaskStatus status = task_status_from_string(json_string_value(json_object_get(task, "status")));
         char text[OUTCOME_TEXT_SIZE];
 
         if (task && status <= TASK_PENDING)
-                return put_off(x, "the API answered 500, and it is pending");
+                return put_off(cancel, "the API answered 500, and it is pending");
         if (!task && !is_rejection(answer))
-                return put_off(x, outcome_describe(answer, text));
+                return put_off(cancel, outcome_describe(answer, text));
         /* Where it came to another end, the 500 is the answer. */
-        if ((!task || status == TASK_CANCELED) && set_answer(x, answer) < 0)
-                return cancel_end(x, submit_reply_unavailable(x->request, -ENOMEM));
-        return task ? keep_and_hand_on(x, answer, task) : hand_on(x);
+        if ((!task || status == TASK_CANCELED) && set_answer(cancel, answer) < 0)
+                return cancel_end(cancel, submit_reply_unavailable(cancel->request, -ENOMEM));
+        return task ? keep_and_hand_on(cancel, answer, task) : hand_on(cancel);
 }
 
 static void on_answer(const ApiAnswer *answer, void *userdata)
 {
-        Cancel *x = userdata;
+        Cancel *cancel = userdata;
 
-        (void)x->take(x, answer);
+        (void)cancel->take(cancel, answer);
 }
 
 /* Asks, unless the API wants to be left alone; take() gets what came of it. */
-static int ask(Cancel *x, const char *method, const char *verb,
-                int (*take)(Cancel *x, const ApiAnswer *answer))
+static int ask(Cancel *cancel, const char *method, const char *verb,
+                int (*take)(Cancel *cancel, const ApiAnswer *answer))
 {
-        Api api = api_client_api(x->context->client);
+        Api api = api_client_api(cancel->context->client);
         char path[CALLBACK_ID_MAX + 32];
         ApiAnswer unsent = {};
 
         if (api.retry_at(api.userdata) > now_monotonic())
-                return put_off(x, "the API wants to be left alone for a while");
-        x->take = take;
-        snprintf(path, sizeof(path), "/task/%s%s", x->task_id, verb);
+                return put_off(cancel, "the API wants to be left alone for a while");
+        cancel->take = take;
+        snprintf(path, sizeof(path), "/task/%s%s", cancel->task_id, verb);
         unsent.error = api.request(
-                        api.userdata, &(ApiRequest){ .method = method, .path = path }, on_answer, x);
-        return unsent.error < 0 ? take(x, &unsent) : 0;
+                        api.userdata, &(ApiRequest){ .method = method, .path = path }, on_answer, cancel);
+        return unsent.error < 0 ? take(cancel, &unsent) : 0;
 }
 
-static int take_answer(Cancel *x, const ApiAnswer *answer)
+static int take_answer(Cancel *cancel, const ApiAnswer *answer)
 {
-        json_auto_t *task = read_task(x, answer);
+        json_auto_t *task = read_task(cancel, answer);
         bool is_500 = answer->error == 0 && answer->status == 500 && is_error(answer);
         char text[OUTCOME_TEXT_SIZE];
 
         if (!task && !is_500 && !is_rejection(answer))
-                return put_off(x, outcome_describe(answer, text));
-        if (set_answer(x, answer) < 0)
-                return cancel_end(x, submit_reply_unavailable(x->request, -ENOMEM));
+                return put_off(cancel, outcome_describe(answer, text));
+        if (set_answer(cancel, answer) < 0)
+                return cancel_end(cancel, submit_reply_unavailable(cancel->request, -ENOMEM));
         if (task)
-                return keep_and_hand_on(x, answer, task);
-        return is_500 ? ask(x, "GET", "", take_look) : hand_on(x);
+                return keep_and_hand_on(cancel, answer, task);
+        return is_500 ? ask(cancel, "GET", "", take_look) : hand_on(cancel);
 }
 
-static int cancel_at_api(Cancel *x)
+static int cancel_at_api(Cancel *cancel)
 {
-        return ask(x, "POST", "/cancel", take_answer);
+        return ask(cancel, "POST", "/cancel", take_answer);
 }
 
 /* Which submission, which task. */
 
-static int take_submission(const Submission *s, void *userdata)
+static int take_submission(const Submission *submission, void *userdata)
 {
-        Cancel *x = userdata;
+        Cancel *cancel = userdata;
 
-        x->state = s->state;
-        snprintf(x->submission, sizeof(x->submission), "%s", s->id);
-        snprintf(x->task_id, sizeof(x->task_id), "%s", s->task_id ?: "");
+        cancel->state = submission->state;
+        snprintf(cancel->submission, sizeof(cancel->submission), "%s", submission->id);
+        snprintf(cancel->task_id, sizeof(cancel->task_id), "%s", submission->task_id ?: "");
         return 0;
 }
 
@@ -276,7 +277,7 @@ static int take_task(const TaskDocument *document, void *userdata)
 {
         json_auto_t *task = NULL;
         const char *submission;
-        Cancel *x = userdata;
+        Cancel *cancel = userdata;
         int r;
 
         r = task_document_to_json(document, &task);
@@ -284,70 +285,72 @@ static int take_task(const TaskDocument *document, void *userdata)
                 return r;
         submission = outcome_task_submission(task);
         if (submission && strlen(submission) < SUBMISSION_ID_SIZE)
-                snprintf(x->submission, sizeof(x->submission), "%s", submission);
+                snprintf(cancel->submission, sizeof(cancel->submission), "%s", submission);
         return 0;
 }
 
-static int compare_task(const Submission *s, void *userdata)
+static int compare_task(const Submission *submission, void *userdata)
 {
-        Cancel *x = userdata;
+        Cancel *cancel = userdata;
 
-        return streq_ptr(s->task_id, x->task_id) ? 0 : -ENOENT;
+        return streq_ptr(submission->task_id, cancel->task_id) ? 0 : -ENOENT;
 }
 
 /* Fills in the submission of a task, where the outbox agrees that it is this task's. */
-static int find_owner(Cancel *x)
+static int find_owner(Cancel *cancel)
 {
-        StoreReader *reader = x->context->base.reader;
+        StoreReader *reader = cancel->context->base.reader;
         int r;
 
-        r = store_get_task(reader, x->task_id, take_task, x);
-        if (r < 0 || !*x->submission)
+        r = store_get_task(reader, cancel->task_id, take_task, cancel);
+        if (r < 0 || !*cancel->submission)
                 return MIN(r, 0);
-        r = store_get_submission(reader, x->submission, false, compare_task, x);
+        r = store_get_submission(reader, cancel->submission, false, compare_task, cancel);
         if (r == 0 || r == -ENOENT) {
-                x->submission[0] = 0;
+                cancel->submission[0] = 0;
                 return 0;
         }
         return MIN(r, 0);
 }
 
-static int look_submission(Cancel *x)
+static int look_submission(Cancel *cancel)
 {
-        if (x->state == SUBMISSION_ACCEPTED)
-                return cancel_at_api(x);
-        if (SUBMISSION_IN(x->state) & FROM_OUTBOX)
-                return want(x, FROM_OUTBOX);
+        if (cancel->state == SUBMISSION_ACCEPTED)
+                return cancel_at_api(cancel);
+        if (SUBMISSION_IN(cancel->state) & FROM_OUTBOX)
+                return want(cancel, FROM_OUTBOX);
         /* It came to an end without a task while this was going on. */
-        return cancel_end(x, submission_reply(&x->context->base, x->request, 200, x->submission));
+        return cancel_end(cancel,
+                        submission_reply(&cancel->context->base, cancel->request, 200, cancel->submission));
 }
 
-static int look(Cancel *x, const char *id)
+static int look(Cancel *cancel, const char *id)
 {
-        StoreReader *reader = x->context->base.reader;
+        StoreReader *reader = cancel->context->base.reader;
         int r;
 
-        r = store_get_submission(reader, id, false, take_submission, x);
+        r = store_get_submission(reader, id, false, take_submission, cancel);
         if (r > 0)
-                return look_submission(x);
+                return look_submission(cancel);
         if (r == 0) {
-                x->submission[0] = 0;
-                snprintf(x->task_id, sizeof(x->task_id), "%s", id);
-                r = find_owner(x);
+                cancel->submission[0] = 0;
+                snprintf(cancel->task_id, sizeof(cancel->task_id), "%s", id);
+                r = find_owner(cancel);
         }
-        return r < 0 ? cancel_end(x, local_reply_failure(reader, x->request, r)) : cancel_at_api(x);
+        return r < 0 ? cancel_end(cancel, local_reply_failure(reader, cancel->request, r))
+                     : cancel_at_api(cancel);
 }
 
-static int cancel_start(SubmitContext *c, HttpRequest *request, const char *id)
+static int cancel_start(SubmitContext *context, HttpRequest *request, const char *id)
 {
-        Cancel *x;
+        Cancel *cancel;
 
-        x = calloc(1, sizeof(Cancel));
-        if (!x)
+        cancel = calloc(1, sizeof(Cancel));
+        if (!cancel)
                 return -ENOMEM;
-        x->context = c;
-        x->request = request;
-        return look(x, id);
+        cancel->context = context;
+        cancel->request = request;
+        return look(cancel, id);
 }
 
 /* Ids that need no escape in a path, which those of the API and ours are. */

@@ -38,16 +38,16 @@ typedef struct SubmitContext {
 extern const HttpRoute submit_routes[];
 
 /* There may be something to do for the outbox or its neighbours: it is looked at soon, from the loop. */
-void submit_kick(SubmitContext *c);
+void submit_kick(SubmitContext *context);
 
 /* Likewise, and because somebody asked for it: failures of lately are forgotten. */
-void submit_hurry(SubmitContext *c);
+void submit_hurry(SubmitContext *context);
 
 /* Reads how the queue stands, and what it waits for. 0 or negative errno (of reading). */
-int queue_read(SubmitContext *c, StoreQueue *ret_queue, Waiting *ret_waiting);
+int queue_read(SubmitContext *context, StoreQueue *ret_queue, Waiting *ret_waiting);
 /* As base.waiting_begin and base.waiting_of have it. */
 int queue_waiting_begin(LocalBase *base);
-json_t *queue_waiting_of(LocalBase *base, const Submission *s);
+json_t *queue_waiting_of(LocalBase *base, const Submission *submission);
 
 /* 503 with Retry-After: it could not be stored, nothing was changed. */
 int submit_reply_unavailable(HttpRequest *request, int error);

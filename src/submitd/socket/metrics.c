@@ -10,57 +10,59 @@
 
 #define PREFIX "scale_submitd_"
 
-void metrics_init(Metrics *m)
+void metrics_init(Metrics *counted)
 {
-        *m = (Metrics){ .started_at = now_realtime() };
+        *counted = (Metrics){ .started_at = now_realtime() };
 }
 
-void metrics_count_type(Metrics *m, const TaskType *type)
+void metrics_count_type(Metrics *counted, const TaskType *type)
 {
         for (size_t i = 0; i < METRICS_TYPES_MAX && task_types[i]; i++)
                 if (task_types[i] == type)
-                        m->accepted[i]++;
+                        counted->accepted[i]++;
 }
 
-void metrics_count_response(Metrics *m, unsigned status)
+void metrics_count_response(Metrics *counted, unsigned status)
 {
-        if (status < ELEMENTSOF(m->responses))
-                m->responses[status]++;
+        if (status < ELEMENTSOF(counted->responses))
+                counted->responses[status]++;
 }
 
-static const MetricsInputs *inputs_of(const MetricText *x)
+static const MetricsInputs *inputs_of(const MetricText *text)
 {
-        return x->source;
+        return text->source;
 }
 
-static int write_start(const Metric *m, const MetricText *x)
+static int write_start(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, (uint64_t)inputs_of(x)->metrics->started_at);
+        return metric_put(metric, text, NULL, NULL, (uint64_t)inputs_of(text)->metrics->started_at);
 }
 
-static int write_own(const Metric *m, const MetricText *x)
+static int write_own(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, metric_number_at(inputs_of(x)->metrics, m->offset));
+        return metric_put(metric, text, NULL, NULL,
+                        metric_number_at(inputs_of(text)->metrics, metric->offset));
 }
 
-static int write_api(const Metric *m, const MetricText *x)
+static int write_api(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, metric_number_at(inputs_of(x)->api, m->offset));
+        return metric_put(metric, text, NULL, NULL, metric_number_at(inputs_of(text)->api, metric->offset));
 }
 
-static int write_types(const Metric *m, const MetricText *x)
+static int write_types(const Metric *metric, const MetricText *text)
 {
         int r;
 
         for (size_t i = 0; i < METRICS_TYPES_MAX && task_types[i]; i++) {
-                r = metric_put(m, x, "type", task_types[i]->name, inputs_of(x)->metrics->accepted[i]);
+                r = metric_put(metric, text, "type", task_types[i]->name,
+                                inputs_of(text)->metrics->accepted[i]);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int put_statuses(const Metric *m, const MetricText *x, const uint64_t *counts, unsigned n)
+static int put_statuses(const Metric *metric, const MetricText *text, const uint64_t *counts, unsigned n)
 {
         char status[16];
         int r;
@@ -69,74 +71,77 @@ static int put_statuses(const Metric *m, const MetricText *x, const uint64_t *co
                 if (counts[i] == 0)
                         continue;
                 snprintf(status, sizeof(status), "%u", i);
-                r = metric_put(m, x, "status_code", status, counts[i]);
+                r = metric_put(metric, text, "status_code", status, counts[i]);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int write_responses(const Metric *m, const MetricText *x)
+static int write_responses(const Metric *metric, const MetricText *text)
 {
-        const Metrics *own = inputs_of(x)->metrics;
+        const Metrics *own = inputs_of(text)->metrics;
 
-        return put_statuses(m, x, own->responses, ELEMENTSOF(own->responses));
+        return put_statuses(metric, text, own->responses, ELEMENTSOF(own->responses));
 }
 
-static int write_answers(const Metric *m, const MetricText *x)
+static int write_answers(const Metric *metric, const MetricText *text)
 {
-        const ApiClientStats *api = inputs_of(x)->api;
+        const ApiClientStats *api = inputs_of(text)->api;
 
-        return put_statuses(m, x, api->answers, ELEMENTSOF(api->answers));
+        return put_statuses(metric, text, api->answers, ELEMENTSOF(api->answers));
 }
 
-static int write_in_flight(const Metric *m, const MetricText *x)
+static int write_in_flight(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, inputs_of(x)->outbox.in_flight);
+        return metric_put(metric, text, NULL, NULL, inputs_of(text)->outbox.in_flight);
 }
 
-static int write_reloads(const Metric *m, const MetricText *x)
+static int write_reloads(const Metric *metric, const MetricText *text)
 {
         int r;
 
-        r = metric_put(m, x, "result", "done", inputs_of(x)->metrics->reloads);
-        return r < 0 ? r : metric_put(m, x, "result", "failed", inputs_of(x)->metrics->reloads_failed);
+        r = metric_put(metric, text, "result", "done", inputs_of(text)->metrics->reloads);
+        return r < 0 ? r
+                     : metric_put(metric, text, "result", "failed",
+                                       inputs_of(text)->metrics->reloads_failed);
 }
 
-static int write_states(const Metric *m, const MetricText *x)
+static int write_states(const Metric *metric, const MetricText *text)
 {
-        return metric_put_states(m, x, &inputs_of(x)->stats.queue);
+        return metric_put_states(metric, text, &inputs_of(text)->stats.queue);
 }
 
-static int write_hold(const Metric *m, const MetricText *x)
+static int write_hold(const Metric *metric, const MetricText *text)
 {
-        return metric_put_hold(m, x, &inputs_of(x)->stats.queue);
+        return metric_put_hold(metric, text, &inputs_of(text)->stats.queue);
 }
 
-static int write_live(const Metric *m, const MetricText *x)
+static int write_live(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, inputs_of(x)->stats.queue.live_sent);
+        return metric_put(metric, text, NULL, NULL, inputs_of(text)->stats.queue.live_sent);
 }
 
 /* Nothing where there is no cap. */
-static int write_cap(const Metric *m, const MetricText *x)
+static int write_cap(const Metric *metric, const MetricText *text)
 {
-        uint64_t cap = inputs_of(x)->live_per_day;
+        uint64_t cap = inputs_of(text)->live_per_day;
 
-        return cap < UINT64_MAX ? metric_put(m, x, NULL, NULL, cap) : 0;
+        return cap < UINT64_MAX ? metric_put(metric, text, NULL, NULL, cap) : 0;
 }
 
 /* 0 where nothing waits. */
-static int write_oldest(const Metric *m, const MetricText *x)
+static int write_oldest(const Metric *metric, const MetricText *text)
 {
-        int64_t oldest = inputs_of(x)->stats.queue.oldest;
+        int64_t oldest = inputs_of(text)->stats.queue.oldest;
 
-        return metric_put(m, x, NULL, NULL, oldest == TIME_NONE || oldest < 0 ? 0 : (uint64_t)oldest);
+        return metric_put(
+                        metric, text, NULL, NULL, oldest == TIME_NONE || oldest < 0 ? 0 : (uint64_t)oldest);
 }
 
-static int write_writable(const Metric *m, const MetricText *x)
+static int write_writable(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, inputs_of(x)->stats.commit.writable);
+        return metric_put(metric, text, NULL, NULL, inputs_of(text)->stats.commit.writable);
 }
 
 #define OWN(member)    write_own, offsetof(Metrics, member), 0

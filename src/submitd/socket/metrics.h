@@ -21,9 +21,9 @@ typedef struct Metrics {
         int64_t started_at;
 } Metrics;
 
-void metrics_init(Metrics *m);
-void metrics_count_type(Metrics *m, const TaskType *type);
-void metrics_count_response(Metrics *m, unsigned status);
+void metrics_init(Metrics *counted);
+void metrics_count_type(Metrics *counted, const TaskType *type);
+void metrics_count_response(Metrics *counted, unsigned status);
 
 /* What is read at the moment of asking. */
 typedef struct MetricsInputs {

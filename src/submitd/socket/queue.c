@@ -30,61 +30,63 @@ static int read_next(StoreReader *reader, int64_t *ret)
         return 0;
 }
 
-int queue_read(SubmitContext *c, StoreQueue *ret_queue, Waiting *ret_waiting)
+int queue_read(SubmitContext *context, StoreQueue *ret_queue, Waiting *ret_waiting)
 {
         CommitStats stats;
         int r;
 
-        commit_get_stats(c->base.commit, &stats);
-        r = store_get_queue(c->base.reader, now_realtime(), ret_queue);
-        return r < 0 ? r : waiting_look(c->outbox, ret_queue, stats.writable, ret_waiting);
+        commit_get_stats(context->base.commit, &stats);
+        r = store_get_queue(context->base.reader, now_realtime(), ret_queue);
+        return r < 0 ? r : waiting_look(context->outbox, ret_queue, stats.writable, ret_waiting);
 }
 
 int queue_waiting_begin(LocalBase *base)
 {
-        SubmitContext *c = container_of(base, SubmitContext, base);
+        SubmitContext *context = container_of(base, SubmitContext, base);
         StoreQueue queue;
 
-        return queue_read(c, &queue, &c->waiting);
+        return queue_read(context, &queue, &context->waiting);
 }
 
-json_t *queue_waiting_of(LocalBase *base, const Submission *s)
+json_t *queue_waiting_of(LocalBase *base, const Submission *submission)
 {
-        SubmitContext *c = container_of(base, SubmitContext, base);
-        Waiting w;
+        SubmitContext *context = container_of(base, SubmitContext, base);
+        Waiting waiting;
 
-        return waiting_of_submission(s, &c->waiting, now_realtime(), &w) ? waiting_to_json(&w) : NULL;
+        return waiting_of_submission(submission, &context->waiting, now_realtime(), &waiting)
+                               ? waiting_to_json(&waiting)
+                               : NULL;
 }
 
 /* `flushed`: so many were flushed; UINT64_MAX: that was not asked for. */
-static int reply_queue(SubmitContext *c, HttpRequest *request, uint64_t flushed)
+static int reply_queue(SubmitContext *context, HttpRequest *request, uint64_t flushed)
 {
-        json_auto_t *o = json_object();
-        uint64_t cap = c->settings->submit.live_per_day;
+        json_auto_t *object = json_object();
+        uint64_t cap = context->settings->submit.live_per_day;
         OutboxStats stats;
         StoreQueue queue;
         Waiting waiting;
         int64_t next;
         int r;
 
-        r = queue_read(c, &queue, &waiting);
+        r = queue_read(context, &queue, &waiting);
         if (r >= 0)
-                r = read_next(c->base.reader, &next);
+                r = read_next(context->base.reader, &next);
         if (r < 0)
-                return local_reply_failure(c->base.reader, request, r);
-        outbox_get_stats(c->outbox, &stats);
+                return local_reply_failure(context->base.reader, request, r);
+        outbox_get_stats(context->outbox, &stats);
 
-        r = stats_add_queue(o, &queue);
+        r = stats_add_queue(object, &queue);
         if (cap < UINT64_MAX)
-                r |= json_object_set_new(o, "live_per_day", json_integer((json_int_t)cap));
-        r |= json_object_set_new(o, "in_flight", json_integer((json_int_t)stats.in_flight));
+                r |= json_object_set_new(object, "live_per_day", json_integer((json_int_t)cap));
+        r |= json_object_set_new(object, "in_flight", json_integer((json_int_t)stats.in_flight));
         if (waiting.cause != WAITING_NOTHING)
-                r |= json_object_set_new(o, "waiting", waiting_to_json(&waiting));
-        r |= member_set_time(o, "next_attempt_at",
+                r |= json_object_set_new(object, "waiting", waiting_to_json(&waiting));
+        r |= member_set_time(object, "next_attempt_at",
                         next == TIME_NONE || waiting.until == TIME_NONE ? next : MAX(next, waiting.until));
         if (flushed < UINT64_MAX)
-                r |= json_object_set_new(o, "flushed", json_integer((json_int_t)flushed));
-        return r < 0 ? -ENOMEM : http_reply_json(request, 200, json_incref(o));
+                r |= json_object_set_new(object, "flushed", json_integer((json_int_t)flushed));
+        return r < 0 ? -ENOMEM : http_reply_json(request, 200, json_incref(object));
 }
 
 int queue_on_get(HttpRequest *request, void *userdata)
@@ -104,38 +106,38 @@ typedef struct QueueCall {
 
 static void on_changed(CommitJob *job, int result)
 {
-        QueueCall *x = container_of(job, QueueCall, job);
-        SubmitContext *c = x->context;
+        QueueCall *call = container_of(job, QueueCall, job);
+        SubmitContext *context = call->context;
         int r;
 
         if (result < 0)
-                r = submit_reply_unavailable(x->request, result);
+                r = submit_reply_unavailable(call->request, result);
         else
-                r = reply_queue(c, x->request, x->flushed);
+                r = reply_queue(context, call->request, call->flushed);
         if (r < 0)
                 log_debug_errno(r, "An answer could not be given");
-        submit_hurry(c);
+        submit_hurry(context);
 }
 
-static int change(SubmitContext *c, HttpRequest *request, const char *reason,
+static int change(SubmitContext *context, HttpRequest *request, const char *reason,
                 int (*run)(CommitJob *job, Store *store))
 {
-        QueueCall *x;
+        QueueCall *call;
         int r;
 
-        x = calloc(1, sizeof(QueueCall));
-        if (!x)
+        call = calloc(1, sizeof(QueueCall));
+        if (!call)
                 return -ENOMEM;
-        *x = (QueueCall){
+        *call = (QueueCall){
                 .job = { .run = run, .done = on_changed },
-                .context = c,
+                .context = context,
                 .request = request,
                 .reason = reason,
                 .flushed = UINT64_MAX,
         };
-        http_request_set_userdata(request, x, free);
+        http_request_set_userdata(request, call, free);
 
-        r = commit_submit(c->port, &x->job);
+        r = commit_submit(context->port, &call->job);
         return r < 0 ? submit_reply_unavailable(request, r) : 0;
 }
 
@@ -166,11 +168,11 @@ const Param hold_params[] = {
 
 int queue_on_hold(HttpRequest *request, void *userdata)
 {
-        HoldQuery q = {};
+        HoldQuery query = {};
         int r;
 
-        r = params_read(request, &q);
-        return r != 0 ? MIN(r, 0) : change(userdata, request, q.reason, run_hold);
+        r = params_read(request, &query);
+        return r != 0 ? MIN(r, 0) : change(userdata, request, query.reason, run_hold);
 }
 
 int queue_on_resume(HttpRequest *request, void *userdata)

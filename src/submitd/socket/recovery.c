@@ -51,63 +51,63 @@ static const Count backfill_counts[] = {
 };
 _Static_assert(ELEMENTSOF(backfill_counts) * sizeof(uint64_t) == sizeof(BackfillCounts), "all of them");
 
-static int add_time(json_t *o, const char *name, int64_t t)
+static int add_time(json_t *object, const char *name, int64_t t)
 {
         char text[TIME_STAMP_SIZE];
 
-        return t == TIME_NONE ? 0 : json_object_set_new(o, name, json_string(time_format(t, text)));
+        return t == TIME_NONE ? 0 : json_object_set_new(object, name, json_string(time_format(t, text)));
 }
 
-static int add_counts(json_t *o, const Count *counts, size_t n, const void *values)
+static int add_counts(json_t *object, const Count *counts, size_t n, const void *values)
 {
         int r = 0;
 
         FOREACH_ARRAY(c, counts, n) {
                 const uint64_t *value = (const void *)((const char *)values + c->offset);
 
-                r |= json_object_set_new(o, c->name, json_integer((json_int_t)*value));
+                r |= json_object_set_new(object, c->name, json_integer((json_int_t)*value));
         }
         return r;
 }
 
 /* With an error only where there is one: the API's words may not be UTF-8, and are left out then. */
-static int add_end(json_t *o, int64_t finished_at, const char *error)
+static int add_end(json_t *object, int64_t finished_at, const char *error)
 {
-        int r = add_time(o, "finished_at", finished_at);
+        int r = add_time(object, "finished_at", finished_at);
 
         if (*error)
-                r |= json_object_set_new(o, "error",
+                r |= json_object_set_new(object, "error",
                                 json_string(error) ?: json_string("the API's words are not UTF-8"));
         return r;
 }
 
 static json_t *describe_reconciliation(const ReconcileReport *report)
 {
-        json_auto_t *o = json_object();
+        json_auto_t *object = json_object();
         int r = 0;
 
-        r |= json_object_set_new(o, "state", json_string(recovery_state_to_string(report->state)));
-        r |= add_time(o, "started_at", report->started_at);
-        r |= add_counts(o, reconcile_counts, ELEMENTSOF(reconcile_counts), &report->counts);
-        r |= add_end(o, report->finished_at, report->error);
-        return r < 0 ? NULL : json_incref(o);
+        r |= json_object_set_new(object, "state", json_string(recovery_state_to_string(report->state)));
+        r |= add_time(object, "started_at", report->started_at);
+        r |= add_counts(object, reconcile_counts, ELEMENTSOF(reconcile_counts), &report->counts);
+        r |= add_end(object, report->finished_at, report->error);
+        return r < 0 ? NULL : json_incref(object);
 }
 
 static json_t *describe_backfill(const BackfillReport *report)
 {
-        json_auto_t *o = json_object();
+        json_auto_t *object = json_object();
         int r = 0;
 
-        r |= json_object_set_new(o, "state", json_string(recovery_state_to_string(report->state)));
-        r |= add_time(o, "since", report->since);
-        r |= add_time(o, "until", report->until);
-        r |= add_time(o, "started_at", report->started_at);
+        r |= json_object_set_new(object, "state", json_string(recovery_state_to_string(report->state)));
+        r |= add_time(object, "since", report->since);
+        r |= add_time(object, "until", report->until);
+        r |= add_time(object, "started_at", report->started_at);
         if (report->has_total)
-                r |= json_object_set_new(o, "total", json_integer((json_int_t)report->total));
-        r |= add_counts(o, backfill_counts, ELEMENTSOF(backfill_counts), &report->counts);
-        r |= add_time(o, "reached_at", report->reached);
-        r |= add_end(o, report->finished_at, report->error);
-        return r < 0 ? NULL : json_incref(o);
+                r |= json_object_set_new(object, "total", json_integer((json_int_t)report->total));
+        r |= add_counts(object, backfill_counts, ELEMENTSOF(backfill_counts), &report->counts);
+        r |= add_time(object, "reached_at", report->reached);
+        r |= add_end(object, report->finished_at, report->error);
+        return r < 0 ? NULL : json_incref(object);
 }
 
 /* Reconciliation. */
@@ -120,19 +120,19 @@ typedef struct WaitCall {
 
 static void wait_call_free(void *userdata)
 {
-        WaitCall *x = userdata;
+        WaitCall *call = userdata;
 
-        reconcile_unwait(&x->waiter);
-        free(x);
+        reconcile_unwait(&call->waiter);
+        free(call);
 }
 
 static void on_waited(ReconcileWaiter *waiter, bool finished)
 {
-        WaitCall *x = container_of(waiter, WaitCall, waiter);
+        WaitCall *call = container_of(waiter, WaitCall, waiter);
         int r;
 
-        r = http_reply_json(x->request, finished ? 200 : 202,
-                        describe_reconciliation(reconcile_report(x->reconcile)));
+        r = http_reply_json(call->request, finished ? 200 : 202,
+                        describe_reconciliation(reconcile_report(call->reconcile)));
         if (r < 0)
                 log_debug_errno(r, "An answer could not be given");
 }
@@ -148,38 +148,38 @@ const Param reconcile_params[] = {
 
 int reconcile_on_post(HttpRequest *request, void *userdata)
 {
-        SubmitContext *c = userdata;
-        ReconcileQuery q = {};
-        WaitCall *x;
+        SubmitContext *context = userdata;
+        ReconcileQuery query = {};
+        WaitCall *call;
         int r;
 
-        r = params_read(request, &q);
+        r = params_read(request, &query);
         if (r != 0)
                 return MIN(r, 0);
 
-        reconcile_start(c->reconcile);
-        if (q.wait == 0)
+        reconcile_start(context->reconcile);
+        if (query.wait == 0)
                 return http_reply_json(
-                                request, 202, describe_reconciliation(reconcile_report(c->reconcile)));
+                                request, 202, describe_reconciliation(reconcile_report(context->reconcile)));
 
-        x = calloc(1, sizeof(WaitCall));
-        if (!x)
+        call = calloc(1, sizeof(WaitCall));
+        if (!call)
                 return -ENOMEM;
-        *x = (WaitCall){
-                .waiter = { .done = on_waited, .deadline = now_monotonic() + q.wait * USEC_PER_SEC },
-                .reconcile = c->reconcile,
+        *call = (WaitCall){
+                .waiter = { .done = on_waited, .deadline = now_monotonic() + query.wait * USEC_PER_SEC },
+                .reconcile = context->reconcile,
                 .request = request,
         };
-        http_request_set_userdata(request, x, wait_call_free);
-        reconcile_wait(c->reconcile, &x->waiter);
+        http_request_set_userdata(request, call, wait_call_free);
+        reconcile_wait(context->reconcile, &call->waiter);
         return 0;
 }
 
 int reconcile_on_get(HttpRequest *request, void *userdata)
 {
-        SubmitContext *c = userdata;
+        SubmitContext *context = userdata;
 
-        return http_reply_json(request, 200, describe_reconciliation(reconcile_report(c->reconcile)));
+        return http_reply_json(request, 200, describe_reconciliation(reconcile_report(context->reconcile)));
 }
 
 /* Backfill. */
@@ -196,28 +196,28 @@ const Param backfill_params[] = {
 
 int backfill_on_post(HttpRequest *request, void *userdata)
 {
-        BackfillQuery q = { TIME_NONE, TIME_NONE };
-        SubmitContext *c = userdata;
+        BackfillQuery query = { TIME_NONE, TIME_NONE };
+        SubmitContext *context = userdata;
         int r;
 
-        r = params_read(request, &q);
+        r = params_read(request, &query);
         if (r != 0)
                 return MIN(r, 0);
-        if (q.until != TIME_NONE && q.since > q.until)
+        if (query.until != TIME_NONE && query.since > query.until)
                 return params_refuse(request, "until", "a time that is not before `since`");
 
-        r = backfill_start(c->backfill, q.since, q.until);
+        r = backfill_start(context->backfill, query.since, query.until);
         if (r == -EBUSY)
                 return http_reply_error(request, 409, NULL,
                                 "A backfill is running: GET /v1/backfill says how far it is.");
         if (r < 0)
                 return submit_reply_unavailable(request, r);
-        return http_reply_json(request, 202, describe_backfill(backfill_report(c->backfill)));
+        return http_reply_json(request, 202, describe_backfill(backfill_report(context->backfill)));
 }
 
 int backfill_on_get(HttpRequest *request, void *userdata)
 {
-        SubmitContext *c = userdata;
+        SubmitContext *context = userdata;
 
-        return http_reply_json(request, 200, describe_backfill(backfill_report(c->backfill)));
+        return http_reply_json(request, 200, describe_backfill(backfill_report(context->backfill)));
 }

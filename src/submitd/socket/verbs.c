@@ -28,21 +28,21 @@ typedef struct Step {
         int outcome;
 } Step;
 
-static int step_look(Step *x);
+static int step_look(Step *step);
 
-static void step_forget(Step *x)
+static void step_forget(Step *step)
 {
-        free(x->error);
-        free(x->answer);
-        x->error = x->answer = NULL;
+        free(step->error);
+        free(step->answer);
+        step->error = step->answer = NULL;
 }
 
 static void step_free(void *userdata)
 {
-        Step *x = userdata;
+        Step *step = userdata;
 
-        step_forget(x);
-        free(x);
+        step_forget(step);
+        free(step);
 }
 
 static int copy(const char *text, char **ret)
@@ -52,137 +52,138 @@ static int copy(const char *text, char **ret)
 }
 
 /* Remembers what the step is to be taken from. */
-static int take_submission(const Submission *s, void *userdata)
+static int take_submission(const Submission *submission, void *userdata)
 {
-        Step *x = userdata;
+        Step *step = userdata;
         int64_t now = now_realtime();
         int r;
 
-        step_forget(x);
-        r = copy(s->error, &x->error);
+        step_forget(step);
+        r = copy(submission->error, &step->error);
         if (r >= 0)
-                r = copy(s->answer, &x->answer);
+                r = copy(submission->answer, &step->answer);
         if (r < 0)
                 return r;
 
-        x->state = s->state;
-        x->move = (StoreMove){
-                .from = SUBMISSION_IN(s->state),
+        step->state = submission->state;
+        step->move = (StoreMove){
+                .from = SUBMISSION_IN(submission->state),
                 .now = now,
                 .next_at = now,
-                .sent_at = s->sent_at,
-                .floor_at = s->floor_at,
-                .ended_at = s->ended_at,
-                .grace = s->grace,
-                .is_test = s->is_test,
-                .status = s->status,
-                .error = x->error,
-                .answer = x->answer,
+                .sent_at = submission->sent_at,
+                .floor_at = submission->floor_at,
+                .ended_at = submission->ended_at,
+                .grace = submission->grace,
+                .is_test = submission->is_test,
+                .status = submission->status,
+                .error = step->error,
+                .answer = step->answer,
                 .expires_at = TIME_NONE,
         };
         return 0;
 }
 
-static int refuse(Step *x, const VerbRule *rule)
+static int refuse(Step *step, const VerbRule *rule)
 {
-        return http_reply_error(x->request, 409, NULL, "Submission %s is %s: %s.", x->id,
-                        submission_state_to_string(x->state), rule->why);
+        return http_reply_error(step->request, 409, NULL, "Submission %s is %s: %s.", step->id,
+                        submission_state_to_string(step->state), rule->why);
 }
 
 static int run_move(CommitJob *job, Store *store)
 {
-        Step *x = container_of(job, Step, job);
+        Step *step = container_of(job, Step, job);
         int r;
 
-        r = store_move_submission(store, x->id, &x->move);
+        r = store_move_submission(store, step->id, &step->move);
         if (r < 0)
                 return r;
-        x->outcome = r;
+        step->outcome = r;
         return 0;
 }
 
-static int finish(Step *x, int result)
+static int finish(Step *step, int result)
 {
         if (result < 0)
-                return submit_reply_unavailable(x->request, result);
-        if (x->outcome == STORE_MOVED_ON)
-                return step_look(x);
-        return submission_reply(&x->context->base, x->request, 200, x->id);
+                return submit_reply_unavailable(step->request, result);
+        if (step->outcome == STORE_MOVED_ON)
+                return step_look(step);
+        return submission_reply(&step->context->base, step->request, 200, step->id);
 }
 
 static void on_moved(CommitJob *job, int result)
 {
-        Step *x = container_of(job, Step, job);
-        SubmitContext *c = x->context;
+        Step *step = container_of(job, Step, job);
+        SubmitContext *context = step->context;
         int r;
 
-        r = finish(x, result);
+        r = finish(step, result);
         if (r < 0)
                 log_debug_errno(r, "An answer could not be given");
-        submit_hurry(c);
+        submit_hurry(context);
 }
 
 /* Fills in what becomes of it. */
-static void plan(StoreMove *m, const VerbRule *rule)
+static void plan(StoreMove *move, const VerbRule *rule)
 {
-        m->to = rule->to == SUBMISSION_QUEUED && m->sent_at != TIME_NONE ? SUBMISSION_UNKNOWN : rule->to;
-        if (m->to != SUBMISSION_QUEUED && m->to != SUBMISSION_UNKNOWN)
-                m->next_at = TIME_NONE;
+        move->to = rule->to == SUBMISSION_QUEUED && move->sent_at != TIME_NONE ? SUBMISSION_UNKNOWN
+                                                                               : rule->to;
+        if (move->to != SUBMISSION_QUEUED && move->to != SUBMISSION_UNKNOWN)
+                move->next_at = TIME_NONE;
         if (rule->renew) {
-                m->expires_at = m->now + SUBMISSION_LIFE_USEC;
-                m->status = 0;
-                m->error = m->answer = NULL;
+                move->expires_at = move->now + SUBMISSION_LIFE_USEC;
+                move->status = 0;
+                move->error = move->answer = NULL;
         }
 }
 
-static int step_look(Step *x)
+static int step_look(Step *step)
 {
-        SubmitContext *c = x->context;
+        SubmitContext *context = step->context;
         const VerbRule *rule;
         int r;
 
-        r = store_get_submission(c->base.reader, x->id, false, take_submission, x);
+        r = store_get_submission(context->base.reader, step->id, false, take_submission, step);
         if (r < 0)
-                return local_reply_failure(c->base.reader, x->request, r);
-        if (r == 0 && x->hand_on)
-                return x->hand_on(c, x->request, x->id);
+                return local_reply_failure(context->base.reader, step->request, r);
+        if (r == 0 && step->hand_on)
+                return step->hand_on(context, step->request, step->id);
         if (r == 0)
-                return local_reply_not_found(x->request, "Submission not found");
+                return local_reply_not_found(step->request, "Submission not found");
 
-        rule = &x->rules[x->state];
+        rule = &step->rules[step->state];
         if (rule->action == VERB_NOTHING)
-                return submission_reply(&c->base, x->request, 200, x->id);
+                return submission_reply(&context->base, step->request, 200, step->id);
         if (rule->action == VERB_HAND_ON)
-                return x->hand_on(c, x->request, x->id);
-        if (rule->action == VERB_REFUSE || (rule->only_without && x->move.sent_at != TIME_NONE))
-                return refuse(x, rule);
-        if (++x->tries > TRIES_MAX)
-                return submit_reply_unavailable(x->request, -EAGAIN);
+                return step->hand_on(context, step->request, step->id);
+        if (rule->action == VERB_REFUSE || (rule->only_without && step->move.sent_at != TIME_NONE))
+                return refuse(step, rule);
+        if (++step->tries > TRIES_MAX)
+                return submit_reply_unavailable(step->request, -EAGAIN);
 
-        plan(&x->move, rule);
-        x->job = (CommitJob){ .run = run_move, .done = on_moved };
-        r = commit_submit(c->port, &x->job);
-        return r < 0 ? submit_reply_unavailable(x->request, r) : 0;
+        plan(&step->move, rule);
+        step->job = (CommitJob){ .run = run_move, .done = on_moved };
+        r = commit_submit(context->port, &step->job);
+        return r < 0 ? submit_reply_unavailable(step->request, r) : 0;
 }
 
-int verb_run(SubmitContext *c, HttpRequest *request, const char *id, const VerbRule *rules,
+int verb_run(SubmitContext *context, HttpRequest *request, const char *id, const VerbRule *rules,
                 VerbHandOn hand_on)
 {
-        Step *x;
+        Step *step;
 
         if (strlen(id) >= SUBMISSION_ID_SIZE)
-                return hand_on ? hand_on(c, request, id)
+                return hand_on ? hand_on(context, request, id)
                                : local_reply_not_found(request, "Submission not found");
-        x = calloc(1, sizeof(Step));
-        if (!x)
+        step = calloc(1, sizeof(Step));
+        if (!step)
                 return -ENOMEM;
-        x->context = c;
-        x->request = request;
-        x->rules = rules;
-        x->hand_on = hand_on;
-        memcpy(x->id, id, strlen(id));
-        http_request_set_userdata(request, x, step_free);
-        return step_look(x);
+        step->context = context;
+        step->request = request;
+        step->rules = rules;
+        step->hand_on = hand_on;
+        memcpy(step->id, id, strlen(id));
+        http_request_set_userdata(request, step, step_free);
+        return step_look(step);
 }
 
 #define SEND_AGAIN .action = VERB_MOVE, .to = SUBMISSION_QUEUED

@@ -23,5 +23,5 @@ typedef int (*VerbHandOn)(SubmitContext *c, HttpRequest *request, const char *id
 
 /* Answers 200 with the submission as it is afterwards; 404, 409, 503. `rules` has a row for every state and
  * outlives the request; `hand_on` may be NULL. Sets the request's userdata. */
-int verb_run(SubmitContext *c, HttpRequest *request, const char *id, const VerbRule *rules,
+int verb_run(SubmitContext *context, HttpRequest *request, const char *id, const VerbRule *rules,
                 VerbHandOn hand_on);
