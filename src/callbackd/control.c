@@ -109,7 +109,7 @@ static int on_retry(HttpRequest *request, void *userdata)
 {
         uint64_t n = local_path_number(request, 0);
         LocalContext *c = userdata;
-        ReceiveInput in;
+        IngestInput in;
         Retry *x;
         int r;
 
@@ -129,7 +129,7 @@ static int on_retry(HttpRequest *request, void *userdata)
         if (x->verdict != VERDICT_INVALID)
                 return reply_not_quarantined(request, n);
 
-        in = (ReceiveInput){
+        in = (IngestInput){
                 .body = x->body,
                 .body_size = x->body_size,
                 .source = SOURCE_RETRY,
@@ -137,10 +137,8 @@ static int on_retry(HttpRequest *request, void *userdata)
                 .started = http_request_started(request),
                 .retry_of = n,
                 .came_at = x->received_at,
-                .strict = atomic_load(&c->strict),
-                .invalid_status = 422,
         };
-        r = receive(c->port, c->base.reader, &in, on_retried, x);
+        r = ingest(&c->ingest, &in, on_retried, x);
         return r < 0 ? reply_unavailable(request, r) : 0;
 }
 

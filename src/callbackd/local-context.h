@@ -7,7 +7,7 @@
 #include "callbackd/feed.h"
 #include "callbackd/local.h"
 #include "callbackd/metrics.h"
-#include "daemon/commit.h"
+#include "daemon/ingest.h"
 #include "http/server.h"
 #include "query/local.h"
 #include "store/store.h"
@@ -17,11 +17,11 @@ typedef struct LocalContext {
         const char *database;
         sd_event *loop;
         CommitPort *port;
+        Ingest ingest; /* what is tried again */
         Metrics *metrics;
         HttpServer *callback, *query, *control; /* any may be NULL */
         Feed feed;
         bool backup; /* one is being made or sent */
-        atomic_bool strict;
 } LocalContext;
 
 /* The routes, each up to a row without method. */

@@ -161,6 +161,8 @@ static int local_prepare(Local *l, int *query_fd, int *control_fd, char **ret_er
                                 &c->base.readers, ret_error);
         if (r >= 0)
                 r = commit_port_new(c->base.commit, c->loop, &c->port);
+        c->ingest.port = c->port;
+        c->ingest.reader = c->base.reader;
         if (r >= 0)
                 r = add_server(l, query_routes, "query", query_fd, &c->query);
         if (r >= 0)
@@ -187,7 +189,8 @@ int local_new(const LocalOptions *options, Local **ret, char **ret_error)
         l->context.base.in_force = options->in_force;
         l->context.metrics = options->metrics;
         l->context.callback = options->callback;
-        atomic_init(&l->context.strict, options->strict);
+        l->context.ingest.strict = options->strict;
+        l->context.ingest.invalid_status = 422;
 
         r = local_prepare(l, &query_fd, &control_fd, ret_error);
         if (r < 0)
@@ -209,7 +212,7 @@ void local_notify_events(Local *l, _unused_ uint64_t last_event)
 
 void local_set_strict(Local *l, bool strict)
 {
-        atomic_store(&l->context.strict, strict);
+        atomic_store(&l->context.ingest.strict, strict);
 }
 
 Local *local_free(Local *l)

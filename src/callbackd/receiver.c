@@ -1,7 +1,7 @@
 /*
  * The side that faces the network. A request passes the gate before anything of its body is read: a fitting
  * reference, one header with one of the keys, a content type that can be JSON. What follows then is
- * receive(), and the answer goes out when its receipt comes back, in the order and with the status that it
+ * ingest(), and the answer goes out when its receipt comes back, in the order and with the status that it
  * says.
  */
 
@@ -27,8 +27,7 @@ struct Receiver {
         const Settings *settings;
         Keys *keys;
         Commit *commit;
-        CommitPort *port;
-        StoreReader *reader;
+        Ingest ingest;
         Metrics *metrics;
         AuthLog refusals, misdirected;
 };
@@ -202,15 +201,12 @@ static int on_callback(HttpRequest *request, _unused_ void *userdata)
 {
         Exchange *x = http_request_get_userdata(request);
         Receiver *v = x->receiver;
-        const Settings *s = v->settings;
-        ReceiveInput in = {
+        IngestInput in = {
                 .source = SOURCE_CALLBACK,
                 .key_label = x->key_label,
                 .remote = x->remote,
                 .ref = http_request_path_arg(request, 0),
                 .started = http_request_started(request),
-                .strict = s->callback.strict,
-                .invalid_status = (unsigned)s->callback.invalid_status,
         };
         int r;
 
@@ -219,7 +215,7 @@ static int on_callback(HttpRequest *request, _unused_ void *userdata)
                 return http_reply_no_memory(request);
         atomic_fetch_add(&v->metrics->body_bytes, in.body_size);
 
-        r = receive(v->port, v->reader, &in, on_receipt, x);
+        r = ingest(&v->ingest, &in, on_receipt, x);
         if (r < 0) {
                 log_debug_errno(r, "A callback could not be handed to the store");
                 return receipt_reply_unavailable(request, r);
@@ -275,6 +271,13 @@ static int make_routes(Receiver *v)
         return 0;
 }
 
+static void set_settings(Receiver *v, const Settings *settings)
+{
+        v->settings = settings;
+        v->ingest.strict = settings->callback.strict;
+        v->ingest.invalid_status = (unsigned)settings->callback.invalid_status;
+}
+
 int receiver_new(sd_event *loop, const ReceiverOptions *options, Receiver **ret)
 {
         _cleanup_(receiver_freep) Receiver *v = NULL;
@@ -286,10 +289,10 @@ int receiver_new(sd_event *loop, const ReceiverOptions *options, Receiver **ret)
                 return -ENOMEM;
         }
         v->keys = options->keys;
-        v->settings = options->settings;
         v->commit = options->commit;
-        v->port = options->port;
-        v->reader = options->reader;
+        v->ingest.port = options->port;
+        v->ingest.reader = options->reader;
+        set_settings(v, options->settings);
         v->metrics = options->metrics;
 
         r = make_routes(v);
@@ -336,7 +339,7 @@ void receiver_reload(Receiver *v, const Settings *settings, Keys *keys)
 {
         HttpLimits limits = limits_of(settings);
 
-        v->settings = settings;
+        set_settings(v, settings);
         http_server_set_limits(v->server, &limits);
         keys_free(v->keys);
         v->keys = keys;

@@ -1,6 +1,6 @@
 #pragma once
 
-/* The callback listener: from a request to receive(), and from a receipt to the answer. */
+/* The callback listener: from a request to ingest(), and from a receipt to the answer. */
 
 #include "callbackd/auth.h"
 #include "callbackd/metrics.h"

@@ -1,24 +1,115 @@
 /*
- * The one door by which a body gets into the store, whether a callback brought it or somebody tries it again
- * out of the quarantine. The steps are those of receive(): parse, look up what is needed, check, hand over.
- * What was decided is only told once it is on disk.
+ * The one way by which a body gets into the store: whether a callback brought it, somebody tries it again
+ * out of the quarantine, or the API told it when it was asked (by reconciliation, by a backfill, or in the
+ * answer to something else). The steps are those of ingestion_start(): parse, look up what is needed, check,
+ * hand over. What was decided is only told once it is on disk.
+ *
+ * A task that was asked for is made into the body of the callback that should have brought it. So whichever
+ * comes first, a callback or the answer to a question, the other one finds its response known.
  *
  * A body that breaks the rules is recorded like any other, with its verdict: the log keeps every byte that
  * somebody with a key sent.
+ *
+ * Metadata is free-form, and so only what has one plain text can be looked for: scalars, not too long, not
+ * too many, and as they are shown. Everything else is kept with the task all the same. The member by which
+ * tasks are tied to submissions comes first, so that others can't push it out.
  */
 
 #include "daemon/ingest.h"
 
+#include <inttypes.h>
+
+#include "basic/buffer.h"
 #include "basic/log.h"
 #include "basic/time-util.h"
 #include "daemon/message.h"
-#include "daemon/metadata.h"
 #include "store/outbox.h"
 #include "task/params.h"
+#include "task/type.h"
 #include "json/encode.h"
 
-typedef struct Reception {
+#define BODY_MAX   (64U << 20) /* of what is made here: an answer is bounded by less, and JSON adds little */
+#define NUMBER_MAX 64U         /* bytes of a number as a text */
+
+/* Metadata. */
+
+/* A scalar as a text that a query can name; NULL in *ret: not to be searched for. */
+static int metadata_text(const json_t *value, char **ret_owned, const char **ret)
+{
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(NUMBER_MAX);
+        int r;
+
+        *ret = NULL;
+        switch (json_typeof(value)) {
+        case JSON_STRING:
+                if (json_string_length(value) <= METADATA_TEXT_MAX)
+                        *ret = json_string_value(value);
+                return 0;
+        case JSON_INTEGER:
+        case JSON_REAL:
+                r = json_encode(value, &text);
+                if (r == -ENOBUFS) /* too long, as a text can be */
+                        return 0;
+                if (r < 0)
+                        return r;
+                *ret = *ret_owned = buffer_take(&text, NULL);
+                return 0;
+        case JSON_TRUE:
+        case JSON_FALSE:
+                *ret = json_is_true(value) ? "true" : "false";
+                return 0;
+        case JSON_OBJECT:
+        case JSON_ARRAY:
+        case JSON_NULL:
+        default:
+                return 0;
+        }
+}
+
+static int collect(Metadata *m, const char *key, const json_t *value)
+{
+        const char *text;
+        int r;
+
+        if (m->n == STORE_METADATA_MAX || strlen(key) > METADATA_TEXT_MAX)
+                return 0;
+        r = metadata_text(value, &m->numbers[m->n], &text);
+        if (r >= 0 && text)
+                m->values[m->n++] = (StoreMetadata){ key, text };
+        return r;
+}
+
+int metadata_collect(const json_t *task, Metadata *m)
+{
+        json_t *metadata = json_object_get(task, "metadata"), *value;
+        const char *key;
+        int r = 0;
+
+        value = json_object_get(metadata, TASK_SUBMISSION_KEY);
+        if (value)
+                r = collect(m, TASK_SUBMISSION_KEY, value);
+        json_object_foreach(metadata, key, value) {
+                if (r < 0)
+                        return r;
+                if (!streq(key, TASK_SUBMISSION_KEY))
+                        r = collect(m, key, value);
+        }
+        return r;
+}
+
+void metadata_done(Metadata *m)
+{
+        FOREACH_ARRAY(i, m->numbers, m->n)
+                free(*i);
+        *m = (Metadata){ 0 };
+}
+
+/* Ingestion. */
+
+typedef struct Ingestion {
         CommitJob job;
+        Buffer body; /* where it was made or copied here */
+        char submission[SUBMISSION_ID_SIZE];
         Callback *callback;
         json_t *stored; /* the task as stored, where the body had none */
         char *problems; /* as JSON */
@@ -28,34 +119,35 @@ typedef struct Reception {
         StoreDelivery delivery;
         bool keep; /* false: only say what was found, record nothing */
         Receipt receipt;
-        void (*done)(const Receipt *receipt, void *userdata);
+        IngestDone done;
         void *userdata;
-} Reception;
+} Ingestion;
 
-static Reception *reception_free(Reception *x)
+static Ingestion *ingestion_free(Ingestion *ingestion)
 {
-        if (!x)
+        if (!ingestion)
                 return NULL;
 
-        callback_free(x->callback);
-        json_decref(x->stored);
-        free(x->problems);
-        metadata_done(&x->metadata);
-        free(x);
+        callback_free(ingestion->callback);
+        buffer_done(&ingestion->body);
+        json_decref(ingestion->stored);
+        free(ingestion->problems);
+        metadata_done(&ingestion->metadata);
+        free(ingestion);
         return NULL;
 }
-DEFINE_CLEANUP(Reception *, reception_free)
+DEFINE_CLEANUP(Ingestion *, ingestion_free)
 
-static void collect_attachments(Reception *x)
+static void collect_attachments(Ingestion *ingestion)
 {
         const json_t *attachment;
-        size_t i;
+        size_t n;
 
-        json_array_foreach(x->callback->attachments, i, attachment) {
+        json_array_foreach(ingestion->callback->attachments, n, attachment) {
                 const char *url = json_string_value(json_object_get(attachment, "url"));
 
-                if (url && x->n_attachments < SUBMISSION_ATTACHMENTS_MAX)
-                        x->attachments[x->n_attachments++] = url;
+                if (url && ingestion->n_attachments < SUBMISSION_ATTACHMENTS_MAX)
+                        ingestion->attachments[ingestion->n_attachments++] = url;
         }
 }
 
@@ -64,36 +156,37 @@ static int take_stored_task(const TaskDocument *task, void *userdata)
         return task_document_to_json(task, userdata);
 }
 
-static unsigned choose_flags(const ReceiveInput *in)
+static unsigned choose_flags(const Ingest *options, const IngestInput *in)
 {
-        return (in->strict ? CALLBACK_STRICT : 0) |
+        return (atomic_load(&options->strict) ? CALLBACK_STRICT : 0) |
                (source_is_poll(in->source) ? CALLBACK_ALLOW_ACCOUNT : 0);
 }
 
 /* Parses and checks. 0, CALLBACK_NOT_JSON, CALLBACK_INVALID or negative errno. */
-static int examine(Reception *x, StoreReader *reader, const ReceiveInput *in)
+static int examine(Ingestion *ingestion, const Ingest *options, const IngestInput *in)
 {
         int r;
 
-        r = callback_parse(in->body, in->body_size, &x->callback);
+        r = callback_parse(in->body, in->body_size, &ingestion->callback);
         if (r != 0)
                 return r;
 
-        if (callback_needs_stored_task(x->callback)) {
-                r = store_get_task(reader, x->callback->task_id, take_stored_task, &x->stored);
+        if (callback_needs_stored_task(ingestion->callback)) {
+                r = store_get_task(options->reader, ingestion->callback->task_id, take_stored_task,
+                                &ingestion->stored);
                 if (r < 0)
                         return r;
         }
-        return callback_check(x->callback, x->stored, choose_flags(in));
+        return callback_check(ingestion->callback, ingestion->stored, choose_flags(options, in));
 }
 
 /* What is to be answered when it ends as `finding` says. What was JSON or not matters to who sent it; who
  * tries it again asks whether it is valid by now. */
-static unsigned choose_status(int finding, const ReceiveInput *in)
+static unsigned choose_status(int finding, const Ingest *options, const IngestInput *in)
 {
-        if (finding == 0 || in->invalid_status == 200)
+        if (finding == 0 || options->invalid_status == 200)
                 return 200;
-        return finding == CALLBACK_NOT_JSON && in->retry_of == 0 ? 400 : in->invalid_status;
+        return finding == CALLBACK_NOT_JSON && in->retry_of == 0 ? 400 : options->invalid_status;
 }
 
 static Verdict choose_verdict(int finding, const Callback *c)
@@ -103,8 +196,7 @@ static Verdict choose_verdict(int finding, const Callback *c)
         return c->kind == CALLBACK_ATTACHMENT_FAILURE ? VERDICT_ATTACHMENT_FAILURE : VERDICT_STORED;
 }
 
-/* When a task should be done: the time that its urgency allows, from its creation on. */
-static int64_t choose_due(const Callback *c, int64_t now)
+int64_t ingest_choose_due(const Callback *c, int64_t now)
 {
         const char *urgency = json_string_value(json_object_get(c->task, "urgency"));
         int64_t created = c->created_at != TIME_NONE ? c->created_at : now;
@@ -118,12 +210,13 @@ static const char *find_submission(const Callback *c)
         return json_string_value(json_object_get(json_object_get(c->task, "metadata"), TASK_SUBMISSION_KEY));
 }
 
-static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
+static void describe_delivery(
+                Ingestion *ingestion, const Ingest *options, const IngestInput *in, int finding)
 {
-        const Callback *c = x->callback;
+        const Callback *c = ingestion->callback;
         int64_t now = now_realtime();
 
-        x->delivery = (StoreDelivery){
+        ingestion->delivery = (StoreDelivery){
                 .source = in->source,
                 .received_at = now,
                 .came_at = in->came_at,
@@ -132,9 +225,9 @@ static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
                 .ref = in->ref,
                 .body = in->body,
                 .body_size = in->body_size,
-                .status = choose_status(finding, in),
+                .status = choose_status(finding, options, in),
                 .duration = now_monotonic() - in->started,
-                .problems = x->problems,
+                .problems = ingestion->problems,
                 .proposed = choose_verdict(finding, c),
                 .task_id = c->task_id,
                 .type = c->type,
@@ -142,33 +235,35 @@ static void describe_delivery(Reception *x, const ReceiveInput *in, int finding)
                 .is_test = c->is_test,
                 .unchecked = c->unchecked,
                 /* A task that was looked up is the store's already. */
-                .has_document = finding == 0 && c->task && !x->stored,
+                .has_document = finding == 0 && c->task && !ingestion->stored,
                 .created_at = c->created_at,
                 .completed_at = c->completed_at,
-                .metadata = x->metadata.values,
-                .n_metadata = x->metadata.n,
+                .metadata = ingestion->metadata.values,
+                .n_metadata = ingestion->metadata.n,
                 .submission = find_submission(c),
                 .account = finding == 0 && c->kind == CALLBACK_ACCOUNT,
-                .due_at = choose_due(c, now),
-                .attachments = x->attachments,
-                .n_attachments = x->n_attachments,
+                .due_at = ingest_choose_due(c, now),
+                .attachments = ingestion->attachments,
+                .n_attachments = ingestion->n_attachments,
                 .retry_of = in->retry_of,
         };
-        memcpy(x->delivery.digest, c->digest, sizeof(c->digest));
+        memcpy(ingestion->delivery.digest, c->digest, sizeof(c->digest));
 }
 
 static int run(CommitJob *job, Store *store)
 {
-        Reception *x = container_of(job, Reception, job);
+        Ingestion *ingestion = container_of(job, Ingestion, job);
 
-        return x->keep ? store_record_delivery(store, &x->delivery, &x->receipt.outcome) : 0;
+        return ingestion->keep ? store_record_delivery(
+                                                 store, &ingestion->delivery, &ingestion->receipt.outcome)
+                               : 0;
 }
 
 /* The one thing that must never be: said once for each task, however it is noticed. */
-static void report_second_task(const Reception *x)
+static void report_second_task(const Ingestion *ingestion)
 {
-        const StoreDelivery *d = &x->delivery;
-        const StoreOutcome *o = &x->receipt.outcome;
+        const StoreDelivery *d = &ingestion->delivery;
+        const StoreOutcome *o = &ingestion->receipt.outcome;
 
         if (!o->second_task || o->repeated)
                 return;
@@ -179,61 +274,148 @@ static void report_second_task(const Reception *x)
                         strna(d->task_id), d->ref ?: strna(d->submission));
 }
 
-static void finish(CommitJob *job, int result)
+void ingest_log_invalid(const Receipt *receipt)
 {
-        _cleanup_(reception_freep) Reception *x = container_of(job, Reception, job);
-
-        if (result >= 0)
-                report_second_task(x);
-        if (*x->receipt.outcome.task_id)
-                x->receipt.task_id = x->receipt.outcome.task_id;
-        if (*x->receipt.outcome.type)
-                x->receipt.type = x->receipt.outcome.type;
-        x->receipt.status = result < 0 ? 503 : x->delivery.status;
-        x->receipt.error = result;
-        x->done(&x->receipt, x->userdata);
+        log_event(LOG_WARNING, MESSAGE_DELIVERY_INVALID,
+                        LOG_FIELDS(LOG_NUMBER("DELIVERY", receipt->outcome.delivery),
+                                        LOG_TEXT("TASK_ID", receipt->task_id),
+                                        LOG_TEXT("TASK_TYPE", receipt->type),
+                                        LOG_TEXT("VERDICT", verdict_to_string(receipt->outcome.verdict))),
+                        "What the API told of task %s is not valid, and is in the quarantine as delivery "
+                        "%" PRIu64 ".",
+                        strna(receipt->task_id), receipt->outcome.delivery);
 }
 
-int receive(CommitPort *port, StoreReader *reader, const ReceiveInput *in,
-                void (*done)(const Receipt *receipt, void *userdata), void *userdata)
+void ingest_log_trouble(const Receipt *receipt)
 {
-        _cleanup_(reception_freep) Reception *x = NULL;
+        if (receipt->status == 503)
+                log_warning_errno(receipt->error, "What the API told of task %s could not be stored",
+                                strna(receipt->task_id));
+        else if (receipt->outcome.verdict == VERDICT_INVALID)
+                ingest_log_invalid(receipt);
+}
+
+bool ingest_failed_alone(int error)
+{
+        return error == -EMSGSIZE || error == -ENOBUFS || error == -EUCLEAN;
+}
+
+static void finish(CommitJob *job, int result)
+{
+        _cleanup_(ingestion_freep) Ingestion *ingestion = container_of(job, Ingestion, job);
+
+        if (result >= 0)
+                report_second_task(ingestion);
+        if (*ingestion->receipt.outcome.task_id)
+                ingestion->receipt.task_id = ingestion->receipt.outcome.task_id;
+        if (*ingestion->receipt.outcome.type)
+                ingestion->receipt.type = ingestion->receipt.outcome.type;
+        ingestion->receipt.status = result < 0 ? 503 : ingestion->delivery.status;
+        ingestion->receipt.error = result;
+        if (ingestion->done)
+                ingestion->done(&ingestion->receipt, ingestion->userdata);
+        else
+                ingest_log_trouble(&ingestion->receipt);
+}
+
+/* The steps. Takes the ingestion, also on failure. */
+static int ingestion_start(Ingestion *taken, const Ingest *options, const IngestInput *in)
+{
+        _cleanup_(ingestion_freep) Ingestion *ingestion = taken;
         int finding, r;
 
-        x = calloc(1, sizeof(Reception));
-        if (!x)
-                return -ENOMEM;
-
-        finding = examine(x, reader, in);
+        finding = examine(ingestion, options, in);
         if (finding < 0)
                 return finding;
-        r = problems_encode(&x->callback->problems, &x->problems);
+        r = problems_encode(&ingestion->callback->problems, &ingestion->problems);
         if (r < 0)
                 return r;
         if (finding == 0) {
-                r = metadata_collect(x->callback->task, &x->metadata);
+                r = metadata_collect(ingestion->callback->task, &ingestion->metadata);
                 if (r < 0)
                         return r;
-                collect_attachments(x);
+                collect_attachments(ingestion);
         }
-        describe_delivery(x, in, finding);
+        describe_delivery(ingestion, options, in, finding);
 
-        x->keep = finding == 0 || in->retry_of == 0;
-        x->receipt = (Receipt){
-                .outcome.verdict = x->delivery.proposed,
-                .task_id = x->callback->task_id,
-                .type = x->callback->type,
-                .problems = &x->callback->problems,
-                .userdata = userdata,
+        ingestion->keep = finding == 0 || in->retry_of == 0;
+        ingestion->receipt = (Receipt){
+                .outcome.verdict = ingestion->delivery.proposed,
+                .task_id = ingestion->callback->task_id,
+                .type = ingestion->callback->type,
+                .problems = &ingestion->callback->problems,
         };
-        x->done = done;
-        x->userdata = userdata;
-        x->job = (CommitJob){ .run = run, .done = finish };
+        ingestion->job = (CommitJob){ .run = run, .done = finish };
 
-        r = commit_submit(port, &x->job);
+        r = commit_submit(options->port, &ingestion->job);
         if (r < 0)
                 return r;
 
-        x = NULL; /* finish() frees it */
+        ingestion = NULL; /* finish() frees it */
         return 0;
+}
+
+static Ingestion *ingestion_new(IngestDone done, void *userdata)
+{
+        Ingestion *ingestion = calloc(1, sizeof(Ingestion));
+
+        if (ingestion)
+                *ingestion = (Ingestion){
+                        .body = BUFFER_INIT(BODY_MAX), .done = done, .userdata = userdata
+                };
+        return ingestion;
+}
+
+int ingest(const Ingest *options, const IngestInput *input, IngestDone done, void *userdata)
+{
+        Ingestion *ingestion = ingestion_new(done, userdata);
+
+        return ingestion ? ingestion_start(ingestion, options, input) : -ENOMEM;
+}
+
+/* What was made here is the body. */
+static int ingestion_start_own(Ingestion *ingestion, const Ingest *options, Source source)
+{
+        return ingestion_start(ingestion, options,
+                        &(IngestInput){
+                                        .body = ingestion->body.data,
+                                        .body_size = ingestion->body.size,
+                                        .source = source,
+                                        .ref = *ingestion->submission ? ingestion->submission : NULL,
+                                        .started = now_monotonic(),
+                        });
+}
+
+/* Metadata is anybody's: what doesn't look like an id of ours is none. */
+static bool is_submission_id(const char *s)
+{
+        return s && strlen(s) == SUBMISSION_ID_SIZE - 1 && strspn(s, "0123456789abcdef") == strlen(s);
+}
+
+int ingest_task(const Ingest *options, const json_t *task, Source source, const char *submission,
+                IngestDone done, void *userdata)
+{
+        _cleanup_(ingestion_freep) Ingestion *ingestion = ingestion_new(done, userdata);
+        int r;
+
+        if (!ingestion)
+                return -ENOMEM;
+        r = callback_body_from_task(task, &ingestion->body);
+        if (r < 0)
+                return r;
+        if (is_submission_id(submission))
+                memcpy(ingestion->submission, submission, SUBMISSION_ID_SIZE);
+        return ingestion_start_own(TAKE_PTR(ingestion), options, source);
+}
+
+int ingest_bytes(const Ingest *options, const void *bytes, size_t size, Source source, IngestDone done,
+                void *userdata)
+{
+        _cleanup_(ingestion_freep) Ingestion *ingestion = ingestion_new(done, userdata);
+        int r;
+
+        if (!ingestion)
+                return -ENOMEM;
+        r = buffer_append(&ingestion->body, bytes, size);
+        return r < 0 ? r : ingestion_start_own(TAKE_PTR(ingestion), options, source);
 }

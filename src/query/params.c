@@ -12,7 +12,7 @@
 #include "basic/guess.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "daemon/metadata.h"
+#include "daemon/ingest.h"
 #include "store/outbox.h"
 
 const char *param_cursor_format(const TaskCursor *place, char buf[static PARAM_CURSOR_SIZE])

@@ -24,7 +24,7 @@
 #include "daemon/receipt.h"
 #include "daemon/service-loop.h"
 #include "daemon/sockets.h"
-#include "submitd/socket/keep.h"
+#include "submitd/socket/context.h"
 
 #define MODE_SUBMIT     0660
 #define CONNECTIONS_MAX 256U
@@ -56,14 +56,11 @@ static const HttpLimits limits = {
 static int recovery_new(SubmitContext *context, const OutboxClock *clock, void (*on_change)(void *userdata),
                 void *userdata)
 {
-        Intake intake = { .port = context->port,
-                .reader = context->base.reader,
-                .strict = context->settings->callback.strict };
         int r;
 
         r = reconcile_new(&(ReconcileOptions){ .api = api_client_api(context->client),
                                           .clock = *clock,
-                                          .intake = intake,
+                                          .ingest = &context->ingest,
                                           .interval = context->settings->reconcile.interval,
                                           .on_change = on_change,
                                           .userdata = userdata },
@@ -72,7 +69,7 @@ static int recovery_new(SubmitContext *context, const OutboxClock *clock, void (
                 return r;
         return backfill_new(&(BackfillOptions){ .api = api_client_api(context->client),
                                             .clock = *clock,
-                                            .intake = intake,
+                                            .ingest = &context->ingest,
                                             .on_change = on_change,
                                             .userdata = userdata },
                         &context->backfill);
@@ -86,8 +83,8 @@ static void recovery_free(SubmitContext *context)
 
 static void recovery_reload(SubmitContext *context, const Settings *settings)
 {
-        reconcile_set(context->reconcile, settings->reconcile.interval, settings->callback.strict);
-        backfill_set(context->backfill, settings->callback.strict);
+        context->ingest.strict = settings->callback.strict;
+        reconcile_set_interval(context->reconcile, settings->reconcile.interval);
 }
 
 static void recovery_run(SubmitContext *context)
@@ -191,7 +188,7 @@ static void on_task(const void *body, size_t size, void *userdata)
         Service *service = userdata;
         int r;
 
-        r = keep_task(&service->context, body, size, NULL, NULL);
+        r = ingest_bytes(&service->context.ingest, body, size, SOURCE_RECONCILE, NULL, NULL);
         if (r < 0)
                 log_warning_errno(r, "What the API told of a task could not be stored");
 }
@@ -474,6 +471,10 @@ static int make_parts(Service *service, ApiKey *key)
         context->loop = service->loop.event;
         context->port = service->loop.port;
         context->settings = service->settings;
+        context->ingest.port = service->loop.port;
+        context->ingest.reader = service->loop.reader;
+        context->ingest.strict = service->settings->callback.strict;
+        context->ingest.invalid_status = 422;
 
         r = api_client_new(context->loop, service->settings, key, &context->client);
         if (r >= 0)

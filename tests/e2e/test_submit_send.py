@@ -279,6 +279,34 @@ def test_cancel_of_what_is_completed(submitter, api):
     assert "cancel_requested" not in submitter.submission(shown["submission_id"])
 
 
+@pytest.mark.parametrize("strict", ["no", "yes"])
+@pytest.mark.parametrize("asked", ["to create", "to cancel"])
+def test_a_result_in_an_answer_is_held_against_the_same_rules(make_submitter, api, asked, strict):
+    """As strictly as one that a callback brings: here with a field that nobody asked for."""
+    def plan(method, path, body):
+        if method == "GET" or path.endswith("/cancel"):
+            return None
+        task = api.create("datacollection", body, is_test=True)
+        if asked == "to create":
+            complete(task)
+        return 200, task
+
+    complete = lambda task: api.complete(task, {"fields": {"page": "x", "other": "y"}})
+    submitter = make_submitter(f"callback.strict={strict}").start()
+    api.plan = plan
+    added = submitter.post("datacollection", {"instruction": "Which page?", "attachment_type": "website", "fields": {"page": "Page"},
+                                              "attachment": "http://www.example.com/"}).json["submission_id"]
+    id = submitter.reaches(added, "accepted")["task_id"]
+    if asked == "to cancel":
+        complete(api.tasks[0])
+        submitter.submit.post(f"/v1/task/{id}/cancel", 500)
+    if strict == "no":
+        eventually(lambda: submitter.submit.get(f"/v1/task/{id}").json["status"] == "completed", "the result")
+    else:
+        eventually(lambda: "is in the quarantine as delivery" in submitter.log(), "the quarantine")
+        assert submitter.submit.get(f"/v1/task/{id}").json["status"] == "pending"
+
+
 def test_cancel_that_was_done_and_answered_500(submitter, api):
     """What the API canceled before it broke is canceled here as well."""
     def plan(method, path, body):

@@ -6,7 +6,7 @@ static void make_with(Fixture *f, BackfillOptions o)
 {
         o.api = fixture_api(f);
         o.clock = fixture_clock(f);
-        o.intake = fixture_intake(f);
+        o.ingest = fixture_ingest(f);
         assert_int_equal(backfill_new(&o, &f->backfill), 0);
 }
 
@@ -629,7 +629,7 @@ static void test_beside_a_reconciliation(void **state)
         }
         assert_int_equal(reconcile_new(&(ReconcileOptions){ .api = fixture_api(f),
                                                        .clock = fixture_clock(f),
-                                                       .intake = fixture_intake(f) },
+                                                       .ingest = fixture_ingest(f) },
                                          &f->reconcile),
                         0);
         make_with(f, (BackfillOptions){ .page = 20 });

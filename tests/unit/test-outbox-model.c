@@ -25,7 +25,7 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "daemon/commit.h"
-#include "daemon/metadata.h"
+#include "daemon/ingest.h"
 #include "task/callback.h"
 
 #define SEQUENCES 2000U

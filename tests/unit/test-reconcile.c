@@ -6,7 +6,7 @@ static void make_with(Fixture *f, ReconcileOptions o)
 {
         o.api = fixture_api(f);
         o.clock = fixture_clock(f);
-        o.intake = fixture_intake(f);
+        o.ingest = fixture_ingest(f);
         assert_int_equal(reconcile_new(&o, &f->reconcile), 0);
 }
 
@@ -88,7 +88,7 @@ static void test_an_interval_of_zero_is_never(void **state)
         assert_int_equal(run_all(f)->state, RECOVERY_DONE);
         assert_int_equal(report_of(f)->counts.recovered, 1);
         assert_int_equal(reconcile_next(f->reconcile), UINT64_MAX);
-        reconcile_set(f->reconcile, MINUTE, false);
+        reconcile_set_interval(f->reconcile, MINUTE);
         live(f, 5 * MINUTE);
         assert_true(figures_of(f).rounds >= 3);
 }

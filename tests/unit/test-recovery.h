@@ -15,6 +15,7 @@
 #include "daemon/message.h"
 #include "sandbox/world.h"
 #include "store/outbox.h"
+#include "submitd/api/answer.h"
 #include "submitd/api/backoff.h"
 #include "submitd/recover/backfill.h"
 #include "submitd/recover/reconcile.h"
@@ -49,6 +50,7 @@ struct Fixture {
         Commit *commit;
         CommitPort *port;
         StoreReader *reader;
+        Ingest ingest;
         World *world;
         int64_t realtime;
         uint64_t monotonic;
@@ -281,9 +283,12 @@ static inline int tear_down(void **state)
         return 0;
 }
 
-static inline Intake fixture_intake(Fixture *f)
+static inline const Ingest *fixture_ingest(Fixture *f)
 {
-        return (Intake){ .port = f->port, .reader = f->reader };
+        f->ingest.port = f->port;
+        f->ingest.reader = f->reader;
+        f->ingest.invalid_status = 422;
+        return &f->ingest;
 }
 
 /* Going round. */
@@ -417,10 +422,11 @@ static void on_taken(const Receipt *receipt, _unused_ void *userdata)
 /* Makes a task known here, as it stands in `task`. */
 static inline Verdict take(Fixture *f, const json_t *task, Source source)
 {
-        Intake in = fixture_intake(f);
         unsigned before = n_taken;
 
-        assert_int_equal(intake_take(&in, task, source, NULL, on_taken, NULL), 0);
+        assert_int_equal(ingest_task(fixture_ingest(f), task, source, outcome_task_submission(task),
+                                         on_taken, NULL),
+                        0);
         while (n_taken == before)
                 assert_true(sd_event_run(f->loop, 60 * USEC_PER_SEC) >= 0);
         return last_verdict;

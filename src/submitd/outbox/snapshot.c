@@ -7,7 +7,6 @@
 #include "submitd/outbox/snapshot.h"
 
 #include "submitd/api/answer.h"
-#include "task/params.h"
 
 #define BODY_MAX ((size_t)64 * 1024 * 1024)
 
@@ -22,14 +21,6 @@ TaskSnapshot *task_snapshot_free(TaskSnapshot *snapshot)
         buffer_done(&snapshot->body);
         free(snapshot);
         return NULL;
-}
-
-static int64_t choose_due(const Callback *callback, int64_t now)
-{
-        const char *urgency = json_string_value(json_object_get(callback->task, "urgency"));
-
-        return (callback->created_at != TIME_NONE ? callback->created_at : now) +
-               (int64_t)task_urgency_usec(urgency);
 }
 
 int task_snapshot_new(const json_t *task, int64_t now, TaskSnapshot **ret)
@@ -69,7 +60,7 @@ int task_snapshot_new(const json_t *task, int64_t now, TaskSnapshot **ret)
                 .unchecked = callback->unchecked,
                 .has_document = callback->root != NULL,
                 .account = true,
-                .due_at = choose_due(callback, now),
+                .due_at = ingest_choose_due(callback, now),
                 .created_at = callback->created_at,
                 .completed_at = TIME_NONE,
                 .metadata = snapshot->metadata.values,

@@ -2,7 +2,7 @@
 
 /* A task snapshot: a task object of the API, as the store takes it for the task of a submission. */
 
-#include "daemon/metadata.h"
+#include "daemon/ingest.h"
 #include "store/outbox.h"
 
 typedef struct TaskSnapshot {

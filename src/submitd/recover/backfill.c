@@ -131,7 +131,7 @@ static void count(Backfill *backfill, const Receipt *receipt)
                         counts->known++;
                 else {
                         counts->invalid++;
-                        intake_tell_invalid(receipt);
+                        ingest_log_invalid(receipt);
                 }
                 break;
         case VERDICT_STORED:
@@ -146,7 +146,7 @@ static void count(Backfill *backfill, const Receipt *receipt)
 
 static void not_stored(Backfill *backfill, const char *task_id, int error)
 {
-        if (!intake_failed_alone(error)) {
+        if (!ingest_failed_alone(error)) {
                 fail(backfill, "a task could not be stored (%s)", strerror(-error));
                 return;
         }
@@ -182,7 +182,8 @@ static int hand_over(Backfill *backfill, Handed *handed, uint64_t now)
         const json_t *task = json_array_get(backfill->docs, backfill->next_doc);
         int r;
 
-        r = intake_take(&backfill->options.intake, task, SOURCE_BACKFILL, NULL, on_stored, handed);
+        r = ingest_task(backfill->options.ingest, task, SOURCE_BACKFILL, outcome_task_submission(task),
+                        on_stored, handed);
         if (r == -EAGAIN && ++backfill->tries < STORE_MAX) {
                 backfill->at = now + STORE_PAUSE;
                 return r;
@@ -264,12 +265,12 @@ static void pass_over(Backfill *backfill, int r, const char *why)
                 try_again_soon(backfill, "the queue is full");
                 return;
         }
-        log_full(r < 0 && !intake_failed_alone(r) ? LOG_ERR : LOG_WARNING,
+        log_full(r < 0 && !ingest_failed_alone(r) ? LOG_ERR : LOG_WARNING,
                         "A task that the API lists can't be read, and is passed over: it is number %" PRIu64
                         " of those that were created before %s. %s.",
                         backfill->offset + 1, backfill->end_time == TIME_NONE ? "now" : "the time reached",
                         why);
-        if (r < 0 && !intake_failed_alone(r)) {
+        if (r < 0 && !ingest_failed_alone(r)) {
                 fail(backfill, "a task could not be stored (%s)", strerror(-r));
                 return;
         }
@@ -288,8 +289,7 @@ static void keep_unreadable(Backfill *backfill, const char *bytes, size_t size)
         int r;
 
         assert(handed); /* nothing is handed over while a page is asked for */
-        r = intake_take_unreadable(
-                        &backfill->options.intake, bytes, size, SOURCE_BACKFILL, on_stored, handed);
+        r = ingest_bytes(backfill->options.ingest, bytes, size, SOURCE_BACKFILL, on_stored, handed);
         if (r == 0) {
                 handed->busy = true;
                 backfill->n_handed++;
@@ -613,11 +613,6 @@ Backfill *backfill_free(Backfill *backfill)
         json_decref(backfill->docs);
         free(backfill);
         return NULL;
-}
-
-void backfill_set(Backfill *backfill, bool strict)
-{
-        backfill->options.intake.strict = strict;
 }
 
 void backfill_stop(Backfill *backfill)

@@ -4,7 +4,6 @@
 
 #include "submitd/api/api.h"
 #include "submitd/outbox/outbox.h"
-#include "submitd/recover/intake.h"
 #include "submitd/recover/reconcile.h"
 
 typedef struct Backfill Backfill;
@@ -14,7 +13,7 @@ typedef struct Backfill Backfill;
 typedef struct BackfillOptions {
         Api api;
         OutboxClock clock;
-        Intake intake;
+        const Ingest *ingest; /* borrowed */
         unsigned in_flight; /* tasks at the port at once, 1 to BACKFILL_IN_FLIGHT_MAX; 0: as many as usual */
         unsigned page;      /* tasks in a page, 1 to 100; 0: 100 */
         unsigned window;    /* how far a list is walked by its offset before it is asked for anew, from the
@@ -30,8 +29,6 @@ int backfill_new(const BackfillOptions *options, Backfill **ret);
 /* What it has under way, at the API and at the port, came to its end before. Takes NULL, returns NULL. */
 Backfill *backfill_free(Backfill *backfill);
 DEFINE_CLEANUP(Backfill *, backfill_free)
-
-void backfill_set(Backfill *backfill, bool strict);
 
 /* Begins one, over the tasks created within these times, both inclusive; TIME_NONE: open. 0; -EBUSY: one is
  * running; -ESHUTDOWN: after backfill_stop(). */

@@ -258,7 +258,7 @@ static void not_stored(Poll *poll, int error)
 {
         char text[RECONCILE_ERROR_SIZE];
 
-        if (intake_failed_alone(error)) {
+        if (ingest_failed_alone(error)) {
                 log_warning_errno(error, "What the API says of task %s can't be stored",
                                 poll->pending.task_id);
                 poll->reconcile->report.counts.failed++;
@@ -279,7 +279,7 @@ static void on_stored(const Receipt *receipt, void *userdata)
         else if (receipt->outcome.verdict == VERDICT_INVALID) {
                 reconcile->report.counts.invalid++;
                 if (!receipt->outcome.repeated && may_tell(reconcile))
-                        intake_tell_invalid(receipt);
+                        ingest_log_invalid(receipt);
                 snooze_task(poll,
                                 "is a task of which the API says what breaks the rules: see the quarantine");
         } else {
@@ -295,11 +295,12 @@ static void on_stored(const Receipt *receipt, void *userdata)
 
 static void hand_over(Poll *poll, uint64_t now)
 {
-        const char *submission = *poll->pending.submission ? poll->pending.submission : NULL;
+        const char *submission = *poll->pending.submission ? poll->pending.submission
+                                                           : outcome_task_submission(poll->task);
         int r;
 
-        r = intake_take(&poll->reconcile->options.intake, poll->task, SOURCE_RECONCILE, submission,
-                        on_stored, poll);
+        r = ingest_task(poll->reconcile->options.ingest, poll->task, SOURCE_RECONCILE, submission, on_stored,
+                        poll);
         if (r == 0) {
                 poll->state = POLL_STORING;
                 return;
@@ -318,8 +319,7 @@ static void keep_unreadable(Poll *poll, const char *bytes, size_t size)
         int r;
 
         poll->reconcile->n_answered++;
-        r = intake_take_unreadable(
-                        &poll->reconcile->options.intake, bytes, size, SOURCE_RECONCILE, on_stored, poll);
+        r = ingest_bytes(poll->reconcile->options.ingest, bytes, size, SOURCE_RECONCILE, on_stored, poll);
         if (r < 0)
                 not_stored(poll, r);
         else
@@ -618,12 +618,12 @@ static void read_list(Reconcile *reconcile)
         int r;
 
         reconcile->n_list = reconcile->list_i = 0;
-        r = store_list_pending_tasks(reconcile->options.intake.reader, reconcile->due_before,
+        r = store_list_pending_tasks(reconcile->options.ingest->reader, reconcile->due_before,
                         reconcile->listed.due_at, reconcile->listed.id, LIST_AT_ONCE, take_pending,
                         reconcile);
         if (r < 0) {
                 fail(reconcile, "the list of pending tasks could not be read: %s",
-                                store_reader_error(reconcile->options.intake.reader));
+                                store_reader_error(reconcile->options.ingest->reader));
                 reconcile->n_list = 0;
                 return;
         }
@@ -782,9 +782,8 @@ Reconcile *reconcile_free(Reconcile *reconcile)
         return NULL;
 }
 
-void reconcile_set(Reconcile *reconcile, uint64_t interval, bool strict)
+void reconcile_set_interval(Reconcile *reconcile, uint64_t interval)
 {
-        reconcile->options.intake.strict = strict;
         if (interval == reconcile->options.interval)
                 return;
         reconcile->options.interval = interval;

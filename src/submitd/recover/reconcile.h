@@ -4,9 +4,9 @@
 
 #include <sys/queue.h>
 
+#include "daemon/ingest.h"
 #include "submitd/api/api.h"
 #include "submitd/outbox/outbox.h"
-#include "submitd/recover/intake.h"
 
 typedef struct Reconcile Reconcile;
 
@@ -16,10 +16,10 @@ typedef struct Reconcile Reconcile;
 typedef struct ReconcileOptions {
         Api api;
         OutboxClock clock;
-        Intake intake;      /* its reader also lists what is pending */
-        uint64_t interval;  /* microseconds from the end of a round to the next; 0: only when asked to */
-        unsigned in_flight; /* questions at once, 1 to RECONCILE_IN_FLIGHT_MAX; 0: a few */
-        unsigned per_round; /* tasks asked about in a round of the interval's; 0: 5,000 */
+        const Ingest *ingest; /* borrowed; its reader also lists what is pending */
+        uint64_t interval;    /* microseconds from the end of a round to the next; 0: only when asked to */
+        unsigned in_flight;   /* questions at once, 1 to RECONCILE_IN_FLIGHT_MAX; 0: a few */
+        unsigned per_round;   /* tasks asked about in a round of the interval's; 0: 5,000 */
         /* reconcile_next() may have changed. NULL: nobody wants to know. */
         void (*on_change)(void *userdata);
         void *userdata;
@@ -33,8 +33,8 @@ int reconcile_new(const ReconcileOptions *options, Reconcile **ret);
 Reconcile *reconcile_free(Reconcile *reconcile);
 DEFINE_CLEANUP(Reconcile *, reconcile_free)
 
-/* Another interval, from the last round on; other rules for what is to come. */
-void reconcile_set(Reconcile *reconcile, uint64_t interval, bool strict);
+/* Another interval, from the last round on. */
+void reconcile_set_interval(Reconcile *reconcile, uint64_t interval);
 
 /* Does what is due. Called when reconcile_next() has come. Not from within on_change(). */
 void reconcile_run(Reconcile *reconcile);

@@ -17,7 +17,6 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "submitd/api/answer.h"
-#include "submitd/socket/keep.h"
 #include "submitd/socket/verbs.h"
 #include "task/callback.h"
 
@@ -156,20 +155,18 @@ static int hand_on(Cancel *cancel)
                                                   cancel->answer, cancel->answer_size));
 }
 
-static void on_kept(void *userdata)
+static void on_kept(const Receipt *receipt, void *userdata)
 {
+        ingest_log_trouble(receipt);
         (void)hand_on(userdata);
 }
 
 /* The task as the API has it now: kept, then the answer is handed on, whether it could be kept or not. */
-static int keep_and_hand_on(Cancel *cancel, const ApiAnswer *answer, const json_t *task)
+static int keep_and_hand_on(Cancel *cancel, const json_t *task)
 {
-        _cleanup_buffer_ Buffer body = BUFFER_INIT(2 * answer->body_size + 1024);
         int r;
 
-        r = callback_body_from_task(task, &body);
-        if (r >= 0)
-                r = keep_task(cancel->context, body.data, body.size, on_kept, cancel);
+        r = ingest_task(&cancel->context->ingest, task, SOURCE_RECONCILE, NULL, on_kept, cancel);
         if (r >= 0)
                 return 0;
         log_warning_errno(r, "What the API says of task %s could not be stored", cancel->task_id);
@@ -213,7 +210,7 @@ static int take_look(Cancel *cancel, const ApiAnswer *answer)
         /* Where it came to another end, the 500 is the answer. */
         if ((!task || status == TASK_CANCELED) && set_answer(cancel, answer) < 0)
                 return cancel_end(cancel, submit_reply_unavailable(cancel->request, -ENOMEM));
-        return task ? keep_and_hand_on(cancel, answer, task) : hand_on(cancel);
+        return task ? keep_and_hand_on(cancel, task) : hand_on(cancel);
 }
 
 static void on_answer(const ApiAnswer *answer, void *userdata)
@@ -251,7 +248,7 @@ static int take_answer(Cancel *cancel, const ApiAnswer *answer)
         if (set_answer(cancel, answer) < 0)
                 return cancel_end(cancel, submit_reply_unavailable(cancel->request, -ENOMEM));
         if (task)
-                return keep_and_hand_on(cancel, answer, task);
+                return keep_and_hand_on(cancel, task);
         return is_500 ? ask(cancel, "GET", "", take_look) : hand_on(cancel);
 }
 

@@ -5,7 +5,7 @@
 #include <systemd/sd-event.h>
 
 #include "basic/parse.h"
-#include "daemon/commit.h"
+#include "daemon/ingest.h"
 #include "http/server.h"
 #include "query/local.h"
 #include "query/params.h"
@@ -24,6 +24,7 @@ typedef struct SubmitContext {
         Waiting waiting; /* of the queue, when a call that tells of it began */
         sd_event *loop;
         CommitPort *port;
+        Ingest ingest;            /* what the API tells, whatever it was asked */
         const Settings *settings; /* those in force */
         ApiClient *client;
         Outbox *outbox;
