@@ -74,7 +74,6 @@ struct Commit {
         uint64_t checked;    /* monotonic, the disk and the files; 0: never */
         uint64_t busy_since; /* monotonic: readers keep the WAL from starting over; 0: they don't */
         uint64_t last_event;
-        bool moved; /* the files are others': nothing is written, what there is has to be saved */
         int failure;
         bool failing; /* the last group failed: whether the next one would is to be tried */
 
@@ -314,48 +313,18 @@ static void go_fatal(Commit *c, int error, const char *why)
         c->on_fatal(error, c->userdata);
 }
 
-static void show_progress(void *userdata)
-{
-        Commit *c = userdata;
-
-        pthread_mutex_lock(&c->lock);
-        c->stats.last_progress = now_monotonic();
-        pthread_mutex_unlock(&c->lock);
-}
-
-/* The database isn't where it was. Leaving would lose what only this process has still open, so that is
- * brought to safety first; as long as it can't be, it stays open. */
-static void save_and_leave(Commit *c)
-{
-        if (store_save(c->store, show_progress, c) < 0) {
-                char why[2048];
-
-                snprintf(why, sizeof(why),
-                                "%s What it holds can't be saved yet, so it is kept open and this is tried "
-                                "again: %s",
-                                store_error(c->store), store_save_error(c->store));
-                set_writable(c, false, why);
-                c->moved = true;
-                return;
-        }
-        c->moved = false;
-        go_fatal(c, -EIDRM, store_error(c->store));
-}
-
 static void check_files(Commit *c)
 {
-        if (c->moved || store_check(c->store) == -EIDRM)
-                save_and_leave(c);
+        if (store_check(c->store) == -EIDRM)
+                go_fatal(c, -EIDRM, store_error(c->store));
 }
 
 static void note_result(Commit *c, int r)
 {
         if (r >= 0)
                 return;
-        if (r == -ENOTRECOVERABLE)
+        if (r == -ENOTRECOVERABLE || r == -EIDRM)
                 go_fatal(c, r, store_error(c->store));
-        else if (r == -EIDRM)
-                save_and_leave(c);
         else {
                 c->failing = true;
                 c->failure = r;
@@ -416,7 +385,7 @@ static void check_health(Commit *c)
         c->checked = now;
 
         check_files(c);
-        if (!c->fatal && !c->moved)
+        if (!c->fatal)
                 check_space(c);
 }
 
@@ -449,7 +418,7 @@ static void write_group(Commit *c, CommitJob *jobs)
         if (tried)
                 r = commit_group_write(c->store, &jobs, &failed);
         else
-                r = c->fatal ? -ENOTRECOVERABLE : c->moved ? -EIDRM : c->failing ? c->failure : -ENOSPC;
+                r = c->fatal ? -ENOTRECOVERABLE : c->failing ? c->failure : -ENOSPC;
 
         n = finish_group(jobs, r);
         account(c, r, n, count_group(failed), now_monotonic() - started);
@@ -557,14 +526,11 @@ static void *writer_thread(void *userdata)
                 check_health(c);
                 if (jobs)
                         write_group(c, jobs);
-                if (!c->fatal && !c->moved)
+                if (!c->fatal)
                         keep_wal_short(c);
         }
         if (!c->fatal)
-                check_files(c); /* the last moment at which something could be saved */
-        if (c->moved)
-                log_event(LOG_CRIT, MESSAGE_DATABASE_MOVED, LOG_FIELDS(LOG_TEXT("DATABASE", c->path)),
-                                "Leaving all the same: what only this process had open is lost.");
+                check_files(c);
         return NULL;
 }
 

@@ -12,7 +12,7 @@
  *   -EBADMSG          not a database, or a damaged one
  *   -ENOTRECOVERABLE  a sync failed: what the disk holds is not known. Never try again: leave the process
  *   -EIDRM            (writing) the database, its WAL or the WAL's index was removed or replaced. Never try
- *                     again: store_save(), then leave the process
+ *                     again: leave the process
  *   -EIO, -ENOMEM     as they say
  *   -EUSERS           (open) another process has it, in a role that only one can have
  *   -ESTALE           (open) the database was made by a newer program
@@ -70,12 +70,6 @@ int store_check(Store *s);
 
 /* Outside a group. Writes something of no consequence, to see whether it can be done. */
 int store_probe(Store *s);
-
-/* After -EIDRM, before leaving: brings what was acknowledged to where it is found, and says in store_error()
- * what was done. `progress` is called now and then. Negative errno: not now; store_save_error() says why,
- * and it may be tried again. */
-int store_save(Store *s, void (*progress)(void *userdata), void *userdata);
-const char *store_save_error(const Store *s);
 
 /* Within a group. Keeps the delivery and what follows from it: task, revision, event, counters. The same
  * bytes again are only counted: the outcome is then a duplicate, or invalid for what is in the quarantine.

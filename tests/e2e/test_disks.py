@@ -418,25 +418,27 @@ def replace_wal(path, **more):
     path.with_name("empty").rename(f"{path}-wal")
 
 
-# What happens, where what was acknowledged is afterwards, beside the database, and what the log says.
+# What happens, where what was acknowledged is afterwards, beside the database (None: in no file, as that was what was
+# deleted), and what the log says.
 DEEDS = [
-    (delete, "scale.db", "put back"),
-    (delete_all, "scale.db", "put back"),
-    (rename, "renamed.db", "renamed"),
-    (replace, "scale.db.saved-*", "is saved in"),
+    (delete, None, "scalectl restore"),
+    (delete_all, None, "scalectl restore"),
+    (rename, "renamed.db", "rename it back"),
+    (replace, None, "replaced"),
     (put_aside_and_replace, "renamed.db", "replaced"),
     (rename_directory, "../renamed/scale.db", "renamed"),
     (delete_wal, "scale.db", "scale.db-wal was removed"),
     (delete_shm, "scale.db", "scale.db-shm was removed"),
     (delete_wal_and_shm, "scale.db", "scale.db-wal was removed"),
-    (replace_wal, "scale.db.saved-*", "scale.db-wal was replaced"),
+    (replace_wal, None, "scale.db-wal was replaced"),
 ]
 
 
 @pytest.mark.load
 @pytest.mark.parametrize("deed, where, says", DEEDS, ids=[d[0].__name__ for d in DEEDS])
 def test_files_that_change_under_the_daemon(make, tmp_path, deed, where, says):
-    """Under load: nothing is acknowledged into a file that has no name any more, and what was before is kept."""
+    """Under load: nothing is acknowledged into a file that has no name any more, the daemon leaves and says what helps, and
+    what was acknowledged before is in the file that it was written to, wherever that is."""
     folder = tmp_path / "store"
     folder.mkdir()
     daemon = make(folder / "scale.db")
@@ -451,13 +453,11 @@ def test_files_that_change_under_the_daemon(make, tmp_path, deed, where, says):
     log = daemon.new_log()
     assert "Giving up" in log and says in log, log
 
-    [found] = folder.glob(where)
-    assert acknowledged <= ids_in(found, daemon.kind), "acknowledged, and nowhere to be found"
-    saved = list(folder.glob("*.saved-*"))
-    assert len(saved) == ("saved" in where)
-    assert all(stat.S_IMODE(s.stat().st_mode) & 0o007 == 0 for s in saved)
+    if where:
+        [found] = folder.glob(where)
+        assert acknowledged <= ids_in(found, daemon.kind), "acknowledged, and nowhere to be found"
 
-    if deed is not replace_wal:  # which leaves a damage that only the copy is free of
+    if deed is not replace_wal:  # which may leave a damage
         daemon.start()
         last = must_add(daemon)
         assert daemon.stop() == 0
@@ -476,28 +476,36 @@ def test_it_notices_also_when_nothing_comes(make, tmp_path, deed):
     deed(path=daemon.database, other=other)
     assert daemon.wait() == 74
     found = [path for path in folder.glob("*") if not path.name.endswith(("-turn", "-wal", "-shm"))]
-    assert any(id in ids_in(path, daemon.kind) for path in found)
+    if deed in (rename, delete_wal):
+        assert any(id in ids_in(path, daemon.kind) for path in found)
+    assert "scalectl restore" in daemon.log() or deed is delete_wal
 
 
-def test_a_directory_that_is_removed_is_waited_for(make, tmp_path):
-    """Leaving would lose what only the process has open: it says so, takes nothing, and saves it once it can."""
+def test_a_directory_that_is_removed(make, tmp_path):
+    folder = tmp_path / "store"
+    folder.mkdir()
+    daemon = make(folder / "scale.db").start()
+    must_add(daemon)
+    shutil.rmtree(folder)
+    assert daemon.wait() == 74
+    assert "scale.db was removed or renamed" in daemon.log()
+    folder.mkdir()
+    must_add(daemon.start())
+
+
+def test_a_renamed_database_that_gets_its_name_back(make, tmp_path):
+    """As the log says to do: nothing is missing then."""
     folder = tmp_path / "store"
     folder.mkdir()
     daemon = make(folder / "scale.db").start()
     ids = {must_add(daemon) for _ in range(3)}
-    shutil.rmtree(folder)
-    eventually(lambda: "can't be saved yet" in daemon.log(), "it says so")
-    answer, _ = add(daemon)
-    assert answer.status == 503
-    assert local(daemon).ask("GET", "/readyz").status == 503
-    one = next(iter(ids))
-    local(daemon).get(f"/v1/task/{one}" if daemon.kind == "receiver" else f"/v1/submission/{one}")
-    assert daemon.process.poll() is None
-    folder.mkdir()
+    rename(daemon.database)
     assert daemon.wait() == 74
-    assert daemon.log().count("can't be saved yet") == 1
+    (folder / "renamed.db").rename(daemon.database)
+    daemon.start()
+    ids.add(must_add(daemon))
+    assert daemon.stop() == 0
     assert ids_in(daemon.database, daemon.kind) == ids
-    must_add(daemon.start())
 
 
 def test_a_link_that_is_turned_elsewhere(make, tmp_path):
@@ -518,8 +526,8 @@ def test_a_link_that_is_turned_elsewhere(make, tmp_path):
 
 
 @pytest.mark.load
-def test_both_daemons_and_one_database_that_is_deleted(make_daemon, make_submitter, tmp_path):
-    """Whichever is first puts it back, and the other one leaves it at that."""
+def test_both_daemons_and_one_database_that_is_renamed(make_daemon, make_submitter, tmp_path):
+    """Whichever is first copies what is in the log, and the other one leaves it at that."""
     folder = tmp_path / "store"
     folder.mkdir()
     receiver = make_daemon(f"store.path={folder}/scale.db").start()
@@ -527,13 +535,13 @@ def test_both_daemons_and_one_database_that_is_deleted(make_daemon, make_submitt
     receiver.kind, submitter.kind = KINDS
     loads = [Load(receiver, 2), Load(submitter, 2)]
     eventually(lambda: all(len(load.acknowledged) > 30 for load in loads), "some load")
-    (folder / "scale.db").unlink()
+    (folder / "scale.db").rename(folder / "renamed.db")
     assert receiver.wait() == 74
     assert submitter.wait() == 74
     acknowledged = [set(load.stop()) for load in loads]
     for kind, ids in zip(KINDS, acknowledged):
-        assert ids <= ids_in(folder / "scale.db", kind)
-    assert list(folder.glob("*saved*")) == []
+        assert ids <= ids_in(folder / "renamed.db", kind)
+    assert not (folder / "scale.db").exists()
 
 
 # Odd places, at the start.

@@ -158,17 +158,6 @@ int store_probe(_unused_ Store *s)
         return 0;
 }
 
-int store_save(_unused_ Store *s, _unused_ void (*progress)(void *userdata), _unused_ void *userdata)
-{
-        model_check(!in_transaction && broken);
-        return 0;
-}
-
-const char *store_save_error(_unused_ const Store *s)
-{
-        return "made up";
-}
-
 uint64_t store_last_event(_unused_ const Store *s)
 {
         return 0;

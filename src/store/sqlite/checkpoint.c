@@ -25,7 +25,7 @@ static int checkpoint(Store *s, int mode, unsigned wait_msec)
                 return r;
 
         /* At the start they are not known yet. */
-        r = s->files.fd >= 0 ? files_check(s) : 0;
+        r = s->files.wal_path ? files_check(s) : 0;
         if (r < 0) {
                 if (!was_held)
                         write_lock_release(&s->write_lock);

@@ -3,15 +3,9 @@
  * working for who has it open: groups would be synced and acknowledged, into what nobody will ever open
  * again. So the names are compared with the files, before a group is written and again before it counts.
  *
- * What was acknowledged before somebody removed something is still there as long as it is open, and it is
- * brought to where it is found before the process leaves:
- *
- * - the WAL is copied back, and emptied, so that whatever database has the name now is not taken for the one
- *   that this WAL belongs to. Where another process has begun a new WAL on the same database that can't be:
- *   then it is a copy that keeps the rest.
- * - a database without any name left is copied, and the copy gets the name, or one beside it where the name
- *   is taken. The first of two processes does it, and notes that for the other in the file of the
- *   write lock.
+ * Then nothing is written any more and the process leaves. What was acknowledged before is copied from the
+ * WAL into the database that is open, so that one that was renamed is whole under its new name. What was
+ * deleted is gone: somebody has to put a backup in its place.
  */
 
 #include "store/sqlite/writer.h"
@@ -27,8 +21,6 @@
 
 #include "basic/fd.h"
 #include "basic/mistakes.h"
-
-#define SAVE_STEP 4096 /* pages between two signs of life */
 
 /* Before opening. */
 
@@ -127,7 +119,6 @@ int files_open(Store *s)
         Connection *c = &s->connection;
         const char *real = sqlite3_db_filename(c->db, "main"); /* what a link stands for */
         Files *f = &s->files;
-        struct stat st;
         int moved = 0;
 
         if (asprintf(&f->wal_path, "%s-wal", real) < 0)
@@ -137,24 +128,19 @@ int files_open(Store *s)
         if (!f->wal_path || !f->shm_path)
                 return connection_refuse(c, -ENOMEM, "Could not open %s: out of memory.", c->path);
 
-        /* O_PATH: closing it lets go of nobody's locks. */
-        f->fd = open(c->path, O_PATH | O_CLOEXEC);
-        if (f->fd < 0 || fstat(f->fd, &st) < 0 || look(c->path, &f->database) <= 0 ||
-                        look(s->files.wal_path, &f->wal) <= 0 || look(s->files.shm_path, &f->shm) <= 0 ||
+        if (look(c->path, &f->database) <= 0 || look(f->wal_path, &f->wal) <= 0 ||
+                        look(f->shm_path, &f->shm) <= 0 ||
                         sqlite3_file_control(c->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) != SQLITE_OK ||
                         moved)
                 return connection_refuse(c, -EIDRM, "%s was removed while it was being opened.", c->path);
-        f->mode = st.st_mode;
-        f->group = st.st_gid;
         return 0;
 }
 
 void files_close(Files *f)
 {
-        f->fd = fd_close(f->fd);
         free(f->wal_path);
         free(f->shm_path);
-        *f = FILES_INIT;
+        *f = (Files){};
 }
 
 /* What has become of one file: whether its name is another's now, or nobody's. */
@@ -194,6 +180,45 @@ static int find_file_states(const Store *s, FileStates *ret)
         return r;
 }
 
+/* Removes a file that is still ours, and that another database would take for its own. */
+static void remove_left_over(const char *path, const FileId *was)
+{
+        FileState state;
+
+        if (state_of_file(path, was, &state) >= 0 && state == FILE_GOOD)
+                (void)unlink(path);
+}
+
+/* Nothing is left in the WAL for another database to take for its own. Where another process may have begun
+ * a new WAL on the same database nothing is known of that one, and nothing is done. */
+static void leave_files(Store *s, const FileStates *states)
+{
+        sqlite3 *db = s->connection.db;
+
+        if (states->database == FILE_GOOD && (states->wal == FILE_REPLACED || states->shm == FILE_REPLACED))
+                return;
+        if (sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK ||
+                        states->database == FILE_GOOD)
+                return;
+        remove_left_over(s->files.wal_path, &s->files.wal);
+        remove_left_over(s->files.shm_path, &s->files.shm);
+}
+
+/* What would help, by what was found. */
+static const char *advise(const FileStates *states)
+{
+        if (states->database == FILE_GONE)
+                return "If it was renamed, it is whole under its new name: stop the daemons and rename it "
+                       "back. If "
+                       "it was deleted, `scalectl restore FILE` puts a backup in its place.";
+        if (states->database == FILE_REPLACED)
+                return "To put a backup in its place use `scalectl restore FILE`, while no daemon runs.";
+        if (states->wal == FILE_REPLACED || states->shm == FILE_REPLACED)
+                return "If the database is damaged by it, `scalectl restore FILE` puts a backup in its "
+                       "place.";
+        return "What it held is in the database. Leave these files alone while a daemon runs.";
+}
+
 int files_check(Store *s)
 {
         static const char *const words[_FILE_MAX] = {
@@ -201,29 +226,33 @@ int files_check(Store *s)
                 [FILE_REPLACED] = "replaced",
         };
         Connection *c = &s->connection;
-        const char *path = c->path;
-        FileStates f;
-        FileState state;
+        const Files *f = &s->files;
+        FileStates states;
         int r;
 
-        if (s->files.moved)
+        if (f->moved)
                 return -EIDRM;
-        r = find_file_states(s, &f);
+        r = find_file_states(s, &states);
         if (r < 0)
-                return connection_refuse(c, r, "Could not look at %s: %s. %s", path, strerror(-r),
+                return connection_refuse(c, r, "Could not look at %s: %s. %s", c->path, strerror(-r),
                                 "Its directory must be open to this user.");
 
-        state = f.database;
-        if (state == FILE_GOOD && (state = f.wal) != FILE_GOOD)
-                path = s->files.wal_path;
-        if (state == FILE_GOOD && (state = f.shm) != FILE_GOOD)
-                path = s->files.shm_path;
-        if (state == FILE_GOOD)
-                return 0;
+        const struct {
+                const char *path;
+                FileState state;
+        } files[] = { { c->path, states.database }, { f->wal_path, states.wal },
+                { f->shm_path, states.shm } };
 
-        s->files.moved = true;
-        c->lost = true; /* nothing is to happen to the files by closing them */
-        return connection_refuse(c, -EIDRM, "%s was %s while it was in use.", path, words[state]);
+        FOREACH_ARRAY(file, files, ELEMENTSOF(files)) {
+                if (file->state == FILE_GOOD)
+                        continue;
+                s->files.moved = true;
+                c->lost = true; /* nothing is to happen to the files by closing them */
+                leave_files(s, &states);
+                return connection_refuse(c, -EIDRM, "%s was %s while it was in use. %s", file->path,
+                                words[file->state], advise(&states));
+        }
+        return 0;
 }
 
 /* Files of a moment. */
@@ -290,181 +319,6 @@ void files_clean(const char *path)
                                 clean(*name);
                 globfree(&found);
         }
-}
-
-/* Saving. */
-
-/* Whether there is a name by which the database can be opened, whatever that is now. */
-static int is_nameless(const Store *s)
-{
-        struct stat st;
-
-        return fstat(s->files.fd, &st) < 0 ? -errno : st.st_nlink == 0;
-}
-
-/* All of the WAL into the database that is open, and nothing left in it. */
-static int empty_wal(Store *s)
-{
-        Connection *c = &s->connection;
-
-        errno = 0;
-        if (sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
-                return connection_fail(c, "Could not bring the write-ahead log into");
-        return 0;
-}
-
-/* Removes a file that is still ours, and that another database would take for its own. */
-static void remove_left_over(const char *path, const FileId *was)
-{
-        FileState state;
-
-        if (state_of_file(path, was, &state) >= 0 && state == FILE_GOOD)
-                (void)unlink(path);
-}
-
-static int copy_to(Store *s, const char *path, void (*progress)(void *userdata), void *userdata)
-{
-        Connection target = {};
-        sqlite3_backup *backup = NULL;
-        int rc, r;
-
-        r = connection_open(&target, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
-        if (r >= 0 && sqlite3_db_config(target.db, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL) != SQLITE_OK)
-                r = connection_fail(&target, "Could not set up");
-        if (r >= 0)
-                r = connection_run(&target, "PRAGMA journal_mode = OFF; PRAGMA synchronous = FULL",
-                                "Could not set up");
-        if (r >= 0) {
-                backup = sqlite3_backup_init(target.db, "main", s->connection.db, "main");
-                if (!backup)
-                        r = connection_fail(&target, "Could not begin the copy");
-        }
-        if (backup) {
-                errno = 0;
-                while ((rc = sqlite3_backup_step(backup, SAVE_STEP)) == SQLITE_OK)
-                        progress(userdata);
-                if (sqlite3_backup_finish(backup) != SQLITE_OK || rc != SQLITE_DONE)
-                        r = connection_fail(&target, "Could not copy to");
-        }
-        if (r < 0)
-                memcpy(s->connection.error, target.error, sizeof(target.error));
-        connection_done(&target);
-        return r;
-}
-
-/* The names of a directory are on disk when the directory is. */
-static int sync_directory_of(const char *path)
-{
-        _cleanup_free_ char *folder = strndup(path, (size_t)(strrchr(path, '/') - path) + 1);
-        _cleanup_close_ int fd = -EBADF;
-
-        if (!folder)
-                return -ENOMEM;
-        fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
-static int copy(Store *s, bool to_name, void (*progress)(void *userdata), void *userdata)
-{
-        const char *name = sqlite3_db_filename(s->connection.db, "main");
-        Connection *c = &s->connection;
-        _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int fd = -EBADF;
-        char before[STORE_ERROR_MAX];
-        int r;
-
-        if (asprintf(&path, "%s.saved-XXXXXX", name) < 0) {
-                path = NULL;
-                return -ENOMEM;
-        }
-        memcpy(before, c->error, sizeof(before));
-        fd = mkostemp(path, O_CLOEXEC);
-        if (fd < 0)
-                return connection_refuse(c, -errno, "Could not create %s: %s.", path, strerror(errno));
-        /* Another group only its members can give. */
-        r = fchown(fd, (uid_t)-1, s->files.group) < 0 && errno != EPERM ? -errno : 0;
-        if (r >= 0 && fchmod(fd, s->files.mode & 0777) < 0)
-                r = -errno;
-        fd = fd_close(fd);
-
-        if (r >= 0)
-                r = copy_to(s, path, progress, userdata);
-        if (r < 0) {
-                (void)unlink(path);
-                return r;
-        }
-        if (to_name && link(path, name) >= 0) {
-                (void)unlink(path);
-                snprintf(c->error, sizeof(c->error), "%.512s A copy of what it held was put back.", before);
-        } else
-                snprintf(c->error, sizeof(c->error), "%.512s What it held is saved in %.400s.", before,
-                                path);
-        return sync_directory_of(path);
-}
-
-/* The write lock is held. */
-static int save(Store *s, void (*progress)(void *userdata), void *userdata)
-{
-        const Files *f = &s->files;
-        bool moved, torn;
-        FileStates states;
-        int r;
-
-        r = find_file_states(s, &states);
-        if (r < 0)
-                return r;
-
-        /* Another process may have begun on new files beside the same database. Of those we know nothing. */
-        moved = states.database != FILE_GOOD;
-        torn = !moved && (states.wal == FILE_REPLACED || states.shm == FILE_REPLACED);
-        if (!torn) {
-                r = empty_wal(s);
-                if (r < 0)
-                        return r;
-        }
-        if (moved) {
-                remove_left_over(s->files.wal_path, &f->wal);
-                remove_left_over(s->files.shm_path, &f->shm);
-        }
-
-        r = is_nameless(s);
-        if (r < 0)
-                return r;
-        if ((r == 0 || write_lock_noted(&s->write_lock, f->database.inode)) &&
-                        !(torn && states.wal != FILE_GOOD))
-                return 0;
-        r = copy(s, states.database == FILE_GONE, progress, userdata);
-        if (r >= 0)
-                write_lock_note(&s->write_lock, f->database.inode);
-        return r;
-}
-
-int store_save(Store *s, void (*progress)(void *userdata), void *userdata)
-{
-        Connection *c = &s->connection;
-        char why[STORE_ERROR_MAX];
-        int r;
-
-        assert(!s->in_group);
-        assert(s->files.moved);
-
-        memcpy(why, c->error, sizeof(why));
-        r = write_lock_take(&s->write_lock, c, STORE_BUSY_MSEC);
-        if (r >= 0)
-                r = save(s, progress, userdata);
-        write_lock_release(&s->write_lock);
-        if (r < 0) {
-                _cleanup_free_ char *cause = strdup(c->error);
-
-                snprintf(s->files.trouble, sizeof(s->files.trouble), "%s", cause ?: "out of memory");
-                memcpy(c->error, why, sizeof(why));
-        }
-        return r;
-}
-
-const char *store_save_error(const Store *s)
-{
-        return s->files.trouble;
 }
 
 int store_check(Store *s)

@@ -33,7 +33,7 @@ enum {
         BYTE_ROLES = 2, /* and one for each */
 };
 
-/* What is written there: see write_lock_note(), and who has or had which role. */
+/* What is written there: the newest link, and who has or had which role. */
 #define VALUE_AT    16
 #define HOLDERS_AT  64
 #define HOLDER_SIZE 64
@@ -214,18 +214,6 @@ int write_lock_take(WriteLock *lock, Connection *c, unsigned wait_msec)
                                 strerror(-r));
         lock->held = true;
         return 0;
-}
-
-void write_lock_note(const WriteLock *lock, uint64_t number)
-{
-        (void)!pwrite(lock->fd, &number, sizeof(number), 0);
-}
-
-bool write_lock_noted(const WriteLock *lock, uint64_t number)
-{
-        uint64_t noted = 0;
-
-        return pread(lock->fd, &noted, sizeof(noted), 0) == (ssize_t)sizeof(noted) && noted == number;
 }
 
 void write_lock_note_link(const WriteLock *lock, const uint8_t value[static CHAIN_VALUE_SIZE])

@@ -32,10 +32,6 @@ int write_lock_take_all_roles(WriteLock *lock, Connection *c, const char *progra
 int write_lock_take(WriteLock *lock, Connection *c, unsigned wait_msec);
 void write_lock_release(WriteLock *lock);
 
-/* A number that is left in the file for the other process, and whether it is what was left last. */
-void write_lock_note(const WriteLock *lock, uint64_t number);
-bool write_lock_noted(const WriteLock *lock, uint64_t number);
-
 /* The newest link's value, left there for whoever opens the database next. False: there is none. */
 void write_lock_note_link(const WriteLock *lock, const uint8_t value[static CHAIN_VALUE_SIZE]);
 bool write_lock_get_link(const WriteLock *lock, uint8_t ret[static CHAIN_VALUE_SIZE]);

@@ -214,7 +214,6 @@ int store_open(const char *path, StoreRole role, Store **ret, char **ret_error)
         if (!s)
                 return -ENOMEM;
         s->write_lock = WRITE_LOCK_INIT;
-        s->files = FILES_INIT;
 
         r = store_setup(s, path, role);
         if (r < 0) {

@@ -17,16 +17,10 @@ typedef struct FileId {
 } FileId;
 
 typedef struct Files {
-        int fd; /* of the database, for looking at it only */
         FileId database, wal, shm;
         char *wal_path, *shm_path; /* owned */
-        mode_t mode;               /* of the database */
-        gid_t group;
-        bool moved; /* they were found to be others' */
-        char trouble[STORE_ERROR_MAX];
+        bool moved;                /* they were found to be others' */
 } Files;
-
-#define FILES_INIT ((Files){ .fd = -EBADF })
 
 #define CHAIN_LINK_SIZE 40U
 #define CHAIN_SINCE     3 /* the step of the schema that brought it */
