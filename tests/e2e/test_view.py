@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import random
 import re
 import signal
 import struct
@@ -17,6 +18,8 @@ import pytest
 pytest.importorskip("selenium", reason="python3-selenium is not installed")
 if not os.path.exists("/usr/bin/chromedriver"):
     pytest.skip("chromium-driver is not installed", allow_module_level=True)
+
+from selenium import webdriver
 
 from browser import Browser, Files, Viewer
 from harness import KEY, ask, callback, eventually, sample, scalectl, task_id
@@ -260,6 +263,78 @@ def test_boxes_without_their_picture(daemon, viewer, browser, files):
     browser.wait("button.load").click()
     browser.says("The picture can't be loaded.")
     assert len(browser.all(".box")) == 1
+
+
+LONG = "a four-wheeled vehicle that carries goods, with or without a trailer, seen from behind or from the side"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_numbers_of_boxes_never_wrap(daemon, viewer, browser, width):
+    task = annotation("http://www.example.com/a.png", [box(1000.123456789, 20000, 2000.55, 1234.5, LONG), box(3, 2, 50, 60, "dog")],
+                      labels=(LONG, "dog"))
+    daemon.deliver(task)
+    browser.size(width, 800)
+    browser.open(viewer).go(f"#/task/{task['task_id']}")
+    browser.wait(".boxes tbody tr", 2)
+    lines = """return [...document.querySelectorAll(arguments[0])].map((cell) => { const range = document.createRange();
+        range.selectNodeContents(cell); return new Set([...range.getClientRects()].map((r) => Math.round(r.top))).size })"""
+    assert set(browser.run(lines, ".boxes .number")) == {1}
+    assert browser.run(lines, ".boxes td.label")[0] >= 3
+    assert browser.run("const s = document.querySelector('.boxes-scroll'); return s.scrollWidth <= s.clientWidth")
+    number = browser.all(".boxes tbody td.number")[1]
+    assert (number.text, number.get_attribute("title")) == ("1000.12", "1000.123456789")
+    quiet(browser)
+
+
+def test_many_boxes(daemon, viewer, browser):
+    some = random.Random(5)
+    names = ["cow", "dog", "white horse", LONG]
+    boxes = [box(some.randint(0, 580), some.randint(0, 340), some.randint(8, 60), some.randint(8, 60), some.choice(names)) for _ in range(299)]
+    task = annotation("http://www.example.com/a.png", [*boxes, box(0, 0, 640, 400, "all of it")], labels=[*names, "all of it"])
+    daemon.deliver(task)
+    browser.open(viewer).go(f"#/task/{task['task_id']}")
+    browser.wait(".box", 300)
+    assert not browser.all(".frame text")
+    browser.run("document.querySelector('.drawing-tools input').click()")
+    browser.wait(".named text", 100)
+    overlaps = browser.run("""const all = [...document.querySelectorAll('.named text')].map((e) => e.getBoundingClientRect());
+        return all.flatMap((a, i) => all.slice(0, i).filter((b) => a.left < b.right - 1 && b.left < a.right - 1 &&
+            a.top < b.bottom - 1 && b.top < a.bottom - 1)).length""")
+    assert overlaps == 0
+    unnamed = 300 - len(browser.all(".named text"))
+    assert f"{unnamed} labels have no room" in browser.texts(".drawing-tools")[0]
+    browser.run("document.querySelector('.drawing-tools input').click()")
+
+    # The box of the row that one points at is above all others, with its label; and the other way round. The largest
+    # lies below all others, so one can point at those.
+    row = browser.all(".boxes tbody tr")[7]
+    webdriver.ActionChains(browser.driver).move_to_element(row).perform()
+    lit = "return [...document.querySelectorAll('.boxes tbody tr.lit')].map((row) => row.rowIndex)"
+    assert browser.run(lit) == [8] and len(browser.all(".raised .lit")) == 1
+    assert browser.run("return document.querySelector('.frame svg').lastElementChild.classList.contains('raised')")
+    assert browser.texts(".raised text") != []
+    smallest = browser.run("const all = document.querySelectorAll('.frame > svg > .box'); return all[all.length - 1]")
+    webdriver.ActionChains(browser.driver).move_to_element(smallest).perform()
+    assert browser.run(lit) == [int(smallest.get_attribute("aria-label").split(":")[0])]
+
+    # By keyboard: one stop each, and the arrows within.
+    webdriver.ActionChains(browser.driver).move_to_element(browser.all("main h2")[0]).perform()
+    assert browser.run(lit) == []
+    assert browser.run("return document.querySelectorAll('.boxes [tabindex=\"0\"]').length") == 1
+    browser.run("document.querySelector('.frame svg').focus()")
+    browser.keys("\ue015", "\ue015", "\ue015", "\ue013")  # down three times, up
+    assert browser.run(lit) == [3]
+    active = "return document.getElementById(document.activeElement.getAttribute('aria-activedescendant')).getAttribute('aria-label')"
+    assert browser.run(active).startswith("3: ")
+    browser.keys("\ue010")  # End
+    assert browser.run(lit) == [300] and "300: all of it, left 0, top 0, 640 by 400" == browser.run(active)
+    row, table = (browser.run("return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()", selector)
+                  for selector in (".boxes tr.lit", ".boxes-scroll"))
+    assert table["top"] <= row["top"] < row["bottom"] <= table["bottom"] + 1, "it comes into sight"
+    browser.run("document.querySelectorAll('.boxes tbody tr')[0].focus()")
+    browser.keys("\ue015")
+    assert browser.run("return document.activeElement.rowIndex") == 2 and browser.run(lit) == [2]
+    quiet(browser)
 
 
 def test_transcript_plays_along(daemon, viewer, browser, files):

@@ -62,6 +62,15 @@ export function isObject(value) {
         return value !== null && typeof value === "object" && !Array.isArray(value);
 }
 
+/* What may be one or several, as a list. */
+export function list(value) {
+        return Array.isArray(value) ? value : value === undefined || value === null ? [] : [value];
+}
+
+export function finite(value) {
+        return typeof value === "number" && Number.isFinite(value) ? value : null;
+}
+
 /* What hides is written out. */
 export function clean(value) {
         return value.replaceAll("\r\n", "\n").replace(HIDDEN, (c) =>

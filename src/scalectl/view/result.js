@@ -3,15 +3,12 @@
  * the JSON that it is, and so is every type that is not known here.
  */
 
-import { attachment, audio, image } from "./attachment.js";
-import { brief, count, h, isObject, link, note, own, svg, text } from "./dom.js";
+import { attachment, audio } from "./attachment.js";
+import { annotation } from "./boxes.js";
+import { brief, count, finite, h, isObject, link, list, note, own, svg, text } from "./dom.js";
 import { jsonText } from "./json.js";
 
-const BOXES_MAX = 1000, WORDS_MAX = 20000, ROW_SECONDS = 10;
-const COLOURS = 8;
-
-const list = (value) => (Array.isArray(value) ? value : value === undefined || value === null ? [] : [value]);
-const finite = (value) => (typeof value === "number" && Number.isFinite(value) ? value : null);
+const WORDS_MAX = 20000, ROW_SECONDS = 10;
 
 function attachmentsOf(task) {
         const params = own(task, "params"), type = own(params, "attachment_type");
@@ -66,67 +63,6 @@ function comparison(task, response) {
         return h("div", {}, h("div", { class: "several" }, attachmentsOf(task)),
                 (offered.length > 0 || chosen.length > 0) && choices("Choices", offered, chosen),
                 isObject(own(response, "fields")) && fields(task, response));
-}
-
-/* Boxes over the picture, or over an empty frame of the size that they need. */
-
-function boxesOf(response) {
-        return list(own(response, "annotations")).map((a) => ({
-                left: finite(own(a, "left")), top: finite(own(a, "top")), width: finite(own(a, "width")),
-                height: finite(own(a, "height")), label: own(a, "label") })).filter((b) =>
-                b.left !== null && b.top !== null && b.width > 0 && b.height > 0 &&
-                Math.max(b.left + b.width, b.top + b.height) <= 1e6);
-}
-
-/* A rectangle and its label, which stands above it, or within where there is no room. */
-function drawBox(box, colour, size) {
-        const rect = (kind) => svg("rect", { class: kind, x: box.left, y: box.top, width: box.width, height: box.height });
-        const label = svg("text", { x: box.left + size / 6, y: box.top > size * 1.3 ? box.top - size / 3 : box.top + size },
-                brief(box.label ?? "", 40));
-        label.style.fontSize = `${size}px`;
-        return svg("g", { class: `box colour-${colour}` }, rect("under"), rect("over"), label);
-}
-
-function annotation(task, response) {
-        const boxes = boxesOf(response), shown = boxes.slice(0, BOXES_MAX);
-        const labels = [...new Set(boxes.map((b) => JSON.stringify(b.label)))];
-        const need = boxes.reduce((n, b) => [Math.max(n[0], b.left + b.width), Math.max(n[1], b.top + b.height)], [1, 1]);
-        const drawing = svg("svg", { role: "img", "aria-label": `${count(boxes.length, "box", "boxes")}; the table has them` });
-        const frame = h("div", { class: "frame" }, drawing);
-        const says = h("p", { class: "note" }, "An empty frame, as large as the boxes need: the picture is not loaded.");
-        const colour = (b) => labels.indexOf(JSON.stringify(b.label)) % COLOURS;
-        let groups = [];
-
-        const draw = (width, height) => {
-                drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
-                frame.style.aspectRatio = `${width} / ${height}`;
-                frame.style.maxWidth = `min(100%, ${(70 * width) / height}vh)`;
-                const size = Math.max(width, height) / (window.innerWidth < 700 ? 22 : 36); /* legible on a phone, too */
-                groups = shown.map((b) => drawBox(b, colour(b), size));
-                drawing.replaceChildren(...groups);
-        };
-        draw(need[0] * 1.04, need[1] * 1.04);
-        const loader = image(own(own(task, "params"), "attachment"), frame, (img) => {
-                const w = img.naturalWidth || need[0], t = img.naturalHeight || need[1];
-                draw(w, t);
-                frame.classList.add("full");
-                says.textContent = need[0] > w || need[1] > t ? "Some boxes reach beyond the picture." : "";
-        });
-        const mark = (i, on) => groups[i]?.classList.toggle("lit", on);
-        const row = (b, i) => h("tr", { class: `colour-${colour(b)}`, tabindex: "0", on: {
-                pointerenter: () => mark(i, true), pointerleave: () => mark(i, false),
-                focus: () => mark(i, true), blur: () => mark(i, false) } },
-                h("td", {}, h("span", { class: "swatch", "aria-hidden": "true" }), String(i + 1)),
-                h("td", {}, b.label === undefined ? h("span", { class: "none" }, "none") : text(b.label, 80)),
-                [b.left, b.top, b.width, b.height].map((n) => h("td", { class: "number" }, String(n))));
-        return h("div", { class: "beside wide" },
-                h("div", {}, frame, says, loader, h("p", { class: "where" }, link(own(own(task, "params"), "attachment")))),
-                h("div", { class: "scroll" }, h("table", { class: "boxes" },
-                        h("thead", {}, h("tr", {}, ["Box", "Label", "Left", "Top", "Width", "Height"].map((t, i) =>
-                                h("th", { scope: "col", class: i > 1 ? "number" : null }, t)))),
-                        h("tbody", {}, shown.map(row))),
-                        boxes.length > shown.length && note(`${count(boxes.length - shown.length, "more box", "more boxes")} not drawn.`),
-                        list(own(response, "annotations")).length > boxes.length && note("What is no box is left out here; see the JSON.")));
 }
 
 /* A transcript: words as they are spoken, ten seconds a row, and where in it one is. */
