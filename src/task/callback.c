@@ -11,7 +11,7 @@
 
 #include "basic/time-util.h"
 #include "task/check.h"
-#include "task/path.h"
+#include "task/problem.h"
 #include "task/value.h"
 #include "json/encode.h"
 #include "json/parse.h"

@@ -10,9 +10,9 @@
 #include <stdio.h>
 
 #include "basic/time-util.h"
-#include "task/path.h"
-#include "task/rows.h"
+#include "task/problem.h"
 #include "task/text-set.h"
+#include "task/type.h"
 #include "task/value.h"
 
 #define LISTS_MAX 2U

@@ -17,10 +17,6 @@ void fields_check(const Field *fields, const json_t *object, const char *path, c
  * `params` is the object that a request holds; reported paths begin at its members. */
 void task_params_check(const TaskType *type, const json_t *params, Problems *problems);
 
-/* Checks the names of parameters, and of the members of those that are lists of objects: one that is near to
- * a known one is an error, any other unknown one a warning. What has no value is left alone. */
-void task_params_check_names(const TaskType *type, const json_t *params, Problems *problems);
-
 /* Whether a boolean parameter says yes, written as true or "true". */
 bool task_param_is_true(const json_t *params, const char *name);
 

@@ -13,8 +13,8 @@
 #include <stdio.h>
 
 #include "basic/parse.h"
-#include "task/path.h"
-#include "task/rows.h"
+#include "task/problem.h"
+#include "task/type.h"
 
 /* Names: `a[0][k]` are the segments "a", "0" and "k". */
 

@@ -21,6 +21,10 @@
 int task_params_from_form(
                 const TaskType *type, const FormPair *pairs, size_t n, json_t **ret, Problems *problems);
 
+/* Checks the names of parameters, and of the members of those that are lists of objects: one that is near to
+ * a known one is an error, any other unknown one a warning. What has no value is left alone. */
+void task_params_check_names(const TaskType *type, const json_t *params, Problems *problems);
+
 /* Takes out what means nothing (null, and {} and [] of optional containers) and makes numbers and booleans
  * of texts where the table says so, also within lists of objects. What can't be converted stays, for
  * task_params_check() to name. Doing it twice changes nothing. In place. 0, -ENOMEM. */

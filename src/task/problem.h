@@ -71,3 +71,22 @@ const char *problems_quote(const Problems *p, Severity severity, const json_t *v
 
 /* How many of the `size` bytes of a UTF-8 text to show when at most `max` are wanted: whole characters. */
 size_t problem_cut(const char *text, size_t size, size_t max) _pure_;
+
+/* A place within another one, as a chain of frames on the stack. The first frame's name is taken as it is.
+ */
+typedef struct Path Path;
+struct Path {
+        const Path *up;   /* NULL: the first */
+        const char *name; /* the member; NULL: the element `index` */
+        size_t index;
+};
+
+#define PATH_SIZE 256U
+
+/* "response.annotations[3].left"; names that are no plain words as ["in quotes"], long ones cut. Returns
+ * buf. */
+const char *path_format(const Path *p, char buf[static PATH_SIZE]);
+
+/* Adds a problem with the member `name` of the place `at`; NULL: with that place itself. */
+void path_problem(Problems *problems, Severity severity, const Path *at, const char *name,
+                const char *format, ...) _printf_(5, 6);

@@ -3,7 +3,7 @@
 #include "task/rules.h"
 
 #include "task/check.h"
-#include "task/path.h"
+#include "task/problem.h"
 #include "task/value.h"
 
 const char *const rules_attachment_types[] = { "text", "image", "video", "audio", "website", "pdf", NULL };

@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #include "basic/guess.h"
-#include "task/check.h"
-#include "task/rows.h"
+#include "task/params.h"
+#include "task/type.h"
 
 static const char *guess(const char *written, const char *known)
 {

@@ -2,7 +2,6 @@
 
 #include "test.h"
 
-#include "task/path.h"
 #include "task/problem.h"
 
 static void test_errors_push_warnings_out(_unused_ void **state)

@@ -1,7 +1,7 @@
 /* annotation: somebody draws boxes around the objects in an image. */
 
 #include "task/check.h"
-#include "task/path.h"
+#include "task/problem.h"
 #include "task/rules.h"
 
 static const char *const attachment_types[] = { "image", NULL };

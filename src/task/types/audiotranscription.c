@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "task/check.h"
-#include "task/path.h"
+#include "task/problem.h"
 #include "task/rules.h"
 
 static const char *const attachment_types[] = { "audio", NULL };

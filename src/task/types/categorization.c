@@ -1,7 +1,7 @@
 /* categorization: somebody chooses a category for an attachment, or several. */
 
 #include "task/check.h"
-#include "task/path.h"
+#include "task/problem.h"
 #include "task/rules.h"
 #include "task/text-set.h"
 

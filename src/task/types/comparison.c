@@ -1,7 +1,7 @@
 /* comparison: somebody compares attachments, by choosing, by describing, or both. */
 
 #include "task/check.h"
-#include "task/path.h"
+#include "task/problem.h"
 #include "task/rules.h"
 
 static const Field params[] = {
