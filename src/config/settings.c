@@ -11,16 +11,19 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <ini.h>
+#include <stdarg.h>
 #include <stdio.h>
 
-#include "config/mistake.h"
+#include "basic/guess.h"
+#include "basic/mistakes.h"
 #include "config/table.h"
 
-#define DEFAULT_PATH SYSCONF_DIR "/scale/scale.conf"
-#define LINES_MAX    10000U
-#define LINE_SIZE    4096 /* for 32 networks with room to spare */
-#define DROPINS_MAX  256U
-#define ROWS_MAX     64U
+#define DEFAULT_PATH    SYSCONF_DIR "/scale/scale.conf"
+#define LINES_MAX       10000U
+#define LINE_SIZE       4096 /* for 32 networks with room to spare */
+#define DROPINS_MAX     256U
+#define ROWS_MAX        64U
+#define NAME_QUOTED_MAX 24U
 
 /* What is being put together. */
 typedef struct Loading {
@@ -44,15 +47,118 @@ typedef struct Reading {
         int error;       /* that ends it: out of memory */
 } Reading;
 
-/* A mistake is noted, and what comes behind it is looked at too. 0, or -ENOMEM. */
-static int note(Loading *l, int r)
+/*
+ * Mistakes, in words: where, what, and what would be right. What is refused may be a key in the wrong place,
+ * and what is said of it is kept in a log: only what can't be one is quoted.
+ */
+
+/* Notes a mistake; what comes behind it is looked at too. Always 0. */
+_printf_(3, 4) static int mistake(Loading *l, int error, const char *format, ...)
 {
-        if (r == -ENOMEM)
-                return r;
-        if (r < 0 && l->error == 0)
-                l->error = r;
+        va_list ap;
+
+        va_start(ap, format);
+        mistakes_addv(l->ret_error, format, ap);
+        va_end(ap);
+        if (l->error == 0)
+                l->error = error;
         return 0;
 }
+
+static bool section_exists(const char *section)
+{
+        FOREACH_ARRAY(s, settings_table, settings_table_size)
+                if (streq(s->section, section))
+                        return true;
+        return false;
+}
+
+static const char *nearest_key(const char *section, const char *key)
+{
+        Guess guess = GUESS(key);
+
+        FOREACH_ARRAY(s, settings_table, settings_table_size)
+                if (streq(s->section, section))
+                        guess_try(&guess, s->key);
+        return guess.meant;
+}
+
+static const char *quote_name(const char *name)
+{
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
+
+        return strlen(name) <= NAME_QUOTED_MAX && !name[strspn(name, letters)] ? name : "...";
+}
+
+/* "[callback], [query]": the rows of a section stand together. Returns buf. */
+#define SECTIONS_SIZE 256U
+static const char *list_sections(char buf[static SECTIONS_SIZE])
+{
+        const char *last = "";
+        size_t n = 0;
+
+        FOREACH_ARRAY(s, settings_table, settings_table_size) {
+                if (streq(s->section, last) || n >= SECTIONS_SIZE)
+                        continue;
+                n += (size_t)snprintf(buf + n, SECTIONS_SIZE - n, "%s[%s]", n > 0 ? ", " : "", s->section);
+                last = s->section;
+        }
+        return buf;
+}
+
+static int refuse_unknown(Loading *l, const char *where, const char *section, const char *key)
+{
+        char sections[SECTIONS_SIZE];
+        const char *near;
+
+        if (!*section)
+                return mistake(l, -EINVAL,
+                                "%s: %s stands in no section; one as [callback] is wanted above it", where,
+                                quote_name(key));
+        if (!section_exists(section))
+                return mistake(l, -EINVAL, "%s: there is no section [%s]; wanted is one of %s", where,
+                                quote_name(section), list_sections(sections));
+
+        near = nearest_key(section, key);
+        return mistake(l, -EINVAL, "%s: there is no setting %s in [%s]%s%s%s", where, quote_name(key),
+                        section, near ? "; is " : "", near ?: "", near ? " meant?" : "");
+}
+
+static void print_bound(const Setting *setting, uint64_t v, FILE *f)
+{
+        Settings s = {};
+
+        memcpy((char *)&s + setting->offset, &v, sizeof(v));
+        setting_print(setting, &s, f);
+}
+
+static int refuse_range(Loading *l, const char *where, const Setting *setting, const char *value)
+{
+        char limits[128] = "";
+        FILE *f;
+
+        f = fmemopen(limits, sizeof(limits), "w");
+        if (!f)
+                return -errno;
+        fputs("at least ", f);
+        print_bound(setting, setting->min, f);
+        if (setting->max < UINT64_MAX) {
+                fputs(" and at most ", f);
+                print_bound(setting, setting->max, f);
+        }
+        fclose(f);
+        return mistake(l, -EINVAL, "%s: [%s] %s = %s is out of range: wanted is %s", where, setting->section,
+                        setting->key, value, limits);
+}
+
+static int refuse_value(
+                Loading *l, const char *where, const Setting *setting, const char *value, const char *wanted)
+{
+        return mistake(l, -EINVAL, "%s: [%s] %s = %s can't be read: wanted is %s", where, setting->section,
+                        setting->key, setting_may_be_quoted(setting) ? value : "...", wanted);
+}
+
+/* Values. */
 
 void settings_done(Settings *s)
 {
@@ -95,14 +201,14 @@ static int apply(Loading *l, const char *where, const char *section, const char 
 
         *ret_setting = setting;
         if (!setting)
-                return mistake_unknown(where, section, key, l->ret_error);
+                return refuse_unknown(l, where, section, key);
 
         r = setting_apply(setting, *value ? value : setting->default_value, &l->settings, &wanted);
         l->wrong[row_of(setting)] = r < 0;
         if (r == -ERANGE)
-                return mistake_range(where, setting, value, l->ret_error);
+                return refuse_range(l, where, setting, value);
         if (r == -EINVAL)
-                return mistake_value(where, setting, value, wanted, l->ret_error);
+                return refuse_value(l, where, setting, value, wanted);
         if (r < 0)
                 return r;
 
@@ -132,11 +238,11 @@ static size_t take_bytes(char *buf, size_t size, FILE *f)
 static void look_back(Reading *x)
 {
         if (x->open)
-                (void)note(x->loading, mistake(x->loading->ret_error, -EINVAL,
-                                                       "%s, line %u: neither a [section] nor a setting: "
-                                                       "wanted is key = "
-                                                       "value",
-                                                       x->path, x->line));
+                (void)mistake(x->loading, -EINVAL,
+                                "%s, line %u: neither a [section] nor a setting: "
+                                "wanted is key = "
+                                "value",
+                                x->path, x->line);
         x->open = false;
 }
 
@@ -167,14 +273,12 @@ static void look_ahead(Reading *x, const char *text)
 static bool is_line(Reading *x, const char *buf, size_t n, int size)
 {
         if (strlen(buf) < n)
-                (void)note(x->loading, mistake(x->loading->ret_error, -EINVAL,
-                                                       "%s, line %u: a NUL byte; wanted is text", x->path,
-                                                       x->line));
+                (void)mistake(x->loading, -EINVAL, "%s, line %u: a NUL byte; wanted is text", x->path,
+                                x->line);
         else if (buf[n - 1] != '\n' && !feof(x->file))
-                (void)note(x->loading,
-                                mistake(x->loading->ret_error, -EINVAL,
-                                                "%s, line %u: longer than the %d bytes that a line may have",
-                                                x->path, x->line, size - 2));
+                (void)mistake(x->loading, -EINVAL,
+                                "%s, line %u: longer than the %d bytes that a line may have", x->path,
+                                x->line, size - 2);
         else
                 return true;
         return false;
@@ -192,9 +296,7 @@ static char *read_line(char *buf, int size, void *userdata)
                 if (n == 0)
                         return NULL;
                 if (++x->line > LINES_MAX) {
-                        (void)note(x->loading,
-                                        mistake(x->loading->ret_error, -E2BIG, "%s: more than %u lines",
-                                                        x->path, LINES_MAX));
+                        (void)mistake(x->loading, -E2BIG, "%s: more than %u lines", x->path, LINES_MAX);
                         return NULL;
                 }
                 if (is_line(x, buf, n, size))
@@ -211,7 +313,7 @@ static bool is_passed_over(Reading *x, const char *section)
 {
         bool was_unknown = x->is_unknown;
 
-        x->is_unknown = !mistake_section_exists(section);
+        x->is_unknown = !section_exists(section);
         return x->lost || (x->is_unknown && was_unknown);
 }
 
@@ -227,14 +329,13 @@ static int take_value(Reading *x, const char *section, const char *key, const ch
                 where = NULL;
                 return -ENOMEM;
         }
-        r = note(l, apply(l, where, section, key, value, &setting));
+        r = apply(l, where, section, key, value, &setting);
         if (r < 0 || !setting)
                 return r;
 
         row = row_of(setting);
         if (x->seen[row])
-                r = note(l, mistake(l->ret_error, -EINVAL, "%s: [%s] %s stands in this file already", where,
-                                            section, key));
+                r = mistake(l, -EINVAL, "%s: [%s] %s stands in this file already", where, section, key);
         x->seen[row] = true;
         return r;
 }
@@ -269,16 +370,16 @@ static int load_file(const char *path, bool may_be_absent, Loading *l)
                 if (errno == ENOENT && may_be_absent)
                         return 0;
                 r = -errno;
-                return note(l, mistake(l->ret_error, r, "%s can't be read: %s", path, strerror(-r)));
+                return mistake(l, r, "%s can't be read: %s", path, strerror(-r));
         }
 
         set_up_inih();
         r = ini_parse_stream(read_line, &x, on_value, &x);
         if (x.error == 0 && ferror(x.file))
-                (void)note(l, mistake(l->ret_error, -EIO, "%s can't be read to its end", path));
+                (void)mistake(l, -EIO, "%s can't be read to its end", path);
         fclose(x.file);
         if (r > 0 && l->error == 0)
-                (void)note(l, mistake(l->ret_error, -EINVAL, "%s, line %d: can't be read", path, r));
+                (void)mistake(l, -EINVAL, "%s, line %d: can't be read", path, r);
         return r < 0 ? -ENOMEM : x.error;
 }
 
@@ -310,10 +411,10 @@ static int load_drop_ins(const char *path, Loading *l)
                 if (errno == ENOENT)
                         return 0;
                 r = -errno;
-                return note(l, mistake(l->ret_error, r, "%s can't be read: %s", dir, strerror(-r)));
+                return mistake(l, r, "%s can't be read: %s", dir, strerror(-r));
         }
         if ((unsigned)n > DROPINS_MAX)
-                (void)note(l, mistake(l->ret_error, -E2BIG, "%s: more than %u files", dir, DROPINS_MAX));
+                (void)mistake(l, -E2BIG, "%s: more than %u files", dir, DROPINS_MAX);
 
         for (int i = 0; i < n; i++) {
                 _cleanup_free_ char *file = NULL;
@@ -362,16 +463,16 @@ static int apply_override(Loading *l, const char *text)
         dot = strchr(copy, '.');
         if (dot)
                 *dot++ = 0;
-        if (asprintf(&where, "-o %s%s%s", mistake_quote_name(copy), dot ? "." : "",
-                            dot ? mistake_quote_name(dot) : "") < 0) {
+        if (asprintf(&where, "-o %s%s%s", quote_name(copy), dot ? "." : "", dot ? quote_name(dot) : "") <
+                        0) {
                 where = NULL;
                 return -ENOMEM;
         }
 
         if (!dot || !equals)
-                return mistake(l->ret_error, -EINVAL, "%s: wanted is -o section.key=value", where);
+                return mistake(l, -EINVAL, "%s: wanted is -o section.key=value", where);
         if (!value_fits_a_file(equals))
-                return mistake(l->ret_error, -EINVAL,
+                return mistake(l, -EINVAL,
                                 "%s: wanted is a value as a file can have it, without control characters, "
                                 "spaces around it, and `;` at the beginning of a word",
                                 where);
@@ -395,14 +496,13 @@ static int apply_defaults(Settings *s)
 /* What no setting can say by itself. */
 
 /* "[query] socket (FILE, line 3)", for two of them; `wrong` is what is wrong between them. */
-static int fail_together(const Loading *l, const Setting *a, const Setting *b, const char *wrong)
+static int fail_together(Loading *l, const Setting *a, const Setting *b, const char *wrong)
 {
         _cleanup_free_ char *x = setting_format(a, &l->settings), *y = setting_format(b, &l->settings);
         const char *where = l->origins[row_of(a)], *other = l->origins[row_of(b)];
 
-        return mistake(l->ret_error, -EINVAL, "[%s] %s = %s (%s) %s [%s] %s = %s (%s)", a->section, a->key,
-                        strna(x), where ?: "the default", wrong, b->section, b->key, strna(y),
-                        other ?: "the default");
+        return mistake(l, -EINVAL, "[%s] %s = %s (%s) %s [%s] %s = %s (%s)", a->section, a->key, strna(x),
+                        where ?: "the default", wrong, b->section, b->key, strna(y), other ?: "the default");
 }
 
 static void check_together(Loading *l)
@@ -423,7 +523,7 @@ static void check_together(Loading *l)
 
         FOREACH_ARRAY(i, rules, ELEMENTSOF(rules))
                 if (i->is_wrong && !l->wrong[row_of(i->a)] && !l->wrong[row_of(i->b)])
-                        (void)note(l, fail_together(l, i->a, i->b, i->wrong));
+                        (void)fail_together(l, i->a, i->b, i->wrong);
 }
 
 static int load_all(const char *path, const SettingsOverrides *overrides, Loading *l)
@@ -437,7 +537,7 @@ static int load_all(const char *path, const SettingsOverrides *overrides, Loadin
         if (r >= 0)
                 r = load_drop_ins(file, l);
         for (size_t i = 0; r >= 0 && overrides && i < overrides->n; i++)
-                r = note(l, apply_override(l, overrides->items[i]));
+                r = apply_override(l, overrides->items[i]);
         if (r < 0)
                 return r;
         check_together(l);
