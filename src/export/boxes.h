@@ -2,7 +2,7 @@
 
 /* The boxes of an annotation. */
 
-#include "export/internal.h"
+#include "export/format.h"
 
 typedef struct Box {
         double left, top, width, height; /* pixels; width and height are more than 0 */

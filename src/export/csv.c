@@ -7,7 +7,7 @@
  * order of columns depends on the names alone, so two exports with the same fields have the same header.
  */
 
-#include "export/internal.h"
+#include "export/format.h"
 
 #define COLUMNS_MAX     4096U
 #define COLUMN_NAME_MAX 512U /* bytes */

@@ -9,7 +9,7 @@
  * A task is in what comes out, or it is counted under the reason why not. There is nothing between.
  */
 
-#include "export/internal.h"
+#include "export/format.h"
 
 #include <stdio.h>
 

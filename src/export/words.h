@@ -2,7 +2,7 @@
 
 /* The words of an alignment. */
 
-#include "export/internal.h"
+#include "export/format.h"
 
 #define WORDS_TIME_MAX 359999.0 /* seconds: what can be written as 99:59:59 */
 

@@ -1,6 +1,7 @@
 #pragma once
 
-/* What the formats share with the exporter that runs them. */
+/* A format, and what formats share with the exporter that runs them. Nobody outside of export/ includes
+ * this. */
 
 #include <inttypes.h>
 #include <jansson.h>
