@@ -1,21 +1,30 @@
-/* Boxes. What was stored was checked by the rules of its time, perhaps leniently, so each box is looked at
- * again: an image from which a broken box was dropped would teach that there is nothing.
+/*
+ * Boxes, and the formats that are made of them. What was stored was checked by the rules of its time,
+ * perhaps leniently, so each box is looked at again: an image from which a broken box was dropped would
+ * teach that there is nothing.
  *
  * Where the size of its image is known, a box that goes beyond it is cut to it; a task with a box outside of
- * it is left out, because then the size is that of another image. */
+ * it is left out, because then the size is that of another image.
+ */
 
-#include "export/boxes.h"
+#include <math.h>
 
+#include "export/format.h"
+#include "export/name.h"
 #include "export/text.h"
 
 #define COORDINATE_MAX 1e7 /* pixels */
+
+typedef struct Box {
+        double left, top, width, height; /* pixels; width and height are more than 0 */
+} Box;
 
 static const json_t *list_of(const Row *row)
 {
         return json_object_get(row->response, "annotations");
 }
 
-size_t boxes_count(const Row *row)
+static size_t boxes_count(const Row *row)
 {
         return json_array_size(list_of(row));
 }
@@ -42,7 +51,7 @@ static bool read_box(const json_t *value, Box *ret)
                read_side(value, "height", &ret->height) && ret->width > 0 && ret->height > 0;
 }
 
-Box boxes_get(const Row *row, size_t i)
+static Box boxes_get(const Row *row, size_t i)
 {
         Box b = {};
         bool whole = read_box(json_array_get(list_of(row), i), &b);
@@ -62,7 +71,9 @@ static const json_t *label_of(const Row *row, size_t i)
         return json_array_size(objects) == 1 ? json_array_get(objects, 0) : NULL;
 }
 
-const char *boxes_label(const Row *row, size_t i, char buf[static CLASS_NAME_MAX + 1])
+/* What a box shows: its label; without labels, the one thing that the task asked for; else "object". Control
+ * characters are spaces in it. Returns buf. */
+static const char *boxes_label(const Row *row, size_t i, char buf[static CLASS_NAME_MAX + 1])
 {
         const json_t *label = label_of(row, i);
         const char *s = json_string_value(label);
@@ -124,7 +135,10 @@ static bool are_inside(const Row *row, const ImageSize *image)
         return true;
 }
 
-int boxes_survey(Exporter *x, const Row *row)
+/* Whether the response is a list of boxes that can be used, perhaps an empty one, its size is known if the
+ * format needs that, and a part of every box is in an image of that size; notes their classes. EXPORT_FITS,
+ * another reason, negative errno. */
+static int boxes_survey(Exporter *x, const Row *row)
 {
         ImageSize image;
         int r;
@@ -153,9 +167,311 @@ static bool cut(double *start, double *length, double limit)
         return is_cut;
 }
 
-bool box_cut(Box *b, const ImageSize *image)
+/* Cuts a box to its image. Whether there was something to cut. */
+static bool box_cut(Box *b, const ImageSize *image)
 {
         bool x = cut(&b->left, &b->width, image->width), y = cut(&b->top, &b->height, image->height);
 
         return x || y;
 }
+
+/*
+ * COCO: one object with images, annotations and categories. The first pass learns the categories, the second
+ * writes the images, the third the annotations, so that no array has to be held.
+ *
+ * An image's id is made of its task's id, a category's of its name (or is its place in the list that the
+ * user keeps): both are the same in every export, whatever else is in it. An image's id has 53 bits, as many
+ * as every reader of JSON holds exactly; that two of a million tasks share one has a chance of one in
+ * 18,000. Annotations are numbered through, nothing refers to them.
+ *
+ * A task whose response is an empty list of boxes is an image without annotations: somebody looked, and
+ * there is nothing. A task without a response is no image at all.
+ */
+
+#define ID_BITS 53U
+
+static uint64_t image_id(const Row *row)
+{
+        uint64_t id = text_hash(row->id, strlen(row->id)) >> (64 - ID_BITS);
+
+        return id > 0 ? id : 1;
+}
+
+static int begin_images(Exporter *x)
+{
+        int r = 0;
+
+        if (x->options.has_classes)
+                classes_number(&x->classes);
+        else
+                r = classes_number_by_name(&x->classes);
+        put(&x->stream, "{\"info\":{\"description\":\"Tasks of scale-callbackd\"},\n\"images\":[");
+        x->n = 0;
+        return r;
+}
+
+static void separate(Exporter *x)
+{
+        put(&x->stream, x->n++ == 0 ? "\n" : ",\n");
+}
+
+static void put_text(Exporter *x, const char *before, const char *s)
+{
+        put(&x->stream, before);
+        put_json_text(&x->stream, s, strlen(s));
+}
+
+static int write_image(Exporter *x, const Row *row)
+{
+        char name[NAME_SIZE];
+        ImageSize size;
+        int r;
+
+        r = exporter_find_size(x, row, &size);
+        if (r < 0)
+                return r;
+        separate(x);
+        put_f(&x->stream, "{\"id\":%" PRIu64, image_id(row));
+        put_text(x, ",\"file_name\":", name_of_url(row->url, row->id, name));
+        if (r > 0)
+                put_f(&x->stream, ",\"width\":%" PRIu32 ",\"height\":%" PRIu32, size.width, size.height);
+        put_text(x, ",\"coco_url\":", row->url);
+        put_text(x, ",\"task_id\":", row->id);
+        put(&x->stream, "}");
+        return 0;
+}
+
+static int end_images(Exporter *x)
+{
+        put(&x->stream, x->n == 0 ? "],\n" : "\n],\n");
+        return 0;
+}
+
+static int begin_annotations(Exporter *x)
+{
+        put(&x->stream, "\"annotations\":[");
+        x->n = 0;
+        return 0;
+}
+
+static uint32_t category_id(const Exporter *x, const Class *class)
+{
+        return class->number + (x->options.has_classes ? 1 : 0);
+}
+
+/* `image` is NULL where its size is not known. */
+static void coco_write_box(Exporter *x, const Row *row, size_t i, const ImageSize *image)
+{
+        char label[CLASS_NAME_MAX + 1];
+        Box b = boxes_get(row, i);
+        bool is_cut = image && box_cut(&b, image);
+        const double sides[] = { b.left, b.top, b.width, b.height };
+
+        x->counts.cut_boxes += is_cut;
+        separate(x);
+        put_f(&x->stream, "{\"id\":%" PRIu64 ",\"image_id\":%" PRIu64 ",\"category_id\":%" PRIu32, x->n,
+                        image_id(row),
+                        category_id(x, classes_find(&x->classes, boxes_label(row, i, label))));
+        FOREACH_ARRAY(s, sides, ELEMENTSOF(sides)) {
+                put(&x->stream, s == sides ? ",\"bbox\":[" : ",");
+                put_json_number(&x->stream, *s);
+        }
+        put(&x->stream, "],\"area\":");
+        put_json_number(&x->stream, b.width * b.height);
+        put(&x->stream, ",\"segmentation\":[],\"iscrowd\":0}");
+}
+
+static int write_annotations(Exporter *x, const Row *row)
+{
+        ImageSize image;
+        int r;
+
+        r = exporter_find_size(x, row, &image);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < boxes_count(row); i++)
+                coco_write_box(x, row, i, r > 0 ? &image : NULL);
+        return 0;
+}
+
+static int end_annotations(Exporter *x)
+{
+        _cleanup_free_ const Class **sorted = NULL;
+        int r;
+
+        r = classes_by_number(&x->classes, &sorted);
+        if (r < 0)
+                return r;
+        put(&x->stream, x->n == 0 ? "],\n" : "\n],\n");
+        put(&x->stream, "\"categories\":[");
+        x->n = 0;
+        for (size_t i = 0; i < x->classes.n; i++) {
+                separate(x);
+                put_f(&x->stream, "{\"id\":%" PRIu32, category_id(x, sorted[i]));
+                put_text(x, ",\"name\":", sorted[i]->name);
+                put(&x->stream, "}");
+        }
+        put(&x->stream, x->n == 0 ? "]}\n" : "\n]}\n");
+        return 0;
+}
+
+const ExportFormat export_coco = {
+        .name = "coco",
+        .has_classes = true,
+        .type = "annotation",
+        .select = boxes_survey,
+        .n_passes = 3,
+        .passes = {
+                {},
+                { begin_images, write_image, end_images },
+                { begin_annotations, write_annotations, end_annotations },
+        },
+};
+
+/*
+ * YOLO: a text file an image in labels/, with a line a box: the number of its class, its centre and its
+ * size, as parts of the image's. Beside them classes.txt, data.yaml and an index. An image without boxes is
+ * an empty file.
+ */
+
+static int begin_labels(Exporter *x)
+{
+        classes_number(&x->classes);
+        return 0;
+}
+
+static void yolo_write_box(Exporter *x, const Row *row, size_t i, const ImageSize *image, Writer *file)
+{
+        char label[CLASS_NAME_MAX + 1];
+        Box b = boxes_get(row, i);
+
+        x->counts.cut_boxes += box_cut(&b, image);
+        put_f(file, "%" PRIu32 " %.6f %.6f %.6f %.6f\n",
+                        classes_find(&x->classes, boxes_label(row, i, label))->number,
+                        (b.left + b.width / 2) / image->width, (b.top + b.height / 2) / image->height,
+                        b.width / image->width, b.height / image->height);
+}
+
+static int write_labels(Exporter *x, const Row *row)
+{
+        Writer file = { .text = BUFFER_INIT(EXPORT_LINE_MAX) };
+        ImageSize image;
+        int r;
+
+        r = exporter_find_size(x, row, &image);
+        if (r <= 0)
+                return r < 0 ? r : -ESTALE; /* a moment ago it was known */
+        for (size_t i = 0; i < boxes_count(row); i++)
+                yolo_write_box(x, row, i, &image, &file);
+        return exporter_put_task_file(x, row, "labels/", "txt", &file);
+}
+
+static int write_classes(Exporter *x)
+{
+        Writer file = { .text = BUFFER_INIT(EXPORT_LINE_MAX) };
+        size_t n_new;
+        int r;
+
+        r = exporter_save_classes(x, &file.text, &n_new);
+        return r < 0 ? r : exporter_put_file(x, "classes.txt", &file);
+}
+
+static int end_labels(Exporter *x)
+{
+        Writer file = { .text = BUFFER_INIT(EXPORT_LINE_MAX) };
+        _cleanup_free_ const Class **sorted = NULL;
+        int r;
+
+        r = write_classes(x);
+        if (r == 0)
+                r = classes_by_number(&x->classes, &sorted);
+        if (r < 0)
+                return r;
+
+        put(&file, "# Put the images into images/, beside labels/.\npath: .\ntrain: images\nval: images\n");
+        put_f(&file, "nc: %zu\nnames:%s\n", x->classes.n, x->classes.n == 0 ? " {}" : "");
+        for (size_t i = 0; i < x->classes.n; i++) {
+                put_f(&file, "  %" PRIu32 ": ", sorted[i]->number);
+                put_json_text(&file, sorted[i]->name, strlen(sorted[i]->name)); /* it is YAML too */
+                put(&file, "\n");
+        }
+        return exporter_put_file(x, "data.yaml", &file);
+}
+
+const ExportFormat export_yolo = {
+        .name = "yolo",
+        .shape = EXPORT_FOLDER,
+        .needs_sizes = true,
+        .has_classes = true,
+        .type = "annotation",
+        .select = boxes_survey,
+        .n_passes = 2,
+        .passes = { {}, { begin_labels, write_labels, end_labels } },
+};
+
+/*
+ * Pascal VOC: an XML file an image in Annotations/, and an index. Its boxes are whole pixels that count from
+ * 1, both ends included: a box is made no smaller by that, and no larger than its image.
+ */
+
+static void put_element(Writer *w, const char *name, const char *text)
+{
+        put_f(w, "<%s>", name);
+        put_xml(w, text, strlen(text));
+        put_f(w, "</%s>", name);
+}
+
+static void voc_write_box(Exporter *x, const Row *row, size_t i, const ImageSize *image, Writer *w)
+{
+        char label[CLASS_NAME_MAX + 1];
+        Box b = boxes_get(row, i);
+        bool is_cut = box_cut(&b, image);
+        double xmin = floor(b.left) + 1, ymin = floor(b.top) + 1;
+
+        x->counts.cut_boxes += is_cut;
+        put(w, "\t<object>\n\t\t");
+        put_element(w, "name", boxes_label(row, i, label));
+        put_f(w,
+                        "\n\t\t<pose>Unspecified</pose>\n\t\t<truncated>%d</truncated>\n"
+                        "\t\t<difficult>0</difficult>\n\t\t<bndbox>\n\t\t\t<xmin>%.0f</xmin>\n"
+                        "\t\t\t<ymin>%.0f</ymin>\n\t\t\t<xmax>%.0f</xmax>\n\t\t\t<ymax>%.0f</ymax>\n"
+                        "\t\t</bndbox>\n\t</object>\n",
+                        is_cut, xmin, ymin, MAX(ceil(b.left + b.width), xmin),
+                        MAX(ceil(b.top + b.height), ymin));
+}
+
+static int voc_write(Exporter *x, const Row *row)
+{
+        Writer file = { .text = BUFFER_INIT(EXPORT_LINE_MAX) };
+        char name[NAME_SIZE];
+        ImageSize image;
+        int r;
+
+        r = exporter_find_size(x, row, &image);
+        if (r <= 0)
+                return r < 0 ? r : -ESTALE;
+        put(&file, "<annotation>\n\t<folder>images</folder>\n\t");
+        put_element(&file, "filename", name_of_url(row->url, row->id, name));
+        put(&file, "\n\t");
+        put_element(&file, "path", row->url);
+        put(&file, "\n\t<source>\n\t\t<database>scale-callbackd</database>\n\t\t");
+        put_element(&file, "annotation", row->id);
+        put_f(&file,
+                        "\n\t</source>\n\t<size>\n\t\t<width>%" PRIu32 "</width>\n\t\t<height>%" PRIu32
+                        "</height>\n\t\t<depth>3</depth>\n\t</size>\n\t<segmented>0</segmented>\n",
+                        image.width, image.height);
+        for (size_t i = 0; i < boxes_count(row); i++)
+                voc_write_box(x, row, i, &image, &file);
+        put(&file, "</annotation>\n");
+        return exporter_put_task_file(x, row, "Annotations/", "xml", &file);
+}
+
+const ExportFormat export_voc = {
+        .name = "voc",
+        .shape = EXPORT_FOLDER,
+        .needs_sizes = true,
+        .type = "annotation",
+        .select = boxes_survey,
+        .n_passes = 1,
+        .passes = { { .row = voc_write } },
+};

@@ -3,6 +3,8 @@
 
 #include "export/words.h"
 
+#include <math.h>
+
 #include "export/text.h"
 
 static const json_t *list_of(const Row *row)
@@ -115,4 +117,138 @@ double words_duration(const Row *row)
         double v;
 
         return read_time(row->response, "duration", &v) ? v : -1;
+}
+
+/*
+ * Cues by the rules of thumb of subtitling: at most two lines of 42 characters, at most seven seconds, a new
+ * one after a silence and after the end of a sentence, and where there is room on screen for a second at
+ * least. Every word is in exactly one cue; one that is longer than a line is broken.
+ */
+
+typedef struct Builder {
+        Cue cue, waiting; /* `waiting` is whole, and only its end depends on what follows */
+        bool has_cue, has_waiting;
+        int64_t last; /* where the piece before begins: words may overlap, cues don't go back */
+        void (*fn)(const Cue *cue, void *userdata);
+        void *userdata;
+} Builder;
+
+static int64_t usec_of(double seconds)
+{
+        return (int64_t)llround(seconds * 1000) * 1000;
+}
+
+/* Hands on the cue that waits; the next one begins at `limit`. */
+static void emit(Builder *b, int64_t limit)
+{
+        Cue *c = &b->waiting;
+
+        if (!b->has_waiting)
+                return;
+        c->end = MAX(c->end, c->start + CUE_USEC_LEAST);
+        c->end = MIN(c->end, MIN(limit, c->start + CUE_USEC_MAX));
+        c->end = MAX(c->end, c->start + 1000);
+        b->fn(c, b->userdata);
+        b->has_waiting = false;
+}
+
+static void close_cue(Builder *b)
+{
+        if (!b->has_cue)
+                return;
+        emit(b, b->cue.start);
+        b->waiting = b->cue;
+        b->has_waiting = true;
+        b->has_cue = false;
+}
+
+static bool ends_sentence(const char *s, size_t size)
+{
+        return size > 0 && memchr(".?!", s[size - 1], 3);
+}
+
+static void append(Cue *c, unsigned line, const char *s, size_t size, unsigned length)
+{
+        bool space = c->lengths[line] > 0;
+        size_t used = strlen(c->lines[line]);
+
+        if (space)
+                c->lines[line][used++] = ' ';
+        memcpy(c->lines[line] + used, s, size);
+        c->lines[line][used + size] = 0;
+        c->lengths[line] += length + space;
+        c->n_lines = line + 1;
+}
+
+/* Whether a piece of a word went into the cue. */
+static bool try_append(Cue *c, const char *s, size_t size, unsigned length)
+{
+        unsigned line = c->n_lines - 1;
+
+        if (c->lengths[line] + (c->lengths[line] > 0) + length > CUE_LINE_MAX)
+                line++;
+        if (line == CUE_LINES_MAX)
+                return false;
+        append(c, line, s, size, length);
+        return true;
+}
+
+static bool is_apart(const Cue *c, int64_t start, int64_t end)
+{
+        return start - c->end >= CUE_GAP || end - c->start > CUE_USEC_MAX ||
+               (c->sentence && c->end - c->start >= CUE_USEC_LEAST);
+}
+
+static void add_piece(Builder *b, const char *s, size_t size, unsigned length, int64_t start, int64_t end)
+{
+        Cue *c = &b->cue;
+
+        b->last = start = MAX(start, b->last);
+        end = MAX(end, start);
+        if (b->has_cue && is_apart(c, start, end))
+                close_cue(b);
+        if (!b->has_cue || !try_append(c, s, size, length)) {
+                close_cue(b);
+                *c = (Cue){ .start = start, .end = start, .n_lines = 1 };
+                b->has_cue = true;
+                (void)try_append(c, s, size, length);
+        }
+        c->end = MAX(c->end, end);
+        c->sentence = ends_sentence(s, size);
+}
+
+/* The first bytes of a text that are no more than a line. */
+static size_t first_piece(const char *s, size_t size, unsigned *ret_length)
+{
+        size_t i = 0;
+        uint32_t c;
+
+        for (*ret_length = 0; i < size && *ret_length < CUE_LINE_MAX; ++*ret_length)
+                i += text_char(s + i, size - i, &c);
+        return i;
+}
+
+static int add_token(const Token *token, void *userdata)
+{
+        double length = token->end - token->start;
+        Builder *b = userdata;
+        unsigned n;
+
+        for (size_t at = 0, size; at < token->size; at += size) {
+                double whole = (double)token->size;
+
+                size = first_piece(token->text + at, token->size - at, &n);
+                add_piece(b, token->text + at, size, n, usec_of(token->start + length * (double)at / whole),
+                                usec_of(token->start + length * (double)(at + size) / whole));
+        }
+        return 0;
+}
+
+void cues_each(const Row *row, void (*fn)(const Cue *cue, void *userdata), void *userdata)
+{
+        Builder b = { .fn = fn, .userdata = userdata };
+
+        (void)words_each(row, add_token, &b);
+        close_cue(&b);
+        emit(&b, INT64_MAX);
 }

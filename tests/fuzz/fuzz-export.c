@@ -9,7 +9,7 @@
 
 #include <jansson.h>
 
-#include "export/cues.h"
+#include "export/words.h"
 #include "export/name.h"
 #include "export/text.h"
 #include "json/parse.h"

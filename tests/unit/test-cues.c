@@ -2,7 +2,7 @@
 
 #include "test.h"
 
-#include "export/cues.h"
+#include "export/words.h"
 #include "export/text.h"
 
 typedef struct Taken {
