@@ -9,7 +9,7 @@
  * first attempt, and right when it is tried again.
  */
 
-#include "sandbox/world-internal.h"
+#include "sandbox/account.h"
 
 #include "json/encode.h"
 #include "json/parse.h"
@@ -42,45 +42,30 @@ static const unsigned retry_delays[WORLD_RETRIES_MAX] = {
 
 /* Lists. */
 
-void delivery_list_init(DeliveryList *l)
-{
-        *l = (DeliveryList){ .tail = &l->head };
-}
-
 static void push(DeliveryList *l, Delivery *d)
 {
-        d->next = NULL;
-        *l->tail = d;
-        l->tail = &d->next;
+        STAILQ_INSERT_TAIL(l, d, entry);
 }
 
 static Delivery *pop(DeliveryList *l)
 {
-        Delivery *d = l->head;
+        Delivery *d = STAILQ_FIRST(l);
 
-        if (!d)
-                return NULL;
-        l->head = d->next;
-        if (!l->head)
-                l->tail = &l->head;
-        d->next = NULL;
+        if (d)
+                STAILQ_REMOVE_HEAD(l, entry);
         return d;
 }
 
 static Delivery *take(DeliveryList *l, uint64_t number)
 {
-        for (Delivery **p = &l->head; *p; p = &(*p)->next) {
-                Delivery *d = *p;
+        Delivery *d;
 
-                if (d->number != number)
-                        continue;
-                *p = d->next;
-                if (l->tail == &d->next)
-                        l->tail = p;
-                d->next = NULL;
-                return d;
-        }
-        return NULL;
+        STAILQ_FOREACH(d, l, entry)
+                if (d->number == number) {
+                        STAILQ_REMOVE(l, d, Delivery, entry);
+                        break;
+                }
+        return d;
 }
 
 Delivery *delivery_free(World *w, Delivery *d)
@@ -287,14 +272,18 @@ void delivery_is_due(World *w, Delivery *d)
 /* Those that have waited long enough for a later one. */
 void delivery_release_late(World *w)
 {
-        while (w->held.head && w->held.head->held_until <= w->now)
+        const Delivery *d;
+
+        while ((d = STAILQ_FIRST(&w->held)) && d->held_until <= w->now)
                 push(&w->ready, pop(&w->held));
 }
 
 /* Those that are older than the one that was sent. */
 static void release_older(World *w, uint64_t number)
 {
-        while (w->held.head && w->held.head->number < number)
+        const Delivery *d;
+
+        while ((d = STAILQ_FIRST(&w->held)) && d->number < number)
                 push(&w->ready, pop(&w->held));
 }
 

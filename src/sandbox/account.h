@@ -1,6 +1,8 @@
 #pragma once
 
-/* What the files of the world share. Nobody outside of them includes this. */
+/* The account from within: tasks, callbacks, and what the files of the world share. */
+
+#include <sys/queue.h>
 
 #include "basic/parse.h"
 #include "sandbox/agenda.h"
@@ -44,9 +46,8 @@ typedef struct Task {
 
 /* One callback, from its plan to its last attempt. It is the agenda's while it waits for its time, else in
  * one of the lists. */
-typedef struct Delivery Delivery;
-struct Delivery {
-        Delivery *next;
+typedef struct Delivery {
+        STAILQ_ENTRY(Delivery) entry;
         uint64_t number;
         Task *task;
         TaskStatus status; /* of the task, as it is told */
@@ -60,11 +61,9 @@ struct Delivery {
         int64_t held_until;
         char *url;
         Buffer body; /* while it is sent */
-};
+} Delivery;
 
-typedef struct DeliveryList {
-        Delivery *head, **tail;
-} DeliveryList;
+typedef STAILQ_HEAD(DeliveryList, Delivery) DeliveryList;
 
 typedef struct Attempt {
         int64_t time;
@@ -95,35 +94,31 @@ struct World {
         uint64_t n_attempts, n_succeeded, n_in_vain, n_lost;
 };
 
-/* chance.c */
+/* world.c */
 uint64_t chance_next(World *w, Stream stream);
 bool chance_strikes(World *w, Fault fault);                   /* counted */
 uint64_t chance_until(World *w, Stream stream, uint64_t max); /* 1 to max; 0 for a max of 0 */
 
-/* world.c: answers. Both put what they say in the place of what was there. */
+/* Answers. Both put what they say in the place of what was there. */
 int answer_json(WorldAnswer *a, unsigned status, json_t *value); /* takes the reference; NULL: -ENOMEM */
 int answer_error(WorldAnswer *a, unsigned status, json_t *problems, const char *format, ...)
                 _printf_(4, 5); /* takes the reference */
 
-/* later.c: by name or alias; NULL for a type that nobody asks for */
-const TaskType *type_find(const char *name);
-
-/* world-task.c */
+/* tasks.c */
+const TaskType *type_find(const char *name); /* by name or alias; NULL for one that nobody asks for */
 Task *task_free(Task *t);
 DEFINE_CLEANUP(Task *, task_free)
-int task_add(World *w, Task *t); /* takes it when it succeeds */
 Task *task_find(const World *w, const char *id);
+int task_create(World *w, const WorldRequest *q, const char *type, WorldAnswer *a); /* answers */
 int task_render(const Task *t, TaskStatus status, json_t *response, int64_t completed_at, json_t **ret);
 int task_show(const Task *t, json_t **ret); /* as it is now */
 int task_answer(const Task *t, WorldAnswer *a);
-bool task_has_attachment(const TaskType *type, const json_t *params);
 void task_set_status(World *w, Task *t, TaskStatus status);
 int task_complete(World *w, Task *t, json_t *response, int64_t now); /* NULL: a made-up one */
 /* urls: NULL: all that it has. 0, -ENOMEM, -ENOENT when there is none. */
 int task_fail(World *w, Task *t, const json_t *urls, json_int_t status_code, bool bare, int64_t now);
 
-/* world-delivery.c */
-void delivery_list_init(DeliveryList *l);
+/* deliveries.c */
 void delivery_list_done(World *w, DeliveryList *l);
 Delivery *delivery_free(World *w, Delivery *d);
 int delivery_plan(World *w, Task *t, bool bare, int64_t now);
@@ -132,15 +127,3 @@ void delivery_release_late(World *w);
 bool delivery_has_room(const World *w);
 void attempts_done(World *w);
 int attempts_to_json(const World *w, json_t **ret);
-
-/* The handlers: `arg` is what the path's braces stand for. */
-typedef int (*WorldHandler)(World *w, const WorldRequest *q, const char *arg, WorldAnswer *a);
-
-int create_on_task(World *w, const WorldRequest *q, const char *arg, WorldAnswer *a);
-int list_on_tasks(World *w, const WorldRequest *q, const char *arg, WorldAnswer *a);
-int control_on_complete(World *w, const WorldRequest *q, const char *arg, WorldAnswer *a);
-int control_on_fail(World *w, const WorldRequest *q, const char *arg, WorldAnswer *a);
-int control_on_callbacks(World *w, const WorldRequest *q, const char *arg, WorldAnswer *a);
-int control_on_stats(World *w, const WorldRequest *q, const char *arg, WorldAnswer *a);
-int control_on_get_faults(World *w, const WorldRequest *q, const char *arg, WorldAnswer *a);
-int control_on_set_faults(World *w, const WorldRequest *q, const char *arg, WorldAnswer *a);
