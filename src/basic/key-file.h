@@ -4,7 +4,7 @@
  * said of a mistake is a constant text that quotes nothing: what stands in the wrong place may be the key.
  */
 
-#include "basic/macros.h"
+#include "basic/secret.h"
 
 #define KEY_FILE_MAX  65536U /* bytes of a file of callback auth keys */
 #define KEY_LINES_MAX 16U    /* keys in it */
@@ -30,6 +30,10 @@ typedef struct KeyLines {
 /* Looks at all of a file of callback auth keys. 0, or -EINVAL: *mistakes (see basic/mistakes.h) got a line
  * for each mistake, which begins with `name` for the file. */
 int key_lines_read(const char *name, const char *text, size_t size, KeyLines *ret, char **mistakes);
+
+/* The first key of a file of callback auth keys, without a look at what comes behind it. 0; -ENOENT and so
+ * on as secret_read_file(); -EINVAL: no line `label key` in it. */
+int key_file_first(const char *path, Secret **ret);
 
 /* Why a file of keys can't be used that secret_read_file() failed for. */
 const char *key_file_problem(int error);

@@ -17,7 +17,10 @@ typedef enum Help {
         HELP_WORDS,  /* help_print_words() */
 } Help;
 
+typedef struct Verb Verb;
+
 typedef struct Ctl {
+        const Verb *verb;   /* the one that runs */
         const char *config; /* NULL: the default place */
         SettingsOverrides overrides;
         Settings settings;
@@ -27,13 +30,13 @@ typedef struct Ctl {
 } Ctl;
 
 /* One verb. `argv[0]` is its name, up to a NULL; returns an exit status. */
-typedef struct Verb {
+struct Verb {
         const char *name;
         const char *arguments;
         const char *help;
         int (*run)(Ctl *ctl, int argc, char **argv);
         bool without_settings; /* loads them by itself, or needs none */
-} Verb;
+};
 
 /* Options of a verb, from a table. */
 typedef enum OptionKind {
@@ -63,10 +66,11 @@ typedef struct Option {
 /* Reads options and arguments in any order. The arguments that are left stand in argv from 1 on, their
  * number in *ret_n; between `least` and `most` are wanted. 0; EX_USAGE (said); OPTIONS_HELPED: help was
  * wanted and given, and the verb is to return this as it is. */
-int options_read(Ctl *ctl, const Verb *verb, const Option *options, size_t n, void *values, int argc,
-                char **argv, unsigned least, unsigned most, unsigned *ret_n);
+int options_read(Ctl *ctl, const Option *options, size_t n, void *values, int argc, char **argv,
+                unsigned least, unsigned most, unsigned *ret_n);
 
-extern const Verb verbs[];
+/* Says how the verb is used. EX_USAGE. */
+int options_complain_usage(const Ctl *ctl);
 
 int verb_tasks(Ctl *ctl, int argc, char **argv);
 int verb_task(Ctl *ctl, int argc, char **argv);
@@ -88,9 +92,3 @@ int verb_restore(Ctl *ctl, int argc, char **argv);
 int verb_export(Ctl *ctl, int argc, char **argv);
 int verb_view(Ctl *ctl, int argc, char **argv);
 int verb_prune(Ctl *ctl, int argc, char **argv);
-
-/* Says how a verb is used. EX_USAGE. */
-int verb_complain_usage(const Verb *verb);
-
-/* The verb of this name; it exists. */
-const Verb *verb_find(const char *name);

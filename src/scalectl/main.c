@@ -10,7 +10,7 @@
 
 static const char *arg_overrides[OVERRIDES_MAX];
 
-const Verb verbs[] = {
+static const Verb verbs[] = {
         { "tasks", "[--status S] [--type T] [--since T] [--until T] [--metadata K=V] [-n N]",
                         "list tasks, newest first", verb_tasks, false },
         { "task", "ID [--revisions | --deliveries]", "show a task, its responses or what named it",
@@ -59,7 +59,7 @@ const Verb verbs[] = {
         {},
 };
 
-const Verb *verb_find(const char *name)
+static const Verb *find_verb(const char *name)
 {
         for (const Verb *v = verbs; v->name; v++)
                 if (streq(v->name, name))
@@ -175,12 +175,12 @@ static const Verb *find_words(Ctl *ctl, int *argc, char ***argv)
         ctl->help = HELP_WORDS;
         *argc -= 1;
         *argv += 1;
-        return *argc > 0 ? verb_find((*argv)[0]) : NULL;
+        return *argc > 0 ? find_verb((*argv)[0]) : NULL;
 }
 
 static int run_verb(Ctl *ctl, int argc, char **argv)
 {
-        const Verb *verb = verb_find(argv[0]) ?: find_words(ctl, &argc, &argv);
+        const Verb *verb = find_verb(argv[0]) ?: find_words(ctl, &argc, &argv);
         _cleanup_free_ char *error = NULL;
         int r;
 
@@ -190,6 +190,7 @@ static int run_verb(Ctl *ctl, int argc, char **argv)
                 complain("there is no verb %s, `scalectl --help` lists them", argv[0]);
                 return EX_USAGE;
         }
+        ctl->verb = verb;
         if (wants_help(argc, argv))
                 ctl->help = HELP_PEOPLE;
         if (!verb->without_settings && ctl->help == HELP_NONE) {

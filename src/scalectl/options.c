@@ -7,8 +7,10 @@
 #include "scalectl/help.h"
 #include "scalectl/text/when.h"
 
-int verb_complain_usage(const Verb *verb)
+int options_complain_usage(const Ctl *ctl)
 {
+        const Verb *verb = ctl->verb;
+
         complain("usage: scalectl %s%s%s; `scalectl %s --help` says more", verb->name,
                         *verb->arguments ? " " : "", verb->arguments, verb->name);
         return EX_USAGE;
@@ -34,14 +36,14 @@ static int set_text(const Verb *verb, const Option *o, const char *value, const 
         return 0;
 }
 
-static int set_value(const Ctl *ctl, const Verb *verb, const Option *o, const char *value, void *values)
+static int set_value(const Ctl *ctl, const Option *o, const char *value, void *values)
 {
         void *target = (char *)values + o->offset;
         OptionList *list = target;
 
         switch (o->kind) {
         case OPTION_TEXT:
-                return set_text(verb, o, value, target);
+                return set_text(ctl->verb, o, value, target);
         case OPTION_NUMBER:
                 if (parse_u64(value, 0, INT64_MAX, target) >= 0)
                         return 0;
@@ -94,15 +96,15 @@ static int refuse_option(const Verb *verb, const Option *options, size_t n, cons
 }
 
 /* One option at argv[*i], with its value behind it or within it. */
-static int read_one(const Ctl *ctl, const Verb *verb, const Option *options, size_t n, void *values,
-                int argc, char **argv, int *i)
+static int read_one(
+                const Ctl *ctl, const Option *options, size_t n, void *values, int argc, char **argv, int *i)
 {
         const char *arg = argv[*i], *value = value_within(arg);
         size_t size = value ? (size_t)(value - arg) - (arg[1] == '-') : strlen(arg);
         const Option *o = find_option(options, n, arg, size);
 
         if (!o)
-                return refuse_option(verb, options, n, arg, size);
+                return refuse_option(ctl->verb, options, n, arg, size);
         if (o->kind == OPTION_FLAG && !value) {
                 *(bool *)((char *)values + o->offset) = true;
                 return 0;
@@ -111,7 +113,7 @@ static int read_one(const Ctl *ctl, const Verb *verb, const Option *options, siz
                 complain("%s %s value", o->name, o->kind == OPTION_FLAG ? "takes no" : "needs a");
                 return EX_USAGE;
         }
-        return set_value(ctl, verb, o, value ?: argv[++*i], values);
+        return set_value(ctl, o, value ?: argv[++*i], values);
 }
 
 /* --json and --utc may also stand behind the verb. They are looked for first, because --utc says how times
@@ -127,24 +129,24 @@ static bool take_everywhere(Ctl *ctl, const char *arg)
         return true;
 }
 
-static int give_help(const Ctl *ctl, const Verb *verb, const Option *options, size_t n)
+static int give_help(const Ctl *ctl, const Option *options, size_t n)
 {
         if (ctl->help == HELP_WORDS)
-                help_print_words(verb, options, n);
+                help_print_words(ctl->verb, options, n);
         else
-                help_print(verb, options, n);
+                help_print(ctl->verb, options, n);
         return OPTIONS_HELPED;
 }
 
-int options_read(Ctl *ctl, const Verb *verb, const Option *options, size_t n, void *values, int argc,
-                char **argv, unsigned least, unsigned most, unsigned *ret_n)
+int options_read(Ctl *ctl, const Option *options, size_t n, void *values, int argc, char **argv,
+                unsigned least, unsigned most, unsigned *ret_n)
 {
         unsigned n_arguments = 0;
         bool ended = false;
         int r;
 
         if (ctl->help != HELP_NONE)
-                return give_help(ctl, verb, options, n);
+                return give_help(ctl, options, n);
         for (int i = 1; i < argc && !streq(argv[i], "--"); i++)
                 (void)take_everywhere(ctl, argv[i]);
 
@@ -159,12 +161,12 @@ int options_read(Ctl *ctl, const Verb *verb, const Option *options, size_t n, vo
                         argv[++n_arguments] = argv[i];
                         continue;
                 }
-                r = read_one(ctl, verb, options, n, values, argc, argv, &i);
+                r = read_one(ctl, options, n, values, argc, argv, &i);
                 if (r != 0)
                         return r;
         }
         if (n_arguments < least || n_arguments > most)
-                return verb_complain_usage(verb);
+                return options_complain_usage(ctl);
         *ret_n = n_arguments;
         return 0;
 }

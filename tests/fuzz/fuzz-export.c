@@ -9,9 +9,9 @@
 
 #include <jansson.h>
 
-#include "export/words.h"
 #include "export/name.h"
 #include "export/text.h"
+#include "export/words.h"
 #include "json/parse.h"
 
 #define OUT_MAX  ((size_t)64 * 1024 * 1024)

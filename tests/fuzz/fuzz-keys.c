@@ -10,10 +10,10 @@
 
 #include <sodium.h>
 
+#include "basic/key-file.h"
 #include "basic/secret.h"
 #include "callbackd/auth.h"
 #include "http/curl.h"
-#include "scalectl/keyfile.h"
 #include "submitd/api/key.h"
 
 #define PATH "keys"
@@ -80,7 +80,7 @@ static void check_keys(const Keys *k, const uint8_t *data, size_t size)
         _cleanup_(secret_freep) Secret *first = NULL;
         unsigned n = 0;
 
-        assert(keyfile_first(fuzz_path(PATH), &first) == 0);
+        assert(key_file_first(fuzz_path(PATH), &first) == 0);
         assert(streq_ptr(match(k, secret_data(first)), keys_label(k, 0)));
         for (; p < end; p++) {
                 const char *line = p;

@@ -2,8 +2,8 @@
 
 #include "test.h"
 
-#include "export/words.h"
 #include "export/text.h"
+#include "export/words.h"
 
 typedef struct Taken {
         Cue cues[64];

@@ -6,13 +6,6 @@
 #include "scalectl/api.h"
 #include "scalectl/help.h"
 
-const Verb verbs[] = { {} };
-
-const Verb *verb_find(_unused_ const char *name)
-{
-        return NULL;
-}
-
 typedef struct Values {
         bool flag;
         const char *text;
@@ -43,8 +36,9 @@ static int read_words(Ctl *ctl, const char *words, Values *v, char **argv, unsig
         for (char *w = strtok_r(copy, " ", &rest); w; w = strtok_r(NULL, " ", &rest))
                 argv[argc++] = w;
         argv[0] = (char *)(uintptr_t) "test";
+        ctl->verb = &verb;
         *v = (Values){};
-        return options_read(ctl, &verb, options, ELEMENTSOF(options), v, argc, argv, 1, 2, ret_n);
+        return options_read(ctl, options, ELEMENTSOF(options), v, argc, argv, 1, 2, ret_n);
 }
 
 static void test_anywhere(_unused_ void **state)

@@ -6,12 +6,12 @@
 
 #include <arpa/inet.h>
 
+#include "basic/key-file.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "config/network.h"
 #include "scalectl/api.h"
 #include "scalectl/doctor/doctor.h"
-#include "scalectl/keyfile.h"
 #include "task/simulate.h"
 #include "json/encode.h"
 
@@ -96,7 +96,7 @@ static int read_key(Doctor *d, Secret **ret)
         int r = -ENOENT;
 
         FOREACH_ARRAY(p, places, ELEMENTSOF(places)) {
-                r = *p ? keyfile_first(*p, ret) : -ENOENT;
+                r = *p ? key_file_first(*p, ret) : -ENOENT;
                 if (r >= 0)
                         return 0;
                 if (d->key_file)

@@ -54,9 +54,6 @@ struct Doctor {
 /* `advice` is what to do about it, NULL for what is good. */
 void doctor_say(Doctor *d, FindingKind kind, const char *advice, const char *format, ...) _printf_(4, 5);
 
-/* Prints a finding; `userdata` is the Ctl. */
-void doctor_print(Doctor *d, FindingKind kind, const char *message, const char *advice);
-
 /* An advice with names in it, good until the next one. What stands between backticks is a command as it can
  * be run: a test does. */
 const char *doctor_advice(Doctor *d, const char *format, ...) _printf_(2, 3);

@@ -42,6 +42,3 @@ void export_run_done(ExportRun *x);
 
 /* 0, or the exit status for what was left out under --strict. */
 int export_check_strict(const ExportRun *x);
-
-/* Says what went in, what came out, and why the rest did not. */
-void export_report(const ExportRun *x, int status);

@@ -51,7 +51,7 @@ int verb_backup(Ctl *ctl, int argc, char **argv)
         int r;
         unsigned n;
 
-        r = options_read(ctl, verb_find("backup"), NULL, 0, NULL, argc, argv, 1, 1, &n);
+        r = options_read(ctl, NULL, 0, NULL, argc, argv, 1, 1, &n);
         if (r == 0)
                 r = output_open(argv[1], &s.output);
         if (r != 0)

@@ -58,8 +58,7 @@ int verb_deliveries(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("deliveries"), deliveries_options, ELEMENTSOF(deliveries_options),
-                        &o, argc, argv, 0, 0, &n);
+        r = options_read(ctl, deliveries_options, ELEMENTSOF(deliveries_options), &o, argc, argv, 0, 0, &n);
         return r != 0 ? r : list_deliveries(ctl, &o);
 }
 
@@ -112,8 +111,7 @@ int verb_delivery(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("delivery"), delivery_options, ELEMENTSOF(delivery_options), &o,
-                        argc, argv, 1, 1, &n);
+        r = options_read(ctl, delivery_options, ELEMENTSOF(delivery_options), &o, argc, argv, 1, 1, &n);
         if (r == 0)
                 r = read_number(argv[1], &number);
         if (r != 0)
@@ -205,13 +203,12 @@ static bool is_chosen(const DeliveriesOptions *o)
 int verb_quarantine(Ctl *ctl, int argc, char **argv)
 {
         DeliveriesOptions o = DELIVERIES_OPTIONS_INIT;
-        const Verb *verb = verb_find("quarantine");
         unsigned n;
         int r;
 
         o.verdict = "invalid";
-        r = options_read(ctl, verb, quarantine_options, ELEMENTSOF(quarantine_options), &o, argc, argv, 0,
-                        10000, &n);
+        r = options_read(ctl, quarantine_options, ELEMENTSOF(quarantine_options), &o, argc, argv, 0, 10000,
+                        &n);
         if (r != 0)
                 return r;
         if (!o.dry_run && (n == 0 || (n == 1 && streq(argv[1], "list"))))
@@ -219,5 +216,5 @@ int verb_quarantine(Ctl *ctl, int argc, char **argv)
         FOREACH_ARRAY(v, quarantine_verbs, ELEMENTSOF(quarantine_verbs))
                 if (n >= 2 && streq(argv[1], v->name) && !is_chosen(&o))
                         return bulk_run(ctl, v, o.dry_run, argv + 2, n - 1);
-        return verb_complain_usage(verb);
+        return options_complain_usage(ctl);
 }

@@ -80,8 +80,7 @@ int verb_export(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("export"), export_options, ELEMENTSOF(export_options), &o, argc,
-                        argv, 0, 0, &n);
+        r = options_read(ctl, export_options, ELEMENTSOF(export_options), &o, argc, argv, 0, 0, &n);
         if (r != 0)
                 return r;
         x.format = export_format_find(o.format);

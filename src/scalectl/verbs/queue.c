@@ -317,7 +317,7 @@ static bool is_chosen(const QueueOptions *o)
 }
 
 /* All but the list; `n` words are there. */
-static int run_action(Ctl *ctl, const Verb *verb, char **words, unsigned n, bool dry_run)
+static int run_action(Ctl *ctl, char **words, unsigned n, bool dry_run)
 {
         const char *action = words[0];
 
@@ -325,28 +325,27 @@ static int run_action(Ctl *ctl, const Verb *verb, char **words, unsigned n, bool
                 if (streq(action, v->name) && n >= 2)
                         return bulk_run(ctl, v, dry_run, words + 1, n - 1);
         if (dry_run)
-                return verb_complain_usage(verb);
+                return options_complain_usage(ctl);
         if (streq(action, "show") && n == 2)
                 return show_submission(ctl, words[1]);
         if ((streq(action, "hold") && n <= 2) ||
                         ((streq(action, "resume") || streq(action, "flush")) && n == 1))
                 return act_on_queue(ctl, action, n == 2 ? words[1] : NULL);
-        return verb_complain_usage(verb);
+        return options_complain_usage(ctl);
 }
 
 int verb_queue(Ctl *ctl, int argc, char **argv)
 {
         QueueOptions o = { .filter = { "created_at", NULL, TIME_NONE, TIME_NONE }, .n = UINT64_MAX };
-        const Verb *verb = verb_find("queue");
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb, queue_options, ELEMENTSOF(queue_options), &o, argc, argv, 0, 10000, &n);
+        r = options_read(ctl, queue_options, ELEMENTSOF(queue_options), &o, argc, argv, 0, 10000, &n);
         if (r != 0)
                 return r;
         if (n == 0 || streq(argv[1], "list"))
-                return n <= 1 && !o.dry_run ? list_queue(ctl, &o) : verb_complain_usage(verb);
-        return is_chosen(&o) ? verb_complain_usage(verb) : run_action(ctl, verb, argv + 1, n, o.dry_run);
+                return n <= 1 && !o.dry_run ? list_queue(ctl, &o) : options_complain_usage(ctl);
+        return is_chosen(&o) ? options_complain_usage(ctl) : run_action(ctl, argv + 1, n, o.dry_run);
 }
 
 typedef struct CancelOptions {
@@ -363,7 +362,6 @@ int verb_cancel(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("cancel"), cancel_options, ELEMENTSOF(cancel_options), &o, argc,
-                        argv, 1, 10000, &n);
+        r = options_read(ctl, cancel_options, ELEMENTSOF(cancel_options), &o, argc, argv, 1, 10000, &n);
         return r != 0 ? r : bulk_run(ctl, &cancel_verb, o.dry_run, argv + 1, n);
 }

@@ -172,7 +172,7 @@ int verb_reconcile(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("reconcile"), NULL, 0, NULL, argc, argv, 0, 0, &n);
+        r = options_read(ctl, NULL, 0, NULL, argc, argv, 0, 0, &n);
         if (r != 0)
                 return r;
         url = api_url(x.path);
@@ -242,8 +242,7 @@ int verb_backfill(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("backfill"), backfill_options, ELEMENTSOF(backfill_options), &o,
-                        argc, argv, 0, 0, &n);
+        r = options_read(ctl, backfill_options, ELEMENTSOF(backfill_options), &o, argc, argv, 0, 0, &n);
         if (r != 0)
                 return r;
         url = api_url(x.path);

@@ -76,7 +76,7 @@ int verb_restore(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("restore"), NULL, 0, NULL, argc, argv, 1, 1, &n);
+        r = options_read(ctl, NULL, 0, NULL, argc, argv, 1, 1, &n);
         if (r != 0)
                 return r;
         backup = streq(argv[1], "-") ? "/dev/stdin" : argv[1];

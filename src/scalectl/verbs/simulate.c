@@ -2,10 +2,10 @@
 
 #include <jansson.h>
 
+#include "basic/key-file.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "scalectl/api.h"
-#include "scalectl/keyfile.h"
 #include "scalectl/text/format.h"
 #include "scalectl/text/json-text.h"
 #include "task/simulate.h"
@@ -55,7 +55,7 @@ static int read_key(const Ctl *ctl, const char *named, Secret **ret)
                          "keys");
                 return EX_CONFIG;
         }
-        r = keyfile_first(path, ret);
+        r = key_file_first(path, ret);
         if (r == -EINVAL)
                 complain("%s: there is no line `label key` in it", path);
         else if (r == -EPERM)
@@ -127,8 +127,7 @@ int verb_simulate(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("simulate"), simulate_options, ELEMENTSOF(simulate_options), &o,
-                        argc, argv, 1, 1, &n);
+        r = options_read(ctl, simulate_options, ELEMENTSOF(simulate_options), &o, argc, argv, 1, 1, &n);
         if (r == 0)
                 r = make_body(argv[1], &body);
         if (r == 0)

@@ -36,7 +36,7 @@ int verb_stats(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("stats"), NULL, 0, NULL, argc, argv, 0, 0, &n);
+        r = options_read(ctl, NULL, 0, NULL, argc, argv, 0, 0, &n);
         if (r != 0)
                 return r;
         url = api_url("/v1/stats");
@@ -85,8 +85,7 @@ int verb_prune(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("prune"), prune_options, ELEMENTSOF(prune_options), &o, argc, argv,
-                        0, 0, &n);
+        r = options_read(ctl, prune_options, ELEMENTSOF(prune_options), &o, argc, argv, 0, 0, &n);
         if (r != 0)
                 return r;
         if (!o.older_than || parse_duration(o.older_than, &age) < 0) {

@@ -507,21 +507,20 @@ static int submit_many(const Ctl *ctl, const SubmitOptions *o)
 
 int verb_submit(Ctl *ctl, int argc, char **argv)
 {
-        const Verb *verb = verb_find("submit");
         _cleanup_buffer_ Buffer body = BUFFER_INIT(BODY_MAX);
         SubmitOptions o = { .patience = PATIENCE_USUAL };
         const char *file;
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb, submit_options, ELEMENTSOF(submit_options), &o, argc, argv, 0, 2, &n);
+        r = options_read(ctl, submit_options, ELEMENTSOF(submit_options), &o, argc, argv, 0, 2, &n);
         if (r != 0)
                 return r;
         file = o.file ?: n == 2 ? argv[2] : NULL;
         if (o.from ? n > 0 || file || o.data.n > 0 || o.key
                    : n == 0 || !file == (o.data.n == 0) || (n == 2 && (o.file || !streq(file, "-"))) ||
                                                         o.batch) {
-                complain("usage: scalectl submit %s", verb->arguments);
+                complain("usage: scalectl submit %s", ctl->verb->arguments);
                 return EX_USAGE;
         }
         if (o.from)

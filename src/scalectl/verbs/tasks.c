@@ -73,8 +73,7 @@ int verb_tasks(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("tasks"), tasks_options, ELEMENTSOF(tasks_options), &o, argc, argv,
-                        0, 0, &n);
+        r = options_read(ctl, tasks_options, ELEMENTSOF(tasks_options), &o, argc, argv, 0, 0, &n);
         while (r == 0 && (left = list_left(&list, o.n)) > 0) {
                 ApiUrl url;
 
@@ -138,12 +137,11 @@ int verb_task(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("task"), task_options, ELEMENTSOF(task_options), &o, argc, argv, 1,
-                        1, &n);
+        r = options_read(ctl, task_options, ELEMENTSOF(task_options), &o, argc, argv, 1, 1, &n);
         if (r != 0)
                 return r;
         if (o.revisions && o.deliveries)
-                return verb_complain_usage(verb_find("task"));
+                return options_complain_usage(ctl);
         if (o.revisions)
                 return list_of_task(ctl, argv[1], "revisions", revision_columns,
                                 ELEMENTSOF(revision_columns), add_revision);

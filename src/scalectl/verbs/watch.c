@@ -245,8 +245,7 @@ int verb_watch(Ctl *ctl, int argc, char **argv)
         unsigned n;
         int r;
 
-        r = options_read(ctl, verb_find("watch"), watch_options, ELEMENTSOF(watch_options), &w, argc, argv,
-                        0, 0, &n);
+        r = options_read(ctl, watch_options, ELEMENTSOF(watch_options), &w, argc, argv, 0, 0, &n);
         if (r != 0)
                 return r;
 

@@ -1,6 +1,6 @@
 #pragma once
 
-/* The viewer: a page on loopback, and the query socket behind it. */
+/* The viewer, and who may see its page. */
 
 #include "http/pool.h"
 #include "http/server.h"
@@ -24,8 +24,6 @@ typedef struct View {
         bool away; /* the daemon did not answer the last time; said */
 } View;
 
-/* session.c */
-
 int view_session_init(ViewSession *s, uint16_t port); /* 0 or negative errno */
 
 /* Uses the token up when this is the one, for ever. */
@@ -39,9 +37,3 @@ int view_gate_cookie(HttpRequest *request, void *userdata);
 
 /* What every answer says to the browser. 0 or negative errno. */
 int view_add_headers(HttpRequest *request);
-
-/* proxy.c: the calls of the query socket that the page may make, up to a row without method */
-extern const HttpRoute view_api_routes[];
-
-/* page.c: the files of the page, up to a row without method */
-extern const HttpRoute view_page_routes[];
