@@ -1,10 +1,8 @@
 /*
- * The service. It is put together in the order in which the parts need each other: keys, then the store with
- * its writer, then the local sockets, then, last of all, the listeners for callbacks; nothing is accepted
- * that can't be stored. It is taken apart the other way round: no new connections, what is in flight is
- * answered, what was answered is on disk, the log of the database is copied back.
- *
- * A reload that finds a mistake keeps everything as it was.
+ * The service. It is put together in the order in which the parts need each other: keys and the store with
+ * its writer (see service-loop.c), then the local sockets, then, last of all, the listeners for callbacks;
+ * nothing is accepted that can't be stored. It is taken apart the other way round: no new connections, what
+ * is in flight is answered, what was answered is on disk, the log of the database is copied back.
  */
 
 #include "callbackd/service.h"
@@ -24,17 +22,15 @@
 #include "daemon/program.h"
 #include "daemon/service-loop.h"
 
-struct Service {
-        const char *config;
-        const SettingsOverrides *overrides;
-        Settings *settings; /* owned */
-        Metrics metrics;
-
+typedef struct Service {
         ServiceLoop loop;
+        Metrics metrics;
+        Keys *loaded;      /* to be handed on; NULL: nothing to do */
+        char *loaded_from; /* what people call that place */
         Receiver *receiver;
         _Atomic(Local *) local; /* the commit thread looks at it */
         Retention *retention;
-};
+} Service;
 
 /* Every connection is a descriptor, and the soft limit is kept low for programs that use select(). */
 static void raise_descriptor_limit(const Settings *settings)
@@ -51,19 +47,39 @@ const Credential service_credential = {
                    "auth_keys_file",
 };
 
-/* 0, or negative errno, and a line for each mistake. *ret_from: what people call the place; owned by the
- * caller. */
-static int load_keys(const Settings *settings, Keys **ret, char **ret_from, char **mistakes)
+static int load_keys(const Settings *settings, char **mistakes, void *userdata)
 {
         _cleanup_(credential_place_done) CredentialPlace place = {};
+        Service *s = userdata;
         int r;
 
         r = credential_locate(&service_credential, settings->callback.auth_keys_file, &place, mistakes);
         if (r >= 0)
-                r = keys_load(place.path, place.name, ret, mistakes);
+                r = keys_load(place.path, place.name, &s->loaded, mistakes);
         if (r >= 0)
-                *ret_from = TAKE_PTR(place.name);
+                s->loaded_from = TAKE_PTR(place.name);
         return r;
+}
+
+static void drop_keys(Service *s)
+{
+        s->loaded = keys_free(s->loaded);
+        free(s->loaded_from);
+        s->loaded_from = NULL;
+}
+
+/* What was loaded is in force. */
+static Keys *take_keys(Service *s)
+{
+        Keys *keys = TAKE_PTR(s->loaded);
+        const char *labels[KEYS_MAX];
+        InForceKeys in_force = { .from = s->loaded_from, .labels = labels, .n = keys_count(keys) };
+
+        for (size_t i = 0; i < in_force.n; i++)
+                labels[i] = keys_label(keys, i);
+        service_loop_set_in_force(&s->loop, &in_force);
+        drop_keys(s);
+        return keys;
 }
 
 static void look_at_keys(const char *path, const char *name, char **mistakes)
@@ -114,59 +130,23 @@ static void cut(unsigned n, _unused_ void *userdata)
 /* What this daemon takes out of the file that both read. */
 static const char *const own_sections[] = { "callback", "query", "control", "store", NULL };
 
-static void say_in_force(Service *s, const Keys *keys, const char *from)
-{
-        const char *labels[KEYS_MAX];
-        InForceKeys k = { .from = from, .labels = labels, .n = keys_count(keys) };
-
-        for (size_t i = 0; i < k.n; i++)
-                labels[i] = keys_label(keys, i);
-        if (in_force_set(s->loop.in_force, s->settings, own_sections, s->overrides, &k) < 0)
-                log_oom();
-}
-
-/* Reloading. */
-
-/* Mistakes in the keys are looked for also when the settings have some. */
-static int reload(Service *s, char **mistakes)
-{
-        _cleanup_(settings_freep) Settings *next = NULL;
-        _cleanup_(keys_freep) Keys *loaded = NULL;
-        _cleanup_free_ char *from = NULL;
-        Settings *old = s->settings;
-        Keys *keys;
-        int r;
-
-        next = program_load_settings(s->config, s->overrides, mistakes);
-        r = load_keys(next ?: old, &loaded, &from, mistakes);
-        if (!next)
-                return -EINVAL;
-        if (r >= 0)
-                r = service_loop_keep_until_restart(old, next, own_sections);
-        if (r < 0)
-                return r;
-        keys = TAKE_PTR(loaded);
-
-        receiver_reload(s->receiver, next, keys);
-        raise_descriptor_limit(next);
-        commit_set_min_free(s->loop.commit, next->store.min_free);
-        local_set_strict(s->local, next->callback.strict);
-        retention_set(s->retention, next->store.keep_deliveries);
-        s->settings = TAKE_PTR(next);
-        settings_free(old);
-        say_in_force(s, keys, from);
-        log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded; %zu keys.", keys_count(keys));
-        return 0;
-}
-
-static int on_reload(char **mistakes, void *userdata)
+static void on_reloaded(int result, void *userdata)
 {
         Service *s = userdata;
-        int r;
+        const Settings *settings = s->loop.settings;
+        Keys *keys;
 
-        r = reload(s, mistakes);
-        atomic_fetch_add(r < 0 ? &s->metrics.reloads_failed : &s->metrics.reloads, 1);
-        return r;
+        atomic_fetch_add(result < 0 ? &s->metrics.reloads_failed : &s->metrics.reloads, 1);
+        if (result < 0) {
+                drop_keys(s);
+                return;
+        }
+        keys = take_keys(s);
+        receiver_reload(s->receiver, settings, keys);
+        raise_descriptor_limit(settings);
+        local_set_strict(s->local, settings->callback.strict);
+        retention_set(s->retention, settings->store.keep_deliveries);
+        log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded; %zu keys.", keys_count(keys));
 }
 
 static void on_tick(const CommitStats *stats, char *status, size_t size, void *userdata)
@@ -180,18 +160,6 @@ static void on_tick(const CommitStats *stats, char *status, size_t size, void *u
                         stats->queued, in_flight(s));
 }
 
-static const ServiceCalls calls = {
-        .role = STORE_RECEIVER,
-        .ready = "Storing callbacks.",
-        .stopping = "Answering what is in flight.",
-        .quiesce = quiesce,
-        .in_flight = in_flight,
-        .cut = cut,
-        .reload = on_reload,
-        .tick = on_tick,
-        .on_events = on_events,
-};
-
 /* Putting together. */
 
 static int start_local(Service *s, Listeners *listeners)
@@ -202,14 +170,14 @@ static int start_local(Service *s, Listeners *listeners)
 
         r = local_new(
                         &(LocalOptions){
-                                        .database = s->settings->store.path,
+                                        .database = s->loop.settings->store.path,
                                         .query_fd = take_fd(&listeners->query),
                                         .control_fd = take_fd(&listeners->control),
                                         .commit = s->loop.commit,
                                         .in_force = s->loop.in_force,
                                         .metrics = &s->metrics,
                                         .callback = receiver_server(s->receiver),
-                                        .strict = s->settings->callback.strict,
+                                        .strict = s->loop.settings->callback.strict,
                         },
                         &l, &error);
         if (r < 0) {
@@ -220,28 +188,17 @@ static int start_local(Service *s, Listeners *listeners)
         return 0;
 }
 
-static int start(Service *s)
+static int start(void *userdata)
 {
         _cleanup_(listeners_done) Listeners listeners = LISTENERS_INIT;
-        _cleanup_free_ char *mistakes = NULL, *from = NULL;
-        Keys *keys;
+        Service *s = userdata;
         int r;
 
-        if (load_keys(s->settings, &keys, &from, &mistakes) < 0) {
-                program_log_mistakes(MESSAGE_KEYS_MISSING, "", mistakes ?: "out of memory");
-                return EX_CONFIG;
-        }
-        say_in_force(s, keys, from);
-        r = service_loop_open_store(&s->loop, s->settings);
-        if (r != 0) {
-                keys_free(keys);
-                return r;
-        }
-
+        raise_descriptor_limit(s->loop.settings);
         r = receiver_new(s->loop.event,
                         &(ReceiverOptions){
-                                        .settings = s->settings,
-                                        .keys = keys,
+                                        .settings = s->loop.settings,
+                                        .keys = take_keys(s),
                                         .commit = s->loop.commit,
                                         .port = s->loop.port,
                                         .reader = s->loop.reader,
@@ -250,13 +207,13 @@ static int start(Service *s)
                         &s->receiver);
         if (r >= 0)
                 r = retention_new(s->loop.event, s->loop.port, &s->metrics,
-                                s->settings->store.keep_deliveries, &s->retention);
+                                s->loop.settings->store.keep_deliveries, &s->retention);
         if (r < 0) {
                 log_error_errno(r, "Can't start");
                 return EX_OSERR;
         }
 
-        r = listeners_open(s->settings, &listeners);
+        r = listeners_open(s->loop.settings, &listeners);
         if (r != 0)
                 return r;
         listeners_announce(&listeners);
@@ -265,6 +222,21 @@ static int start(Service *s)
                 return r;
         return listeners_serve_callbacks(&listeners, receiver_server(s->receiver));
 }
+
+static const ServiceCalls calls = {
+        .role = STORE_RECEIVER,
+        .sections = own_sections,
+        .ready = "Storing callbacks.",
+        .stopping = "Answering what is in flight.",
+        .load_keys = load_keys,
+        .start = start,
+        .reloaded = on_reloaded,
+        .quiesce = quiesce,
+        .in_flight = in_flight,
+        .cut = cut,
+        .tick = on_tick,
+        .on_events = on_events,
+};
 
 /* Taking apart: the order is that of the essay above. */
 static Service *service_free(Service *s)
@@ -279,7 +251,7 @@ static Service *service_free(Service *s)
         local_free(atomic_exchange(&s->local, NULL));
         receiver_free(s->receiver);
         service_loop_done(&s->loop);
-        settings_free(s->settings);
+        drop_keys(s);
         free(s);
         return NULL;
 }
@@ -288,23 +260,12 @@ DEFINE_CLEANUP(Service *, service_free)
 int service_run(const char *config, const SettingsOverrides *overrides, Settings *settings)
 {
         _cleanup_(service_freep) Service *s = NULL;
-        int r;
 
         s = calloc(1, sizeof(Service));
         if (!s) {
                 settings_free(settings);
                 return log_oom(), EX_OSERR;
         }
-        s->config = config;
-        s->overrides = overrides;
-        s->settings = settings;
         metrics_init(&s->metrics);
-
-        r = service_loop_init(&s->loop, &calls, s);
-        if (r != 0)
-                return r;
-
-        raise_descriptor_limit(settings);
-        r = start(s);
-        return r != 0 ? r : service_loop_run(&s->loop);
+        return service_loop_run(&s->loop, &calls, config, overrides, settings, s);
 }

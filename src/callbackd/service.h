@@ -5,8 +5,6 @@
 #include "config/settings.h"
 #include "daemon/credential.h"
 
-typedef struct Service Service;
-
 /* Adds a line for everything else than settings that keeps it from starting; `settings` are what could be
  * read of them. */
 void service_check(const Settings *settings, char **mistakes);

@@ -334,7 +334,6 @@ int program_block_signals(void)
         sigaddset(&set, SIGTERM);
         sigaddset(&set, SIGINT);
         sigaddset(&set, SIGHUP);
-        sigaddset(&set, SIGUSR1);
         if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
                         signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
                 return -errno;

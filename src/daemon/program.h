@@ -32,7 +32,7 @@ Settings *program_load_settings(const char *config, const SettingsOverrides *ove
 Settings *settings_free(Settings *s);
 DEFINE_CLEANUP(Settings *, settings_free)
 
-/* Before any thread starts: all of them leave the daemon's signals (SIGTERM, SIGINT, SIGHUP, SIGUSR1) to the
+/* Before any thread starts: all of them leave the daemon's signals (SIGTERM, SIGINT, SIGHUP) to the
  * loop. 0 or negative errno. */
 int program_block_signals(void);
 

@@ -1,8 +1,10 @@
 /*
- * What the services of both daemons have around their work. Signals reach the loop alone: SIGTERM and SIGINT
- * take no more and let what is in flight come to its end, within a bound; SIGHUP reads settings and keys
- * again; SIGUSR1 is what the commit thread sends after a failure of the disk, because a signal is the one
- * thing that may be done from there.
+ * What the services of both daemons have around their work: keys, then the store with its writer, then
+ * whatever the daemon is made of. Signals reach the loop alone: SIGTERM and SIGINT take no more and let what
+ * is in flight come to its end, within a bound; SIGHUP reads settings and keys again. The commit thread says
+ * through an eventfd that nothing can be stored any more.
+ *
+ * A reload that finds a mistake keeps everything as it was.
  *
  * The watchdog is fed only while the writer goes round: a loop that runs above a writer that hangs is not
  * alive.
@@ -11,12 +13,12 @@
 #include "daemon/service-loop.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
-#include <unistd.h>
 
+#include "basic/fd.h"
 #include "basic/log.h"
 #include "basic/mistakes.h"
 #include "basic/parse.h"
@@ -85,18 +87,29 @@ static int on_term(_unused_ sd_event_source *source, const struct signalfd_sigin
         return drain(l, DRAIN_USEC);
 }
 
-/* From the commit thread. */
-static void on_fatal(_unused_ int error, _unused_ void *userdata)
+/* These two on the commit thread. */
+
+static void on_events(uint64_t last_event, void *userdata)
 {
-        (void)kill(getpid(), SIGUSR1);
+        const ServiceLoop *l = userdata;
+
+        if (l->calls->on_events)
+                l->calls->on_events(last_event, l->userdata);
+}
+
+static void on_fatal(_unused_ int error, void *userdata)
+{
+        const ServiceLoop *l = userdata;
+
+        (void)eventfd_write(l->fatal_fd, 1);
 }
 
 /* Nothing can be stored any more, and everybody who waits is to hear that. */
-static int on_broken(
-                _unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
+static int on_broken(sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
 {
         ServiceLoop *l = userdata;
 
+        (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
         (void)sd_notify(false,
                         "STOPPING=1\nSTATUS=The disk failed, or the database was replaced: see the log.");
         l->status = EX_IOERR;
@@ -123,12 +136,57 @@ static void send_status(const ServiceLoop *l)
                 (void)sd_notifyf(false, "STATUS=%s", l->status_text ?: l->calls->ready);
 }
 
+/* Names the settings that wait for the next start, and puts them back to what is in force: the next reload
+ * compares with that again. 0, or -ENOMEM, said. */
+static int keep_until_restart(const Settings *in_force, Settings *new, const char *const *sections)
+{
+        _cleanup_free_ char *restart = NULL;
+        int r;
+
+        r = settings_needs_restart(in_force, new, sections, &restart);
+        if (r >= 0 && restart)
+                log_warning("These settings change at the next start only: %s", restart);
+        if (r >= 0)
+                r = settings_keep_until_restart(in_force, new);
+        if (r < 0)
+                log_oom();
+        return r;
+}
+
+/* Mistakes in the keys are looked for also when the settings have some. */
+static int load(ServiceLoop *l, Settings **ret, char **mistakes)
+{
+        _cleanup_(settings_freep) Settings *next = NULL;
+        int r;
+
+        next = program_load_settings(l->config, l->overrides, mistakes);
+        r = l->calls->load_keys(next ?: l->settings, mistakes, l->userdata);
+        if (!next)
+                return -EINVAL;
+        if (r < 0)
+                return r;
+        r = keep_until_restart(l->settings, next, l->calls->sections);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(next);
+        return 0;
+}
+
 static int reload(ServiceLoop *l)
 {
+        _cleanup_(settings_freep) Settings *next = NULL;
         _cleanup_free_ char *mistakes = NULL;
         int r;
 
-        r = l->calls->reload(&mistakes, l->userdata);
+        r = load(l, &next, &mistakes);
+        if (r >= 0) {
+                Settings *old = l->settings;
+
+                l->settings = TAKE_PTR(next);
+                next = old;
+                commit_set_min_free(l->commit, l->settings->store.min_free);
+        }
+        l->calls->reloaded(r, l->userdata);
         if (r < 0 && !mistakes)
                 mistakes_add(&mistakes, "%s", strerror(-r));
         program_log_mistakes(MESSAGE_NOT_RELOADED,
@@ -185,40 +243,12 @@ static int on_watchdog(sd_event_source *source, _unused_ uint64_t usec, void *us
         return again(source, l->watchdog_usec / 4);
 }
 
-int service_loop_keep_until_restart(const Settings *in_force, Settings *new, const char *const *sections)
-{
-        _cleanup_free_ char *restart = NULL;
-        int r;
-
-        r = settings_needs_restart(in_force, new, sections, &restart);
-        if (r >= 0 && restart)
-                log_warning("These settings change at the next start only: %s", restart);
-        if (r >= 0)
-                r = settings_keep_until_restart(in_force, new);
-        if (r < 0)
-                log_oom();
-        return r;
-}
-
 /* Putting together. */
 
 static int fail(int error)
 {
         log_error_errno(error, "Can't start");
         return EX_OSERR;
-}
-
-int service_loop_init(ServiceLoop *l, const ServiceCalls *calls, void *userdata)
-{
-        int r;
-
-        *l = (ServiceLoop){ .calls = calls, .userdata = userdata };
-        r = program_block_signals();
-        if (r >= 0)
-                r = in_force_new(&l->in_force);
-        if (r >= 0)
-                r = sd_event_default(&l->event);
-        return r < 0 ? fail(r) : 0;
 }
 
 static int add_sources(ServiceLoop *l)
@@ -231,7 +261,7 @@ static int add_sources(ServiceLoop *l)
         if (r >= 0)
                 r = sd_event_add_signal(l->event, NULL, SIGHUP, on_hup, l);
         if (r >= 0)
-                r = sd_event_add_signal(l->event, NULL, SIGUSR1, on_broken, l);
+                r = sd_event_add_io(l->event, &l->fatal, l->fatal_fd, EPOLLIN, on_broken, l);
         if (r >= 0)
                 r = sd_event_add_time_relative(
                                 l->event, &l->tick, CLOCK_MONOTONIC, TICK_USEC, 0, on_tick, l);
@@ -241,16 +271,16 @@ static int add_sources(ServiceLoop *l)
         return r;
 }
 
-int service_loop_open_store(ServiceLoop *l, const Settings *settings)
+static int open_store(ServiceLoop *l)
 {
         const CommitOptions options = {
-                .path = settings->store.path,
+                .path = l->settings->store.path,
                 .role = l->calls->role,
                 .max_jobs = JOBS_MAX,
-                .min_free = settings->store.min_free,
-                .on_events = l->calls->on_events,
+                .min_free = l->settings->store.min_free,
+                .on_events = on_events,
                 .on_fatal = on_fatal,
-                .userdata = l->userdata,
+                .userdata = l,
         };
         _cleanup_free_ char *error = NULL;
         int r;
@@ -270,11 +300,62 @@ int service_loop_open_store(ServiceLoop *l, const Settings *settings)
         return r < 0 ? fail(r) : 0;
 }
 
-int service_loop_run(ServiceLoop *l)
+static int load_first_keys(const ServiceLoop *l)
+{
+        _cleanup_free_ char *mistakes = NULL;
+
+        if (l->calls->load_keys(l->settings, &mistakes, l->userdata) >= 0)
+                return 0;
+        program_log_mistakes(MESSAGE_KEYS_MISSING, "", mistakes ?: "out of memory");
+        return EX_CONFIG;
+}
+
+static int prepare(ServiceLoop *l)
 {
         int r;
 
-        (void)sd_notifyf(false, "READY=1\nSTATUS=%s", l->calls->ready);
+        r = program_block_signals();
+        if (r >= 0)
+                r = in_force_new(&l->in_force);
+        if (r >= 0)
+                r = sd_event_default(&l->event);
+        if (r >= 0) {
+                l->fatal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+                r = l->fatal_fd < 0 ? -errno : 0;
+        }
+        return r < 0 ? fail(r) : 0;
+}
+
+void service_loop_set_in_force(ServiceLoop *l, const InForceKeys *keys)
+{
+        if (in_force_set(l->in_force, l->settings, l->calls->sections, l->overrides, keys) < 0)
+                log_oom();
+}
+
+int service_loop_run(ServiceLoop *l, const ServiceCalls *calls, const char *config,
+                const SettingsOverrides *overrides, Settings *settings, void *userdata)
+{
+        int r;
+
+        *l = (ServiceLoop){
+                .calls = calls,
+                .config = config,
+                .overrides = overrides,
+                .settings = settings,
+                .userdata = userdata,
+                .fatal_fd = -EBADF,
+        };
+        r = prepare(l);
+        if (r == 0)
+                r = load_first_keys(l);
+        if (r == 0)
+                r = open_store(l);
+        if (r == 0)
+                r = calls->start(userdata);
+        if (r != 0)
+                return r;
+
+        (void)sd_notifyf(false, "READY=1\nSTATUS=%s", calls->ready);
         log_event(LOG_NOTICE, MESSAGE_READY, NULL, 0, "Ready.");
         r = sd_event_loop(l->event);
         if (r < 0) {
@@ -296,12 +377,16 @@ void service_loop_done(ServiceLoop *l)
         service_loop_settle(l);
         store_reader_close(l->reader);
         commit_free(l->commit);
+        sd_event_source_disable_unref(l->fatal);
+        if (l->calls)
+                fd_close(l->fatal_fd);
         sd_event_source_disable_unref(l->tick);
         sd_event_source_disable_unref(l->poll);
         sd_event_source_disable_unref(l->drain);
         sd_event_source_disable_unref(l->watchdog);
         sd_event_unref(l->event);
         in_force_free(l->in_force);
+        settings_free(l->settings);
         free(l->refused);
         free(l->status_text);
         *l = (ServiceLoop){};

@@ -1,12 +1,11 @@
 /*
- * The service. It is put together in the order in which the parts need each other: the key, the store with
- * its writer, the way to the API, the outbox, and last the socket; nothing is accepted that can't be stored.
- * It is taken apart the other way round: no new connections and no new requests to the API, what is in
- * flight ends or is cut after a while. A request that was cut may have made a task: that is written down,
- * and found out at the next start.
+ * The service. It is put together in the order in which the parts need each other: the key and the store
+ * with its writer (see service-loop.c), the way to the API, the outbox, and last the socket; nothing is
+ * accepted that can't be stored. It is taken apart the other way round: no new connections and no new
+ * requests to the API, what is in flight ends or is cut after a while. A request that was cut may have made
+ * a task: that is written down, and found out at the next start.
  *
- * A reload that finds a mistake keeps everything as it was. One may bring a live key where a test key was:
- * the outbox keeps apart what was sent with which.
+ * A reload may bring a live key where a test key was: the outbox keeps apart what was sent with which.
  */
 
 #include "submitd/service.h"
@@ -31,11 +30,9 @@
 #define TROUBLE_USEC    (60 * USEC_PER_SEC) /* a failure that lasts is a line in the log that often */
 
 typedef struct Service {
-        const char *config;
-        const SettingsOverrides *overrides;
-        Settings *settings; /* owned */
         ServiceLoop loop;
         SubmitContext context;
+        ApiKey loaded;          /* to be handed on; all zeros: nothing to do */
         sd_event_source *timer; /* when one of the three that work wants to be run */
         uint64_t last_trouble;
 } Service;
@@ -311,74 +308,45 @@ static void lift_hold(Service *service)
 /* What this daemon takes out of the file that both read. */
 static const char *const own_sections[] = { "submit", "api", "reconcile", "store", NULL };
 
-static void say_in_force(Service *service, const ApiKey *key)
-{
-        const char *label = key->is_test ? "test" : "live";
-        InForceKeys k = { .from = key->from, .labels = &label, .n = 1 };
-
-        if (in_force_set(service->loop.in_force, service->settings, own_sections, service->overrides, &k) <
-                        0)
-                log_oom();
-}
-
-/* Mistakes in the key are looked for also when the settings have some. */
-static int load(Service *service, Settings **ret, ApiKey *ret_key, char **mistakes)
-{
-        _cleanup_(settings_freep) Settings *next = NULL;
-        ApiKey key;
-        int r;
-
-        next = program_load_settings(service->config, service->overrides, mistakes);
-        r = api_key_load(next ?: service->settings, &key, mistakes);
-        if (r < 0)
-                return r;
-        r = next ? service_loop_keep_until_restart(service->settings, next, own_sections) : -EINVAL;
-        if (r < 0) {
-                api_key_done(&key);
-                return r;
-        }
-        *ret = TAKE_PTR(next);
-        *ret_key = key;
-        return 0;
-}
-
-static int reload(Service *service, char **mistakes)
-{
-        OutboxOptions options;
-        Settings *old = service->settings, *next;
-        ApiKey key;
-        int r;
-
-        r = load(service, &next, &key, mistakes);
-        if (r < 0)
-                return r;
-
-        service->context.settings = service->settings = next;
-        say_in_force(service, &key);
-        warn_of_callback_url(next);
-        api_client_reload(service->context.client, next, &key);
-        options = outbox_options(service, next);
-        outbox_set_options(service->context.outbox, &options);
-        recovery_reload(&service->context, next);
-        commit_set_min_free(service->loop.commit, next->store.min_free);
-        settings_free(old);
-        lift_hold(service);
-        log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded, with a %s key.",
-                        api_client_is_test(service->context.client) ? "test" : "live");
-        return 0;
-}
-
-static int on_reload(char **mistakes, void *userdata)
+static int load_key(const Settings *settings, char **mistakes, void *userdata)
 {
         Service *service = userdata;
-        int r;
 
-        r = reload(service, mistakes);
-        if (r < 0)
-                service->context.metrics.reloads_failed++;
-        else
-                service->context.metrics.reloads++;
-        return r;
+        return api_key_load(settings, &service->loaded, mistakes);
+}
+
+/* The key that was loaded is in force. */
+static void say_in_force(Service *service)
+{
+        const char *label = service->loaded.is_test ? "test" : "live";
+        InForceKeys keys = { .from = service->loaded.from, .labels = &label, .n = 1 };
+
+        service_loop_set_in_force(&service->loop, &keys);
+}
+
+static void on_reloaded(int result, void *userdata)
+{
+        Service *service = userdata;
+        SubmitContext *context = &service->context;
+        const Settings *settings = service->loop.settings;
+        OutboxOptions options;
+
+        if (result < 0) {
+                context->metrics.reloads_failed++;
+                api_key_done(&service->loaded);
+                return;
+        }
+        context->metrics.reloads++;
+        context->settings = settings;
+        say_in_force(service);
+        warn_of_callback_url(settings);
+        api_client_reload(context->client, settings, &service->loaded);
+        options = outbox_options(service, settings);
+        outbox_set_options(context->outbox, &options);
+        recovery_reload(context, settings);
+        lift_hold(service);
+        log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded, with a %s key.",
+                        api_client_is_test(context->client) ? "test" : "live");
 }
 
 static void on_tick(const CommitStats *stats, char *status, size_t size, void *userdata)
@@ -407,17 +375,6 @@ static void on_tick(const CommitStats *stats, char *status, size_t size, void *u
                                 queue.by_state[SUBMISSION_UNKNOWN], queue.by_state[SUBMISSION_ACCEPTED]);
 }
 
-static const ServiceCalls calls = {
-        .role = STORE_SUBMITTER,
-        .ready = "Sending.",
-        .stopping = "Finishing what is in flight.",
-        .quiesce = quiesce,
-        .in_flight = in_flight,
-        .cut = cut,
-        .reload = on_reload,
-        .tick = on_tick,
-};
-
 /* Putting together. */
 
 static void on_reply(unsigned status, void *userdata)
@@ -432,7 +389,7 @@ static int make_readers(Service *service)
         _cleanup_free_ char *error = NULL;
         int r;
 
-        r = readers_new(service->context.loop, service->settings->store.path,
+        r = readers_new(service->context.loop, service->loop.settings->store.path,
                         LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC, &service->context.base.readers, &error);
         if (r < 0 && error)
                 log_error("%s", error);
@@ -456,7 +413,7 @@ static int render_metrics(LocalBase *base, const Stats *stats, Buffer *out)
         return metrics_render(&in, out);
 }
 
-static int make_parts(Service *service, ApiKey *key)
+static int make_parts(Service *service)
 {
         SubmitContext *context = &service->context;
         OutboxOptions options;
@@ -470,18 +427,18 @@ static int make_parts(Service *service, ApiKey *key)
         context->base.waiting_of = queue_waiting_of;
         context->loop = service->loop.event;
         context->port = service->loop.port;
-        context->settings = service->settings;
+        context->settings = service->loop.settings;
         context->ingest.port = service->loop.port;
         context->ingest.reader = service->loop.reader;
-        context->ingest.strict = service->settings->callback.strict;
+        context->ingest.strict = service->loop.settings->callback.strict;
         context->ingest.invalid_status = 422;
 
-        r = api_client_new(context->loop, service->settings, key, &context->client);
+        r = api_client_new(context->loop, service->loop.settings, &service->loaded, &context->client);
         if (r >= 0)
                 r = make_readers(service);
         if (r < 0)
                 return r;
-        options = outbox_options(service, service->settings);
+        options = outbox_options(service, service->loop.settings);
         r = outbox_new(&options, &context->outbox);
         if (r >= 0)
                 r = recovery_new(context, &service_clock, on_change, service);
@@ -511,11 +468,11 @@ static int listen_for_tasks(Service *service)
         size_t n = 0;
 
         r = sockets_take_passed(&(SocketPlace){ "submit", &fd, &n, 1 }, 1);
-        if (r == 0 && n > 0 && !settings_is_default(service->settings, "submit", "socket"))
-                sockets_warn_unused(&fd, n, service->settings->submit.socket, "[submit] socket",
+        if (r == 0 && n > 0 && !settings_is_default(service->loop.settings, "submit", "socket"))
+                sockets_warn_unused(&fd, n, service->loop.settings->submit.socket, "[submit] socket",
                                 "scale-submitd.socket");
         if (r == 0 && n == 0)
-                r = sockets_open(service->settings->submit.socket, MODE_SUBMIT, "[submit] socket", &fd);
+                r = sockets_open(service->loop.settings->submit.socket, MODE_SUBMIT, "[submit] socket", &fd);
         if (r != 0) {
                 fd_close(fd);
                 return r;
@@ -536,32 +493,38 @@ void service_check(const Settings *settings, char **mistakes)
         store_look_at(settings->store.path, mistakes);
 }
 
-static int start(Service *service)
+static int start(void *userdata)
 {
-        _cleanup_free_ char *mistakes = NULL;
-        ApiKey key;
+        Service *service = userdata;
+        const Settings *settings = service->loop.settings;
         int r;
 
-        if (api_key_load(service->settings, &key, &mistakes) < 0) {
-                program_log_mistakes(MESSAGE_KEYS_MISSING, "", mistakes ?: "out of memory");
-                return EX_CONFIG;
-        }
-        say_in_force(service, &key);
-        r = service_loop_open_store(&service->loop, service->settings);
-        if (r != 0) {
-                api_key_done(&key);
-                return r;
-        }
-        r = make_parts(service, &key);
+        program_raise_descriptor_limit("[api] max_in_flight", CONNECTIONS_MAX + settings->api.max_in_flight);
+        say_in_force(service);
+        r = make_parts(service);
         if (r < 0) {
                 log_error_errno(r, "Can't start");
                 return EX_OSERR;
         }
-        warn_of_callback_url(service->settings);
-        log_notice("Sending to %s with a %s key.", service->settings->api.url,
+        warn_of_callback_url(settings);
+        log_notice("Sending to %s with a %s key.", settings->api.url,
                         api_client_is_test(service->context.client) ? "test" : "live");
         return listen_for_tasks(service);
 }
+
+static const ServiceCalls calls = {
+        .role = STORE_SUBMITTER,
+        .sections = own_sections,
+        .ready = "Sending.",
+        .stopping = "Finishing what is in flight.",
+        .load_keys = load_key,
+        .start = start,
+        .reloaded = on_reloaded,
+        .quiesce = quiesce,
+        .in_flight = in_flight,
+        .cut = cut,
+        .tick = on_tick,
+};
 
 /* Taking apart: the order is that of the essay above. */
 static Service *service_free(Service *service)
@@ -589,7 +552,7 @@ static Service *service_free(Service *service)
         sd_event_source_disable_unref(service->timer);
         sd_event_source_disable_unref(context->work);
         service_loop_done(&service->loop);
-        settings_free(service->settings);
+        api_key_done(&service->loaded);
         free(service);
         return NULL;
 }
@@ -598,23 +561,12 @@ DEFINE_CLEANUP(Service *, service_free)
 int service_run(const char *config, const SettingsOverrides *overrides, Settings *settings)
 {
         _cleanup_(service_freep) Service *service = NULL;
-        int r;
 
         service = calloc(1, sizeof(Service));
         if (!service) {
                 settings_free(settings);
                 return log_oom(), EX_OSERR;
         }
-        service->config = config;
-        service->overrides = overrides;
-        service->settings = settings;
         metrics_init(&service->context.metrics);
-
-        r = service_loop_init(&service->loop, &calls, service);
-        if (r != 0)
-                return r;
-
-        program_raise_descriptor_limit("[api] max_in_flight", CONNECTIONS_MAX + settings->api.max_in_flight);
-        r = start(service);
-        return r != 0 ? r : service_loop_run(&service->loop);
+        return service_loop_run(&service->loop, &calls, config, overrides, settings, service);
 }
