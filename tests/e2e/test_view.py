@@ -488,6 +488,63 @@ def test_keys(daemon, viewer, browser):
     quiet(browser)
 
 
+def test_one_after_the_other(daemon, viewer, browser):
+    ids = [task_id() for _ in range(60)]
+    for i, id in enumerate(ids):
+        daemon.deliver(callback(id=id, instruction=f"Number {i}", metadata={"batch": "a" if i else "b"},
+                                created_at=f"2016-06-23T09:{i:02}:00.000Z"))
+    browser.open(viewer).go("#/tasks?metadata=batch%3Da")
+    browser.wait("main .row", 50)
+    browser.all("main .row .open")[2].click()
+    browser.says("3 of 59")
+    browser.keys("n")
+    browser.says("4 of 59")
+    browser.says("Number 56")
+    browser.keys("p")
+    browser.says("Number 57")
+    eventually(lambda: browser.run("return document.getElementById('live').textContent") == "3 of 59", "said")
+    # By the buttons, which keep the focus.
+    browser.run("document.querySelector('.review button:last-child').focus()")
+    browser.keys("\ue007")
+    browser.says("4 of 59")
+    assert browser.run("return document.activeElement.innerText.trim().startsWith('Next')")
+    # One goes back to where one has come to; and beyond what was loaded.
+    browser.keys("\ue00c")
+    browser.wait("main .row", 50)
+    assert browser.run("return document.activeElement.innerText") == "Number 56"
+    browser.all("main .row .open")[49].click()
+    browser.says("50 of 59")
+    browser.keys("n")
+    browser.says("51 of 59")
+    browser.says("Number 9")
+    # The first and the last lead no farther; what is not of the list has no place in it.
+    browser.go(f"#/task/{ids[1]}")
+    browser.says("59 of 59")
+    assert browser.run("return [...document.querySelectorAll('.review button')].map((b) => b.disabled)") == [False, True]
+    browser.go(f"#/task/{ids[0]}")
+    browser.says("Number 0")
+    assert not browser.all(".review")
+    quiet(browser)
+
+
+def test_quarantine_one_after_the_other(daemon, viewer, browser):
+    for i in range(3):
+        daemon.post(f"no JSON {i}".encode(), status=400)
+        daemon.deliver(callback())
+    browser.open(viewer).go("#/quarantine")
+    browser.wait("main .row", 3)
+    browser.keys("j", "\ue007")
+    browser.says("1 of 3")
+    browser.keys("n")
+    browser.says("2 of 3")
+    assert browser.texts("nav a[aria-current]") == ["Quarantine"]
+    assert browser.run("return location.hash") == "#/delivery/3"
+    browser.keys("\ue00c")
+    browser.wait("main .row", 3)
+    assert browser.run("return location.hash") == "#/quarantine"
+    quiet(browser)
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_fits_every_width_and_has_names(daemon, viewer, browser, width):
     tasks = deliver_every_type(daemon)

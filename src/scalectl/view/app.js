@@ -10,6 +10,7 @@ import { Failure, follow, get, segment, state } from "./feed.js";
 import { step } from "./list.js";
 import { deliveries, delivery, quarantine, queue, submission } from "./log.js";
 import { rates } from "./rates.js";
+import { review } from "./review.js";
 import { task } from "./task.js";
 import { tasks } from "./tasks.js";
 
@@ -33,7 +34,7 @@ const QUIET = 3000; /* ms between two announcements */
 
 const main = document.getElementById("main"), search = document.getElementById("search");
 const help = document.getElementById("help"), live = document.getElementById("live");
-let shown = null, kept = null, first = true;
+let shown = null, kept = null, first = true, moved = 0;
 
 /* Said to who does not see it, and not in one breath with the last. */
 let saying = null, toSay = "";
@@ -73,10 +74,22 @@ function showNothing() {
         main.replaceChildren(h("h2", { tabindex: "-1" }, "There is no such view"), h("p", {}, h("a", { href: "#/tasks" }, "To the tasks")));
 }
 
+/* From one entry of the list that was left to the next. It is one step in the history, however many they are. */
+function goOn(key, href, by) {
+        kept.focus = key;
+        moved = main.querySelector(".review :focus") ? by : 0;
+        location.replace(href);
+}
+
 /* A list gets a heading of its own; the others bring theirs. */
-function place(view) {
-        main.replaceChildren(...(view.keep || view.title === "Rates" ? [h("h2", { tabindex: "-1" }, view.title)] : []), view.element);
+function place(view, within) {
+        main.replaceChildren(...(view.keep || view.title === "Rates" ? [h("h2", { tabindex: "-1" }, view.title)] : []),
+                ...(within ? [within.element] : []), view.element);
         document.title = view.title;
+        if (within)
+                announce(within.says);
+        main.querySelector(`.review button[data-by="${moved}"]`)?.focus();
+        moved = 0;
 }
 
 async function route() {
@@ -85,8 +98,9 @@ async function route() {
         if (location.hash && !location.hash.startsWith("#/"))
                 return;
         leave();
-        for (const a of document.querySelectorAll("nav a"))
-                if (a.getAttribute("href") === found?.under)
+        const within = review(kept?.view.list, hash, goOn), under = within ? kept.under : found?.under;
+        for (const a of document.querySelectorAll("header nav a"))
+                if (a.getAttribute("href") === under)
                         a.setAttribute("aria-current", "page");
                 else
                         a.removeAttribute("aria-current");
@@ -94,8 +108,8 @@ async function route() {
                 return showNothing();
 
         const back = kept?.hash === hash ? kept : null;
-        const mine = shown = { hash, under: found.under, view: back ? back.view : found.make(found.request, announce) };
-        place(mine.view);
+        const mine = shown = { hash, under, within, view: back ? back.view : found.make(found.request, announce) };
+        place(mine.view, within);
         const started = mine.view.start();
         if (back)
                 comeBack(back);
@@ -111,6 +125,7 @@ async function route() {
 function comeBack(back) {
         window.scrollTo(0, back.scroll);
         const row = [...main.querySelectorAll(".row")].find((r) => r.dataset.key === back.focus);
+        row?.scrollIntoView({ block: "nearest" });
         (row?.querySelector("a") ?? main.querySelector("h2"))?.focus({ preventScroll: true });
 }
 
@@ -175,8 +190,9 @@ function onKey(event) {
         }
         if (typing(event.target))
                 return;
-        const nav = [...document.querySelectorAll("nav a")];
-        const keys = { "/": () => search.focus(), j: () => step(main, 1), k: () => step(main, -1), "?": () => help.showModal() };
+        const nav = [...document.querySelectorAll("header nav a")];
+        const keys = { "/": () => search.focus(), j: () => step(main, 1), k: () => step(main, -1), n: () => shown?.within?.move(1),
+                p: () => shown?.within?.move(-1), "?": () => help.showModal() };
         const act = Object.hasOwn(keys, event.key) ? keys[event.key]
                 : /^[1-5]$/.test(event.key) ? () => (location.hash = nav[Number(event.key) - 1].getAttribute("href")) : null;
         if (act) {

@@ -9,7 +9,7 @@ import { count, h, note } from "./dom.js";
 const PAGE = 50;
 const ROWS_MAX = 300;
 
-/* `o`: {path, params, key(doc), row(doc) -> nodes, empty, one} */
+/* `o`: {path, params, key(doc), href(key), row(doc) -> nodes, empty, one, label} */
 export class List {
         constructor(o) {
                 this.o = o;
@@ -22,9 +22,16 @@ export class List {
                 this.message = h("div", {});
                 this.element = h("div", { class: "list" }, this.total, this.top, this.ul, this.message, this.more);
                 this.next = null;
+                this.count = null;       /* of all that fit; null: nobody says */
                 this.trimmed = false;
+                this.before = [];        /* keys of rows that made room */
                 this.loading = null;
                 this.abort = new AbortController();
+        }
+
+        /* Of all that were loaded, in their order. */
+        keys() {
+                return [...this.before, ...[...this.ul.children].map((li) => li.dataset.key)];
         }
 
         stop() {
@@ -45,8 +52,9 @@ export class List {
         finish(page) {
                 this.next = page.has_more ? page.next : null;
                 this.more.hidden = this.next === null;
-                if (page.total !== undefined)
-                        this.total.textContent = count(page.total, this.o.one);
+                this.count = page.total ?? null;
+                if (this.count !== null)
+                        this.total.textContent = count(this.count, this.o.one, this.o.many);
         }
 
         /* Says what went wrong, and gives it another try once the daemon is back. */
@@ -64,6 +72,7 @@ export class List {
                         const page = await this.page();
                         this.failed = false;
                         this.trimmed = false;
+                        this.before = [];
                         this.top.hidden = true;
                         this.ul.replaceChildren(...page.docs.map((doc) => this.makeRow(doc)));
                         this.message.replaceChildren(...(page.docs.length ? [] : [h("p", { class: "empty" }, this.o.empty)]));
@@ -82,8 +91,10 @@ export class List {
                         const page = await this.page(this.next);
                         const rows = page.docs.map((doc) => this.makeRow(doc));
                         this.ul.append(...rows);
-                        for (; this.ul.childElementCount > ROWS_MAX; this.trimmed = true)
+                        for (; this.ul.childElementCount > ROWS_MAX; this.trimmed = true) {
+                                this.before.push(this.ul.firstElementChild.dataset.key);
                                 this.ul.firstElementChild.remove();
+                        }
                         this.top.hidden = !this.trimmed;
                         this.finish(page);
                         rows[0]?.querySelector("a")?.focus({ preventScroll: true });

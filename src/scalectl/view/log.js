@@ -25,7 +25,7 @@ export function deliveryRow(d) {
 /* A list with one choice, that looks again when something happens. */
 function watched({ title, list, form, keep }) {
         let end = null, timer = null;
-        return { title, keep, element: h("div", {}, form, list.element),
+        return { title, keep, list, element: h("div", {}, form, list.element),
                 start() {
                         end = subscribe((events, gap) => {
                                 if ((events.length || gap) && timer === null)
@@ -56,15 +56,15 @@ function chooser(label, name, words, query, base) {
 export function deliveries({ query }) {
         return watched({ title: "Deliveries", keep: true, form: chooser("Verdict", "verdict", VERDICTS, query, "#/deliveries"),
                 list: new List({ path: "deliveries", params: { verdict: query.get("verdict") }, key: (d) => d.delivery,
-                        row: deliveryRow, one: "delivery", label: "Deliveries, newest first", empty: "No deliveries." }) });
+                        href: (n) => `#/delivery/${n}`, row: deliveryRow, one: "delivery", many: "deliveries", label: "Deliveries, newest first", empty: "No deliveries." }) });
 }
 
 export function quarantine() {
         return watched({ title: "Quarantine", keep: true,
                 form: h("p", { class: "note" }, "What came with a valid key and was not valid itself. ",
                         h("code", {}, "scalectl quarantine"), " has the means to try or discard it."),
-                list: new List({ path: "deliveries", params: { verdict: "invalid" }, key: (d) => d.delivery, row: deliveryRow,
-                        one: "delivery", label: "The quarantine, newest first", empty: "Nothing is in quarantine." }) });
+                list: new List({ path: "deliveries", params: { verdict: "invalid" }, key: (d) => d.delivery,
+                        href: (n) => `#/delivery/${n}`, row: deliveryRow, one: "delivery", many: "deliveries", label: "The quarantine, newest first", empty: "Nothing is in quarantine." }) });
 }
 
 function problemList(problems) {
@@ -142,7 +142,7 @@ export function queue({ query }) {
         const top = h("div", {}), abort = new AbortController();
         const view = watched({ title: "Queue", keep: true, form: h("div", {}, top, chooser("State", "state", STATES, query, "#/queue")),
                 list: new List({ path: "submissions", params: { state: query.get("state") }, key: (s) => s.submission_id,
-                        row: submissionRow, one: "submission", label: "Submissions, newest first",
+                        href: (id) => `#/submission/${segment(id)}`, row: submissionRow, one: "submission", label: "Submissions, newest first",
                         empty: "Nothing was given to the submitter." }) });
         const start = view.start, stop = view.stop;
         let end = null;

@@ -77,7 +77,8 @@ export function tasks({ query }, announce) {
                 location.hash = q.size ? `#/tasks?${q}` : "#/tasks";
         };
         const form = filters(query, change);
-        const list = new List({ path: "tasks", params: paramsOf(query), key: (t) => t.task_id, row, one: "task",
+        const list = new List({ path: "tasks", params: paramsOf(query), key: (t) => t.task_id,
+                href: (id) => `#/task/${segment(id)}`, row, one: "task",
                 label: "Tasks, newest first", empty: "No tasks that fit. New ones show up here by themselves." });
         let end = null, timer = null, came = 0, touched = new Set();
 
@@ -110,7 +111,7 @@ export function tasks({ query }, announce) {
                 if ((gap || touched.size) && timer === null)
                         timer = setTimeout(look, 200);
         };
-        return { title: "Tasks", element: h("div", {}, form, list.element), keep: true,
+        return { title: "Tasks", element: h("div", {}, form, list.element), keep: true, list,
                 start() {
                         end = subscribe(onEvents);
                         addTypes(form, abort.signal).catch(() => null); /* the list says what is wrong */
