@@ -102,7 +102,7 @@ static void on_retried(const Receipt *receipt, void *userdata)
         r = receipt->error < 0 ? reply_failure(x->request, x->n, receipt->error)
                                : receipt_reply(x->request, receipt);
         if (r < 0)
-                log_debug_errno(r, "An answer could not be given");
+                http_request_fail(x->request, r);
 }
 
 static int on_retry(HttpRequest *request, void *userdata)
@@ -171,7 +171,7 @@ static void on_discarded(CommitJob *job, int result)
 
         r = reply_discarded(x->request, x->n, result);
         if (r < 0)
-                log_debug_errno(r, "An answer could not be given");
+                http_request_fail(x->request, r);
 }
 
 static int on_discard(HttpRequest *request, void *userdata)
@@ -233,7 +233,7 @@ static void on_pruned(const PruneResult *result, void *userdata)
                                 json_pack("{s:I, s:I}", "deleted", (json_int_t)result->deleted, "counted",
                                                 (json_int_t)(result->counted / USEC_PER_SEC)));
         if (r < 0)
-                log_debug_errno(r, "An answer could not be given");
+                http_request_fail(x->request, r);
 }
 
 static int on_prune(HttpRequest *request, void *userdata)

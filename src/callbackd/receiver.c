@@ -192,7 +192,7 @@ static void on_receipt(const Receipt *receipt, void *userdata)
         account(x, receipt);
         r = receipt_reply(x->request, receipt); /* ends the exchange */
         if (r < 0)
-                log_debug_errno(r, "An answer could not be given");
+                http_request_fail(x->request, r);
 }
 
 /* The routes. */

@@ -545,6 +545,12 @@ int request_fail(HttpRequest *r, int k)
         return http_reply_error(r, 500, NULL, "The request failed inside: see the daemon's log.");
 }
 
+void http_request_fail(HttpRequest *r, int error)
+{
+        if (r->stage == STAGE_HANDLING && !r->dropped)
+                (void)request_fail(r, error);
+}
+
 /* Another thread's answers. */
 
 void http_request_detach(HttpRequest *r)

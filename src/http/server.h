@@ -159,6 +159,10 @@ int http_reply_error(HttpRequest *r, unsigned status, json_t *problems, const ch
 /* Instead of a reply: the connection is closed without a word. From the handler or later. */
 void http_request_drop(HttpRequest *r);
 
+/* For what answers after its handler has returned, and fails: 500, as the handler's own failure is. What is
+ * answered already stays as it is. */
+void http_request_fail(HttpRequest *r, int error);
+
 /* A reply whose bytes come as they are taken. produce() fills at most `size` bytes: > 0 so many; 0 none now:
  * it is asked again after http_request_wake(); -ENODATA the end; other negative values cut the connection,
  * so that the reader knows it is not whole. done() is called once, when the reply ended in whatever way. */

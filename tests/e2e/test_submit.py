@@ -317,7 +317,8 @@ def test_the_queue(held):
     assert queue["oldest"] == held.submission(id)["created_at"]
     held.submit.post("/v1/queue/hold?reason=too%20much")
     assert held.submit.get("/v1/queue").json["reason"] == "too much"
-    assert held.submit.post("/v1/queue/hold?reason=" + "x" * 300, 400).json["problems"][0]["path"] == "reason"
+    for wrong in ("x" * 300, "a%ff", "a%00"):
+        assert held.submit.post(f"/v1/queue/hold?reason={wrong}", 400).json["problems"][0]["path"] == "reason"
     assert held.submit.post("/v1/queue/flush").json["flushed"] == 1
 
 

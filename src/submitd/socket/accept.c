@@ -380,7 +380,7 @@ static void on_added(CommitJob *job, int result)
         else
                 r = reply_added(acceptance); /* ends the request, and with it x */
         if (r < 0)
-                log_debug_errno(r, "An answer could not be given");
+                http_request_fail(acceptance->request, r);
         submit_kick(context);
 }
 

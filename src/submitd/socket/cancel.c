@@ -57,7 +57,7 @@ static int cancel_end(Cancel *cancel, int r)
         SubmitContext *context = cancel->context;
 
         if (r < 0)
-                log_debug_errno(r, "An answer could not be given");
+                http_request_fail(cancel->request, r);
         free(cancel->answer);
         free(cancel);
         submit_kick(context);

@@ -115,7 +115,7 @@ static void on_changed(CommitJob *job, int result)
         else
                 r = reply_queue(context, call->request, call->flushed);
         if (r < 0)
-                log_debug_errno(r, "An answer could not be given");
+                http_request_fail(call->request, r);
         submit_hurry(context);
 }
 
@@ -172,6 +172,8 @@ int queue_on_hold(HttpRequest *request, void *userdata)
         int r;
 
         r = params_read(request, &query);
+        if (r == 0 && query.reason && !text_is_utf8(query.reason, strlen(query.reason)))
+                r = params_refuse(request, "reason", "text in UTF-8") ?: 1;
         return r != 0 ? MIN(r, 0) : change(userdata, request, query.reason, run_hold);
 }
 

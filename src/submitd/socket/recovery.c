@@ -134,7 +134,7 @@ static void on_waited(ReconcileWaiter *waiter, bool finished)
         r = http_reply_json(call->request, finished ? 200 : 202,
                         describe_reconciliation(reconcile_report(call->reconcile)));
         if (r < 0)
-                log_debug_errno(r, "An answer could not be given");
+                http_request_fail(call->request, r);
 }
 
 typedef struct ReconcileQuery {

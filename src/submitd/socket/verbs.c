@@ -118,7 +118,7 @@ static void on_moved(CommitJob *job, int result)
 
         r = finish(step, result);
         if (r < 0)
-                log_debug_errno(r, "An answer could not be given");
+                http_request_fail(step->request, r);
         submit_hurry(context);
 }
 
