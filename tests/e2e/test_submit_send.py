@@ -362,6 +362,18 @@ def test_cancel_when_the_api_says_nothing(submitter, api, plan):
     eventually(lambda: submitter.submit.get(f"/v1/task/{shown['task_id']}").json["status"] == "canceled", "that it is known")
 
 
+def test_cancel_with_a_bad_key_holds_the_queue(submitter, api):
+    """Once only the wishes that the outbox came upon by itself did that: a client's cancel was told and the queue went on."""
+    shown = submitter.reaches(submitter.add(), "accepted")
+    api.plan = lambda method, path, body: error(401, "Who?") if path.endswith("/cancel") else None
+    assert submitter.submit.post(f"/v1/task/{shown['task_id']}/cancel", 202).json["cancel_requested"]
+    eventually(lambda: hold_of(submitter)["hold"] == "held_account", "the hold")
+    assert "Who?" in hold_of(submitter)["reason"]
+    api.plan = lambda *_: None
+    submitter.submit.post("/v1/queue/resume")
+    eventually(lambda: submitter.submit.get(f"/v1/task/{shown['task_id']}").json["status"] == "canceled", "the cancel")
+
+
 def test_cancel_while_it_is_sent(submitter, api):
     api.plan = posts(1.0)
     id = submitter.add()

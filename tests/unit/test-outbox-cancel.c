@@ -230,6 +230,193 @@ static void test_a_bad_key_holds_the_queue(void **state)
         assert_int_equal(b->n_asked, 0);
 }
 
+/* Somebody who waits for a cancel, and what he was told. */
+typedef struct Client {
+        CancelWaiter waiter;
+        unsigned n, status;
+        int error;
+        char words[200]; /* the API's, or why not */
+} Client;
+
+static void on_told(CancelWaiter *waiter, const ApiAnswer *answer)
+{
+        Client *client = container_of(waiter, Client, waiter);
+
+        client->n++;
+        client->error = answer->error;
+        client->status = answer->status;
+        if (answer->error < 0)
+                snprintf(client->words, sizeof(client->words), "%s", answer->message);
+        else
+                snprintf(client->words, sizeof(client->words), "%.*s", (int)answer->body_size, answer->body);
+}
+
+#define CLIENT                                 \
+        {                                      \
+                .waiter = { .done = on_told }, \
+        }
+
+static void assert_told(const Client *client, unsigned status, const char *words)
+{
+        assert_int_equal(client->n, 1);
+        assert_int_equal(client->error, 0);
+        assert_int_equal(client->status, status);
+        assert_string_equal(client->words, words);
+}
+
+static void assert_put_off(const Client *client, const char *why)
+{
+        assert_int_equal(client->n, 1);
+        assert_true(client->error < 0);
+        assert_non_null(strstr(client->words, why));
+}
+
+/* A task at the API, and the wish to cancel it, which is being asked for. */
+static void ask_for_first(Bench *b)
+{
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        want(b);
+        assert_int_equal(b->n_asked, 1);
+}
+
+static void test_all_who_wait_get_the_apis_words(void **state)
+{
+        Client clients[] = { CLIENT, CLIENT };
+        Bench *b = *state;
+
+        ask_for_first(b);
+        FOREACH_ARRAY(client, clients, 2)
+                outbox_cancel(b->outbox, ID(1), "task1", &client->waiter);
+        assert_int_equal(b->n_asked, 1);
+        bench_hand_over(b, "POST", "/task/task1/cancel", bench_json(b, 200, CANCELED));
+        assert_int_equal(clients[0].n, 0); /* not before it is stored */
+        bench_run(b);
+        FOREACH_ARRAY(client, clients, 2)
+                assert_told(client, 200, CANCELED);
+        assert_int_equal(b->n_tasks, 1);
+        assert_false(bench_row(b, ID(1)).cancel_wanted);
+}
+
+/* Who waits is told so, and doesn't wish any more; nobody has to look for it. */
+static void test_what_the_api_refuses_is_no_wish_any_more(void **state)
+{
+        static const char no[] = "{\"error\":\"Task not found\"}";
+        Client client = CLIENT;
+        Bench *b = *state;
+
+        ask_for_first(b);
+        outbox_cancel(b->outbox, ID(1), "task1", &client.waiter);
+        bench_answer(b, "POST", "/task/task1/cancel", 404, no);
+        assert_told(&client, 404, no);
+        assert_false(bench_row(b, ID(1)).cancel_wanted);
+        bench_pass(b, DAY);
+        assert_int_equal(b->n_asked, 0);
+}
+
+/* A 500 is looked behind: it is the answer, but where the task was canceled all the same. */
+static void test_who_waits_for_a_500(void **state)
+{
+        static const char no[] = "{\"error\":\"no\"}";
+        static const struct {
+                const char *task, *words;
+                unsigned status;
+        } cases[] = {
+                { COMPLETED, no, 500 },
+                { CANCELED, CANCELED, 200 },
+        };
+        Bench *b = *state;
+
+        send_first(b);
+        bench_answer(b, "POST", "/task", 200, TASK(1));
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                Client client = CLIENT;
+
+                outbox_cancel(b->outbox, "", "task1", &client.waiter);
+                bench_answer(b, "POST", "/task/task1/cancel", 500, no);
+                bench_answer(b, "GET", "/task/task1", 200, c->task);
+                assert_told(&client, c->status, c->words);
+                assert_int_equal(b->n_asked, 0);
+        }
+        assert_int_equal(b->n_tasks, 2);
+}
+
+/* Once a cancel that somebody waited for was told that the key is bad, and the queue went on with it. */
+static void test_a_bad_key_holds_the_queue_whoever_waits(void **state)
+{
+        Client client = CLIENT, stranger = CLIENT;
+        Bench *b = *state;
+
+        ask_for_first(b);
+        outbox_cancel(b->outbox, ID(1), "task1", &client.waiter);
+        bench_answer(b, "POST", "/task/task1/cancel", 401, "{\"error\":\"Who?\"}");
+        assert_put_off(&client, "401: Who?");
+        assert_true(bench_row(b, ID(1)).cancel_wanted);
+        assert_int_equal(bench_queue(b).hold, QUEUE_HELD_ACCOUNT);
+
+        bench_crash(b); /* the next process tries again */
+        bench_start(b);
+        outbox_cancel(b->outbox, "", "task9", &stranger.waiter);
+        bench_answer(b, "POST", "/task/task1/cancel", 200, CANCELED);
+        bench_answer(b, "POST", "/task/task9/cancel", 403, "{\"error\":\"You?\"}");
+        assert_put_off(&stranger, "403: You?");
+        assert_int_equal(bench_queue(b).hold, QUEUE_HELD_ACCOUNT);
+}
+
+/* Without a submission there is nothing to remember a wish by. */
+static void test_without_a_wish_there_is_one_try(void **state)
+{
+        Client clients[] = { CLIENT, CLIENT, CLIENT };
+        Bench *b = *state;
+
+        bench_start(b);
+        outbox_cancel(b->outbox, "", "task9", &clients[0].waiter);
+        bench_answer_with(b, "POST", "/task/task9/cancel", bench_failure(-ETIMEDOUT, true));
+        assert_put_off(&clients[0], "no answer");
+        b->retry_after.until = b->monotonic + MINUTE;
+        outbox_cancel(b->outbox, "", "task9", &clients[1].waiter);
+        assert_put_off(&clients[1], "left alone");
+        b->retry_after.until = 0;
+        b->refuse = -ENOBUFS;
+        outbox_cancel(b->outbox, "", "task9", &clients[2].waiter);
+        assert_put_off(&clients[2], strerror(ENOBUFS));
+        b->refuse = 0;
+        bench_pass(b, DAY);
+        assert_int_equal(b->n_asked, 0);
+        assert_true(outbox_is_idle(b->outbox));
+}
+
+/* Who waits is told what the API said, also where that can't be stored; the wish stands until it is. */
+static void test_who_waits_waits_for_no_disk(void **state)
+{
+        Client client = CLIENT;
+        Bench *b = *state;
+
+        ask_for_first(b);
+        outbox_cancel(b->outbox, ID(1), "task1", &client.waiter);
+        b->disk = -ENOSPC;
+        bench_answer(b, "POST", "/task/task1/cancel", 200, CANCELED);
+        assert_told(&client, 200, CANCELED);
+        assert_true(bench_row(b, ID(1)).cancel_wanted);
+        b->disk = 0;
+        bench_pass(b, HOUR);
+        bench_answer(b, "POST", "/task/task1/cancel", 200, CANCELED);
+        assert_false(bench_row(b, ID(1)).cancel_wanted);
+        assert_int_equal(client.n, 1);
+}
+
+/* Whom nobody can answer any more is told that. */
+static void test_who_waits_at_the_end(void **state)
+{
+        Client client = CLIENT;
+        Bench *b = *state;
+
+        ask_for_first(b);
+        outbox_cancel(b->outbox, ID(1), "task1", &client.waiter);
+        b->outbox = outbox_free(b->outbox);
+        assert_put_off(&client, "stopping");
+}
+
 #define MANY 100 /* more than are in hand at once */
 
 /* Number n has the task t0...n. */
@@ -361,6 +548,13 @@ int main(void)
                 T(test_a_proxys_404_forgets_no_wish),
                 T(test_another_task_in_the_answer_is_not_believed),
                 T(test_a_bad_key_holds_the_queue),
+                T(test_all_who_wait_get_the_apis_words),
+                T(test_what_the_api_refuses_is_no_wish_any_more),
+                T(test_who_waits_for_a_500),
+                T(test_a_bad_key_holds_the_queue_whoever_waits),
+                T(test_without_a_wish_there_is_one_try),
+                T(test_who_waits_waits_for_no_disk),
+                T(test_who_waits_at_the_end),
                 T(test_wishes_that_fail_keep_nobody),
                 T(test_holds_of_two_kinds_on_a_full_disk),
         };

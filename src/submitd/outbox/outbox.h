@@ -2,6 +2,8 @@
 
 /* The outbox's worker: from what is queued to what the API has, exactly once. */
 
+#include <sys/queue.h>
+
 #include "daemon/commit.h"
 #include "store/outbox.h"
 #include "submitd/api/api.h"
@@ -65,6 +67,18 @@ int outbox_run(Outbox *outbox);
 /* Somebody asked for it (retry, flush, resume, a new key): forgets that things went wrong lately. What the
  * API asked for with Retry-After still holds. */
 void outbox_hurry(Outbox *outbox);
+
+/* Cancels a task at the API, now. Where the wish to is stored with a `submission`, it is tried again until
+ * it is done or can't be; "": there is no wish, and this is the only try. done() is called once, perhaps
+ * from within, with the API's own words: the task, or why it can't be canceled (status and body alone), when
+ * what they tell of the task was stored, if it could be. An error: not now, and `message` says why. The
+ * waiter is the caller's memory. */
+typedef struct CancelWaiter CancelWaiter;
+struct CancelWaiter {
+        void (*done)(CancelWaiter *waiter, const ApiAnswer *answer);
+        LIST_ENTRY(CancelWaiter) entry; /* its own */
+};
+void outbox_cancel(Outbox *outbox, const char *submission, const char *task_id, CancelWaiter *waiter);
 
 /* When outbox_run() is wanted next, by the monotonic clock; UINT64_MAX: only when something changes. */
 uint64_t outbox_next(const Outbox *outbox);

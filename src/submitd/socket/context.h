@@ -56,9 +56,9 @@ int submit_reply_unavailable(HttpRequest *request, int error);
 /* What the handlers take in a query, and the handlers, by the file they are in. */
 extern const Param hold_params[], reconcile_params[], backfill_params[];
 int accept_on_task(HttpRequest *request, void *userdata);
-int cancel_on_task(HttpRequest *request, void *userdata);
 int verbs_on_retry(HttpRequest *request, void *userdata);
 int verbs_on_drop(HttpRequest *request, void *userdata);
+int verbs_on_cancel(HttpRequest *request, void *userdata);
 int queue_on_get(HttpRequest *request, void *userdata);
 int queue_on_hold(HttpRequest *request, void *userdata);
 int queue_on_resume(HttpRequest *request, void *userdata);

@@ -8,8 +8,8 @@
 
 const HttpRoute submit_routes[] = {
         { "POST", "/v1/task/{type}", accept_on_task, NULL, NULL },
-        { "POST", "/v1/task/{id}/cancel", cancel_on_task, NULL, NULL },
-        { "GET", "/v1/task/{id}/cancel", cancel_on_task, NULL, NULL }, /* clients of before June 2017 */
+        { "POST", "/v1/task/{id}/cancel", verbs_on_cancel, NULL, NULL },
+        { "GET", "/v1/task/{id}/cancel", verbs_on_cancel, NULL, NULL }, /* clients of before June 2017 */
         { "GET", "/v1/tasks", tasks_on_list, NULL, tasks_params },
         { "GET", "/v1/task/{id}", tasks_on_get, NULL, NULL },
         { "GET", "/v1/submissions", submissions_on_list, NULL, submissions_params },
