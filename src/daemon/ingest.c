@@ -159,7 +159,7 @@ static int take_stored_task(const TaskDocument *task, void *userdata)
 static unsigned choose_flags(const Ingest *options, const IngestInput *in)
 {
         return (atomic_load(&options->strict) ? CALLBACK_STRICT : 0) |
-               (source_is_poll(in->source) ? CALLBACK_ALLOW_ACCOUNT : 0);
+               (source_is_poll(in->source) ? CALLBACK_ALLOW_SNAPSHOT : 0);
 }
 
 /* Parses and checks. 0, CALLBACK_NOT_JSON, CALLBACK_INVALID or negative errno. */
@@ -241,7 +241,7 @@ static void describe_delivery(
                 .metadata = ingestion->metadata.values,
                 .n_metadata = ingestion->metadata.n,
                 .submission = find_submission(c),
-                .account = finding == 0 && c->kind == CALLBACK_ACCOUNT,
+                .account = finding == 0 && c->kind == CALLBACK_SNAPSHOT,
                 .due_at = ingest_choose_due(c, now),
                 .attachments = ingestion->attachments,
                 .n_attachments = ingestion->n_attachments,

@@ -40,8 +40,8 @@ int request_new(Connection *c, const char *target, HttpRequest **ret)
 void request_release_body(HttpRequest *r)
 {
         buffer_done(&r->body);
-        atomic_fetch_sub(&r->connection->server->body_bytes, r->accounted);
-        r->accounted = 0;
+        atomic_fetch_sub(&r->connection->server->body_bytes, r->counted);
+        r->counted = 0;
 }
 
 bool http_request_hold(HttpRequest *r, size_t size)

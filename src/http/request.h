@@ -79,8 +79,8 @@ struct HttpRequest {
         bool too_many_query;
 
         Buffer body;
-        size_t accounted; /* bytes of the server's budget */
-        size_t held;      /* of what is allowed beside bodies */
+        size_t counted; /* bytes of the server's budget */
+        size_t held;    /* of what is allowed beside bodies */
         size_t drained;
         unsigned drain_status;
 

@@ -579,14 +579,14 @@ static const char *check_framing(const HttpRequest *r, const char *version, Fram
 }
 
 /* Takes a part of the budget for bodies. False: there is not so much left. */
-static bool account(HttpRequest *r, size_t size)
+static bool count_body(HttpRequest *r, size_t size)
 {
         HttpServer *s = r->connection->server;
 
         if (size > s->limits.max_bodies || atomic_load(&s->body_bytes) > s->limits.max_bodies - size)
                 return false;
         atomic_fetch_add(&s->body_bytes, size);
-        r->accounted += size;
+        r->counted += size;
         return true;
 }
 
@@ -646,7 +646,7 @@ static int check_body(HttpRequest *r, const Framing *f)
         r->body = BUFFER_INIT(s->limits.max_body);
         if (f->length > s->limits.max_body)
                 return refuse_size(r);
-        if (!drops_body(r) && !account(r, (size_t)f->length))
+        if (!drops_body(r) && !count_body(r, (size_t)f->length))
                 return http_reply_no_memory(r);
         return 0;
 }
@@ -691,12 +691,12 @@ static enum MHD_Result take_upload(HttpRequest *r, const char *data, size_t size
                 start_draining(r, 413);
                 return MHD_YES;
         }
-        /* A declared length was accounted as a whole. */
-        if (r->body.size + size > r->accounted && !account(r, r->body.size + size - r->accounted)) {
+        /* A declared length was counted as a whole. */
+        if (r->body.size + size > r->counted && !count_body(r, r->body.size + size - r->counted)) {
                 start_draining(r, 503);
                 return MHD_YES;
         }
-        if (buffer_reserve(&r->body, MAX(size, r->accounted - r->body.size)) < 0 ||
+        if (buffer_reserve(&r->body, MAX(size, r->counted - r->body.size)) < 0 ||
                         buffer_append(&r->body, data, size) < 0)
                 start_draining(r, 503);
         return MHD_YES;

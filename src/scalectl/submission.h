@@ -19,7 +19,7 @@ typedef struct SenderAnswer {
 
 /* Which one it is, for who sent it. */
 typedef struct SenderItem {
-        uint64_t number, sent; /* of the line; see told_send() */
+        uint64_t number, sent; /* of the line; see resume_send() */
         NdjsonPlace place;
 } SenderItem;
 

@@ -310,7 +310,7 @@ static bool has_response(Callback *c, const json_t *response)
         return memcmp(ours, its, sizeof(ours)) == 0;
 }
 
-/* The task's own account of itself, where the body has one. */
+/* The task as the API told it, where the body has one. */
 static void check_task(Callback *c)
 {
         const json_t *type = member_get(c->task, "type"), *id = member_get(c->task, "task_id");
@@ -407,7 +407,7 @@ static void check_failure(Callback *c)
 }
 
 /* A task that has said all that there is to say without a response. */
-static bool is_account(const Callback *c)
+static bool is_snapshot(const Callback *c)
 {
         const char *status = json_string_value(member_get(c->task, "status"));
         const TaskStatus s = task_status_from_string(status);
@@ -416,7 +416,7 @@ static bool is_account(const Callback *c)
                !member_get(c->root, "response") && !member_get(c->task, "response");
 }
 
-static void check_account(Callback *c)
+static void check_snapshot(Callback *c)
 {
         check_id(c);
         check_task(c);
@@ -434,13 +434,13 @@ int callback_check(Callback *c, const json_t *stored, unsigned flags)
 {
         assert(c->root);
 
-        if (flags & CALLBACK_ALLOW_ACCOUNT && c->kind == CALLBACK_RESPONSE && is_account(c))
-                c->kind = CALLBACK_ACCOUNT;
+        if (flags & CALLBACK_ALLOW_SNAPSHOT && c->kind == CALLBACK_RESPONSE && is_snapshot(c))
+                c->kind = CALLBACK_SNAPSHOT;
 
         if (c->kind == CALLBACK_ATTACHMENT_FAILURE)
                 check_failure(c);
-        else if (c->kind == CALLBACK_ACCOUNT)
-                check_account(c);
+        else if (c->kind == CALLBACK_SNAPSHOT)
+                check_snapshot(c);
         else
                 check_result(c, stored);
 
@@ -451,12 +451,12 @@ int callback_check(Callback *c, const json_t *stored, unsigned flags)
         if (c->problems.n_errors > 0)
                 return CALLBACK_INVALID;
 
-        if (c->status == TASK_PENDING && c->kind != CALLBACK_ACCOUNT && !(flags & CALLBACK_ALLOW_ACCOUNT))
+        if (c->status == TASK_PENDING && c->kind != CALLBACK_SNAPSHOT && !(flags & CALLBACK_ALLOW_SNAPSHOT))
                 c->status = TASK_COMPLETED; /* it has a response; when it is asked, the API may have recalled
                                                it */
         if (c->response)
                 return response_digest(c->response, response_fields(c), c->digest);
-        return json_digest(c->kind == CALLBACK_ACCOUNT ? c->task : c->root, c->digest);
+        return json_digest(c->kind == CALLBACK_SNAPSHOT ? c->task : c->root, c->digest);
 }
 
 int callback_body_from_task(const json_t *task, Buffer *out)

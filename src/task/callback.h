@@ -24,14 +24,14 @@ enum {
 typedef enum CallbackKind {
         CALLBACK_RESPONSE,           /* a task's result */
         CALLBACK_ATTACHMENT_FAILURE, /* Scale could not fetch an attachment: either form */
-        CALLBACK_ACCOUNT,            /* a task's own account, without a response; only where it is allowed */
+        CALLBACK_SNAPSHOT,           /* a snapshot of a task, without a response; only where it is allowed */
         _CALLBACK_KIND_MAX,
 } CallbackKind;
 
 typedef enum CallbackFlags {
-        CALLBACK_STRICT = 1 << 0,        /* every warning is an error */
-        CALLBACK_ALLOW_ACCOUNT = 1 << 1, /* a task that is pending, canceled or failed needs no response: for
-                                            what the API tells when it is asked, never for what comes by
+        CALLBACK_STRICT = 1 << 0,         /* every warning is an error */
+        CALLBACK_ALLOW_SNAPSHOT = 1 << 1, /* a task that is pending, canceled or failed needs no response:
+                                            for what the API tells when it is asked, never for what comes by
                                             itself */
 } CallbackFlags;
 
@@ -55,7 +55,7 @@ typedef struct Callback {
                              */
         int64_t completed_at;                 /* TIME_NONE where absent */
         uint8_t digest[CALLBACK_DIGEST_SIZE]; /* of `response` (see response_digest(); of `task` in an
-                                                 account, of the whole body where there is neither): equal
+                                                 snapshot, of the whole body where there is neither): equal
                                                  exactly for equal values */
 
         Problems problems;

@@ -62,7 +62,7 @@ static int set_time(json_t *task, const char *name, int64_t t)
         return json_object_set_new(task, name, json_string(time_format(t, buf)));
 }
 
-/* What is known of a task whose own account never came. */
+/* What is known of a task of which no body said more. */
 static json_t *make_task(const TaskDocument *d)
 {
         return json_pack("{s:s, s:s?, s:s, s:{}}", "task_id", d->task_id, "type", d->type, "status",

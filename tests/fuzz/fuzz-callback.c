@@ -79,7 +79,7 @@ static void check_document(const Callback *c, const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-        for (unsigned flags = 0; flags <= (CALLBACK_STRICT | CALLBACK_ALLOW_ACCOUNT); flags++) {
+        for (unsigned flags = 0; flags <= (CALLBACK_STRICT | CALLBACK_ALLOW_SNAPSHOT); flags++) {
                 _cleanup_(callback_freep) Callback *c = NULL;
                 int r;
 
@@ -91,7 +91,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 assert(r == 0);
                 r = callback_check(c, NULL, flags);
                 check_problems(c, r);
-                assert(c->kind != CALLBACK_ACCOUNT || flags & CALLBACK_ALLOW_ACCOUNT);
+                assert(c->kind != CALLBACK_SNAPSHOT || flags & CALLBACK_ALLOW_SNAPSHOT);
                 check_encoding(c->root);
                 if (r == 0) {
                         check_document(c, data, size);

@@ -233,13 +233,13 @@ static void test_an_account_needs_no_response_where_it_is_allowed(_unused_ void 
         FOREACH_ARRAY(i, cases, ELEMENTSOF(cases)) {
                 Callback *c = parse(i->body, 0);
 
-                assert_int_equal(callback_check(c, NULL, CALLBACK_ALLOW_ACCOUNT),
+                assert_int_equal(callback_check(c, NULL, CALLBACK_ALLOW_SNAPSHOT),
                                 i->path ? CALLBACK_INVALID : 0);
                 if (i->path)
                         assert_string_equal(c->problems.items[0].path, i->path);
                 else {
                         assert_int_equal(c->problems.n, 0);
-                        assert_int_equal(c->kind, CALLBACK_ACCOUNT);
+                        assert_int_equal(c->kind, CALLBACK_SNAPSHOT);
                 }
                 assert_int_equal(c->status, i->status);
                 callback_free(c);
@@ -258,7 +258,7 @@ static void test_an_account_of_an_unknown_type_is_unchecked(_unused_ void **stat
                             "\"status\":\"pending\"}}",
                         0);
 
-        assert_int_equal(callback_check(c, NULL, CALLBACK_ALLOW_ACCOUNT), 0);
+        assert_int_equal(callback_check(c, NULL, CALLBACK_ALLOW_SNAPSHOT), 0);
         assert_true(c->unchecked);
         callback_free(c);
 }
@@ -276,7 +276,7 @@ static void test_accounts_are_told_apart_by_their_task(_unused_ void **state)
         for (size_t i = 0; i < ELEMENTSOF(bodies); i++) {
                 Callback *c = parse(bodies[i], 0);
 
-                assert_int_equal(callback_check(c, NULL, CALLBACK_ALLOW_ACCOUNT), 0);
+                assert_int_equal(callback_check(c, NULL, CALLBACK_ALLOW_SNAPSHOT), 0);
                 memcpy(digests[i], c->digest, sizeof(c->digest));
                 callback_free(c);
         }
@@ -290,7 +290,7 @@ static void test_a_result_stays_one_where_accounts_are_allowed(_unused_ void **s
                             "\"task_id\":\"y\",\"type\":\"annotation\",\"status\":\"pending\"}}",
                         0);
 
-        assert_int_equal(callback_check(c, NULL, CALLBACK_ALLOW_ACCOUNT), 0);
+        assert_int_equal(callback_check(c, NULL, CALLBACK_ALLOW_SNAPSHOT), 0);
         assert_int_equal(c->kind, CALLBACK_RESPONSE);
         assert_int_equal(c->status, TASK_PENDING); /* recalled, says who was asked */
         callback_free(c);

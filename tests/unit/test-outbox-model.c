@@ -280,7 +280,8 @@ static void record_body(Model *m, const void *body, size_t size, Source source, 
         StoreDelivery d;
 
         assert_int_equal(callback_parse(body, size, &c), 0);
-        assert_int_equal(callback_check(c, NULL, source == SOURCE_CALLBACK ? 0 : CALLBACK_ALLOW_ACCOUNT), 0);
+        assert_int_equal(
+                        callback_check(c, NULL, source == SOURCE_CALLBACK ? 0 : CALLBACK_ALLOW_SNAPSHOT), 0);
         assert_int_equal(metadata_collect(c->task, &metadata), 0);
         d = (StoreDelivery){
                 .source = source,
@@ -299,7 +300,7 @@ static void record_body(Model *m, const void *body, size_t size, Source source, 
                 .completed_at = c->completed_at,
                 .metadata = metadata.values,
                 .n_metadata = metadata.n,
-                .account = c->kind == CALLBACK_ACCOUNT,
+                .account = c->kind == CALLBACK_SNAPSHOT,
                 .due_at = our_time(m) + DAY,
         };
         memcpy(d.digest, c->digest, sizeof(d.digest));

@@ -13,10 +13,10 @@
 #include "basic/time-util.h"
 #include "scalectl/api.h"
 #include "scalectl/ndjson.h"
+#include "scalectl/resume.h"
 #include "scalectl/submission.h"
 #include "scalectl/text/format.h"
 #include "scalectl/text/json-text.h"
-#include "scalectl/told.h"
 #include "json/encode.h"
 
 #define BODY_MAX       ((size_t)1024 * 1024)
@@ -209,7 +209,7 @@ typedef struct Batch {
         unsigned status;
         char message[256];
         Sender *sender;
-        Told *told; /* NULL: the input is no file that could be read again */
+        Resume *resume; /* NULL: the input is no file that could be read again */
         uint64_t saved_at;
 } Batch;
 
@@ -238,10 +238,10 @@ static void warn_of_line(Batch *b, uint64_t number, const json_t *problems)
 
 static void save(Batch *b)
 {
-        if (!b->told)
+        if (!b->resume)
                 return;
         (void)fflush(stdout); /* what is written down is not told again */
-        told_save(b->told);
+        resume_save(b->resume);
         b->saved_at = now_monotonic();
 }
 
@@ -252,9 +252,9 @@ static void note(Batch *b, const SenderItem *item, const json_t *submission)
         const char *created = json_string_value(json_object_get(submission, "created_at"));
         int64_t created_at;
 
-        if (!b->told || !id || !created || time_parse(created, &created_at) < 0)
+        if (!b->resume || !id || !created || time_parse(created, &created_at) < 0)
                 return;
-        told_answer(b->told, item->sent, &item->place, id, created_at);
+        resume_answer(b->resume, item->sent, &item->place, id, created_at);
         if (now_monotonic() - b->saved_at >= SAVE_USEC)
                 save(b);
 }
@@ -320,7 +320,7 @@ static int send_line(Batch *b, const Ndjson *n, NdjsonNames *names)
         }
         if (r >= 0)
                 r = ndjson_name(names, line, &name);
-        if (r >= 0 && b->told && told_has(b->told, &name.place)) {
+        if (r >= 0 && b->resume && resume_has(b->resume, &name.place)) {
                 b->taken++;
                 b->before++;
                 return 0;
@@ -330,7 +330,7 @@ static int send_line(Batch *b, const Ndjson *n, NdjsonNames *names)
         if (r < 0)
                 return r;
         item.place = name.place;
-        item.sent = b->told ? told_send(b->told) : 0;
+        item.sent = b->resume ? resume_send(b->resume) : 0;
         return sender_send(b->sender, &item, type, content_json, body.data, body.size, key ?: name.key);
 }
 
@@ -370,12 +370,12 @@ static void print_counts(const Batch *b)
 /* Why the next run has to ask about every line. */
 static void complain_of_record(const Batch *b)
 {
-        int r = b->told ? told_error(b->told) : 0;
+        int r = b->resume ? resume_error(b->resume) : 0;
 
         if (r == -EWOULDBLOCK)
                 complain("another run is submitting %s", b->name);
         else if (r < 0)
-                complain("%s" TOLD_SUFFIX " can't be written (%s): that run begins at the first line",
+                complain("%s" RESUME_SUFFIX " can't be written (%s): that run begins at the first line",
                                 b->name, r == -EEXIST ? "it is something else" : strerror(-r));
 }
 
@@ -429,7 +429,7 @@ static int go_on(const Ctl *ctl, Batch *b)
         unsigned status;
         int r;
 
-        api_url_segment(&url, told_witness(b->told));
+        api_url_segment(&url, resume_witness(b->resume));
         r = api_ask(ctl, API_SUBMIT, "GET", &url, &body, &status);
         if (r != 0)
                 return r;
@@ -438,15 +438,15 @@ static int go_on(const Ctl *ctl, Batch *b)
         submission = status == 200 ? api_json(&body) : NULL;
         created = json_string_value(json_object_get(submission, "created_at"));
         if (created && time_parse(created, &created_at) == 0) {
-                told_confirm(b->told, created_at);
+                resume_confirm(b->resume, created_at);
                 complain("%s: going on behind %" PRIu64 " lines that an earlier run put into the outbox",
-                                b->name, told_size(b->told));
+                                b->name, resume_size(b->resume));
                 return 0;
         }
         complain("%s: the submitter does not know what an earlier run put into its outbox: all lines are "
                  "submitted",
                         b->name);
-        told_forget(b->told);
+        resume_forget(b->resume);
         return 0;
 }
 
@@ -460,10 +460,10 @@ static int prepare(const Ctl *ctl, Batch *b, int fd, const char *batch)
         b->size = (uint64_t)st.st_size;
         if (streq(b->name, "-"))
                 return 0;
-        if (told_new(b->name, batch, &b->told) < 0)
+        if (resume_new(b->name, batch, &b->resume) < 0)
                 return EX_OSERR;
         b->saved_at = now_monotonic();
-        return told_size(b->told) > 0 ? go_on(ctl, b) : 0;
+        return resume_size(b->resume) > 0 ? go_on(ctl, b) : 0;
 }
 
 static int submit_many(const Ctl *ctl, const SubmitOptions *o)
@@ -473,7 +473,7 @@ static int submit_many(const Ctl *ctl, const SubmitOptions *o)
         _cleanup_(close_input) FILE *f = NULL;
         _cleanup_free_ char *copy = strdup(o->from);
         const char *batch = o->batch ?: copy ? basename(copy) : "";
-        _cleanup_(told_freep) Told *told = NULL;
+        _cleanup_(resume_freep) Resume *resume = NULL;
         Batch b = { .ctl = ctl, .name = o->from };
         int r;
 
@@ -489,7 +489,7 @@ static int submit_many(const Ctl *ctl, const SubmitOptions *o)
         if (!f)
                 return EX_NOINPUT;
         r = prepare(ctl, &b, fileno(f), batch);
-        told = b.told;
+        resume = b.resume;
         if (r != 0)
                 return r;
 
@@ -500,8 +500,8 @@ static int submit_many(const Ctl *ctl, const SubmitOptions *o)
         if (r >= 0)
                 r = send_lines(&b, f, names);
         save(&b);
-        if (told && r >= 0 && b.error == 0)
-                told_finish(told);
+        if (resume && r >= 0 && b.error == 0)
+                resume_finish(resume);
         return sum_up(&b, r);
 }
 

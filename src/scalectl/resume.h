@@ -1,47 +1,47 @@
 #pragma once
 
 /* Which lines of a file the submitter has answered, written down beside the file while it does not know all
- * of them: a later run goes on where this one was. See told.c. */
+ * of them: a later run goes on where this one was. See resume.c. */
 
 #include <stdbool.h>
 
 #include "basic/macros.h"
 #include "scalectl/ndjson.h"
 
-#define TOLD_SUFFIX ".progress"
+#define RESUME_SUFFIX ".progress"
 
-typedef struct Told Told;
+typedef struct Resume Resume;
 
 /* Takes what an earlier run wrote down about the file `input` and this batch, if there is anything. 0 or
- * -ENOMEM; what else is in the way, see told_error(). */
-int told_new(const char *input, const char *batch, Told **ret);
-Told *told_free(Told *t);
-DEFINE_CLEANUP(Told *, told_free)
+ * -ENOMEM; what else is in the way, see resume_error(). */
+int resume_new(const char *input, const char *batch, Resume **ret);
+Resume *resume_free(Resume *t);
+DEFINE_CLEANUP(Resume *, resume_free)
 
 /* Why nothing is written down: 0 where it is; -EWOULDBLOCK: another run does; -EEXIST: there is something
  * else by that name, which stays as it is; or another negative errno. */
-int told_error(const Told *t);
+int resume_error(const Resume *t);
 
 /* How many lines are known to be in the outbox; and a submission that is there only if all of them are, to
  * be asked for before they are relied on ("" where there are none). */
-uint64_t told_size(const Told *t);
-const char *told_witness(const Told *t);
+uint64_t resume_size(const Resume *t);
+const char *resume_witness(const Resume *t);
 
 /* The submitter knows it, and it was created then; or it does not, and so nothing is known. */
-void told_confirm(Told *t, int64_t created_at);
-void told_forget(Told *t);
+void resume_confirm(Resume *t, int64_t created_at);
+void resume_forget(Resume *t);
 
-bool told_has(const Told *t, const NdjsonPlace *place);
+bool resume_has(const Resume *t, const NdjsonPlace *place);
 
-/* A line is sent. How many were before it, for told_answer(). */
-uint64_t told_send(Told *t);
+/* A line is sent. How many were before it, for resume_answer(). */
+uint64_t resume_send(Resume *t);
 
 /* A line is in the outbox, as a submission of this id that was created then. */
-void told_answer(Told *t, uint64_t sent, const NdjsonPlace *place, const char *submission_id,
+void resume_answer(Resume *t, uint64_t sent, const NdjsonPlace *place, const char *submission_id,
                 int64_t created_at);
 
 /* Writes down what there is, now and then and at the end. */
-void told_save(Told *t);
+void resume_save(Resume *t);
 
 /* All lines are answered: there is nothing to go on with, and the file goes. */
-void told_finish(Told *t);
+void resume_finish(Resume *t);

@@ -16,7 +16,7 @@
  * The file is locked by who writes it: of two runs at once one goes without.
  */
 
-#include "scalectl/told.h"
+#include "scalectl/resume.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -41,7 +41,7 @@ typedef struct Pending {
         NdjsonPlace place;
 } Pending;
 
-struct Told {
+struct Resume {
         char *path;
         char head[LINE_MAX_SIZE];
         int fd, error;
@@ -79,7 +79,7 @@ static int parse_entry(const char *line, NdjsonPlace *ret)
 
 /* Of equal lines those are known that have no gap before them: of another the submitter is asked once more.
  */
-static int know(Told *t, const NdjsonPlace *place)
+static int know(Resume *t, const NdjsonPlace *place)
 {
         uint32_t n;
         int r;
@@ -92,7 +92,7 @@ static int know(Told *t, const NdjsonPlace *place)
 }
 
 /* Lines up to the next one that names a submission, kept in `pending` meanwhile. */
-static int take_line(Told *t, const char *line, uint64_t end)
+static int take_line(Resume *t, const char *line, uint64_t end)
 {
         NdjsonPlace place;
         int r;
@@ -130,7 +130,7 @@ static int next_line(FILE *f, char line[static LINE_MAX_SIZE], uint64_t *end)
         return 1;
 }
 
-static int read_file(Told *t, FILE *f)
+static int read_file(Resume *t, FILE *f)
 {
         char line[LINE_MAX_SIZE];
         uint64_t end = 0;
@@ -154,7 +154,7 @@ static int read_file(Told *t, FILE *f)
 }
 
 /* Nothing is written down from here on; what was read stays known. */
-static void give_up(Told *t, int error)
+static void give_up(Resume *t, int error)
 {
         if (error < 0 && t->error == 0)
                 t->error = error;
@@ -163,7 +163,7 @@ static void give_up(Told *t, int error)
 }
 
 /* Opened and locked before it is read, where it is there: then nobody changes it meanwhile. */
-static int open_file(Told *t)
+static int open_file(Resume *t)
 {
         struct stat st;
         FILE *f;
@@ -189,16 +189,16 @@ static int open_file(Told *t)
         return r;
 }
 
-int told_new(const char *input, const char *batch, Told **ret)
+int resume_new(const char *input, const char *batch, Resume **ret)
 {
-        _cleanup_(told_freep) Told *t = NULL;
+        _cleanup_(resume_freep) Resume *t = NULL;
 
-        t = calloc(1, sizeof(Told));
+        t = calloc(1, sizeof(Resume));
         if (!t)
                 return -ENOMEM;
         t->fd = -1;
         t->pending = BUFFER_INIT(PENDING_MAX);
-        if (asprintf(&t->path, "%s" TOLD_SUFFIX, input) < 0) {
+        if (asprintf(&t->path, "%s" RESUME_SUFFIX, input) < 0) {
                 t->path = NULL;
                 return -ENOMEM;
         }
@@ -209,7 +209,7 @@ int told_new(const char *input, const char *batch, Told **ret)
         return 0;
 }
 
-Told *told_free(Told *t)
+Resume *resume_free(Resume *t)
 {
         if (!t)
                 return NULL;
@@ -222,44 +222,44 @@ Told *told_free(Told *t)
         return NULL;
 }
 
-int told_error(const Told *t)
+int resume_error(const Resume *t)
 {
         return t->error;
 }
 
-uint64_t told_size(const Told *t)
+uint64_t resume_size(const Resume *t)
 {
         return t->n_known;
 }
 
-const char *told_witness(const Told *t)
+const char *resume_witness(const Resume *t)
 {
         return t->n_known > 0 ? t->witness : "";
 }
 
-void told_confirm(Told *t, int64_t created_at)
+void resume_confirm(Resume *t, int64_t created_at)
 {
         t->witness_created_at = created_at;
 }
 
-void told_forget(Told *t)
+void resume_forget(Resume *t)
 {
         digests_done(&t->known);
         t->n_known = 0;
         t->end = 0;
 }
 
-bool told_has(const Told *t, const NdjsonPlace *place)
+bool resume_has(const Resume *t, const NdjsonPlace *place)
 {
         return place->count <= digests_count(&t->known, place->digest);
 }
 
-uint64_t told_send(Told *t)
+uint64_t resume_send(Resume *t)
 {
         return t->sent++;
 }
 
-void told_answer(Told *t, uint64_t sent, const NdjsonPlace *place, const char *submission_id,
+void resume_answer(Resume *t, uint64_t sent, const NdjsonPlace *place, const char *submission_id,
                 int64_t created_at)
 {
         const Pending p = { .sent = t->sent, .created_at = created_at, .place = *place };
@@ -287,7 +287,7 @@ static int append_entry(Buffer *text, const NdjsonPlace *place)
 }
 
 /* Moves what the witness stands for, and there is room for, to the text. */
-static int take_proven(Told *t, Buffer *text)
+static int take_proven(Resume *t, Buffer *text)
 {
         Buffer *pending = &t->pending;
         size_t kept = 0, i;
@@ -308,7 +308,7 @@ static int take_proven(Told *t, Buffer *text)
 }
 
 /* As it is where there is one; from here on behind what counts in it. */
-static int prepare_file(Told *t)
+static int prepare_file(Resume *t)
 {
         if (t->fd < 0)
                 t->fd = open(t->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -319,7 +319,7 @@ static int prepare_file(Told *t)
         return 0;
 }
 
-static int write_text(Told *t, const Buffer *text)
+static int write_text(Resume *t, const Buffer *text)
 {
         ssize_t n = pwrite(t->fd, text->data, text->size, (off_t)t->end);
 
@@ -331,7 +331,7 @@ static int write_text(Told *t, const Buffer *text)
         return 0;
 }
 
-void told_save(Told *t)
+void resume_save(Resume *t)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
         size_t head;
@@ -356,7 +356,7 @@ void told_save(Told *t)
         give_up(t, r);
 }
 
-void told_finish(Told *t)
+void resume_finish(Resume *t)
 {
         if (t->fd >= 0)
                 (void)unlink(t->path);
