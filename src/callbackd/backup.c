@@ -135,7 +135,7 @@ static int send_copy(Backup *b)
         free(b->path);
         b->path = NULL;
         r = sd_event_add_time_relative(
-                        b->context->loop, &b->look, CLOCK_MONOTONIC, LOOK_USEC, 0, on_look, b);
+                        b->context->base.loop, &b->look, CLOCK_MONOTONIC, LOOK_USEC, 0, on_look, b);
         if (r < 0)
                 return refuse(b, r);
         return http_reply_stream(b->request, 200, "application/vnd.sqlite3", &stream, b);
@@ -190,7 +190,7 @@ int backup_on_get(HttpRequest *request, void *userdata)
         if (r <= 0)
                 return r < 0 ? refuse(b, r) : refuse_for_room(b);
 
-        r = sd_event_add_defer(c->loop, &b->step, on_step, b);
+        r = sd_event_add_defer(c->base.loop, &b->step, on_step, b);
         if (r >= 0)
                 r = sd_event_source_set_priority(b->step, SD_EVENT_PRIORITY_IDLE);
         if (r >= 0)

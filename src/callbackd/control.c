@@ -255,7 +255,8 @@ static int on_prune(HttpRequest *request, void *userdata)
         x->request = request;
         http_request_set_userdata(request, x, prune_call_free);
 
-        r = prune_start(c->loop, c->port, c->metrics, q.older_than * USEC_PER_SEC, on_pruned, x, &x->prune);
+        r = prune_start(c->base.loop, c->port, c->metrics, q.older_than * USEC_PER_SEC, on_pruned, x,
+                        &x->prune);
         return r < 0 ? reply_unavailable(request, r) : 0;
 }
 

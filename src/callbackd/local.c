@@ -39,6 +39,27 @@ static const HttpLimits limits = {
         .write_timeout = 30 * USEC_PER_SEC,
 };
 
+/* The query socket. It only ever reads. */
+static const HttpRoute query_routes[] = {
+        { "GET", "/v1/tasks", tasks_on_list, NULL, tasks_params },
+        { "GET", "/v1/task/{id}", tasks_on_get, NULL, NULL },
+        { "GET", "/v1/task/{id}/revisions", tasks_on_revisions, NULL, revisions_params },
+        { "GET", "/v1/task/{id}/deliveries", deliveries_on_task, NULL, deliveries_params },
+        { "GET", "/v1/deliveries", deliveries_on_list, NULL, deliveries_params },
+        { "GET", "/v1/delivery/{n}", deliveries_on_get, NULL, NULL },
+        { "GET", "/v1/delivery/{n}/body", deliveries_on_body, NULL, NULL },
+        { "GET", "/v1/submissions", submissions_on_list, NULL, submissions_params },
+        { "GET", "/v1/submission/{id}", submissions_on_get, NULL, NULL },
+        { "GET", "/v1/events", feed_on_events, NULL, feed_params },
+        { "GET", "/v1/export", export_on_get, NULL, export_params },
+        { "GET", "/v1/stats", stats_on_get, NULL, NULL },
+        { "GET", "/v1/settings", local_on_settings, NULL, NULL },
+        { "GET", "/metrics", stats_on_metrics, NULL, NULL },
+        { "GET", "/healthz", stats_on_healthz, NULL, NULL },
+        { "GET", "/readyz", stats_on_readyz, NULL, NULL },
+        {},
+};
+
 static int on_events(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents, void *userdata)
 {
         Local *l = userdata;
@@ -60,7 +81,7 @@ static int on_poll(sd_event_source *source, _unused_ uint64_t usec, void *userda
         Local *l = userdata;
 
         if (open_connections(l) == 0)
-                return sd_event_exit(l->context.loop, 0);
+                return sd_event_exit(l->context.base.loop, 0);
         (void)sd_event_source_set_time_relative(source, POLL_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -69,7 +90,7 @@ static int on_drained(_unused_ sd_event_source *source, _unused_ uint64_t usec, 
 {
         Local *l = userdata;
 
-        return sd_event_exit(l->context.loop, 0);
+        return sd_event_exit(l->context.base.loop, 0);
 }
 
 static int on_end(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents, void *userdata)
@@ -85,11 +106,11 @@ static int on_end(_unused_ sd_event_source *source, int fd, _unused_ uint32_t re
                 http_server_quiesce(l->context.control);
         feed_close(&l->context.feed);
 
-        r = sd_event_add_time_relative(l->context.loop, &l->poll, CLOCK_MONOTONIC, 0, 1, on_poll, l);
+        r = sd_event_add_time_relative(l->context.base.loop, &l->poll, CLOCK_MONOTONIC, 0, 1, on_poll, l);
         if (r >= 0)
-                r = sd_event_add_time_relative(l->context.loop, &l->drain, CLOCK_MONOTONIC, DRAIN_USEC,
+                r = sd_event_add_time_relative(l->context.base.loop, &l->drain, CLOCK_MONOTONIC, DRAIN_USEC,
                                 USEC_PER_MSEC, on_drained, l);
-        return r < 0 ? sd_event_exit(l->context.loop, r) : 0;
+        return r < 0 ? sd_event_exit(l->context.base.loop, r) : 0;
 }
 
 static void *local_thread(void *userdata)
@@ -98,7 +119,7 @@ static void *local_thread(void *userdata)
         int r;
 
         pthread_setname_np(pthread_self(), "local");
-        r = sd_event_loop(l->context.loop);
+        r = sd_event_loop(l->context.base.loop);
         if (r < 0)
                 log_error_errno(r, "The local sockets are no longer served");
         return NULL;
@@ -111,7 +132,7 @@ static int add_server(Local *l, const HttpRoute *routes, const char *what, int *
         if (*fd < 0)
                 return 0;
 
-        r = http_server_new(l->context.loop,
+        r = http_server_new(l->context.base.loop,
                         &(HttpServerOptions){ .routes = routes,
                                         .userdata = &l->context,
                                         .limits = limits,
@@ -126,7 +147,7 @@ static int add_server(Local *l, const HttpRoute *routes, const char *what, int *
 static int render_metrics(LocalBase *base, const Stats *stats, Buffer *out)
 {
         const LocalContext *c = container_of(base, LocalContext, base);
-        MetricsInputs in = { .stats = *stats };
+        MetricsInputs in = { .stats = *stats, .event_readers = c->feed.n_following };
 
         if (c->callback)
                 http_server_get_stats(c->callback, &in.callback);
@@ -142,7 +163,7 @@ static int local_prepare(Local *l, int *query_fd, int *control_fd, char **ret_er
         LocalContext *c = &l->context;
         int r;
 
-        r = sd_event_new(&c->loop);
+        r = sd_event_new(&c->base.loop);
         if (r < 0)
                 return r;
 
@@ -150,17 +171,17 @@ static int local_prepare(Local *l, int *query_fd, int *control_fd, char **ret_er
         l->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (l->events_fd < 0 || l->end_fd < 0)
                 return -errno;
-        r = sd_event_add_io(c->loop, &l->events, l->events_fd, EPOLLIN, on_events, l);
+        r = sd_event_add_io(c->base.loop, &l->events, l->events_fd, EPOLLIN, on_events, l);
         if (r >= 0)
-                r = sd_event_add_io(c->loop, &l->end, l->end_fd, EPOLLIN, on_end, l);
+                r = sd_event_add_io(c->base.loop, &l->end, l->end_fd, EPOLLIN, on_end, l);
         if (r >= 0)
                 r = store_reader_open(c->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
                                 &c->base.reader, ret_error);
         if (r >= 0)
-                r = readers_new(c->loop, c->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
+                r = readers_new(c->base.loop, c->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
                                 &c->base.readers, ret_error);
         if (r >= 0)
-                r = commit_port_new(c->base.commit, c->loop, &c->port);
+                r = commit_port_new(c->base.commit, c->base.loop, &c->port);
         c->ingest.port = c->port;
         c->ingest.reader = c->base.reader;
         if (r >= 0)
@@ -186,6 +207,7 @@ int local_new(const LocalOptions *options, Local **ret, char **ret_error)
                 return -ENOMEM;
         l->context.base.commit = options->commit;
         l->context.base.metrics = render_metrics;
+        l->context.base.feed = &l->context.feed;
         l->context.base.in_force = options->in_force;
         l->context.metrics = options->metrics;
         l->context.callback = options->callback;
@@ -238,7 +260,7 @@ Local *local_free(Local *l)
         sd_event_source_disable_unref(l->end);
         sd_event_source_disable_unref(l->poll);
         sd_event_source_disable_unref(l->drain);
-        sd_event_unref(c->loop);
+        sd_event_unref(c->base.loop);
         fd_close(l->events_fd);
         fd_close(l->end_fd);
         free(l->database);

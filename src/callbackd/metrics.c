@@ -82,6 +82,11 @@ static int write_own(const Metric *m, const MetricText *x)
         return metric_put(m, x, NULL, NULL, metric_atomic_at(source_of(x)->metrics, m->offset));
 }
 
+static int write_event_readers(const Metric *m, const MetricText *x)
+{
+        return metric_put(m, x, NULL, NULL, source_of(x)->in->event_readers);
+}
+
 static int write_start(const Metric *m, const MetricText *x)
 {
         return metric_put(m, x, NULL, NULL, (uint64_t)source_of(x)->metrics->started_at);
@@ -286,7 +291,7 @@ static const Metric metrics[] = {
                         "Times that the clock was found to be set by more than an hour, or a week at the "
                         "start.",
                         OWN(clock_jumps) },
-        { "event_readers", "gauge", "Connections that follow the event feed.", OWN(events_readers) },
+        { "event_readers", "gauge", "Connections that follow the event feed.", write_event_readers },
         { "commit_groups_total", "counter", "Transactions committed.", COMMIT(groups) },
         { "commit_jobs_total", "counter", "Pieces of work committed: deliveries and administrators' calls.",
                         COMMIT(jobs) },

@@ -21,8 +21,7 @@ typedef struct Metrics {
                                       1]; /* acknowledged, by time from first line to answer */
         atomic_uint_fast64_t duration_usec;
         atomic_uint_fast64_t reloads, reloads_failed;
-        atomic_uint_fast64_t clock_jumps;    /* that the clock on the wall was set, by an hour and more */
-        atomic_uint_fast64_t events_readers; /* following the feed, now */
+        atomic_uint_fast64_t clock_jumps; /* that the clock on the wall was set, by an hour and more */
         struct {
                 char label[STORE_LABEL_MAX + 1]; /* written once, before `used` is set */
                 atomic_bool used;
@@ -41,6 +40,7 @@ void metrics_count_duration(Metrics *m, uint64_t usec);
 typedef struct MetricsInputs {
         Stats stats;
         HttpServerStats callback, query, control;
+        uint64_t event_readers; /* following the feed */
 } MetricsInputs;
 
 /* Appends the whole text (format 0.0.4). 0, -ENOMEM, -ENOBUFS. */

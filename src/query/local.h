@@ -16,12 +16,15 @@
 #define LOCAL_QUERY_TIME_LIMIT_SEC 10U
 
 /* What a handler that reads needs. The userdata of every local server begins with one. */
+typedef struct Feed Feed;
 typedef struct LocalBase LocalBase;
 struct LocalBase {
         StoreReader *reader; /* the loop's own, for what is short and belongs to something else */
         Readers *readers;    /* for all that somebody asks for */
+        sd_event *loop;
         InForce *in_force;
         Commit *commit;
+        Feed *feed; /* NULL: not told of */
         /* Appends the daemon's metrics (format 0.0.4). 0, -ENOMEM, -ENOBUFS. */
         int (*metrics)(LocalBase *base, const Stats *stats, Buffer *out);
         /* Where it is known why submissions wait, else NULL: looks at the queue as a whole, and then tells
@@ -47,12 +50,19 @@ uint64_t local_path_number(const HttpRequest *request, unsigned i);
 
 /* What the handlers take in a query, and the handlers, by the file they are in: for the daemons' tables of
  * routes. */
-extern const Param tasks_params[], revisions_params[], submissions_params[];
+extern const Param tasks_params[], revisions_params[], submissions_params[], deliveries_params[],
+                feed_params[], export_params[];
 int tasks_on_list(HttpRequest *request, void *userdata);
 int tasks_on_get(HttpRequest *request, void *userdata);
 int tasks_on_revisions(HttpRequest *request, void *userdata);
 int submissions_on_list(HttpRequest *request, void *userdata);
 int submissions_on_get(HttpRequest *request, void *userdata);
+int deliveries_on_list(HttpRequest *request, void *userdata);
+int deliveries_on_task(HttpRequest *request, void *userdata);
+int deliveries_on_get(HttpRequest *request, void *userdata);
+int deliveries_on_body(HttpRequest *request, void *userdata);
+int feed_on_events(HttpRequest *request, void *userdata);
+int export_on_get(HttpRequest *request, void *userdata);
 int stats_on_get(HttpRequest *request, void *userdata);
 int stats_on_metrics(HttpRequest *request, void *userdata);
 int stats_on_healthz(HttpRequest *request, void *userdata); /* alive */

@@ -389,7 +389,7 @@ static int make_readers(Service *service)
         _cleanup_free_ char *error = NULL;
         int r;
 
-        r = readers_new(service->context.loop, service->loop.settings->store.path,
+        r = readers_new(service->context.base.loop, service->loop.settings->store.path,
                         LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC, &service->context.base.readers, &error);
         if (r < 0 && error)
                 log_error("%s", error);
@@ -425,7 +425,7 @@ static int make_parts(Service *service)
         context->base.metrics = render_metrics;
         context->base.waiting_begin = queue_waiting_begin;
         context->base.waiting_of = queue_waiting_of;
-        context->loop = service->loop.event;
+        context->base.loop = service->loop.event;
         context->port = service->loop.port;
         context->settings = service->loop.settings;
         context->ingest.port = service->loop.port;
@@ -433,7 +433,7 @@ static int make_parts(Service *service)
         context->ingest.strict = service->loop.settings->callback.strict;
         context->ingest.invalid_status = 422;
 
-        r = api_client_new(context->loop, service->loop.settings, &service->loaded, &context->client);
+        r = api_client_new(context->base.loop, service->loop.settings, &service->loaded, &context->client);
         if (r >= 0)
                 r = make_readers(service);
         if (r < 0)
@@ -443,7 +443,7 @@ static int make_parts(Service *service)
         if (r >= 0)
                 r = recovery_new(context, &service_clock, on_change, service);
         if (r >= 0)
-                r = http_server_new(context->loop,
+                r = http_server_new(context->base.loop,
                                 &(HttpServerOptions){ .routes = submit_routes,
                                                 .userdata = context,
                                                 .limits = limits,
@@ -452,9 +452,9 @@ static int make_parts(Service *service)
                                                 .what = "submit" },
                                 &context->server);
         if (r >= 0)
-                r = sd_event_add_defer(context->loop, &context->work, on_work, service);
+                r = sd_event_add_defer(context->base.loop, &context->work, on_work, service);
         if (r >= 0)
-                r = sd_event_add_time(context->loop, &service->timer, CLOCK_MONOTONIC, UINT64_MAX,
+                r = sd_event_add_time(context->base.loop, &service->timer, CLOCK_MONOTONIC, UINT64_MAX,
                                 USEC_PER_MSEC, on_timer, service);
         if (r >= 0)
                 outbox_start(context->outbox);

@@ -22,7 +22,6 @@
 typedef struct SubmitContext {
         LocalBase base;
         Waiting waiting; /* of the queue, when a call that tells of it began */
-        sd_event *loop;
         CommitPort *port;
         Ingest ingest;            /* what the API tells, whatever it was asked */
         const Settings *settings; /* those in force */

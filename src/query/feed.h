@@ -11,6 +11,7 @@ typedef struct FeedReader FeedReader;
 typedef struct Feed {
         FeedReader *readers;   /* all that there are */
         unsigned n_waiting;    /* of them, those that may have to wait for events */
+        unsigned n_following;  /* of them, those that follow, without an end */
         sd_event_source *look; /* at what other processes committed, while there are readers */
 } Feed;
 

@@ -13,13 +13,14 @@
  * comment now and then keeps proxies and libraries from giving up.
  */
 
-#include "callbackd/feed.h"
+#include "query/feed.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <strings.h>
 
 #include "basic/parse.h"
-#include "callbackd/local-context.h"
+#include "query/local.h"
 #include "query/params.h"
 #include "json/encode.h"
 
@@ -43,7 +44,7 @@ typedef struct FeedQuery {
 
 struct FeedReader {
         FeedReader *next, **prev; /* among all readers */
-        LocalContext *context;
+        LocalBase *base;
         HttpRequest *request;
         sd_event_source *timer; /* the end of waiting, or the next sign of life */
         bool sse, with_task, follow;
@@ -73,10 +74,9 @@ static void reader_leave(FeedReader *x)
                         x->next->prev = x->prev;
                 x->prev = NULL;
         }
-        x->context->feed.n_waiting -= x->counted;
+        x->base->feed->n_waiting -= x->counted;
         x->counted = false;
-        if (x->follow)
-                atomic_fetch_sub(&x->context->metrics->events_readers, 1);
+        x->base->feed->n_following -= x->follow;
         x->follow = false;
         x->timer = sd_event_source_disable_unref(x->timer);
 }
@@ -128,32 +128,33 @@ void feed_done(Feed *f)
 
 static int on_look(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        LocalContext *c = userdata;
+        LocalBase *base = userdata;
 
-        if (!c->feed.readers)
+        if (!base->feed->readers)
                 return 0; /* the next one begins anew */
 
         /* When it can't be read, who asks for events finds that out and says so. */
-        if (store_reader_changed(c->base.reader) != 0)
-                feed_notify(&c->feed);
+        if (store_reader_changed(base->reader) != 0)
+                feed_notify(base->feed);
 
         (void)sd_event_source_set_time_relative(source, LOOK_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static int feed_look(LocalContext *c)
+static int feed_look(LocalBase *base)
 {
+        Feed *feed = base->feed;
         int enabled = SD_EVENT_OFF, r;
 
-        if (!c->feed.look)
+        if (!feed->look)
                 return sd_event_add_time_relative(
-                                c->loop, &c->feed.look, CLOCK_MONOTONIC, LOOK_USEC, 0, on_look, c);
+                                base->loop, &feed->look, CLOCK_MONOTONIC, LOOK_USEC, 0, on_look, base);
 
-        r = sd_event_source_get_enabled(c->feed.look, &enabled);
+        r = sd_event_source_get_enabled(feed->look, &enabled);
         if (r < 0 || enabled != SD_EVENT_OFF)
                 return MIN(r, 0);
-        r = sd_event_source_set_time_relative(c->feed.look, LOOK_USEC);
-        return r < 0 ? r : sd_event_source_set_enabled(c->feed.look, SD_EVENT_ONESHOT);
+        r = sd_event_source_set_time_relative(feed->look, LOOK_USEC);
+        return r < 0 ? r : sd_event_source_set_enabled(feed->look, SD_EVENT_ONESHOT);
 }
 
 /* Events as text. */
@@ -283,7 +284,7 @@ static int read_on(FeedReader *x)
         }
         x->empty = x->news = false;
         x->reading = true;
-        readers_submit(x->context->base.readers, &x->job);
+        readers_submit(x->base->readers, &x->job);
         return 0;
 }
 
@@ -342,7 +343,7 @@ static int reader_arm(FeedReader *x, uint64_t wait)
         if (!x->follow && wait == 0)
                 return 0;
 
-        return sd_event_add_time_relative(x->context->loop, &x->timer, CLOCK_MONOTONIC,
+        return sd_event_add_time_relative(x->base->loop, &x->timer, CLOCK_MONOTONIC,
                         x->follow ? KEEP_ALIVE_USEC : wait * USEC_PER_SEC, 0,
                         x->follow ? on_keep_alive : on_wait_over, x);
 }
@@ -399,7 +400,7 @@ static int read_query(HttpRequest *request, FeedQuery *q)
 
 /* Whether the event that the reader was at is still the same: it isn't when the database was turned back
  * since, because numbers are given again. 0: it is; 1: answered 409; negative errno. */
-static int check_place(HttpRequest *request, LocalContext *c, const FeedQuery *q)
+static int check_place(HttpRequest *request, const LocalBase *base, const FeedQuery *q)
 {
         char time[TIME_STAMP_SIZE];
         int64_t was = TIME_NONE;
@@ -407,9 +408,9 @@ static int check_place(HttpRequest *request, LocalContext *c, const FeedQuery *q
 
         if (q->time == TIME_NONE)
                 return 0;
-        r = store_get_event_time(c->base.reader, q->after, &was);
+        r = store_get_event_time(base->reader, q->after, &was);
         if (r < 0)
-                return local_reply_failure(c->base.reader, request, r) ?: 1;
+                return local_reply_failure(base->reader, request, r) ?: 1;
         if (r > 0 && was == q->time)
                 return 0;
         if (r == 0)
@@ -447,23 +448,24 @@ int feed_on_events(HttpRequest *request, void *userdata)
         bool sse = wants_sse(request);
         FeedQuery q = { .follow = sse, .time = TIME_NONE };
         _cleanup_(reader_freep) FeedReader *x = NULL;
-        LocalContext *c = userdata;
+        LocalBase *base = userdata;
+        Feed *feed = base->feed;
         int r;
 
         r = read_query(request, &q);
         if (r == 0)
-                r = check_place(request, c, &q);
+                r = check_place(request, base, &q);
         if (r != 0)
                 return MIN(r, 0);
 
-        if ((q.follow || q.wait > 0) && c->feed.n_waiting >= READERS_MAX)
+        if ((q.follow || q.wait > 0) && feed->n_waiting >= READERS_MAX)
                 return refuse_reader(request);
 
         x = calloc(1, sizeof(FeedReader));
         if (!x)
                 return -ENOMEM;
         *x = (FeedReader){
-                .context = c,
+                .base = base,
                 .request = request,
                 .job = { .work = read_batch, .done = on_read, .lane = READ_QUICK },
                 .text = BUFFER_INIT(TEXT_MAX),
@@ -476,21 +478,20 @@ int feed_on_events(HttpRequest *request, void *userdata)
                 .follow = q.follow,
                 .may_wait = q.follow || q.wait > 0,
         };
-        if (x->follow)
-                atomic_fetch_add(&c->metrics->events_readers, 1);
+        feed->n_following += x->follow;
         r = reader_arm(x, q.wait);
         if (r >= 0 && x->may_wait)
-                r = feed_look(c);
+                r = feed_look(base);
         if (r < 0)
                 return r;
 
         x->counted = x->may_wait;
-        c->feed.n_waiting += x->counted;
-        x->next = c->feed.readers;
-        x->prev = &c->feed.readers;
+        feed->n_waiting += x->counted;
+        x->next = feed->readers;
+        x->prev = &feed->readers;
         if (x->next)
                 x->next->prev = &x->next;
-        c->feed.readers = x;
+        feed->readers = x;
 
         r = http_reply_header(request, "Cache-Control", "no-store");
         if (r < 0)

@@ -1,7 +1,7 @@
 /* The log of deliveries: what came, from where, what was decided, and the bytes themselves. */
 
-#include "callbackd/local-context.h"
 #include "query/list.h"
+#include "query/local.h"
 #include "query/params.h"
 #include "json/encode.h"
 
@@ -159,9 +159,9 @@ static int reply_bytes(HttpRequest *request, StoreReader *reader, _unused_ void 
         return r == 0 ? local_reply_not_found(request, "Delivery not found") : 0;
 }
 
-static int answer(LocalContext *c, HttpRequest *request, ReadHandler handler)
+static int answer(LocalBase *base, HttpRequest *request, ReadHandler handler)
 {
-        return readers_answer(c->base.readers, request, READ_QUICK, handler, NULL);
+        return readers_answer(base->readers, request, READ_QUICK, handler, NULL);
 }
 
 int deliveries_on_list(HttpRequest *request, void *userdata)

@@ -5,7 +5,7 @@
  */
 
 #include "basic/buffer.h"
-#include "callbackd/local-context.h"
+#include "query/local.h"
 #include "query/params.h"
 #include "json/encode.h"
 
@@ -122,7 +122,7 @@ static int copy_query(const ExportQuery *q, Export *x)
 int export_on_get(HttpRequest *request, void *userdata)
 {
         static const ReadSource source = { fill, done };
-        LocalContext *c = userdata;
+        LocalBase *base = userdata;
         ExportQuery q = {
                 .format = "jsonl",
                 .start_time = TIME_NONE,
@@ -147,5 +147,5 @@ int export_on_get(HttpRequest *request, void *userdata)
                 done(x);
                 return r;
         }
-        return readers_stream(c->base.readers, request, "application/x-ndjson", &source, x);
+        return readers_stream(base->readers, request, "application/x-ndjson", &source, x);
 }
