@@ -17,7 +17,7 @@
  * of them, and as long as some are left out of hand, walks begin ever more rarely.
  */
 
-#include "submitd/outbox/internal.h"
+#include "submitd/outbox/state.h"
 
 #include <stdio.h>
 

@@ -17,8 +17,8 @@
 #include <stdio.h>
 
 #include "basic/log.h"
-#include "submitd/outbox/internal.h"
 #include "submitd/outbox/resolve.h"
+#include "submitd/outbox/state.h"
 
 /* Further in the future than anything is ever put off: the clock went back. */
 #define CLOCK_WENT_BACK (2 * (int64_t)USEC_PER_DAY)

@@ -2,7 +2,7 @@
 
 /* Unknown submissions: finding out whether the API has a task for them. */
 
-#include "submitd/outbox/internal.h"
+#include "submitd/outbox/state.h"
 
 int resolver_new(Outbox *outbox, Resolver **ret);
 /* NULL in, NULL out. */

@@ -8,7 +8,7 @@
  * finished() is called from the loop, never from within save_submit().
  */
 
-#include "submitd/outbox/internal.h"
+#include "submitd/outbox/state.h"
 
 #include <stdio.h>
 

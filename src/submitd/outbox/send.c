@@ -16,7 +16,7 @@
  * the settings say so, in the callback's URL: by these it is found again.
  */
 
-#include "submitd/outbox/internal.h"
+#include "submitd/outbox/state.h"
 
 #include <stdio.h>
 

@@ -7,8 +7,8 @@
 
 #include <stdio.h>
 
-#include "submitd/outbox/internal.h"
 #include "submitd/outbox/resolve.h"
+#include "submitd/outbox/state.h"
 
 /* What a choice is made from. */
 typedef struct Look {
