@@ -17,17 +17,18 @@
  * of them, and as long as some are left out of hand, walks begin ever more rarely.
  */
 
-#include "submitd/outbox/state.h"
+#include "submitd/outbox/cancel.h"
 
 #include <stdio.h>
 
 #include "basic/log.h"
 #include "submitd/api/answer.h"
+#include "submitd/outbox/save.h"
 
 #define CANCELS_MAX 64U
 #define WALKS_MAX   5U /* failures, as backoff.h counts them: an hour */
 
-struct Cancel {
+typedef struct Cancel {
         Outbox *outbox;
         LIST_ENTRY(Cancel) entry;
         Save save;                   /* that there is no wish any more */
@@ -41,7 +42,7 @@ struct Cancel {
         unsigned status; /* what they are told: the API's own words */
         char *answer;    /* owned; NULL: nothing yet */
         size_t answer_size;
-};
+} Cancel;
 
 static Cancel *find(const Outbox *outbox, const char *id, const char *task_id)
 {
@@ -236,7 +237,7 @@ static void on_answer(const ApiAnswer *answer, void *userdata)
 
         cancel->step = CANCEL_WAITS;
         if (outcome == OUTCOME_ACCOUNT)
-                outbox_hold(outbox, outcome_describe(answer, text));
+                save_hold(outbox, outcome_describe(answer, text));
         /* Where it came to another end, the first answer is the one. */
         if ((task && (!looked || status == TASK_CANCELED || !cancel->answer)) || (in_words && !looked))
                 keep_answer(cancel, answer);

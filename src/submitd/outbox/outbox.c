@@ -1,14 +1,12 @@
 /*
  * The outbox's worker. It has no loop, no socket and no clock: it is told to run, asks what it has to ask,
  * and says when it wants to run again. The rules that keep a task from being made twice or forgotten are in
- * send.c (what is sent), resolve.c (what became of it when nobody answers) and answer.c (what an
- * answer means); here is what they share: what is known of the API, and what is held.
+ * send.c (what is sent), resolve.c (what became of it when nobody answers) and answer.c (what an answer
+ * means).
  *
  * Before anything is sent, an answer of the API has to be there: it shows that the key is good, and, where
  * it is a list, when the API made its newest task, by its own clock for that. As long as there is none the
  * worker asks for a list of one task.
- *
- * Only answers in JSON tell the API's time: an error page may be somebody else's.
  */
 
 #include "submitd/outbox/outbox.h"
@@ -17,146 +15,13 @@
 #include <stdio.h>
 
 #include "basic/log.h"
+#include "submitd/outbox/cancel.h"
 #include "submitd/outbox/resolve.h"
-#include "submitd/outbox/state.h"
+#include "submitd/outbox/save.h"
+#include "submitd/outbox/send.h"
 
 /* Further in the future than anything is ever put off: the clock went back. */
 #define CLOCK_WENT_BACK (2 * (int64_t)USEC_PER_DAY)
-
-uint64_t outbox_monotonic(const Outbox *outbox)
-{
-        return outbox->options.clock.monotonic(outbox->options.clock.userdata);
-}
-
-int64_t outbox_realtime(const Outbox *outbox)
-{
-        return outbox->options.clock.realtime(outbox->options.clock.userdata);
-}
-
-void outbox_wake_at(Outbox *outbox, uint64_t monotonic)
-{
-        outbox->wake = MIN(outbox->wake, monotonic);
-}
-
-int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at)
-{
-        int64_t next = now + (int64_t)delay;
-
-        return now < expires_at ? MIN(next, expires_at) : next;
-}
-
-int64_t outbox_grace(const Outbox *outbox)
-{
-        return (int64_t)(outbox->options.timeout + outbox->options.settle);
-}
-
-uint64_t outbox_settles_at(const Outbox *outbox, int64_t ended_at, int64_t grace)
-{
-        int64_t now = (int64_t)outbox_monotonic(outbox);
-
-        if (ended_at == TIME_NONE || grace == TIME_NONE)
-                return (uint64_t)(now + outbox_grace(outbox));
-        return (uint64_t)(ended_at > now ? grace : ended_at + grace);
-}
-
-void outbox_changed(Outbox *outbox)
-{
-        outbox->wake = 0;
-        if (outbox->options.on_change)
-                outbox->options.on_change(outbox->options.userdata);
-}
-
-/* Asking. */
-
-uint64_t outbox_retry_at(const Outbox *outbox)
-{
-        return outbox->options.api.retry_at(outbox->options.api.userdata);
-}
-
-bool outbox_may_ask(const Outbox *outbox)
-{
-        return outbox->recovered && !outbox->stopping && !outbox->fatal &&
-               outbox->in_flight + sending_count_starting(outbox) < outbox->options.max_in_flight &&
-               outbox_retry_at(outbox) <= outbox_monotonic(outbox);
-}
-
-int outbox_ask(Outbox *outbox, const ApiRequest *request, ApiDoneFn done, void *userdata)
-{
-        int r;
-
-        r = outbox->options.api.request(outbox->options.api.userdata, request, done, userdata);
-        if (r >= 0)
-                outbox->in_flight++;
-        return r;
-}
-
-/* What keeps the API from being of use, as far as the last answer shows. */
-static void note_failure(Outbox *outbox, const ApiAnswer *answer, Outcome outcome)
-{
-        if (answer->error == -ECANCELED)
-                return;
-        outbox->failing = answer->error != 0 ? waiting_cause_of_failure(answer)
-                          : outcome == OUTCOME_UNKNOWN || (outcome == OUTCOME_DONE && !answer->is_json)
-                                          ? WAITING_FAILING
-                                          : WAITING_NOTHING;
-        if (outbox->failing != WAITING_NOTHING)
-                outcome_describe(answer, outbox->failure);
-}
-
-Outcome outbox_note_answer(Outbox *outbox, const ApiAnswer *answer)
-{
-        Outcome outcome = outcome_of_answer(answer);
-
-        assert(outbox->in_flight > 0);
-        outbox->in_flight--;
-        if (answer->error == 0 && answer->is_json && answer->date != TIME_NONE)
-                outbox->api_date = answer->date;
-        note_failure(outbox, answer, outcome);
-        outbox_changed(outbox);
-        return outcome;
-}
-
-void outbox_note_task(Outbox *outbox, const json_t *task)
-{
-        int64_t created = outcome_task_created(task);
-
-        if (created != TIME_NONE)
-                outbox->api_created = created;
-}
-
-void outbox_note_page(Outbox *outbox, const json_t *page)
-{
-        const json_t *docs = json_object_get(page, "docs");
-
-        outbox->probed |= json_is_array(docs);
-        if (outbox->api_created == TIME_NONE)
-                outbox_note_task(outbox, json_array_get(docs, 0));
-}
-
-int64_t outbox_floor(const Outbox *outbox)
-{
-        if (outbox->api_created == TIME_NONE || outbox->api_date == TIME_NONE)
-                return outbox->api_created;
-        return MIN(outbox->api_created, outbox->api_date);
-}
-
-void outbox_hold(Outbox *outbox, const char *reason)
-{
-        if (outbox->n_holds > 0)
-                return; /* another answer said so just before */
-        save_init(&outbox->hold, outbox, "", NULL, NULL);
-        outbox->hold.kind = SAVE_HOLD;
-        outbox->hold.hold = true;
-        outbox->hold.move.now = outbox_realtime(outbox);
-        snprintf(outbox->hold.error, sizeof(outbox->hold.error), "%s", reason);
-        save_submit(&outbox->hold);
-}
-
-void outbox_tell_task(Outbox *outbox, const TaskSnapshot *snapshot)
-{
-        if (outbox->options.on_task)
-                outbox->options.on_task(snapshot->body.data, snapshot->body.size, outbox->options.userdata);
-}
 
 /* The first question. */
 
@@ -178,7 +43,7 @@ static void on_probed(const ApiAnswer *answer, void *userdata)
                 return;
         }
         if (outcome == OUTCOME_ACCOUNT || outcome == OUTCOME_REJECTED)
-                outbox_hold(outbox, text);
+                save_hold(outbox, text);
         /* Nothing can be sent before, so that it is asked for as often as what can be is tried. */
         delay = backoff_delay(++outbox->probe_failures, &outbox->chance);
         outbox->probe_at = outbox_monotonic(outbox) + MIN(delay, backoff_step(1));

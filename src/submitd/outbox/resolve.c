@@ -44,6 +44,7 @@
 #include "basic/log.h"
 #include "submitd/api/answer.h"
 #include "submitd/api/backoff.h"
+#include "submitd/outbox/save.h"
 
 #define SCAN_USEC  USEC_PER_SEC
 #define PAGE_SIZE  100U
@@ -59,10 +60,7 @@ struct Unknown {
         Save save;
         bool saving;
         bool covered; /* by the listing under way: if that doesn't show it, there is no task */
-        bool is_test;
-        char id[SUBMISSION_ID_SIZE];
-        unsigned attempts, status;
-        int64_t sent_at, floor_at, ended_at, grace, expires_at, live_day;
+        Attempt attempt;
         uint64_t settled_at; /* monotonic */
 };
 
@@ -136,41 +134,31 @@ static Unknown *unknown_find(const Resolver *resolver, const char *id)
         Unknown *unknown;
 
         LIST_FOREACH(unknown, &resolver->unknown, entry)
-                if (streq(unknown->id, id))
+                if (streq(unknown->attempt.id, id))
                         return unknown;
         return NULL;
 }
 
-static Unknown *add(Resolver *resolver, const char *id, int64_t ended_at, int64_t grace)
+static Unknown *add(Resolver *resolver, const Attempt *attempt)
 {
         Unknown *unknown = calloc(1, sizeof(Unknown));
 
         if (!unknown)
                 return NULL; /* the row is unknown: it is found again by a scan */
         unknown->resolver = resolver;
-        snprintf(unknown->id, sizeof(unknown->id), "%s", id);
-        unknown->ended_at = ended_at;
-        unknown->grace = grace;
-        unknown->settled_at = outbox_settles_at(resolver->outbox, ended_at, grace);
+        unknown->attempt = *attempt;
+        unknown->settled_at = outbox_settles_at(resolver->outbox, attempt->ended_at, attempt->grace);
         LIST_INSERT_HEAD(&resolver->unknown, unknown, entry);
         resolver->n++;
         return unknown;
 }
 
-void resolver_add(Resolver *resolver, const Sending *sending)
+void resolver_add(Resolver *resolver, const Attempt *attempt)
 {
-        Unknown *unknown = unknown_find(resolver, sending->id)
-                                           ?: add(resolver, sending->id, sending->ended_at, sending->grace);
+        Unknown *unknown = unknown_find(resolver, attempt->id) ?: add(resolver, attempt);
 
-        if (!unknown)
-                return;
-        unknown->attempts = sending->attempts;
-        unknown->status = sending->save.move.status;
-        unknown->is_test = sending->is_test;
-        unknown->sent_at = sending->sent_at;
-        unknown->floor_at = sending->floor_at;
-        unknown->expires_at = sending->expires_at;
-        unknown->live_day = sending->live_day;
+        if (unknown)
+                unknown->attempt = *attempt;
 }
 
 /* Those that are unknown and not in memory. */
@@ -178,22 +166,23 @@ void resolver_add(Resolver *resolver, const Sending *sending)
 static int take_row(const Submission *submission, void *userdata)
 {
         Resolver *resolver = userdata;
-        Unknown *unknown;
+        Attempt attempt = {
+                .n = submission->attempts,
+                .status = submission->status,
+                .is_test = submission->is_test,
+                .sent_at = submission->sent_at,
+                .floor_at = submission->floor_at,
+                .ended_at = submission->ended_at,
+                .grace = submission->grace,
+                .expires_at = submission->expires_at,
+                .live_day = submission->sent_at == TIME_NONE ? 0
+                                                             : submission->sent_at / (int64_t)USEC_PER_DAY,
+        };
 
         if (unknown_find(resolver, submission->id) || resolver->n >= UNKNOWN_MAX - UNKNOWN_RESERVED)
                 return 0;
-        unknown = add(resolver, submission->id, submission->ended_at, submission->grace);
-        if (!unknown)
-                return -ENOMEM;
-        unknown->attempts = submission->attempts;
-        unknown->status = submission->status;
-        unknown->is_test = submission->is_test;
-        unknown->sent_at = submission->sent_at;
-        unknown->floor_at = submission->floor_at;
-        unknown->expires_at = submission->expires_at;
-        unknown->live_day =
-                        submission->sent_at == TIME_NONE ? 0 : submission->sent_at / (int64_t)USEC_PER_DAY;
-        return 0;
+        snprintf(attempt.id, sizeof(attempt.id), "%s", submission->id);
+        return add(resolver, &attempt) ? 0 : -ENOMEM;
 }
 
 static int scan(Resolver *resolver, const StoreQueue *queue)
@@ -235,7 +224,7 @@ static void on_saved(Save *save, int result, void *userdata)
 static Save *begin_save(Unknown *unknown)
 {
         save_done(&unknown->save);
-        save_init(&unknown->save, unknown->resolver->outbox, unknown->id, on_saved, unknown);
+        save_init(&unknown->save, unknown->resolver->outbox, unknown->attempt.id, on_saved, unknown);
         unknown->saving = true;
         return &unknown->save;
 }
@@ -267,20 +256,20 @@ static void leave_unknown(Unknown *unknown, SubmissionState to, bool maybe, cons
                 .from = SUBMISSION_IN(SUBMISSION_UNKNOWN),
                 .to = to,
                 .now = outbox_realtime(outbox),
-                .sent_at = maybe ? unknown->sent_at : TIME_NONE,
-                .floor_at = maybe ? unknown->floor_at : TIME_NONE,
-                .ended_at = maybe ? unknown->ended_at : TIME_NONE,
-                .grace = maybe ? unknown->grace : TIME_NONE,
-                .is_test = unknown->is_test,
-                .status = unknown->status,
+                .sent_at = maybe ? unknown->attempt.sent_at : TIME_NONE,
+                .floor_at = maybe ? unknown->attempt.floor_at : TIME_NONE,
+                .ended_at = maybe ? unknown->attempt.ended_at : TIME_NONE,
+                .grace = maybe ? unknown->attempt.grace : TIME_NONE,
+                .is_test = unknown->attempt.is_test,
+                .status = unknown->attempt.status,
                 .expires_at = TIME_NONE,
         };
         save->move.next_at = outbox_next_try(save->move.now,
-                        backoff_delay(unknown->attempts, &outbox->chance), unknown->expires_at);
+                        backoff_delay(unknown->attempt.n, &outbox->chance), unknown->attempt.expires_at);
         snprintf(save->error, sizeof(save->error), "%s", why);
-        if (!maybe && !unknown->is_test) {
+        if (!maybe && !unknown->attempt.is_test) {
                 save->live_by = -1;
-                save->live_day = unknown->live_day;
+                save->live_day = unknown->attempt.live_day;
         }
         save_submit(save);
 }
@@ -297,13 +286,13 @@ static void unknown_conclude_absent(Unknown *unknown)
         bool cancel = false;
 
         /* A wish that comes after this is seen when it is taken out of the queue. */
-        (void)store_get_submission(outbox->options.reader, unknown->id, false, take_wish, &cancel);
+        (void)store_get_submission(outbox->options.reader, unknown->attempt.id, false, take_wish, &cancel);
         if (cancel)
                 leave_unknown(unknown, SUBMISSION_CANCELED, false, "canceled: there is no task for it");
         else /* as what was not sent: nothing is given up before a try when its time is over */
                 leave_unknown(unknown,
-                                unknown->sent_at >= unknown->expires_at ? SUBMISSION_EXPIRED
-                                                                        : SUBMISSION_QUEUED,
+                                unknown->attempt.sent_at >= unknown->attempt.expires_at ? SUBMISSION_EXPIRED
+                                                                                        : SUBMISSION_QUEUED,
                                 false, "nobody answered, and the API's list shows that there is no task");
 }
 
@@ -336,7 +325,8 @@ static void fail_listing(Resolver *resolver, const ApiAnswer *answer, const char
                         "The API's tasks can't be listed, %u submissions stay unknown: %s", resolver->n,
                         why);
         LIST_FOREACH(unknown, &resolver->unknown, entry)
-                if (unknown->covered && !unknown->saving && unknown->expires_at <= outbox_realtime(outbox))
+                if (unknown->covered && !unknown->saving &&
+                                unknown->attempt.expires_at <= outbox_realtime(outbox))
                         unknown_expire(unknown,
                                         "nobody answered, and the API's tasks could not be listed since");
         end_listing(resolver);
@@ -459,13 +449,15 @@ static void pass_over(Resolver *resolver, const ApiAnswer *answer)
                     " of the list, the newest first.",
                         resolver->offset + 1);
         LIST_FOREACH(unknown, &resolver->unknown, entry) {
-                if (!unknown->covered || (!escapes && !memmem(answer->body, answer->body_size, unknown->id,
-                                                                      strlen(unknown->id))))
+                if (!unknown->covered ||
+                                (!escapes && !memmem(answer->body, answer->body_size, unknown->attempt.id,
+                                                             strlen(unknown->attempt.id))))
                         continue;
                 unknown->covered = false;
                 resolver->doubts = true;
-                log_warning("It may be the task of submission %s, which stays unknown.", unknown->id);
-                if (!unknown->saving && unknown->expires_at <= outbox_realtime(resolver->outbox))
+                log_warning("It may be the task of submission %s, which stays unknown.",
+                                unknown->attempt.id);
+                if (!unknown->saving && unknown->attempt.expires_at <= outbox_realtime(resolver->outbox))
                         unknown_expire(unknown, "nobody answered, and what may be its task can't be read");
         }
         resolver->offset++;
@@ -505,7 +497,7 @@ static void on_page(const ApiAnswer *answer, void *userdata)
         Outcome outcome = outbox_note_answer(outbox, answer);
 
         if (outcome == OUTCOME_ACCOUNT)
-                outbox_hold(outbox, outcome_describe(answer, text));
+                save_hold(outbox, outcome_describe(answer, text));
         if (outcome == OUTCOME_DONE)
                 page = outcome_read(answer);
         if (!page && narrow(resolver, answer, outcome))
@@ -562,14 +554,14 @@ static bool cover(Resolver *resolver, uint64_t now)
         resolver->floor = INT64_MAX;
         LIST_FOREACH(unknown, &resolver->unknown, entry) {
                 unknown->covered = !unknown->saving && unknown->settled_at <= now &&
-                                   unknown->is_test == resolver->is_test;
+                                   unknown->attempt.is_test == resolver->is_test;
                 if (!unknown->covered)
                         continue;
                 any = true;
-                if (unknown->floor_at == TIME_NONE)
+                if (unknown->attempt.floor_at == TIME_NONE)
                         resolver->floor = TIME_NONE;
                 else if (resolver->floor != TIME_NONE)
-                        resolver->floor = MIN(resolver->floor, unknown->floor_at - API_STEP_USEC);
+                        resolver->floor = MIN(resolver->floor, unknown->attempt.floor_at - API_STEP_USEC);
         }
         return any;
 }
@@ -628,14 +620,14 @@ static int look_into_store(Unknown *unknown)
         Known known = { 0 };
         int r;
 
-        r = store_get_submission(reader, unknown->id, false, take_state, &known);
+        r = store_get_submission(reader, unknown->attempt.id, false, take_state, &known);
         if (r < 0)
                 return r;
         if (r == 0 || !known.unknown) {
                 unknown_forget(unknown); /* somebody else's: a callback accepted it */
                 return 0;
         }
-        r = store_find_task_of_submission(reader, unknown->id, task_id);
+        r = store_find_task_of_submission(reader, unknown->attempt.id, task_id);
         if (r > 0)
                 r = store_get_task(reader, task_id, take_task, &known);
         if (r > 0)
@@ -678,8 +670,8 @@ static void expire_uncovered(Resolver *resolver)
         Unknown *unknown;
 
         LIST_FOREACH(unknown, &resolver->unknown, entry)
-                if (!unknown->saving && unknown->is_test != resolver->is_test &&
-                                unknown->expires_at <= outbox_realtime(resolver->outbox))
+                if (!unknown->saving && unknown->attempt.is_test != resolver->is_test &&
+                                unknown->attempt.expires_at <= outbox_realtime(resolver->outbox))
                         unknown_expire(unknown,
                                         "nobody answered, and the key that it was sent with is gone");
 }

@@ -4,12 +4,14 @@
 
 #include "submitd/outbox/state.h"
 
+typedef struct Resolver Resolver;
+
 int resolver_new(Outbox *outbox, Resolver **ret);
 /* NULL in, NULL out. */
 Resolver *resolver_free(Resolver *resolver);
 
 /* Whose request ended without a word, just stored as unknown. */
-void resolver_add(Resolver *resolver, const Sending *sending);
+void resolver_add(Resolver *resolver, const Attempt *attempt);
 
 /* Takes up those that others made unknown, and begins a listing when one is due. 0 or negative errno (of
  * reading). */

@@ -8,7 +8,7 @@
  * finished() is called from the loop, never from within save_submit().
  */
 
-#include "submitd/outbox/state.h"
+#include "submitd/outbox/save.h"
 
 #include <stdio.h>
 
@@ -201,6 +201,18 @@ void save_submit(Save *save)
         save->outbox->n_saves++;
         save->outbox->n_holds += save->hold;
         hand_over(save);
+}
+
+void save_hold(Outbox *outbox, const char *reason)
+{
+        if (outbox->n_holds > 0)
+                return; /* another answer said so just before */
+        save_init(&outbox->hold, outbox, "", NULL, NULL);
+        outbox->hold.kind = SAVE_HOLD;
+        outbox->hold.hold = true;
+        outbox->hold.move.now = outbox_realtime(outbox);
+        snprintf(outbox->hold.error, sizeof(outbox->hold.error), "%s", reason);
+        save_submit(&outbox->hold);
 }
 
 void save_run_waiting(Outbox *outbox)

@@ -16,13 +16,14 @@
  * the settings say so, in the callback's URL: by these it is found again.
  */
 
-#include "submitd/outbox/state.h"
+#include "submitd/outbox/send.h"
 
 #include <stdio.h>
 
 #include "basic/log.h"
 #include "submitd/api/backoff.h"
 #include "submitd/outbox/resolve.h"
+#include "submitd/outbox/save.h"
 #include "json/encode.h"
 #include "json/parse.h"
 
@@ -30,6 +31,22 @@
 #define TROUBLE_MAX 4U /* requests in a row without a word from the API: then, more slowly */
 #define BODY_MAX    ((size_t)64 * 1024 * 1024)
 #define BURST_PART  10U /* a tenth of a second's requests may come at once */
+
+typedef struct Sending Sending;
+struct Sending {
+        Outbox *outbox;
+        LIST_ENTRY(Sending) entry;
+        Save save;
+        enum SendingStep {
+                SENDING_STARTS, /* its move to `sending` is on the way to the disk */
+                SENDING_ASKS,   /* the API has been asked */
+                SENDING_ENDS,   /* what came of it is on the way to the disk */
+        } step;
+        Attempt attempt;
+        char *type; /* owned */
+        char *body; /* owned */
+        size_t body_size;
+};
 
 static Sending *sending_free(Sending *sending)
 {
@@ -51,6 +68,7 @@ static void sending_forget(Sending *sending)
 
         LIST_REMOVE(sending, entry);
         outbox->n_sendings--;
+        outbox->n_starting -= sending->step == SENDING_STARTS;
         sending_free(sending);
 }
 
@@ -60,14 +78,11 @@ void sending_free_all(Outbox *outbox)
                 sending_forget(LIST_FIRST(&outbox->sendings));
 }
 
-unsigned sending_count_starting(const Outbox *outbox)
+static void set_step(Sending *sending, enum SendingStep step)
 {
-        const Sending *sending;
-        unsigned n = 0;
-
-        LIST_FOREACH(sending, &outbox->sendings, entry)
-                n += sending->step == SENDING_STARTS;
-        return n;
+        sending->outbox->n_starting += step == SENDING_STARTS;
+        sending->outbox->n_starting -= sending->step == SENDING_STARTS;
+        sending->step = step;
 }
 
 /* Step 3: what came of it. */
@@ -92,7 +107,7 @@ static void on_ended(Save *save, int result, void *userdata)
                 outbox->stats.expired += save->move.to == SUBMISSION_EXPIRED;
                 outbox->stats.canceled += save->move.to == SUBMISSION_CANCELED;
                 if (save->move.to == SUBMISSION_UNKNOWN)
-                        resolver_add(outbox->resolver, sending);
+                        resolver_add(outbox->resolver, &sending->attempt);
         }
         sending_forget(sending);
 }
@@ -102,8 +117,8 @@ static StoreMove *sending_end(Sending *sending, SubmissionState to)
         Save *save = &sending->save;
 
         save_done(save);
-        save_init(save, sending->outbox, sending->id, on_ended, sending);
-        sending->step = SENDING_ENDS;
+        save_init(save, sending->outbox, sending->attempt.id, on_ended, sending);
+        set_step(sending, SENDING_ENDS);
         save->kind = SAVE_MOVE;
         save->move = (StoreMove){
                 .from = SUBMISSION_IN(SUBMISSION_SENDING),
@@ -114,7 +129,7 @@ static StoreMove *sending_end(Sending *sending, SubmissionState to)
                 .floor_at = TIME_NONE,
                 .ended_at = TIME_NONE,
                 .grace = TIME_NONE,
-                .is_test = sending->is_test,
+                .is_test = sending->attempt.is_test,
                 .expires_at = TIME_NONE,
         };
         return &save->move;
@@ -126,10 +141,10 @@ static void end_without_task(Sending *sending, SubmissionState to, unsigned stat
         StoreMove *move = sending_end(sending, to);
 
         move->status = status;
-        move->next_at = outbox_next_try(move->now, delay, sending->expires_at);
-        if (!sending->is_test) {
+        move->next_at = outbox_next_try(move->now, delay, sending->attempt.expires_at);
+        if (!sending->attempt.is_test) {
                 sending->save.live_by = -1;
-                sending->save.live_day = sending->live_day;
+                sending->save.live_day = sending->attempt.live_day;
         }
 }
 
@@ -138,12 +153,12 @@ static void end_unknown(Sending *sending, const ApiAnswer *answer)
 {
         StoreMove *move = sending_end(sending, SUBMISSION_UNKNOWN);
 
-        move->status = answer->status;
-        move->next_at = move->now + sending->grace;
-        move->sent_at = sending->sent_at;
-        move->floor_at = sending->floor_at;
-        move->ended_at = sending->ended_at;
-        move->grace = sending->grace;
+        move->status = sending->attempt.status = answer->status;
+        move->next_at = move->now + sending->attempt.grace;
+        move->sent_at = sending->attempt.sent_at;
+        move->floor_at = sending->attempt.floor_at;
+        move->ended_at = sending->attempt.ended_at;
+        move->grace = sending->attempt.grace;
 }
 
 /* What rejected it, as far as it is text, cut where a character begins. */
@@ -174,7 +189,7 @@ static void on_done(Sending *sending, const ApiAnswer *answer)
         TaskSnapshot *snapshot = NULL;
         TaskClaim claim;
 
-        claim = outcome_claim_task(answer, sending->id, &task);
+        claim = outcome_claim_task(answer, sending->attempt.id, &task);
         if (claim == TASK_OURS)
                 outbox_note_task(sending->outbox, task);
         if (claim == TASK_OURS &&
@@ -201,19 +216,19 @@ static void on_done(Sending *sending, const ApiAnswer *answer)
 static void try_later(Sending *sending, const ApiAnswer *answer, uint64_t delay)
 {
         bool tried = sending->step == SENDING_ASKS && answer->error != -ECANCELED;
-        bool over = tried && sending->sent_at >= sending->expires_at;
+        bool over = tried && sending->attempt.sent_at >= sending->attempt.expires_at;
 
         end_without_task(sending, over ? SUBMISSION_EXPIRED : SUBMISSION_QUEUED, answer->status, delay);
 }
 
 static void on_not_sent(Sending *sending, const ApiAnswer *answer)
 {
-        try_later(sending, answer, backoff_delay(sending->attempts, &sending->outbox->chance));
+        try_later(sending, answer, backoff_delay(sending->attempt.n, &sending->outbox->chance));
 }
 
 static void on_busy(Sending *sending, const ApiAnswer *answer)
 {
-        uint64_t delay = backoff_delay(sending->attempts, &sending->outbox->chance);
+        uint64_t delay = backoff_delay(sending->attempt.n, &sending->outbox->chance);
 
         if (answer->retry_after != UINT64_MAX)
                 delay = MAX(delay, MIN(answer->retry_after, RETRY_AFTER_MAX));
@@ -259,7 +274,7 @@ static void note_trouble(Outbox *outbox, Outcome outcome)
 
 static void end(Sending *sending, Outcome outcome, const ApiAnswer *answer)
 {
-        sending->ended_at = (int64_t)outbox_monotonic(sending->outbox);
+        sending->attempt.ended_at = (int64_t)outbox_monotonic(sending->outbox);
         endings[outcome](sending, answer);
         if (sending->save.error[0] == 0 && sending->save.kind == SAVE_MOVE)
                 outcome_describe(answer, sending->save.error);
@@ -292,9 +307,9 @@ static void sending_ask(Sending *sending)
         snprintf(path, sizeof(path), "/task/%s", sending->type);
         if (outbox->stopping || outbox->fatal)
                 failure.error = -ECANCELED;
-        else if (outbox->options.api.is_test(outbox->options.api.userdata) != sending->is_test)
+        else if (outbox->options.api.is_test(outbox->options.api.userdata) != sending->attempt.is_test)
                 failure.error = -EKEYREJECTED; /* another key was read meanwhile */
-        else if (outbox_grace(outbox) > sending->grace)
+        else if (outbox_grace(outbox) > sending->attempt.grace)
                 failure = (ApiAnswer){
                         /* it might be on its way for longer than was written down */
                         .error = -ESTALE,
@@ -308,7 +323,7 @@ static void sending_ask(Sending *sending)
         if (failure.error < 0)
                 end(sending, OUTCOME_NOT_SENT, &failure);
         else
-                sending->step = SENDING_ASKS;
+                set_step(sending, SENDING_ASKS);
 }
 
 /* Step 1: out of the queue. */
@@ -355,15 +370,16 @@ static Sending *remember(Outbox *outbox, const Submission *submission)
         sending->type = strdup(submission->type);
         if (!sending->type)
                 return NULL;
-        snprintf(sending->id, sizeof(sending->id), "%s", submission->id);
-        sending->attempts = submission->attempts + 1;
-        sending->expires_at = submission->expires_at;
-        sending->floor_at = outbox_floor(outbox);
-        sending->grace = outbox_grace(outbox);
-        sending->is_test = outbox->options.api.is_test(outbox->options.api.userdata);
+        snprintf(sending->attempt.id, sizeof(sending->attempt.id), "%s", submission->id);
+        sending->attempt.n = submission->attempts + 1;
+        sending->attempt.expires_at = submission->expires_at;
+        sending->attempt.floor_at = outbox_floor(outbox);
+        sending->attempt.grace = outbox_grace(outbox);
+        sending->attempt.is_test = outbox->options.api.is_test(outbox->options.api.userdata);
 
         LIST_INSERT_HEAD(&outbox->sendings, sending, entry);
         outbox->n_sendings++;
+        outbox->n_starting++;
         return TAKE_PTR(sending);
 }
 
@@ -393,17 +409,17 @@ static void start(Sending *sending, int64_t day)
         StoreMove *move = sending_end(sending, SUBMISSION_SENDING);
         Save *save = &sending->save;
 
-        sending->step = SENDING_STARTS;
+        set_step(sending, SENDING_STARTS);
         save->finished = on_started;
         save->once = true;
-        sending->sent_at = move->now;
-        sending->live_day = day;
+        sending->attempt.sent_at = move->now;
+        sending->attempt.live_day = day;
         move->from = SUBMISSION_IN(SUBMISSION_QUEUED);
-        move->sent_at = sending->sent_at;
-        move->floor_at = sending->floor_at;
-        move->grace = sending->grace;
+        move->sent_at = sending->attempt.sent_at;
+        move->floor_at = sending->attempt.floor_at;
+        move->grace = sending->attempt.grace;
         move->attempt = true;
-        if (!sending->is_test) {
+        if (!sending->attempt.is_test) {
                 save->live_by = 1;
                 save->live_day = day;
         }
@@ -443,7 +459,7 @@ static bool is_taken(const Outbox *outbox, const char *id)
         const Sending *sending;
 
         LIST_FOREACH(sending, &outbox->sendings, entry)
-                if (streq(sending->id, id))
+                if (streq(sending->attempt.id, id))
                         return true;
         return false;
 }
@@ -465,7 +481,7 @@ static int take_due(const Submission *submission, void *userdata)
         if (submission->cancel_wanted)
                 end_queued(sending, SUBMISSION_CANCELED, submission->status,
                                 "canceled before there was a task");
-        else if ((!sending->is_test && room->live == 0) || !take_token(outbox, room->now)) {
+        else if ((!sending->attempt.is_test && room->live == 0) || !take_token(outbox, room->now)) {
                 sending_forget(sending);
                 room->n = 0;
         } else if ((r = build_body(outbox, submission, sending)) == -EUCLEAN)
@@ -475,7 +491,7 @@ static int take_due(const Submission *submission, void *userdata)
                 sending_forget(sending);
                 return r;
         } else {
-                room->live -= !sending->is_test && room->live != UINT64_MAX;
+                room->live -= !sending->attempt.is_test && room->live != UINT64_MAX;
                 start(sending, room->day);
         }
         return 0;
@@ -492,7 +508,7 @@ static uint64_t count_live(const Outbox *outbox, const StoreQueue *queue)
         if (cap == UINT64_MAX)
                 return cap;
         LIST_FOREACH(sending, &outbox->sendings, entry)
-                n += sending->step == SENDING_STARTS && !sending->is_test;
+                n += sending->step == SENDING_STARTS && !sending->attempt.is_test;
         return cap - MIN(n, cap);
 }
 

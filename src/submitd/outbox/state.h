@@ -1,15 +1,15 @@
 #pragma once
 
-/* What the files of the outbox share. Nobody outside of them includes this. */
+/* The outbox's state: what all that it does shares. Nobody outside of this room includes it. */
 
 #include <sys/queue.h>
 
 #include "basic/parse.h"
 #include "submitd/api/answer.h"
 #include "submitd/api/backoff.h"
+#include "submitd/api/cause.h"
 #include "submitd/outbox/outbox.h"
 #include "submitd/outbox/snapshot.h"
-#include "submitd/outbox/waiting.h"
 
 #define LOOK_USEC (60 * USEC_PER_SEC) /* the clock may have jumped: how often it is looked at */
 /* How far the clock of created_at may go back. */
@@ -17,7 +17,15 @@
 #define UNKNOWN_MAX      1024U /* in memory at once; while there are so many, nothing new is sent */
 #define UNKNOWN_RESERVED 256U  /* of these, for what is being sent right now */
 
-/* save.c: changes on their way to the disk. */
+/* A request that may have made a task: as in Submission. */
+typedef struct Attempt {
+        char id[SUBMISSION_ID_SIZE]; /* of the submission */
+        unsigned n;                  /* with this one */
+        unsigned status;
+        bool is_test;
+        int64_t sent_at, floor_at, ended_at, grace, expires_at; /* ended_at only once it has */
+        int64_t live_day;                                       /* on which it is counted */
+} Attempt;
 
 /* One change. Embedded in what it is about, and untouched by it from save_submit() to
    finished(). */
@@ -57,42 +65,6 @@ struct Save {
         int outcome; /* 0, STORE_MOVED_ON, STORE_UNKNOWN: valid with result 0 */
 };
 
-void save_init(Save *save, Outbox *outbox, const char *id,
-                void (*finished)(Save *save, int result, void *userdata), void *userdata);
-/* Lets go of what it owns, for it to be used again or freed. */
-void save_done(Save *save);
-void save_submit(Save *save);
-void save_run_waiting(Outbox *outbox);
-
-/* send.c: one submission from queued to what came of it. */
-typedef struct Sending Sending;
-struct Sending {
-        Outbox *outbox;
-        LIST_ENTRY(Sending) entry;
-        Save save;
-        enum {
-                SENDING_STARTS, /* its move to `sending` is on the way to the disk */
-                SENDING_ASKS,   /* the API has been asked */
-                SENDING_ENDS,   /* what came of it is on the way to the disk */
-        } step;
-        char id[SUBMISSION_ID_SIZE];
-        char *type; /* owned */
-        char *body; /* owned */
-        size_t body_size;
-        bool is_test;
-        unsigned attempts; /* with this one */
-        int64_t sent_at, floor_at, expires_at, live_day;
-        int64_t ended_at, grace; /* as in Submission; ended_at only once it has */
-};
-
-/* Starts what is due and may be sent. 0 or negative errno (of reading). */
-int sending_run(Outbox *outbox, const StoreQueue *queue);
-void sending_free_all(Outbox *outbox);
-/* How many are about to ask. */
-unsigned sending_count_starting(const Outbox *outbox);
-
-/* resolve.h is what becomes of unknown ones, this what becomes of wishes to cancel. */
-typedef struct Cancel Cancel;
 /* Over all wishes of the store, in the order of their submissions. */
 typedef struct CancelWalk {
         uint64_t after;     /* the last submission that was seen */
@@ -100,12 +72,6 @@ typedef struct CancelWalk {
         unsigned n;         /* walks in a row that left some out of hand */
         bool left_some;     /* this one does */
 } CancelWalk;
-int cancel_run(Outbox *outbox);
-/* Forgets that some failed. */
-void cancel_hurry(Outbox *outbox);
-void cancel_free_all(Outbox *outbox);
-
-typedef struct Resolver Resolver;
 
 struct Outbox {
         OutboxOptions options;
@@ -119,8 +85,8 @@ struct Outbox {
         unsigned n_holds; /* of these, such that hold the queue, of whatever kind */
 
         LIST_HEAD(, Sending) sendings;
-        unsigned n_sendings;
-        Resolver *resolver;
+        unsigned n_sendings, n_starting; /* of these, such that are about to ask */
+        struct Resolver *resolver;
         LIST_HEAD(, Cancel) cancels;
         unsigned n_cancels;
         CancelWalk cancel_walk;
@@ -148,7 +114,6 @@ struct Outbox {
         OutboxStats stats;
 };
 
-/* outbox.c */
 uint64_t outbox_monotonic(const Outbox *outbox);
 int64_t outbox_realtime(const Outbox *outbox);
 void outbox_changed(Outbox *outbox);
@@ -172,6 +137,4 @@ void outbox_note_task(Outbox *outbox, const json_t *task);
 /* Not later than any request that leaves from here on, by whichever of the API's clocks; TIME_NONE: not
  * known. */
 int64_t outbox_floor(const Outbox *outbox);
-/* The answer is about the account: holds the queue. */
-void outbox_hold(Outbox *outbox, const char *reason);
 void outbox_tell_task(Outbox *outbox, const TaskSnapshot *snapshot);
