@@ -121,7 +121,7 @@ static int copy_query(const ExportQuery *q, Export *x)
 
 int export_on_get(HttpRequest *request, void *userdata)
 {
-        static const ReadSource source = { fill, done };
+        static const ReadSource source = { .lane = READ_LONG, .fill = fill, .free = done };
         LocalBase *base = userdata;
         ExportQuery q = {
                 .format = "jsonl",
@@ -147,5 +147,5 @@ int export_on_get(HttpRequest *request, void *userdata)
                 done(x);
                 return r;
         }
-        return readers_stream(base->readers, request, "application/x-ndjson", &source, x);
+        return readers_stream(base->readers, request, "application/x-ndjson", &source, x, NULL);
 }

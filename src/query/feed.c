@@ -16,7 +16,6 @@
 #include "query/feed.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <strings.h>
 
 #include "basic/parse.h"
@@ -25,9 +24,8 @@
 #include "json/encode.h"
 
 #define BATCH           100U
-#define BATCH_SIZE      ((size_t)1024 * 1024)       /* a batch ends with the event that reaches it */
-#define TEXT_MAX        ((size_t)256 * 1024 * 1024) /* that, and one event with its task */
-#define WAIT_MAX        300U                        /* seconds */
+#define BATCH_SIZE      ((size_t)1024 * 1024) /* a batch ends with the event that reaches it */
+#define WAIT_MAX        300U                  /* seconds */
 #define LIMIT_MAX       10000U
 #define LIMIT_DEFAULT   100U
 #define KEEP_ALIVE_USEC (15 * USEC_PER_SEC)
@@ -43,42 +41,33 @@ typedef struct FeedQuery {
 } FeedQuery;
 
 struct FeedReader {
-        FeedReader *next, **prev; /* among all readers */
+        LIST_ENTRY(FeedReader) entry;
         LocalBase *base;
-        HttpRequest *request;
+        ReadStream *stream;
         sd_event_source *timer; /* the end of waiting, or the next sign of life */
-        bool sse, with_task, follow;
+        bool listed;            /* among the readers */
+        bool sse, with_task;
+        bool waits, follow; /* for the first events that come; for all of them */
 
         /* The other thread's while a batch is read. */
-        ReadJob job;
-        Buffer text;
+        Buffer *out;
         uint64_t after;
         uint64_t left; /* events that it may still get */
-
-        size_t taken;  /* of the text */
-        size_t held;   /* the most that the text ever was */
         bool may_wait; /* there is something to wait for when there are no events */
-        bool reading, waiting, ended, counted;
-        bool empty;       /* there was nothing to be read the last time */
-        bool news;        /* and there may be something since */
-        atomic_bool gone; /* the request has ended while a batch is read */
-        int error;
 };
 
 /* It is no reader any more; what it is read by may still need it. */
 static void reader_leave(FeedReader *x)
 {
-        if (x->prev) {
-                *x->prev = x->next;
-                if (x->next)
-                        x->next->prev = x->prev;
-                x->prev = NULL;
-        }
-        x->base->feed->n_waiting -= x->counted;
-        x->counted = false;
-        x->base->feed->n_following -= x->follow;
-        x->follow = false;
+        Feed *feed = x->base->feed;
+
         x->timer = sd_event_source_disable_unref(x->timer);
+        if (!x->listed)
+                return;
+        LIST_REMOVE(x, entry);
+        x->listed = false;
+        feed->n_waiting -= x->waits;
+        feed->n_following -= x->follow;
 }
 
 static FeedReader *reader_free(FeedReader *x)
@@ -87,42 +76,30 @@ static FeedReader *reader_free(FeedReader *x)
                 return NULL;
 
         reader_leave(x);
-        buffer_done(&x->text);
         free(x);
         return NULL;
 }
 DEFINE_CLEANUP(FeedReader *, reader_free)
 
-/* Has it asked again, when there is no batch on its way. */
-static void reader_wake(FeedReader *x)
-{
-        if (!x->waiting)
-                return;
-        x->waiting = false;
-        http_request_wake(x->request);
-}
-
 void feed_notify(Feed *f)
 {
-        for (FeedReader *x = f->readers, *next; x; x = next) {
-                next = x->next;
-                x->news = true;
-                reader_wake(x);
-        }
+        FeedReader *x;
+
+        LIST_FOREACH(x, &f->readers, entry)
+                read_stream_wake(x->stream);
 }
 
 void feed_close(Feed *f)
 {
-        for (FeedReader *x = f->readers, *next; x; x = next) {
-                next = x->next;
-                x->ended = true;
-                reader_wake(x);
-        }
+        FeedReader *x;
+
+        LIST_FOREACH(x, &f->readers, entry)
+                read_stream_end(x->stream);
 }
 
 void feed_done(Feed *f)
 {
-        assert(!f->readers);
+        assert(LIST_EMPTY(&f->readers));
         f->look = sd_event_source_disable_unref(f->look);
 }
 
@@ -130,7 +107,7 @@ static int on_look(sd_event_source *source, _unused_ uint64_t usec, void *userda
 {
         LocalBase *base = userdata;
 
-        if (!base->feed->readers)
+        if (LIST_EMPTY(&base->feed->readers))
                 return 0; /* the next one begins anew */
 
         /* When it can't be read, who asks for events finds that out and says so. */
@@ -223,105 +200,54 @@ static int take_event(const StoredEvent *e, void *userdata)
 
         if (x->sse)
                 r = buffer_append_f(
-                                &x->text, "id: %" PRIu64 "@%s\ndata: ", e->seq, time_format(e->time, time));
+                                x->out, "id: %" PRIu64 "@%s\ndata: ", e->seq, time_format(e->time, time));
         if (r >= 0)
-                r = append_event(e, &x->text);
+                r = append_event(e, x->out);
         if (r >= 0)
-                r = buffer_append_str(&x->text, x->sse ? "\n\n" : "\n");
+                r = buffer_append_str(x->out, x->sse ? "\n\n" : "\n");
         if (r < 0)
                 return r;
 
         x->after = e->seq;
         x->left--;
-        return x->text.size > BATCH_SIZE ? -ECANCELED : 0;
+        return x->out->size > BATCH_SIZE ? -ECANCELED : 0;
 }
 
 /* The stream. */
 
-static int read_batch(ReadJob *job, StoreReader *reader)
-{
-        FeedReader *x = container_of(job, FeedReader, job);
-        int r;
-
-        r = store_list_events(reader, x->after, (unsigned)MIN(x->left, BATCH), x->with_task, take_event, x);
-        return r == -ECANCELED ? 0 : r;
-}
-
-static void on_read(ReadJob *job, int result)
-{
-        FeedReader *x = container_of(job, FeedReader, job);
-        size_t more = x->text.size > x->held ? x->text.size - x->held : 0;
-
-        x->reading = false;
-        if (atomic_load(&x->gone)) {
-                reader_free(x);
-                return;
-        }
-        x->error = result;
-        x->empty = x->text.size == 0;
-        /* Who has a page full of events is far behind, and waits with those whose reading takes long. */
-        x->job.lane = x->text.size > BATCH_SIZE / 2 ? READ_LONG : READ_QUICK;
-        if (!x->empty && !x->follow)
-                x->may_wait = false; /* what it waited for has come */
-        /* A reader that is in the way of others loses its connection, and no event. */
-        if (more > 0 && !http_request_hold(x->request, more))
-                x->error = -ENOBUFS;
-        else
-                x->held += more;
-        http_request_wake(x->request);
-}
-
-/* There is no text left: the next batch, or nothing to be had now. 0, or -ENODATA for the end. */
-static int read_on(FeedReader *x)
-{
-        buffer_done(&x->text);
-        x->taken = 0;
-        if (x->ended || x->left == 0)
-                return -ENODATA;
-        if (x->empty && !x->news) {
-                x->waiting = x->may_wait;
-                return x->may_wait ? 0 : -ENODATA;
-        }
-        x->empty = x->news = false;
-        x->reading = true;
-        readers_submit(x->base->readers, &x->job);
-        return 0;
-}
-
-static ssize_t produce(void *userdata, char *buffer, size_t size)
+static int fill(void *userdata, StoreReader *reader, Buffer *out)
 {
         FeedReader *x = userdata;
-        size_t n;
+        int r;
 
-        if (x->reading)
-                return 0;
-        if (x->error < 0)
-                return x->error;
-        if (x->taken == x->text.size)
-                return read_on(x);
+        x->out = out;
+        r = store_list_events(reader, x->after, (unsigned)MIN(x->left, BATCH), x->with_task, take_event, x);
+        if (r < 0 && r != -ECANCELED)
+                return r;
+        if (x->left == 0)
+                return READ_END;
+        if (out->size == 0)
+                return x->may_wait ? READ_WAIT : READ_END;
+        if (!x->follow)
+                x->may_wait = false; /* what it waited for has come */
+        return READ_MORE;
+}
 
-        n = MIN(size, x->text.size - x->taken);
-        memcpy(buffer, x->text.data + x->taken, n);
-        x->taken += n;
-        return (ssize_t)n;
+static void end(void *userdata)
+{
+        reader_leave(userdata);
 }
 
 static void done(void *userdata)
 {
-        FeedReader *x = userdata;
-
-        reader_leave(x);
-        atomic_store(&x->gone, true);
-        if (!x->reading)
-                reader_free(x);
+        reader_free(userdata);
 }
 
 static int on_wait_over(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
         FeedReader *x = userdata;
 
-        x->ended = true;
-        reader_wake(x);
+        read_stream_end(x->stream);
         return 0;
 }
 
@@ -329,9 +255,7 @@ static int on_keep_alive(sd_event_source *source, _unused_ uint64_t usec, void *
 {
         FeedReader *x = userdata;
 
-        if (x->waiting && buffer_append_str(&x->text, ":\n\n") >= 0)
-                reader_wake(x);
-
+        read_stream_say(x->stream, ":\n\n");
         (void)sd_event_source_set_time_relative(source, KEEP_ALIVE_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -444,12 +368,13 @@ static int refuse_reader(HttpRequest *request)
 
 int feed_on_events(HttpRequest *request, void *userdata)
 {
-        static const HttpStream stream = { produce, done };
+        static const ReadSource source = { .lane = READ_QUICK, .fill = fill, .end = end, .free = done };
         bool sse = wants_sse(request);
         FeedQuery q = { .follow = sse, .time = TIME_NONE };
         _cleanup_(reader_freep) FeedReader *x = NULL;
         LocalBase *base = userdata;
         Feed *feed = base->feed;
+        ReadStream **stream;
         int r;
 
         r = read_query(request, &q);
@@ -466,9 +391,6 @@ int feed_on_events(HttpRequest *request, void *userdata)
                 return -ENOMEM;
         *x = (FeedReader){
                 .base = base,
-                .request = request,
-                .job = { .work = read_batch, .done = on_read, .lane = READ_QUICK },
-                .text = BUFFER_INIT(TEXT_MAX),
                 .after = q.after,
                 .left = q.limit > 0 ? q.limit
                         : q.follow  ? UINT64_MAX
@@ -476,26 +398,24 @@ int feed_on_events(HttpRequest *request, void *userdata)
                 .sse = sse,
                 .with_task = q.include,
                 .follow = q.follow,
+                .waits = q.follow || q.wait > 0,
                 .may_wait = q.follow || q.wait > 0,
         };
-        feed->n_following += x->follow;
         r = reader_arm(x, q.wait);
         if (r >= 0 && x->may_wait)
                 r = feed_look(base);
         if (r < 0)
                 return r;
 
-        x->counted = x->may_wait;
-        feed->n_waiting += x->counted;
-        x->next = feed->readers;
-        x->prev = &feed->readers;
-        if (x->next)
-                x->next->prev = &x->next;
-        feed->readers = x;
+        LIST_INSERT_HEAD(&feed->readers, x, entry);
+        x->listed = true;
+        feed->n_waiting += x->waits;
+        feed->n_following += x->follow;
 
         r = http_reply_header(request, "Cache-Control", "no-store");
         if (r < 0)
                 return r;
-        return http_reply_stream(request, 200, sse ? "text/event-stream" : "application/x-ndjson", &stream,
-                        TAKE_PTR(x));
+        stream = &x->stream;
+        return readers_stream(base->readers, request, sse ? "text/event-stream" : "application/x-ndjson",
+                        &source, TAKE_PTR(x), stream);
 }

@@ -2,6 +2,7 @@
 
 /* The event feed's followers. */
 
+#include <sys/queue.h>
 #include <systemd/sd-event.h>
 
 #include "basic/macros.h"
@@ -9,7 +10,7 @@
 typedef struct FeedReader FeedReader;
 
 typedef struct Feed {
-        FeedReader *readers;   /* all that there are */
+        LIST_HEAD(, FeedReader) readers;
         unsigned n_waiting;    /* of them, those that may have to wait for events */
         unsigned n_following;  /* of them, those that follow, without an end */
         sd_event_source *look; /* at what other processes committed, while there are readers */

@@ -131,7 +131,7 @@ static void done(void *userdata)
 
 int page_reply(HttpRequest *request, Page *page, Buffer *tail)
 {
-        static const ReadSource source = { fill, done };
+        static const ReadSource source = { .lane = READ_LONG, .fill = fill, .free = done };
         _cleanup_(page_freep) Page *p = page;
         Readers *readers = p->readers;
         int r;
@@ -139,7 +139,7 @@ int page_reply(HttpRequest *request, Page *page, Buffer *tail)
         p->tail = *tail;
         *tail = BUFFER_INIT(tail->max);
         if (p->n_keys > 0)
-                return readers_stream(readers, request, "application/json", &source, TAKE_PTR(p));
+                return readers_stream(readers, request, "application/json", &source, TAKE_PTR(p), NULL);
 
         r = append_tail(p, &p->text);
         if (r < 0)

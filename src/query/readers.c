@@ -16,12 +16,11 @@
 
 #include "basic/fd.h"
 
-#define N_THREADS 3U
-#define PIECE_MAX ((size_t)256 * 1024 * 1024) /* of a stream: a document, however it grew in writing */
+#define N_THREADS  3U
+#define PIECE_MAX  ((size_t)256 * 1024 * 1024) /* of a stream: a document, however it grew in writing */
+#define PIECE_LONG ((size_t)512 * 1024) /* who takes so much at once waits with those that take long */
 
-typedef struct ReadQueue {
-        ReadJob *head, **tail;
-} ReadQueue;
+typedef STAILQ_HEAD(ReadQueue, ReadJob) ReadQueue;
 
 typedef struct ReaderThread {
         Readers *readers;
@@ -42,27 +41,12 @@ struct Readers {
         bool ending;
 };
 
-static void queue_init(ReadQueue *q)
-{
-        *q = (ReadQueue){ .tail = &q->head };
-}
-
-static void queue_push(ReadQueue *q, ReadJob *job)
-{
-        job->next = NULL;
-        *q->tail = job;
-        q->tail = &job->next;
-}
-
 static ReadJob *queue_pop(ReadQueue *q)
 {
-        ReadJob *job = q->head;
+        ReadJob *job = STAILQ_FIRST(q);
 
-        if (!job)
-                return NULL;
-        q->head = job->next;
-        if (!q->head)
-                q->tail = &q->head;
+        if (job)
+                STAILQ_REMOVE_HEAD(q, entry);
         return job;
 }
 
@@ -95,7 +79,7 @@ static void *reader_thread(void *userdata)
                 pthread_mutex_unlock(&r->lock);
                 job->result = job->work(job, t->reader);
                 pthread_mutex_lock(&r->lock);
-                queue_push(&r->finished, job);
+                STAILQ_INSERT_TAIL(&r->finished, job, entry);
                 (void)eventfd_write(r->fd, 1);
         }
         pthread_mutex_unlock(&r->lock);
@@ -130,9 +114,9 @@ void readers_submit(Readers *r, ReadJob *job)
         pthread_mutex_lock(&r->lock);
         if (r->ending) {
                 job->result = -ECANCELED;
-                queue_push(&r->finished, job);
+                STAILQ_INSERT_TAIL(&r->finished, job, entry);
         } else
-                queue_push(&r->waiting[job->lane], job);
+                STAILQ_INSERT_TAIL(&r->waiting[job->lane], job, entry);
         /* All of them: not everybody takes everything. */
         pthread_cond_broadcast(&r->cond);
         pthread_mutex_unlock(&r->lock);
@@ -167,9 +151,9 @@ int readers_new(sd_event *loop, const char *database, uint64_t time_limit, Reade
                 return -ENOMEM;
         pthread_mutex_init(&r->lock, NULL);
         pthread_cond_init(&r->cond, NULL);
-        queue_init(&r->finished);
+        STAILQ_INIT(&r->finished);
         FOREACH_ARRAY(q, r->waiting, ELEMENTSOF(r->waiting))
-                queue_init(q);
+                STAILQ_INIT(q);
 
         r->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (r->fd < 0)
@@ -197,7 +181,7 @@ Readers *readers_free(Readers *r)
         FOREACH_ARRAY(q, r->waiting, ELEMENTSOF(r->waiting))
                 while ((job = queue_pop(q))) {
                         job->result = -ECANCELED;
-                        queue_push(&r->finished, job);
+                        STAILQ_INSERT_TAIL(&r->finished, job, entry);
                 }
         pthread_cond_broadcast(&r->cond);
         pthread_mutex_unlock(&r->lock);
@@ -261,7 +245,7 @@ int readers_answer(Readers *r, HttpRequest *request, ReadLane lane, ReadHandler 
 
 /* Streams. */
 
-typedef struct ReadStream {
+struct ReadStream {
         ReadJob job;
         Readers *readers;
         HttpRequest *request;
@@ -271,9 +255,11 @@ typedef struct ReadStream {
         size_t taken, held; /* of the text; the most that it ever was */
         bool reading;       /* all that is above is the other thread's */
         bool ended;
+        bool idle;        /* there was nothing to be read the last time */
+        bool news;        /* and there may be something since */
         atomic_bool gone; /* the request has ended meanwhile */
         int error;
-} ReadStream;
+};
 
 static void stream_free(ReadStream *s)
 {
@@ -286,7 +272,6 @@ static int stream_work(ReadJob *job, StoreReader *reader)
 {
         ReadStream *s = container_of(job, ReadStream, job);
 
-        buffer_done(&s->text);
         if (atomic_load(&s->gone))
                 return -ECANCELED;
         return s->source.fill(s->userdata, reader, &s->text);
@@ -302,14 +287,32 @@ static void stream_read(ReadJob *job, int result)
                 stream_free(s);
                 return;
         }
-        s->taken = 0;
-        s->ended = result == 0;
+        s->ended |= result == READ_END;
+        s->idle = result == READ_WAIT && !s->news;
         s->error = MIN(result, 0);
+        if (s->source.lane == READ_QUICK)
+                job->lane = s->text.size > PIECE_LONG ? READ_LONG : READ_QUICK;
+        /* A reader that is in the way of others loses its connection, and can come again. */
         if (more > 0 && !http_request_hold(s->request, more))
                 s->error = -ENOBUFS;
         else
                 s->held += more;
         http_request_wake(s->request);
+}
+
+/* There is no text left: the next piece, or nothing to be had now. 0, or -ENODATA for the end. */
+static int read_on(ReadStream *s)
+{
+        buffer_done(&s->text);
+        s->taken = 0;
+        if (s->ended)
+                return -ENODATA;
+        if (s->idle)
+                return 0;
+        s->reading = true;
+        s->news = false;
+        readers_submit(s->readers, &s->job);
+        return 0;
 }
 
 static ssize_t stream_produce(void *userdata, char *buffer, size_t size)
@@ -321,13 +324,9 @@ static ssize_t stream_produce(void *userdata, char *buffer, size_t size)
                 return 0;
         if (s->error < 0)
                 return s->error;
-        if (s->taken == s->text.size) {
-                if (s->ended)
-                        return -ENODATA;
-                s->reading = true;
-                readers_submit(s->readers, &s->job);
-                return 0;
-        }
+        if (s->taken == s->text.size)
+                return read_on(s);
+
         n = MIN(size, s->text.size - s->taken);
         memcpy(buffer, s->text.data + s->taken, n);
         s->taken += n;
@@ -338,13 +337,36 @@ static void stream_done(void *userdata)
 {
         ReadStream *s = userdata;
 
+        if (s->source.end)
+                s->source.end(s->userdata);
         atomic_store(&s->gone, true);
         if (!s->reading)
                 stream_free(s);
 }
 
+void read_stream_wake(ReadStream *s)
+{
+        s->news = true;
+        s->idle = false;
+        if (!s->reading)
+                http_request_wake(s->request);
+}
+
+void read_stream_end(ReadStream *s)
+{
+        s->ended = true;
+        if (!s->reading)
+                http_request_wake(s->request);
+}
+
+void read_stream_say(ReadStream *s, const char *text)
+{
+        if (s->idle && s->taken == s->text.size && buffer_append_str(&s->text, text) >= 0)
+                http_request_wake(s->request);
+}
+
 int readers_stream(Readers *r, HttpRequest *request, const char *content_type, const ReadSource *source,
-                void *userdata)
+                void *userdata, ReadStream **ret)
 {
         static const HttpStream stream = { stream_produce, stream_done };
         ReadStream *s;
@@ -354,11 +376,13 @@ int readers_stream(Readers *r, HttpRequest *request, const char *content_type, c
                 source->free(userdata);
                 return -ENOMEM;
         }
-        *s = (ReadStream){ .job = { .work = stream_work, .done = stream_read, .lane = READ_LONG },
+        *s = (ReadStream){ .job = { .work = stream_work, .done = stream_read, .lane = source->lane },
                 .readers = r,
                 .request = request,
                 .source = *source,
                 .userdata = userdata,
                 .text = BUFFER_INIT(PIECE_MAX) };
+        if (ret)
+                *ret = s;
         return http_reply_stream(request, 200, content_type, &stream, s);
 }

@@ -3,6 +3,7 @@
 /* Readers: threads that read the database for the local sockets, so that the loop never waits for a query.
  */
 
+#include <sys/queue.h>
 #include <systemd/sd-event.h>
 
 #include "http/server.h"
@@ -26,7 +27,7 @@ struct ReadJob {
         ReadLane lane;
 
         /* Private. */
-        ReadJob *next;
+        STAILQ_ENTRY(ReadJob) entry;
         int result;
 };
 
@@ -47,14 +48,35 @@ void readers_submit(Readers *r, ReadJob *job);
 typedef int (*ReadHandler)(HttpRequest *request, StoreReader *reader, void *userdata);
 int readers_answer(Readers *r, HttpRequest *request, ReadLane lane, ReadHandler handler, void *userdata);
 
-/* A reply that is read piece by piece as its client takes it. fill() runs on a reader's thread and appends
- * the next piece: 1, or 0 when that was the last; negative errno: the connection is cut, so that the client
- * knows that it isn't whole. `userdata` is owned from the call on. From a handler of readers_answer(), too.
- */
+/* A reply that is read piece by piece as its client takes it. */
+typedef struct ReadStream ReadStream;
+
+enum {
+        READ_END = 0,
+        READ_MORE = 1,
+        READ_WAIT = 2, /* there is nothing now, and there may be something later */
+};
+
 typedef struct ReadSource {
+        ReadLane lane; /* READ_QUICK: only as long as its pieces are small */
+        /* On a reader's thread: appends the next piece. Negative errno: the connection is cut, so that the
+         * client knows that it isn't whole. */
         int (*fill)(void *userdata, StoreReader *reader, Buffer *out);
+        /* On the loop: the client has it all, or is gone. May be NULL. */
+        void (*end)(void *userdata);
         void (*free)(void *userdata);
 } ReadSource;
 
+/* `userdata` is owned from the call on. From a handler of readers_answer(), too. *ret (NULL: not wanted)
+ * lives until end(). */
 int readers_stream(Readers *r, HttpRequest *request, const char *content_type, const ReadSource *source,
-                void *userdata);
+                void *userdata, ReadStream **ret);
+
+/* On the loop, of one that may wait: there may be something now. */
+void read_stream_wake(ReadStream *s);
+
+/* There will be nothing any more. */
+void read_stream_end(ReadStream *s);
+
+/* Gives this to a client that waits, and to no other: a sign of life. */
+void read_stream_say(ReadStream *s, const char *text);
