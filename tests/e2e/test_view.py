@@ -73,7 +73,7 @@ def browser(tmp_path):
 @pytest.fixture
 def files():
     files = Files({"/cows.png": ("image/png", png(640, 400)), "/1.png": ("image/png", png(30, 20)),
-                   "/2.png": ("image/png", png(20, 30)), "/a.wav": ("audio/wav", wav(6))})
+                   "/2.png": ("image/png", png(20, 30)), "/a.wav": ("audio/wav", wav(6)), "/b.wav": ("audio/wav", wav(5))})
     yield files
     files.close()
 
@@ -357,6 +357,63 @@ def test_transcript_plays_along(daemon, viewer, browser, files):
     browser.run("document.querySelector('audio').pause(); document.querySelectorAll('.word')[4].click()")
     eventually(lambda: browser.texts(".word.now") == ["five"], "where one clicks")
     assert abs(browser.run("return document.querySelector('audio').currentTime") - 2.0) < 0.3
+    quiet(browser)
+
+
+def test_one_player(daemon, viewer, browser, files):
+    """One for all revisions, and one that plays at a time."""
+    words = [word(w, 0.5 * i, 0.5 * i + 0.4) for i, w in enumerate("one two three four five".split())]
+    task = recording(f"{files.url}/a.wav", words, duration=6.0)
+    daemon.deliver(task)
+    daemon.deliver(recording(f"{files.url}/a.wav", [word("six", 1, 2)], duration=6.0, id=task["task_id"],
+                             completed_at="2017-01-01T00:00:00Z"))
+    browser.open(viewer).go(f"#/task/{task['task_id']}")
+    browser.wait(".revision", 2)
+    assert len(browser.all(".player")) == len(browser.all("button.load")) == 1
+    browser.run("document.querySelector('.player input').focus()")
+    browser.keys("\ue014")  # right: two seconds on
+    assert browser.texts(".player output") == ["0:02"]
+    now = browser.run("return [...document.querySelectorAll('.word.now')].map((e) => e.textContent)")
+    assert now == ["six", "five", "six"]  # the current one; both revisions
+    browser.wait("button.load").click()
+    browser.wait(".play").click()
+    eventually(lambda: browser.texts(".play") == ["Pause"], "it plays")
+    browser.wait(".play").click()
+    eventually(lambda: browser.texts(".play") == ["Play"], "it rests")
+
+    compared = callback({"choice": "a"}, type="comparison", params={
+        "choices": ["a", "b"], "attachment_type": "audio", "attachments": [f"{files.url}/a.wav", f"{files.url}/b.wav"]})
+    daemon.deliver(compared)
+    browser.go(f"#/task/{compared['task_id']}")
+    browser.wait("#attachments").click()
+    browser.wait("audio", 2)
+    browser.run("for (const a of document.querySelectorAll('audio')) a.loop = a.muted = true")
+    for n in (0, 1, 0):
+        browser.all(".play")[n].click()
+        eventually(lambda: browser.texts(".play") == (["Play", "Pause"] if n else ["Pause", "Play"]), f"{n} alone plays")
+    quiet(browser)
+
+
+def test_search_in_words(daemon, viewer, browser):
+    daemon.deliver(callback(instruction="Is the Lorry red?"))
+    daemon.deliver(callback({"fields": {"note": "a lorry, seen twice"}}, type="datacollection", params={
+        "fields": {"note": "What"}, "attachment_type": "text", "attachment": "x"}, instruction="Look"))
+    deliver_many(daemon, 2300)
+    browser.open(viewer).wait("main .row", 50)
+    browser.run("document.getElementById('search').focus()")
+    browser.keys("red lorry", "\ue007")
+    browser.says("Nothing so far.")
+    assert browser.run("return location.hash") == "#/tasks?text=red+lorry"
+    browser.says("Looked through 2,000 tasks of 2,302")
+    browser.wait(".more").click()
+    browser.says("Looked through 2,302 tasks of 2,302")
+    browser.go("#/tasks?text=LORRY")
+    browser.wait(".more:not([hidden])").click()
+    browser.wait("main .row", 2)
+    daemon.deliver(callback(instruction="A new lorry", created_at="2018-01-01T00:00:00.000Z"))
+    eventually(lambda: "A new lorry" in browser.texts("main .row")[0], "it comes by itself")
+    browser.all("main .row .open")[1].click()
+    browser.says("2 of 3")
     quiet(browser)
 
 

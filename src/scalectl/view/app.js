@@ -5,7 +5,7 @@
  */
 
 import { always, setAlways } from "./attachment.js";
-import { clean, h, note } from "./dom.js";
+import { h, note } from "./dom.js";
 import { Failure, follow, get, segment, state } from "./feed.js";
 import { step } from "./list.js";
 import { deliveries, delivery, quarantine, queue, submission } from "./log.js";
@@ -129,13 +129,13 @@ function comeBack(back) {
         (row?.querySelector("a") ?? main.querySelector("h2"))?.focus({ preventScroll: true });
 }
 
-/* What was typed: a delivery's number, metadata, a task, or a submission. */
+/* What was typed: a delivery's number, metadata, a task, a submission, or else words that some task has. */
 async function lookFor(what) {
         if (/^[0-9]{1,18}$/.test(what))
                 return `#/delivery/${what}`;
         if (/^[^=]+=/.test(what))
                 return `#/tasks?${new URLSearchParams({ metadata: what })}`;
-        for (const [path, to] of [["task", "task"], ["submission", "submission"]])
+        for (const [path, to] of what.includes(" ") ? [] : [["task", "task"], ["submission", "submission"]])
                 try {
                         await get(`${path}/${segment(what)}`);
                         return `#/${to}/${segment(what)}`;
@@ -143,7 +143,7 @@ async function lookFor(what) {
                         if (!(error instanceof Failure) || error.status !== 404)
                                 throw error;
                 }
-        return null;
+        return `#/tasks?${new URLSearchParams({ text: what })}`;
 }
 
 async function onFind(event) {
@@ -151,19 +151,13 @@ async function onFind(event) {
         const what = search.value.trim();
         if (!what)
                 return;
-        let to = null, why = `Neither a task nor a submission is called ${clean(what)}.`;
         try {
-                to = await lookFor(what);
-        } catch (error) {
-                why = error.message;
-        }
-        if (to) {
+                location.hash = await lookFor(what);
                 search.value = "";
                 search.blur();
-                location.hash = to;
-        } else {
+        } catch (error) {
                 main.querySelector(".find-note")?.remove();
-                const says = note(why, "error");
+                const says = note(error.message, "error");
                 says.classList.add("find-note");
                 main.prepend(says);
         }

@@ -4,7 +4,7 @@
  * alone, and only pictures and sound. What was loaded once is loaded again by itself while the page is open.
  */
 
-import { brief, h, link, note, text, webUrl } from "./dom.js";
+import { brief, h, note, webUrl } from "./dom.js";
 
 const KEY = "attachments";
 const asked = new Set();
@@ -67,16 +67,14 @@ export function image(value, holder, onLoad) {
         });
 }
 
-/* `onReady(audio)` once there is a player. */
+/* `onReady(audio)` once there is something that plays, without controls: those are player.js's. */
 export function audio(value, onReady) {
         const url = webUrl(value);
         if (!url)
                 return note("The attachment is no address that a recording can be loaded from.");
         return onAsking(url, "recording", (box) => {
                 const player = document.createElement("audio");
-                player.controls = true;
                 player.preload = "metadata";
-                player.setAttribute("aria-label", "The attachment");
                 player.addEventListener("error", () => {
                         asked.delete(url.href);
                         box.replaceChildren(note("The recording can't be loaded."));
@@ -86,17 +84,4 @@ export function audio(value, onReady) {
                 box.append(player);
                 onReady?.(player);
         });
-}
-
-/* An attachment of any type, beside a result. */
-export function attachment(type, value) {
-        if (type === "image") {
-                const holder = h("div", { class: "picture" });
-                return h("div", { class: "attachment" }, holder, image(value, holder), h("p", { class: "where" }, link(value)));
-        }
-        if (type === "audio")
-                return h("div", { class: "attachment" }, audio(value), h("p", { class: "where" }, link(value)));
-        if (webUrl(value))
-                return h("div", { class: "attachment" }, h("p", { class: "where" }, link(value)));
-        return h("blockquote", { class: "attachment" }, text(value, 3000));
 }

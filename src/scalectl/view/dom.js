@@ -142,14 +142,18 @@ export function link(value) {
         return a;
 }
 
+/* Times have one form, in the reader's zone: 2016-06-23 09:09:34; `from` and `size` cut a piece out of it. */
+export function stamp(t, from = 0, size = 19) {
+        const two = (n) => String(n).padStart(2, "0");
+        return (`${t.getFullYear()}-${two(t.getMonth() + 1)}-${two(t.getDate())} ` +
+                `${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}`).slice(from, from + size);
+}
+
 export function time(value) {
         const t = typeof value === "string" ? new Date(value) : null;
         if (!t || Number.isNaN(t.getTime()))
                 return h("span", { class: "none" }, value ? brief(value, 40) : "never");
-        const two = (n) => String(n).padStart(2, "0");
-        return h("time", { datetime: t.toISOString(), title: t.toISOString() },
-                `${t.getFullYear()}-${two(t.getMonth() + 1)}-${two(t.getDate())} ` +
-                `${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}`);
+        return h("time", { datetime: t.toISOString(), title: t.toISOString() }, stamp(t));
 }
 
 export function bytes(n) {

@@ -8,8 +8,11 @@ import { count, h, note } from "./dom.js";
 
 const PAGE = 50;
 const ROWS_MAX = 300;
+const LOOKED_MAX = 2000; /* entries that are looked at for a page of those that fit */
+const LOOKED_STEP = 100;
 
-/* `o`: {path, params, key(doc), href(key), row(doc) -> nodes, empty, one, label} */
+/* `o`: {path, params, key(doc), href(key), row(doc) -> nodes, empty, one, label, fits(doc)}. With `fits` the list has
+ * those entries alone of which it is true: as many as there are among the next LOOKED_MAX, then it asks. */
 export class List {
         constructor(o) {
                 this.o = o;
@@ -40,7 +43,35 @@ export class List {
         }
 
         page(after) {
-                return getPage(this.o.path, { ...this.o.params, limit: PAGE, after }, this.abort.signal);
+                return this.o.fits ? this.search(after) : this.ask(PAGE, after);
+        }
+
+        ask(limit, after) {
+                return getPage(this.o.path, { ...this.o.params, limit, after }, this.abort.signal);
+        }
+
+        async search(after) {
+                const found = { docs: [], has_more: true, next: after };
+                if (!after)
+                        this.looked = 0;
+                for (const end = this.looked + LOOKED_MAX; found.has_more && found.docs.length < PAGE && this.looked < end; ) {
+                        const page = await this.ask(LOOKED_STEP, found.next);
+                        this.looked += page.docs.length;
+                        found.docs.push(...page.docs.filter(this.o.fits));
+                        found.has_more = page.has_more;
+                        found.next = page.next;
+                        this.total.textContent = `Looked through ${count(this.looked, this.o.one, this.o.many)}` +
+                                (page.total === undefined ? "" : ` of ${page.total.toLocaleString()}`);
+                }
+                return found;
+        }
+
+        /* What is new among the newest. */
+        async searchNewest() {
+                const page = await this.ask(LOOKED_STEP).catch((error) => this.fail(error));
+                const have = new Set(this.keys()), rows = (page?.docs ?? []).filter((doc) => this.o.fits(doc) && !have.has(String(this.o.key(doc))));
+                this.ul.prepend(...rows.map((doc) => this.makeRow(doc, true)));
+                return rows.length;
         }
 
         makeRow(doc, isNew) {
@@ -52,6 +83,7 @@ export class List {
         finish(page) {
                 this.next = page.has_more ? page.next : null;
                 this.more.hidden = this.next === null;
+                this.more.textContent = this.o.fits ? "Look further" : "More";
                 this.count = page.total ?? null;
                 if (this.count !== null)
                         this.total.textContent = count(this.count, this.o.one, this.o.many);
@@ -75,7 +107,8 @@ export class List {
                         this.before = [];
                         this.top.hidden = true;
                         this.ul.replaceChildren(...page.docs.map((doc) => this.makeRow(doc)));
-                        this.message.replaceChildren(...(page.docs.length ? [] : [h("p", { class: "empty" }, this.o.empty)]));
+                        this.message.replaceChildren(...(page.docs.length ? [] : [h("p", { class: "empty" },
+                                page.has_more ? "Nothing so far." : this.o.empty)]));
                         this.finish(page);
                 } catch (error) {
                         this.fail(error);
@@ -91,6 +124,8 @@ export class List {
                         const page = await this.page(this.next);
                         const rows = page.docs.map((doc) => this.makeRow(doc));
                         this.ul.append(...rows);
+                        if (rows.length)
+                                this.message.replaceChildren();
                         for (; this.ul.childElementCount > ROWS_MAX; this.trimmed = true) {
                                 this.before.push(this.ul.firstElementChild.dataset.key);
                                 this.ul.firstElementChild.remove();
@@ -130,6 +165,8 @@ export class List {
                         await this.restart();
                         return this.ul.childElementCount;
                 }
+                if (this.o.fits)
+                        return this.searchNewest();
                 let page;
                 try {
                         page = await this.page();

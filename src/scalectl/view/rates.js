@@ -3,7 +3,7 @@
  * index by time, so it is the newest ten thousand; where they don't reach back far enough, that is said.
  */
 
-import { badge, brief, bytes, count, facts, h, note, section, svg } from "./dom.js";
+import { badge, brief, bytes, count, facts, h, note, section, stamp, svg } from "./dom.js";
 import { get, getText, lines, subscribe } from "./feed.js";
 
 const EVENTS_MAX = 10000;
@@ -20,10 +20,10 @@ const SERIES = [
 ];
 const QUIET = 2000;
 
+/* As much of a time as tells the bars apart: "06-23", "06-23 09:00", "09:10". */
 function label(t, step) {
-        const d = new Date(t), two = (n) => String(n).padStart(2, "0");
-        const day = `${d.getMonth() + 1}/${d.getDate()}`, clock = `${two(d.getHours())}:${two(d.getMinutes())}`;
-        return step >= 86400000 ? day : step > 1800000 ? `${day} ${clock}` : clock;
+        const d = new Date(t);
+        return step >= 86400000 ? stamp(d, 5, 5) : step > 1800000 ? stamp(d, 5, 11) : stamp(d, 11, 5);
 }
 
 /* Bars of one series; the table below says the same in words. */
@@ -43,7 +43,7 @@ function chart(title, counts, start, step) {
                 h("div", { class: "ticks", "aria-hidden": "true" }, marks.map((i) => h("span", {}, label(start + i * step, step)))),
                 busy.length > 0 && h("details", {}, h("summary", {}, `${title} as a table`), h("table", {},
                         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "From"), h("th", { scope: "col", class: "number" }, "Number"))),
-                        h("tbody", {}, busy.map(([i, n]) => h("tr", {}, h("td", {}, new Date(start + i * step).toLocaleString()),
+                        h("tbody", {}, busy.map(([i, n]) => h("tr", {}, h("td", {}, stamp(new Date(start + i * step))),
                                 h("td", { class: "number" }, String(n))))))));
 }
 
@@ -59,7 +59,7 @@ function charts(events, span) {
                 return chart(title, counts, start, step);
         });
         if (events.length >= EVENTS_MAX && oldest > start)
-                parts.unshift(note(`Only the newest ${EVENTS_MAX.toLocaleString()} events are counted; they reach back to ${new Date(oldest).toLocaleString()}.`));
+                parts.unshift(note(`Only the newest ${EVENTS_MAX.toLocaleString()} events are counted; they reach back to ${stamp(new Date(oldest))}.`));
         return parts;
 }
 

@@ -3,12 +3,26 @@
  * the JSON that it is, and so is every type that is not known here.
  */
 
-import { attachment, audio } from "./attachment.js";
+import { image } from "./attachment.js";
 import { annotation } from "./boxes.js";
-import { brief, count, finite, h, isObject, link, list, note, own, svg, text } from "./dom.js";
+import { brief, count, finite, h, isObject, link, list, note, own, svg, text, webUrl } from "./dom.js";
 import { jsonText } from "./json.js";
+import { clock, Player } from "./player.js";
 
 const WORDS_MAX = 20000, ROW_SECONDS = 10;
+
+/* An attachment of any type, beside a result. */
+function attachment(type, value) {
+        if (type === "image") {
+                const holder = h("div", { class: "picture" });
+                return h("div", { class: "attachment" }, holder, image(value, holder), h("p", { class: "where" }, link(value)));
+        }
+        if (type === "audio")
+                return h("div", { class: "attachment" }, new Player(value).element, h("p", { class: "where" }, link(value)));
+        if (webUrl(value))
+                return h("div", { class: "attachment" }, h("p", { class: "where" }, link(value)));
+        return h("blockquote", { class: "attachment" }, text(value, 3000));
+}
 
 function attachmentsOf(task) {
         const params = own(task, "params"), type = own(params, "attachment_type");
@@ -67,8 +81,6 @@ function comparison(task, response) {
 
 /* A transcript: words as they are spoken, ten seconds a row, and where in it one is. */
 
-const clock = (t) => `${Math.floor(t / 60)}:${String(Math.floor(t % 60)).padStart(2, "0")}`;
-
 function wordsOf(response) {
         return list(own(response, "alignment")).map((w) => ({ word: own(w, "word"), start: finite(own(w, "start")),
                 end: finite(own(w, "end")), confidence: finite(own(w, "confidence")) }))
@@ -92,7 +104,7 @@ function wordRow(words, from, seek) {
         return h("div", { class: "stretch" }, h("span", { class: "clock" }, clock(from)), h("div", {}, spoken, bars));
 }
 
-function timeline(words, duration, seek) {
+function timeline(words, seek) {
         const rows = new Map();
         for (const w of words) {
                 const from = Math.floor(w.start / ROW_SECONDS) * ROW_SECONDS;
@@ -115,46 +127,28 @@ function wordAt(words, t) {
         return w && t <= Math.max(w.end, w.start + 0.05) ? w : null;
 }
 
-function transcription(task, response) {
-        const words = wordsOf(response).sort((a, b) => a.start - b.start);
+/* `shared` has the player of an earlier one, whose recording is the same. */
+function transcription(task, response, shared) {
+        const words = wordsOf(response).sort((a, b) => a.start - b.start), attachment = own(own(task, "params"), "attachment");
         const last = words.reduce((n, w) => Math.max(n, w.end), 0);
-        const duration = Math.min(Math.max(finite(own(response, "duration")) ?? 0, last), 1e6);
-        const where = h("output", { class: "clock" }, "0:00");
-        let player = null, lit = null;
+        const first = !shared.player, player = shared.player ??= new Player(attachment);
+        let lit = null;
 
-        const at = (t) => {
+        player.extend(Math.min(Math.max(finite(own(response, "duration")) ?? 0, last), 1e6));
+        player.onTime((t) => {
                 const w = wordAt(words, t);
-                slider.value = String(t);
-                slider.setAttribute("aria-valuetext", w ? `${clock(t)}, ${brief(w.word, 60)}` : clock(t));
-                where.textContent = clock(t);
+                if (first && w)
+                        player.slider.setAttribute("aria-valuetext", `${clock(t)}, ${brief(w.word, 60)}`);
                 if (w === lit)
                         return;
                 for (const [one, on] of [[lit, false], [w, true]])
                         one?.span.classList.toggle("now", on), one?.bar.classList.toggle("now", on);
                 lit = w;
-                if (w && player && !player.paused)
+                if (w && player.isPlaying())
                         w.span.scrollIntoView({ block: "nearest" });
-        };
-        const seek = (t) => {
-                if (player)
-                        player.currentTime = t;
-                at(t);
-        };
-        const slider = h("input", { type: "range", min: 0, max: duration || 1, step: "0.01", value: 0,
-                "aria-label": "Where in the recording", on: { input: () => seek(Number(slider.value)) } });
-        const frame = () => {
-                at(player.currentTime);
-                if (!player.paused && !player.ended && player.isConnected)
-                        requestAnimationFrame(frame);
-        };
-        const loader = audio(own(own(task, "params"), "attachment"), (p) => {
-                player = p;
-                p?.addEventListener("play", frame);
-                p?.addEventListener("timeupdate", () => at(p.currentTime));
         });
-        return h("div", {}, loader, h("p", { class: "where" }, link(own(own(task, "params"), "attachment"))),
-                words.length > 0 && h("div", { class: "slider" }, slider, where, ` of ${clock(duration)}`),
-                words.length > 0 && timeline(words, duration, seek),
+        return h("div", {}, first && [player.element, h("p", { class: "where" }, link(attachment))],
+                words.length > 0 && timeline(words, (t) => player.seek(t)),
                 words.some((w) => w.confidence !== null && w.confidence < 0.5) && h("p", { class: "note" },
                         "Underlined with dots: words of low confidence."),
                 h("h4", {}, "Transcript"), h("p", { class: "transcript" }, text(own(response, "transcript"), 5000)));
@@ -169,8 +163,9 @@ export function known(type) {
 
 export const types = Object.keys(renderers);
 
-/* What came back for a task, or, without a response, what was asked. */
-export function result(task, response) {
+/* What came back for a task, or, without a response, what was asked. `shared` is an object that all results on
+ * one page have in common. */
+export function result(task, response, shared = {}) {
         const error = own(response, "error");
         const parts = [];
 
@@ -178,7 +173,7 @@ export function result(task, response) {
                 parts.push(h("p", { class: "error" }, "The answer is an error: ", text(error)));
         if (isObject(response) && known(own(task, "type")) && (error === undefined || own(response, "transcript") !== undefined))
                 try {
-                        return h("div", { class: "result" }, parts, own(renderers, task.type)(task, response));
+                        return h("div", { class: "result" }, parts, own(renderers, task.type)(task, response, shared));
                 } catch (failure) {
                         console.error(failure);
                         parts.push(note("This is not shaped as results of this type are."));

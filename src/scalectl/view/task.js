@@ -36,7 +36,7 @@ function differences(a, b, path = "response", out = []) {
         return out;
 }
 
-function revisionColumn(task, revision, before) {
+function revisionColumn(task, revision, before, shared) {
         const changed = before ? differences(before.response, revision.response) : [];
         return h("article", { class: revision.current ? "revision current" : "revision", "aria-label": `Revision ${revision.revision}` },
                 h("h4", {}, `Revision ${revision.revision}`, revision.current && h("span", { class: "test" }, "current")),
@@ -45,14 +45,14 @@ function revisionColumn(task, revision, before) {
                         ["Changed", before ? h("span", {}, changed.length ? h("ul", { class: "pairs changed" },
                                 changed.slice(0, 12).map((p) => h("li", {}, h("code", {}, h("bdi", {}, brief(p, 100)))))) : "nothing",
                                 changed.length > 12 && `and ${changed.length - 12} more`) : null]]),
-                result(task, revision.response));
+                result(task, revision.response, shared));
 }
 
-function revisionsOf(task, docs) {
+function revisionsOf(task, docs, shared) {
         const all = [...docs].sort((a, b) => a.revision - b.revision).slice(-REVISIONS_MAX);
         return section(count(docs.length, "revision"), h("div", { class: "revisions", tabindex: "0", role: "group",
                 "aria-label": "Revisions, the oldest first" },
-        all.map((r, i) => revisionColumn(task, r, all[i - 1]))));
+        all.map((r, i) => revisionColumn(task, r, all[i - 1], shared))));
 }
 
 /* A list that may not be there: the daemon answers 404 where nothing is known. */
@@ -73,14 +73,14 @@ export function task({ args: [id] }) {
 
         const render = (source, revisions, deliveries) => {
                 const t = JSON.parse(source);
-                const done = t.response !== undefined;
+                const done = t.response !== undefined, shared = {};
                 put(element, 
                         h("div", { class: "title" }, h("h2", { tabindex: "-1" }, brief(t.type, 60)), badge(t.status),
                                 t.is_test && h("span", { class: "test" }, "test")),
                         t.instruction !== undefined && h("p", { class: "instruction" }, text(t.instruction, 2000)),
-                        section(done ? "Result" : "No result yet", result(t, t.response)),
+                        section(done ? "Result" : "No result yet", result(t, t.response, shared)),
                         section("About", factsOf(t)),
-                        revisions.length > 1 && revisionsOf(t, revisions),
+                        revisions.length > 1 && revisionsOf(t, revisions, shared),
                         section(deliveries.length ? count(deliveries.length, "delivery", "deliveries") : "No deliveries",
                                 h("ul", { class: "rows" }, deliveries.map((d) => h("li", { class: "row" }, deliveryRow(d))))),
                         fold("The task as JSON", () => jsonText(source)));

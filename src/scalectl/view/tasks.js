@@ -38,6 +38,19 @@ function paramsOf(query) {
         return params;
 }
 
+/* Everything that was asked in words, and everything that was answered, as one text. */
+function wordsOf(task) {
+        const texts = [], rest = [own(task, "instruction"), own(task, "response"), own(task, "metadata")];
+        while (rest.length) {
+                const value = rest.pop();
+                if (typeof value === "string" || typeof value === "number")
+                        texts.push(String(value));
+                else if (value !== null && typeof value === "object")
+                        rest.push(...Object.values(value));
+        }
+        return texts.join("\n").toLowerCase();
+}
+
 function choice(label, name, options, query, change) {
         return h("label", {}, h("span", {}, label), h("select", { name, on: { change } },
                 options.map(([value, word]) => h("option", { value, selected: value === (query.get(name) || "") }, word))));
@@ -55,7 +68,8 @@ function filters(query, change) {
         choice("Type", "type", [["", "any"], ...known.map((t) => [t, brief(t, 60)])], query, change),
         choice("Keys", "test", [["", "any"], ["false", "live"], ["true", "test"]], query, change),
         input("Created since", "since", "date"), input("until", "until", "date"),
-        input("Metadata", "metadata", "text", { placeholder: "key=value", maxlength: "500" }));
+        input("Metadata", "metadata", "text", { placeholder: "key=value", maxlength: "500" }),
+        input("Instruction or answer", "text", "search", { placeholder: "has these words", maxlength: "500" }));
 }
 
 /* Types that this page has never heard of can be filtered by, too. */
@@ -77,7 +91,8 @@ export function tasks({ query }, announce) {
                 location.hash = q.size ? `#/tasks?${q}` : "#/tasks";
         };
         const form = filters(query, change);
-        const list = new List({ path: "tasks", params: paramsOf(query), key: (t) => t.task_id,
+        const text = (query.get("text") || "").trim().toLowerCase();
+        const list = new List({ fits: text ? (task) => wordsOf(task).includes(text) : null, path: "tasks", params: paramsOf(query), key: (t) => t.task_id,
                 href: (id) => `#/task/${segment(id)}`, row, one: "task",
                 label: "Tasks, newest first", empty: "No tasks that fit. New ones show up here by themselves." });
         let end = null, timer = null, came = 0, touched = new Set();
