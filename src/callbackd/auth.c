@@ -45,27 +45,27 @@ struct Keys {
         size_t n;
 };
 
-static void hash_key(const Vault *v, const char *key, size_t size, KeyHash *ret)
+static void hash_key(const Vault *vault, const char *key, size_t size, KeyHash *ret)
 {
-        crypto_generichash(ret->bytes, sizeof(ret->bytes), (const unsigned char *)key, size, v->pepper,
-                        sizeof(v->pepper));
+        crypto_generichash(ret->bytes, sizeof(ret->bytes), (const unsigned char *)key, size, vault->pepper,
+                        sizeof(vault->pepper));
 }
 
 /* The index of the key with this hash, or n. No branch depends on a hash. */
-static size_t find_hash(const Keys *k, const KeyHash *hash)
+static size_t find_hash(const Keys *keys, const KeyHash *hash)
 {
-        size_t found = k->n;
+        size_t found = keys->n;
 
-        for (size_t i = 0; i < k->n; i++) {
-                size_t equal = sodium_memcmp(k->vault->hashes[i].bytes, hash->bytes, sizeof(hash->bytes)) ==
-                               0;
+        for (size_t i = 0; i < keys->n; i++) {
+                size_t equal = sodium_memcmp(keys->vault->hashes[i].bytes, hash->bytes,
+                                               sizeof(hash->bytes)) == 0;
 
                 found = equal * i + (1 - equal) * found;
         }
         return found;
 }
 
-const char *keys_match(const Keys *k, const char *value, size_t size)
+const char *keys_match(const Keys *keys, const char *value, size_t size)
 {
         KeyHash hash;
         size_t i;
@@ -73,40 +73,40 @@ const char *keys_match(const Keys *k, const char *value, size_t size)
         if (size == 0 || size > KEY_SIZE_MAX)
                 return NULL;
 
-        hash_key(k->vault, value, size, &hash);
-        i = find_hash(k, &hash);
-        return i < k->n ? k->labels[i] : NULL;
+        hash_key(keys->vault, value, size, &hash);
+        i = find_hash(keys, &hash);
+        return i < keys->n ? keys->labels[i] : NULL;
 }
 
 static int keys_new(Keys **ret)
 {
-        _cleanup_(keys_freep) Keys *k = NULL;
+        _cleanup_(keys_freep) Keys *keys = NULL;
 
-        k = calloc(1, sizeof(Keys));
-        if (!k)
+        keys = calloc(1, sizeof(Keys));
+        if (!keys)
                 return -ENOMEM;
-        k->vault = sodium_malloc(sizeof(Vault));
-        if (!k->vault)
+        keys->vault = sodium_malloc(sizeof(Vault));
+        if (!keys->vault)
                 return -ENOMEM;
 
-        randombytes_buf(k->vault->pepper, sizeof(k->vault->pepper));
-        *ret = TAKE_PTR(k);
+        randombytes_buf(keys->vault->pepper, sizeof(keys->vault->pepper));
+        *ret = TAKE_PTR(keys);
         return 0;
 }
 
-static void add_key(Keys *k, const KeyLine *line)
+static void add_key(Keys *keys, const KeyLine *line)
 {
         static_assert(KEY_LABEL_MAX == STORE_LABEL_MAX, "a label has to fit into the store");
 
-        hash_key(k->vault, line->key, line->key_size, &k->vault->hashes[k->n]);
-        memcpy(k->labels[k->n], line->label, line->label_size);
-        k->n++;
+        hash_key(keys->vault, line->key, line->key_size, &keys->vault->hashes[keys->n]);
+        memcpy(keys->labels[keys->n], line->label, line->label_size);
+        keys->n++;
 }
 
 int keys_load(const char *path, const char *name, Keys **ret, char **mistakes)
 {
         _cleanup_(secret_freep) Secret *file = NULL;
-        _cleanup_(keys_freep) Keys *k = NULL;
+        _cleanup_(keys_freep) Keys *keys = NULL;
         KeyLines lines;
         int r;
 
@@ -117,35 +117,35 @@ int keys_load(const char *path, const char *name, Keys **ret, char **mistakes)
         }
         r = key_lines_read(name, secret_data(file), secret_size(file), &lines, mistakes);
         if (r >= 0)
-                r = keys_new(&k);
+                r = keys_new(&keys);
         if (r < 0)
                 return r;
 
         FOREACH_ARRAY(l, lines.items, lines.n)
-                add_key(k, l);
-        *ret = TAKE_PTR(k);
+                add_key(keys, l);
+        *ret = TAKE_PTR(keys);
         return 0;
 }
 
-Keys *keys_free(Keys *k)
+Keys *keys_free(Keys *keys)
 {
-        if (!k)
+        if (!keys)
                 return NULL;
 
-        sodium_free(k->vault); /* wipes */
-        free(k);
+        sodium_free(keys->vault); /* wipes */
+        free(keys);
         return NULL;
 }
 
-size_t keys_count(const Keys *k)
+size_t keys_count(const Keys *keys)
 {
-        return k->n;
+        return keys->n;
 }
 
-const char *keys_label(const Keys *k, size_t i)
+const char *keys_label(const Keys *keys, size_t i)
 {
-        assert(i < k->n);
-        return k->labels[i];
+        assert(i < keys->n);
+        return keys->labels[i];
 }
 
 /* What a request shows. */
@@ -199,20 +199,20 @@ int auth_refuse(HttpRequest *request)
 /* The log. */
 
 /* Whether this one gets a line of its own; else it is counted. */
-static bool is_first(AuthLog *l, uint64_t now)
+static bool is_first(AuthLog *log, uint64_t now)
 {
-        if (l->last > 0 && now - l->last < QUIET_USEC) {
-                l->silent++;
+        if (log->last > 0 && now - log->last < QUIET_USEC) {
+                log->silent++;
                 return false;
         }
-        auth_log_flush(l, now);
-        l->last = now;
+        auth_log_flush(log, now);
+        log->last = now;
         return true;
 }
 
-void auth_log_refusal(AuthLog *l, uint64_t now, const char *remote)
+void auth_log_refusal(AuthLog *log, uint64_t now, const char *remote)
 {
-        if (is_first(l, now))
+        if (is_first(log, now))
                 log_event(LOG_WARNING, MESSAGE_UNAUTHORIZED,
                                 LOG_FIELDS(LOG_TEXT("REMOTE_ADDRESS", remote), LOG_NUMBER("REQUESTS", 1)),
                                 "Refused a callback without a valid key, from %s.", remote);
@@ -232,32 +232,33 @@ static void quote_path(const char *path, char ret[static AUTH_PATH_SIZE])
         strcpy(ret + n, *path ? end : "");
 }
 
-void auth_log_misdirected(AuthLog *l, uint64_t now, const char *path, const char *label, const char *remote)
+void auth_log_misdirected(
+                AuthLog *log, uint64_t now, const char *path, const char *label, const char *remote)
 {
-        quote_path(path, l->path);
-        if (is_first(l, now))
+        quote_path(path, log->path);
+        if (is_first(log, now))
                 log_event(LOG_WARNING, MESSAGE_MISDIRECTED,
                                 LOG_FIELDS(LOG_TEXT("REMOTE_ADDRESS", remote), LOG_TEXT("KEY_LABEL", label),
-                                                LOG_TEXT("PATH", l->path), LOG_NUMBER("REQUESTS", 1)),
+                                                LOG_TEXT("PATH", log->path), LOG_NUMBER("REQUESTS", 1)),
                                 "A callback with the key %s, from %s, came to the path %s, where nothing is "
                                 "taken: answered 404.",
-                                label, remote, l->path);
+                                label, remote, log->path);
 }
 
-void auth_log_flush(AuthLog *l, uint64_t now)
+void auth_log_flush(AuthLog *log, uint64_t now)
 {
-        if (l->silent == 0 || now - l->last < QUIET_USEC)
+        if (log->silent == 0 || now - log->last < QUIET_USEC)
                 return;
 
-        if (l->path[0])
+        if (log->path[0])
                 log_event(LOG_WARNING, MESSAGE_MISDIRECTED,
-                                LOG_FIELDS(LOG_TEXT("PATH", l->path), LOG_NUMBER("REQUESTS", l->silent)),
+                                LOG_FIELDS(LOG_TEXT("PATH", log->path), LOG_NUMBER("REQUESTS", log->silent)),
                                 "%" PRIu64 " more callbacks with a valid key came to paths where nothing is "
                                 "taken, the last one to %s: answered 404.",
-                                l->silent, l->path);
+                                log->silent, log->path);
         else
-                log_event(LOG_WARNING, MESSAGE_UNAUTHORIZED, LOG_FIELDS(LOG_NUMBER("REQUESTS", l->silent)),
-                                "Refused %" PRIu64 " more callbacks without a valid key.", l->silent);
-        l->silent = 0;
-        l->last = now;
+                log_event(LOG_WARNING, MESSAGE_UNAUTHORIZED, LOG_FIELDS(LOG_NUMBER("REQUESTS", log->silent)),
+                                "Refused %" PRIu64 " more callbacks without a valid key.", log->silent);
+        log->silent = 0;
+        log->last = now;
 }

@@ -16,16 +16,16 @@ typedef struct Keys Keys;
  * content, else the error of reading. */
 int keys_load(const char *path, const char *name, Keys **ret, char **mistakes);
 
-Keys *keys_free(Keys *k);
+Keys *keys_free(Keys *keys);
 DEFINE_CLEANUP(Keys *, keys_free)
 
 /* The label of the key that the `size` bytes of `value` equal, borrowed; NULL: none. Takes as long whichever
  * key it is. */
-const char *keys_match(const Keys *k, const char *value, size_t size);
+const char *keys_match(const Keys *keys, const char *value, size_t size);
 
 /* How many, and their labels for messages. */
-size_t keys_count(const Keys *k);
-const char *keys_label(const Keys *k, size_t i);
+size_t keys_count(const Keys *keys);
+const char *keys_label(const Keys *keys, size_t i);
 
 #define AUTH_HEADER "scale-callback-auth"
 
@@ -49,10 +49,11 @@ typedef struct AuthLog {
 } AuthLog;
 
 /* One without a key. `now` is monotonic, `remote` the client's address. */
-void auth_log_refusal(AuthLog *l, uint64_t now, const char *remote);
+void auth_log_refusal(AuthLog *log, uint64_t now, const char *remote);
 
 /* One with a key, whose label this is, to a path where there is nothing. */
-void auth_log_misdirected(AuthLog *l, uint64_t now, const char *path, const char *label, const char *remote);
+void auth_log_misdirected(
+                AuthLog *log, uint64_t now, const char *path, const char *label, const char *remote);
 
 /* Says what was left unsaid for a minute. */
-void auth_log_flush(AuthLog *l, uint64_t now);
+void auth_log_flush(AuthLog *log, uint64_t now);

@@ -32,42 +32,42 @@ typedef struct Backup {
 
 /* Before the end is told: who hears of it may ask for the next one at once, and finds no trace of this one.
  */
-static void let_go(Backup *b)
+static void let_go(Backup *backup)
 {
-        b->ended = true;
-        b->context->backup = false;
-        b->step = sd_event_source_disable_unref(b->step);
-        b->look = sd_event_source_disable_unref(b->look);
-        b->copy = store_backup_close(b->copy);
-        b->fd = fd_close(b->fd);
-        if (b->path)
-                store_remove_temporary(b->path);
-        free(b->path);
-        b->path = NULL;
+        backup->ended = true;
+        backup->context->backup = false;
+        backup->step = sd_event_source_disable_unref(backup->step);
+        backup->look = sd_event_source_disable_unref(backup->look);
+        backup->copy = store_backup_close(backup->copy);
+        backup->fd = fd_close(backup->fd);
+        if (backup->path)
+                store_remove_temporary(backup->path);
+        free(backup->path);
+        backup->path = NULL;
 }
 
 static void backup_free(void *userdata)
 {
-        Backup *b = userdata;
+        Backup *backup = userdata;
 
-        if (!b->ended)
-                let_go(b);
-        free(b);
+        if (!backup->ended)
+                let_go(backup);
+        free(backup);
 }
 
 static ssize_t produce(void *userdata, char *buffer, size_t size)
 {
-        Backup *b = userdata;
+        Backup *backup = userdata;
         ssize_t n;
 
-        if (b->given_up)
+        if (backup->given_up)
                 return -ENOSPC;
-        n = read(b->fd, buffer, size);
+        n = read(backup->fd, buffer, size);
         if (n < 0)
                 return -errno;
         if (n > 0)
                 return n;
-        let_go(b);
+        let_go(backup);
         return -ENODATA;
 }
 
@@ -76,46 +76,46 @@ static void stream_done(_unused_ void *userdata)
 {
 }
 
-static int refuse(Backup *b, int error)
+static int refuse(Backup *backup, int error)
 {
         log_error_errno(error, "A backup failed");
-        let_go(b);
-        return http_reply_error(b->request, error == -ENOSPC ? 507 : 500, NULL,
+        let_go(backup);
+        return http_reply_error(backup->request, error == -ENOSPC ? 507 : 500, NULL,
                         "The backup could not be made beside the database: %s.", strerror(-error));
 }
 
 /* 1: there is room for so much more, and for what is to stay free; 0: there isn't; negative errno. */
-static int has_room(const Backup *b, uint64_t more)
+static int has_room(const Backup *backup, uint64_t more)
 {
         uint64_t n = 0;
         int r;
 
-        r = store_free_space(b->context->database, &n);
-        return r < 0 ? r : n >= commit_min_free(b->context->base.commit) + more;
+        r = store_free_space(backup->context->database, &n);
+        return r < 0 ? r : n >= commit_min_free(backup->context->base.commit) + more;
 }
 
-static int refuse_for_room(Backup *b)
+static int refuse_for_room(Backup *backup)
 {
         log_warning("A backup was not made: there is no room for %" PRIu64 " KiB beside the database.",
-                        b->size / 1024);
-        let_go(b);
-        return http_reply_error(b->request, 507, NULL,
+                        backup->size / 1024);
+        let_go(backup);
+        return http_reply_error(backup->request, 507, NULL,
                         "There is no room for a backup: it takes %" PRIu64
                         " KiB beside the database, and %" PRIu64
                         " KiB have to stay free there for callbacks ([store] min_free). Make room, then try "
                         "again.",
-                        b->size / 1024, commit_min_free(b->context->base.commit) / 1024);
+                        backup->size / 1024, commit_min_free(backup->context->base.commit) / 1024);
 }
 
 /* Its room is given back at once, though the reader may hold on to it for longer. */
 static int on_look(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        Backup *b = userdata;
+        Backup *backup = userdata;
 
-        if (has_room(b, 0) == 0) {
+        if (has_room(backup, 0) == 0) {
                 log_warning("A backup was given up while it was being read: callbacks need its room.");
-                b->given_up = true;
-                if (ftruncate(b->fd, 0) < 0)
+                backup->given_up = true;
+                if (ftruncate(backup->fd, 0) < 0)
                         log_warning_errno(errno, "The room of a backup can't be given back");
                 return 0;
         }
@@ -124,39 +124,39 @@ static int on_look(sd_event_source *source, _unused_ uint64_t usec, void *userda
 }
 
 /* Copied: the file loses its name and goes out. */
-static int send_copy(Backup *b)
+static int send_copy(Backup *backup)
 {
         static const HttpStream stream = { produce, stream_done };
         int r;
 
-        b->copy = store_backup_close(b->copy);
-        if (unlink(b->path) < 0)
-                return refuse(b, -errno);
-        free(b->path);
-        b->path = NULL;
-        r = sd_event_add_time_relative(
-                        b->context->base.loop, &b->look, CLOCK_MONOTONIC, LOOK_USEC, 0, on_look, b);
+        backup->copy = store_backup_close(backup->copy);
+        if (unlink(backup->path) < 0)
+                return refuse(backup, -errno);
+        free(backup->path);
+        backup->path = NULL;
+        r = sd_event_add_time_relative(backup->context->base.loop, &backup->look, CLOCK_MONOTONIC, LOOK_USEC,
+                        0, on_look, backup);
         if (r < 0)
-                return refuse(b, r);
-        return http_reply_stream(b->request, 200, "application/vnd.sqlite3", &stream, b);
+                return refuse(backup, r);
+        return http_reply_stream(backup->request, 200, "application/vnd.sqlite3", &stream, backup);
 }
 
 static int on_step(sd_event_source *source, void *userdata)
 {
-        Backup *b = userdata;
+        Backup *backup = userdata;
         bool goes_on;
         int r;
 
-        r = store_backup_step(b->copy, STEP_PAGES);
+        r = store_backup_step(backup->copy, STEP_PAGES);
         goes_on = r > 0;
-        if (goes_on && (r = has_room(b, 0)) > 0)
+        if (goes_on && (r = has_room(backup, 0)) > 0)
                 return 0;
 
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
         if (r < 0)
-                r = refuse(b, r);
+                r = refuse(backup, r);
         else
-                r = goes_on ? refuse_for_room(b) : send_copy(b);
+                r = goes_on ? refuse_for_room(backup) : send_copy(backup);
         if (r < 0)
                 log_debug_errno(r, "A backup could not be answered");
         return 0;
@@ -165,35 +165,35 @@ static int on_step(sd_event_source *source, void *userdata)
 int backup_on_get(HttpRequest *request, void *userdata)
 {
         _cleanup_free_ char *error = NULL;
-        LocalContext *c = userdata;
-        Backup *b;
+        LocalContext *context = userdata;
+        Backup *backup;
         int r;
 
-        if (c->backup)
+        if (context->backup)
                 return http_reply_error(
                                 request, 409, NULL, "A backup is being made already: one at a time.");
 
-        b = calloc(1, sizeof(Backup));
-        if (!b)
+        backup = calloc(1, sizeof(Backup));
+        if (!backup)
                 return -ENOMEM;
-        *b = (Backup){ .context = c, .request = request, .fd = -EBADF };
-        c->backup = true;
-        http_request_set_userdata(request, b, backup_free);
+        *backup = (Backup){ .context = context, .request = request, .fd = -EBADF };
+        context->backup = true;
+        http_request_set_userdata(request, backup, backup_free);
 
-        r = store_make_temporary(c->database, "backup", &b->path, &b->fd);
+        r = store_make_temporary(context->database, "backup", &backup->path, &backup->fd);
         if (r >= 0)
-                r = store_backup_open(c->database, b->path, &b->copy, &error);
+                r = store_backup_open(context->database, backup->path, &backup->copy, &error);
         if (r < 0)
-                return refuse(b, r);
-        b->size = store_backup_size(b->copy);
-        r = has_room(b, b->size);
+                return refuse(backup, r);
+        backup->size = store_backup_size(backup->copy);
+        r = has_room(backup, backup->size);
         if (r <= 0)
-                return r < 0 ? refuse(b, r) : refuse_for_room(b);
+                return r < 0 ? refuse(backup, r) : refuse_for_room(backup);
 
-        r = sd_event_add_defer(c->base.loop, &b->step, on_step, b);
+        r = sd_event_add_defer(context->base.loop, &backup->step, on_step, backup);
         if (r >= 0)
-                r = sd_event_source_set_priority(b->step, SD_EVENT_PRIORITY_IDLE);
+                r = sd_event_source_set_priority(backup->step, SD_EVENT_PRIORITY_IDLE);
         if (r >= 0)
-                r = sd_event_source_set_enabled(b->step, SD_EVENT_ON);
-        return r < 0 ? refuse(b, r) : 0;
+                r = sd_event_source_set_enabled(backup->step, SD_EVENT_ON);
+        return r < 0 ? refuse(backup, r) : 0;
 }

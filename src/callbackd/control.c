@@ -49,27 +49,27 @@ typedef struct Retry {
 
 static void retry_free(void *userdata)
 {
-        Retry *x = userdata;
+        Retry *retry = userdata;
 
-        free(x->body);
-        free(x);
+        free(retry->body);
+        free(retry);
 }
 
-static int take_body(const StoredDelivery *d, void *userdata)
+static int take_body(const StoredDelivery *delivery, void *userdata)
 {
-        Retry *x = userdata;
+        Retry *retry = userdata;
 
-        x->verdict = d->verdict;
-        x->received_at = d->received_at;
-        x->body_size = d->body_size;
-        x->body = malloc(MAX(d->body_size, 1U));
-        if (!x->body)
+        retry->verdict = delivery->verdict;
+        retry->received_at = delivery->received_at;
+        retry->body_size = delivery->body_size;
+        retry->body = malloc(MAX(delivery->body_size, 1U));
+        if (!retry->body)
                 return -ENOMEM;
-        if (d->body_size > 0)
-                memcpy(x->body, d->body, d->body_size);
-        if (d->ref) {
-                strncpy(x->ref, d->ref, STORE_REF_MAX);
-                x->has_ref = true;
+        if (delivery->body_size > 0)
+                memcpy(retry->body, delivery->body, delivery->body_size);
+        if (delivery->ref) {
+                strncpy(retry->ref, delivery->ref, STORE_REF_MAX);
+                retry->has_ref = true;
         }
         return 0;
 }
@@ -94,51 +94,51 @@ static int reply_failure(HttpRequest *request, uint64_t n, int error)
 
 static void on_retried(const Receipt *receipt, void *userdata)
 {
-        Retry *x = userdata;
+        Retry *retry = userdata;
         int r;
 
         if (receipt->status == 200)
-                atomic_fetch_add(&x->context->metrics->verdicts[receipt->outcome.verdict], 1);
-        r = receipt->error < 0 ? reply_failure(x->request, x->n, receipt->error)
-                               : receipt_reply(x->request, receipt);
+                atomic_fetch_add(&retry->context->metrics->verdicts[receipt->outcome.verdict], 1);
+        r = receipt->error < 0 ? reply_failure(retry->request, retry->n, receipt->error)
+                               : receipt_reply(retry->request, receipt);
         if (r < 0)
-                http_request_fail(x->request, r);
+                http_request_fail(retry->request, r);
 }
 
 static int on_retry(HttpRequest *request, void *userdata)
 {
         uint64_t n = local_path_number(request, 0);
-        LocalContext *c = userdata;
+        LocalContext *context = userdata;
         IngestInput in;
-        Retry *x;
+        Retry *retry;
         int r;
 
-        x = calloc(1, sizeof(Retry));
-        if (!x)
+        retry = calloc(1, sizeof(Retry));
+        if (!retry)
                 return -ENOMEM;
-        x->context = c;
-        x->request = request;
-        x->n = n;
-        http_request_set_userdata(request, x, retry_free);
+        retry->context = context;
+        retry->request = request;
+        retry->n = n;
+        http_request_set_userdata(request, retry, retry_free);
 
-        r = n > 0 ? store_get_delivery(c->base.reader, n, true, take_body, x) : 0;
+        r = n > 0 ? store_get_delivery(context->base.reader, n, true, take_body, retry) : 0;
         if (r < 0)
-                return local_reply_failure(c->base.reader, request, r);
+                return local_reply_failure(context->base.reader, request, r);
         if (r == 0)
                 return local_reply_not_found(request, "Delivery not found");
-        if (x->verdict != VERDICT_INVALID)
+        if (retry->verdict != VERDICT_INVALID)
                 return reply_not_quarantined(request, n);
 
         in = (IngestInput){
-                .body = x->body,
-                .body_size = x->body_size,
+                .body = retry->body,
+                .body_size = retry->body_size,
                 .source = SOURCE_RETRY,
-                .ref = x->has_ref ? x->ref : NULL,
+                .ref = retry->has_ref ? retry->ref : NULL,
                 .started = http_request_started(request),
                 .retry_of = n,
-                .came_at = x->received_at,
+                .came_at = retry->received_at,
         };
-        r = ingest(&c->ingest, &in, on_retried, x);
+        r = ingest(&context->ingest, &in, on_retried, retry);
         return r < 0 ? reply_unavailable(request, r) : 0;
 }
 
@@ -166,33 +166,33 @@ static int reply_discarded(HttpRequest *request, uint64_t n, int result)
 
 static void on_discarded(CommitJob *job, int result)
 {
-        Discard *x = container_of(job, Discard, job);
+        Discard *discard = container_of(job, Discard, job);
         int r;
 
-        r = reply_discarded(x->request, x->n, result);
+        r = reply_discarded(discard->request, discard->n, result);
         if (r < 0)
-                http_request_fail(x->request, r);
+                http_request_fail(discard->request, r);
 }
 
 static int on_discard(HttpRequest *request, void *userdata)
 {
-        LocalContext *c = userdata;
-        Discard *x;
+        LocalContext *context = userdata;
+        Discard *discard;
         int r;
 
-        x = calloc(1, sizeof(Discard));
-        if (!x)
+        discard = calloc(1, sizeof(Discard));
+        if (!discard)
                 return -ENOMEM;
-        *x = (Discard){
+        *discard = (Discard){
                 .job = { .run = run_discard, .done = on_discarded },
                 .request = request,
                 .n = local_path_number(request, 0),
         };
-        http_request_set_userdata(request, x, free);
-        if (x->n == 0)
+        http_request_set_userdata(request, discard, free);
+        if (discard->n == 0)
                 return local_reply_not_found(request, "Delivery not found");
 
-        r = commit_submit(c->port, &x->job);
+        r = commit_submit(context->port, &discard->job);
         return r < 0 ? reply_unavailable(request, r) : 0;
 }
 
@@ -214,49 +214,49 @@ static const Param prune_params[] = {
 
 static void prune_call_free(void *userdata)
 {
-        PruneCall *x = userdata;
+        PruneCall *call = userdata;
 
-        prune_free(x->prune);
-        free(x);
+        prune_free(call->prune);
+        free(call);
 }
 
 static void on_pruned(const PruneResult *result, void *userdata)
 {
-        PruneCall *x = userdata;
+        PruneCall *call = userdata;
         int r;
 
-        x->prune = NULL;
+        call->prune = NULL;
         if (result->error < 0)
-                r = reply_unavailable(x->request, result->error);
+                r = reply_unavailable(call->request, result->error);
         else
-                r = http_reply_json(x->request, 200,
+                r = http_reply_json(call->request, 200,
                                 json_pack("{s:I, s:I}", "deleted", (json_int_t)result->deleted, "counted",
                                                 (json_int_t)(result->counted / USEC_PER_SEC)));
         if (r < 0)
-                http_request_fail(x->request, r);
+                http_request_fail(call->request, r);
 }
 
 static int on_prune(HttpRequest *request, void *userdata)
 {
-        PruneQuery q = { .older_than = UINT64_MAX };
-        LocalContext *c = userdata;
-        PruneCall *x;
+        PruneQuery query = { .older_than = UINT64_MAX };
+        LocalContext *context = userdata;
+        PruneCall *call;
         int r;
 
-        r = params_read(request, &q);
+        r = params_read(request, &query);
         if (r != 0)
                 return MIN(r, 0);
-        if (q.older_than == UINT64_MAX)
+        if (query.older_than == UINT64_MAX)
                 return params_refuse(request, "older_than", "an age in seconds");
 
-        x = calloc(1, sizeof(PruneCall));
-        if (!x)
+        call = calloc(1, sizeof(PruneCall));
+        if (!call)
                 return -ENOMEM;
-        x->request = request;
-        http_request_set_userdata(request, x, prune_call_free);
+        call->request = request;
+        http_request_set_userdata(request, call, prune_call_free);
 
-        r = prune_start(c->base.loop, c->port, c->metrics, q.older_than * USEC_PER_SEC, on_pruned, x,
-                        &x->prune);
+        r = prune_start(context->base.loop, context->port, context->metrics, query.older_than * USEC_PER_SEC,
+                        on_pruned, call, &call->prune);
         return r < 0 ? reply_unavailable(request, r) : 0;
 }
 

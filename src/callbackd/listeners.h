@@ -16,14 +16,14 @@ typedef struct Listeners {
 #define LISTENERS_INIT ((Listeners){ .query = -EBADF, .control = -EBADF })
 
 /* Closes what was not handed on. */
-void listeners_done(Listeners *l);
+void listeners_done(Listeners *listeners);
 
 /* Takes the passed sockets with the names callback, query and control, and opens what is still missing as
  * the settings say. 0, or a status of sysexits.h; what was wrong is in the log. */
 int listeners_open(const Settings *settings, Listeners *ret);
 
 /* Says in the log where callbacks, queries and control calls are taken. */
-void listeners_announce(const Listeners *l);
+void listeners_announce(const Listeners *listeners);
 
 /* Hands the callback sockets to the server. 0, or a status. */
-int listeners_serve_callbacks(Listeners *l, HttpServer *server);
+int listeners_serve_callbacks(Listeners *listeners, HttpServer *server);

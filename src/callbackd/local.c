@@ -62,79 +62,80 @@ static const HttpRoute query_routes[] = {
 
 static int on_events(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents, void *userdata)
 {
-        Local *l = userdata;
+        Local *local = userdata;
         eventfd_t n;
 
         (void)eventfd_read(fd, &n);
-        feed_notify(&l->context.feed);
+        feed_notify(&local->context.feed);
         return 0;
 }
 
-static unsigned open_connections(const Local *l)
+static unsigned open_connections(const Local *local)
 {
-        return (l->context.query ? http_server_connections(l->context.query) : 0) +
-               (l->context.control ? http_server_connections(l->context.control) : 0);
+        return (local->context.query ? http_server_connections(local->context.query) : 0) +
+               (local->context.control ? http_server_connections(local->context.control) : 0);
 }
 
 static int on_poll(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        Local *l = userdata;
+        Local *local = userdata;
 
-        if (open_connections(l) == 0)
-                return sd_event_exit(l->context.base.loop, 0);
+        if (open_connections(local) == 0)
+                return sd_event_exit(local->context.base.loop, 0);
         (void)sd_event_source_set_time_relative(source, POLL_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
 static int on_drained(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        Local *l = userdata;
+        Local *local = userdata;
 
-        return sd_event_exit(l->context.base.loop, 0);
+        return sd_event_exit(local->context.base.loop, 0);
 }
 
 static int on_end(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents, void *userdata)
 {
-        Local *l = userdata;
+        Local *local = userdata;
         eventfd_t n;
         int r;
 
         (void)eventfd_read(fd, &n);
-        if (l->context.query)
-                http_server_quiesce(l->context.query);
-        if (l->context.control)
-                http_server_quiesce(l->context.control);
-        feed_close(&l->context.feed);
+        if (local->context.query)
+                http_server_quiesce(local->context.query);
+        if (local->context.control)
+                http_server_quiesce(local->context.control);
+        feed_close(&local->context.feed);
 
-        r = sd_event_add_time_relative(l->context.base.loop, &l->poll, CLOCK_MONOTONIC, 0, 1, on_poll, l);
+        r = sd_event_add_time_relative(
+                        local->context.base.loop, &local->poll, CLOCK_MONOTONIC, 0, 1, on_poll, local);
         if (r >= 0)
-                r = sd_event_add_time_relative(l->context.base.loop, &l->drain, CLOCK_MONOTONIC, DRAIN_USEC,
-                                USEC_PER_MSEC, on_drained, l);
-        return r < 0 ? sd_event_exit(l->context.base.loop, r) : 0;
+                r = sd_event_add_time_relative(local->context.base.loop, &local->drain, CLOCK_MONOTONIC,
+                                DRAIN_USEC, USEC_PER_MSEC, on_drained, local);
+        return r < 0 ? sd_event_exit(local->context.base.loop, r) : 0;
 }
 
 static void *local_thread(void *userdata)
 {
-        Local *l = userdata;
+        Local *local = userdata;
         int r;
 
         pthread_setname_np(pthread_self(), "local");
-        r = sd_event_loop(l->context.base.loop);
+        r = sd_event_loop(local->context.base.loop);
         if (r < 0)
                 log_error_errno(r, "The local sockets are no longer served");
         return NULL;
 }
 
-static int add_server(Local *l, const HttpRoute *routes, const char *what, int *fd, HttpServer **ret)
+static int add_server(Local *local, const HttpRoute *routes, const char *what, int *fd, HttpServer **ret)
 {
         int r;
 
         if (*fd < 0)
                 return 0;
 
-        r = http_server_new(l->context.base.loop,
+        r = http_server_new(local->context.base.loop,
                         &(HttpServerOptions){ .routes = routes,
-                                        .userdata = &l->context,
+                                        .userdata = &local->context,
                                         .limits = limits,
                                         .check = params_check,
                                         .what = what },
@@ -146,124 +147,125 @@ static int add_server(Local *l, const HttpRoute *routes, const char *what, int *
 
 static int render_metrics(LocalBase *base, const Stats *stats, Buffer *out)
 {
-        const LocalContext *c = container_of(base, LocalContext, base);
-        MetricsInputs in = { .stats = *stats, .event_readers = c->feed.n_following };
+        const LocalContext *context = container_of(base, LocalContext, base);
+        MetricsInputs in = { .stats = *stats, .event_readers = context->feed.n_following };
 
-        if (c->callback)
-                http_server_get_stats(c->callback, &in.callback);
-        if (c->query)
-                http_server_get_stats(c->query, &in.query);
-        if (c->control)
-                http_server_get_stats(c->control, &in.control);
-        return metrics_render(c->metrics, &in, out);
+        if (context->callback)
+                http_server_get_stats(context->callback, &in.callback);
+        if (context->query)
+                http_server_get_stats(context->query, &in.query);
+        if (context->control)
+                http_server_get_stats(context->control, &in.control);
+        return metrics_render(context->metrics, &in, out);
 }
 
-static int local_prepare(Local *l, int *query_fd, int *control_fd, char **ret_error)
+static int local_prepare(Local *local, int *query_fd, int *control_fd, char **ret_error)
 {
-        LocalContext *c = &l->context;
+        LocalContext *context = &local->context;
         int r;
 
-        r = sd_event_new(&c->base.loop);
+        r = sd_event_new(&context->base.loop);
         if (r < 0)
                 return r;
 
-        l->events_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        l->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (l->events_fd < 0 || l->end_fd < 0)
+        local->events_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        local->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (local->events_fd < 0 || local->end_fd < 0)
                 return -errno;
-        r = sd_event_add_io(c->base.loop, &l->events, l->events_fd, EPOLLIN, on_events, l);
+        r = sd_event_add_io(context->base.loop, &local->events, local->events_fd, EPOLLIN, on_events, local);
         if (r >= 0)
-                r = sd_event_add_io(c->base.loop, &l->end, l->end_fd, EPOLLIN, on_end, l);
+                r = sd_event_add_io(context->base.loop, &local->end, local->end_fd, EPOLLIN, on_end, local);
         if (r >= 0)
-                r = store_reader_open(c->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
-                                &c->base.reader, ret_error);
+                r = store_reader_open(context->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
+                                &context->base.reader, ret_error);
         if (r >= 0)
-                r = readers_new(c->base.loop, c->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
-                                &c->base.readers, ret_error);
+                r = readers_new(context->base.loop, context->database,
+                                LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC, &context->base.readers,
+                                ret_error);
         if (r >= 0)
-                r = commit_port_new(c->base.commit, c->base.loop, &c->port);
-        c->ingest.port = c->port;
-        c->ingest.reader = c->base.reader;
+                r = commit_port_new(context->base.commit, context->base.loop, &context->port);
+        context->ingest.port = context->port;
+        context->ingest.reader = context->base.reader;
         if (r >= 0)
-                r = add_server(l, query_routes, "query", query_fd, &c->query);
+                r = add_server(local, query_routes, "query", query_fd, &context->query);
         if (r >= 0)
-                r = add_server(l, control_routes, "control", control_fd, &c->control);
+                r = add_server(local, control_routes, "control", control_fd, &context->control);
         return r;
 }
 
 int local_new(const LocalOptions *options, Local **ret, char **ret_error)
 {
         _cleanup_close_ int query_fd = options->query_fd, control_fd = options->control_fd;
-        _cleanup_(local_freep) Local *l = NULL;
+        _cleanup_(local_freep) Local *local = NULL;
         int r;
 
         *ret_error = NULL;
-        l = calloc(1, sizeof(Local));
-        if (!l)
+        local = calloc(1, sizeof(Local));
+        if (!local)
                 return -ENOMEM;
-        l->events_fd = l->end_fd = -EBADF;
-        l->context.database = l->database = strdup(options->database);
-        if (!l->database)
+        local->events_fd = local->end_fd = -EBADF;
+        local->context.database = local->database = strdup(options->database);
+        if (!local->database)
                 return -ENOMEM;
-        l->context.base.commit = options->commit;
-        l->context.base.metrics = render_metrics;
-        l->context.base.feed = &l->context.feed;
-        l->context.base.in_force = options->in_force;
-        l->context.metrics = options->metrics;
-        l->context.callback = options->callback;
-        l->context.ingest.strict = options->strict;
-        l->context.ingest.invalid_status = 422;
+        local->context.base.commit = options->commit;
+        local->context.base.metrics = render_metrics;
+        local->context.base.feed = &local->context.feed;
+        local->context.base.in_force = options->in_force;
+        local->context.metrics = options->metrics;
+        local->context.callback = options->callback;
+        local->context.ingest.strict = options->strict;
+        local->context.ingest.invalid_status = 422;
 
-        r = local_prepare(l, &query_fd, &control_fd, ret_error);
+        r = local_prepare(local, &query_fd, &control_fd, ret_error);
         if (r < 0)
                 return r;
 
-        r = pthread_create(&l->thread, NULL, local_thread, l);
+        r = pthread_create(&local->thread, NULL, local_thread, local);
         if (r != 0)
                 return -r;
-        l->started = true;
+        local->started = true;
 
-        *ret = TAKE_PTR(l);
+        *ret = TAKE_PTR(local);
         return 0;
 }
 
-void local_notify_events(Local *l, _unused_ uint64_t last_event)
+void local_notify_events(Local *local, _unused_ uint64_t last_event)
 {
-        (void)eventfd_write(l->events_fd, 1);
+        (void)eventfd_write(local->events_fd, 1);
 }
 
-void local_set_strict(Local *l, bool strict)
+void local_set_strict(Local *local, bool strict)
 {
-        atomic_store(&l->context.ingest.strict, strict);
+        atomic_store(&local->context.ingest.strict, strict);
 }
 
-Local *local_free(Local *l)
+Local *local_free(Local *local)
 {
-        LocalContext *c;
+        LocalContext *context;
 
-        if (!l)
+        if (!local)
                 return NULL;
 
-        c = &l->context;
-        if (l->started) {
-                (void)eventfd_write(l->end_fd, 1);
-                pthread_join(l->thread, NULL);
+        context = &local->context;
+        if (local->started) {
+                (void)eventfd_write(local->end_fd, 1);
+                pthread_join(local->thread, NULL);
         }
-        readers_free(c->base.readers);
-        commit_port_free(c->port);
-        http_server_free(c->control);
-        http_server_free(c->query);
-        feed_done(&c->feed);
-        store_reader_close(c->base.reader);
+        readers_free(context->base.readers);
+        commit_port_free(context->port);
+        http_server_free(context->control);
+        http_server_free(context->query);
+        feed_done(&context->feed);
+        store_reader_close(context->base.reader);
 
-        sd_event_source_disable_unref(l->events);
-        sd_event_source_disable_unref(l->end);
-        sd_event_source_disable_unref(l->poll);
-        sd_event_source_disable_unref(l->drain);
-        sd_event_unref(c->base.loop);
-        fd_close(l->events_fd);
-        fd_close(l->end_fd);
-        free(l->database);
-        free(l);
+        sd_event_source_disable_unref(local->events);
+        sd_event_source_disable_unref(local->end);
+        sd_event_source_disable_unref(local->poll);
+        sd_event_source_disable_unref(local->drain);
+        sd_event_unref(context->base.loop);
+        fd_close(local->events_fd);
+        fd_close(local->end_fd);
+        free(local->database);
+        free(local);
         return NULL;
 }

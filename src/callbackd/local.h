@@ -24,12 +24,12 @@ typedef struct LocalOptions {
 int local_new(const LocalOptions *options, Local **ret, char **ret_error);
 
 /* From any thread: there are events up to this number; followers of the feed are woken. */
-void local_notify_events(Local *l, uint64_t last_event);
+void local_notify_events(Local *local, uint64_t last_event);
 
 /* From any thread: after a reload. */
-void local_set_strict(Local *l, bool strict);
+void local_set_strict(Local *local, bool strict);
 
 /* Ends the feed's followers, answers what is in flight (for some seconds at most), joins. NULL in, NULL out.
  */
-Local *local_free(Local *l);
+Local *local_free(Local *local);
 DEFINE_CLEANUP(Local *, local_free)

@@ -35,26 +35,26 @@ typedef struct MetricsSource {
         const MetricsInputs *in;
 } MetricsSource;
 
-static const MetricsSource *source_of(const MetricText *x)
+static const MetricsSource *source_of(const MetricText *text)
 {
-        return x->source;
+        return text->source;
 }
 
-void metrics_init(Metrics *m)
+void metrics_init(Metrics *metrics)
 {
-        memset(m, 0, sizeof(*m));
-        m->started_at = now_realtime();
+        memset(metrics, 0, sizeof(*metrics));
+        metrics->started_at = now_realtime();
 }
 
-void metrics_count_response(Metrics *m, unsigned status)
+void metrics_count_response(Metrics *metrics, unsigned status)
 {
-        if (status < ELEMENTSOF(m->responses))
-                atomic_fetch_add(&m->responses[status], 1);
+        if (status < ELEMENTSOF(metrics->responses))
+                atomic_fetch_add(&metrics->responses[status], 1);
 }
 
-void metrics_count_key(Metrics *m, const char *label)
+void metrics_count_key(Metrics *metrics, const char *label)
 {
-        FOREACH_ARRAY(k, m->keys, METRICS_KEYS_MAX) {
+        FOREACH_ARRAY(k, metrics->keys, METRICS_KEYS_MAX) {
                 if (!atomic_load(&k->used)) {
                         strncpy(k->label, label, sizeof(k->label) - 1);
                         atomic_store(&k->used, true);
@@ -66,169 +66,172 @@ void metrics_count_key(Metrics *m, const char *label)
         }
 }
 
-void metrics_count_duration(Metrics *m, uint64_t usec)
+void metrics_count_duration(Metrics *metrics, uint64_t usec)
 {
         double seconds = (double)usec / (double)USEC_PER_SEC;
         size_t i = 0;
 
         while (i < METRICS_BUCKETS_MAX && seconds > buckets[i])
                 i++;
-        atomic_fetch_add(&m->duration[i], 1);
-        atomic_fetch_add(&m->duration_usec, usec);
+        atomic_fetch_add(&metrics->duration[i], 1);
+        atomic_fetch_add(&metrics->duration_usec, usec);
 }
 
-static int write_own(const Metric *m, const MetricText *x)
+static int write_own(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, metric_atomic_at(source_of(x)->metrics, m->offset));
+        return metric_put(metric, text, NULL, NULL,
+                        metric_atomic_at(source_of(text)->metrics, metric->offset));
 }
 
-static int write_event_readers(const Metric *m, const MetricText *x)
+static int write_event_readers(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, source_of(x)->in->event_readers);
+        return metric_put(metric, text, NULL, NULL, source_of(text)->in->event_readers);
 }
 
-static int write_start(const Metric *m, const MetricText *x)
+static int write_start(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, (uint64_t)source_of(x)->metrics->started_at);
+        return metric_put(metric, text, NULL, NULL, (uint64_t)source_of(text)->metrics->started_at);
 }
 
-static int write_commit(const Metric *m, const MetricText *x)
+static int write_commit(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, metric_number_at(&source_of(x)->in->stats.commit, m->offset));
+        return metric_put(metric, text, NULL, NULL,
+                        metric_number_at(&source_of(text)->in->stats.commit, metric->offset));
 }
 
-static int write_writable(const Metric *m, const MetricText *x)
+static int write_writable(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, source_of(x)->in->stats.commit.writable);
+        return metric_put(metric, text, NULL, NULL, source_of(text)->in->stats.commit.writable);
 }
 
-static int write_store(const Metric *m, const MetricText *x)
+static int write_store(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, metric_number_at(&source_of(x)->in->stats.store, m->offset));
+        return metric_put(metric, text, NULL, NULL,
+                        metric_number_at(&source_of(text)->in->stats.store, metric->offset));
 }
 
-static int write_states(const Metric *m, const MetricText *x)
+static int write_states(const Metric *metric, const MetricText *text)
 {
-        return metric_put_states(m, x, &source_of(x)->in->stats.queue);
+        return metric_put_states(metric, text, &source_of(text)->in->stats.queue);
 }
 
-static int write_hold(const Metric *m, const MetricText *x)
+static int write_hold(const Metric *metric, const MetricText *text)
 {
-        return metric_put_hold(m, x, &source_of(x)->in->stats.queue);
+        return metric_put_hold(metric, text, &source_of(text)->in->stats.queue);
 }
 
-static int write_live(const Metric *m, const MetricText *x)
+static int write_live(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, source_of(x)->in->stats.queue.live_sent);
+        return metric_put(metric, text, NULL, NULL, source_of(text)->in->stats.queue.live_sent);
 }
 
-static int write_servers(const Metric *m, const MetricText *x)
+static int write_servers(const Metric *metric, const MetricText *text)
 {
         const struct {
                 const char *name;
                 const HttpServerStats *stats;
         } servers[] = {
-                { "callback", &source_of(x)->in->callback },
-                { "query", &source_of(x)->in->query },
-                { "control", &source_of(x)->in->control },
+                { "callback", &source_of(text)->in->callback },
+                { "query", &source_of(text)->in->query },
+                { "control", &source_of(text)->in->control },
         };
         int r;
 
         FOREACH_ARRAY(s, servers, ELEMENTSOF(servers)) {
-                r = metric_put(m, x, "server", s->name, metric_number_at(s->stats, m->offset));
+                r = metric_put(metric, text, "server", s->name, metric_number_at(s->stats, metric->offset));
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int write_verdicts(const Metric *m, const MetricText *x)
+static int write_verdicts(const Metric *metric, const MetricText *text)
 {
         int r;
 
         for (int v = 0; v < (int)_VERDICT_MAX; v++) {
-                r = metric_put(m, x, "verdict", verdict_to_string((Verdict)v),
-                                atomic_load(&source_of(x)->metrics->verdicts[v]));
+                r = metric_put(metric, text, "verdict", verdict_to_string((Verdict)v),
+                                atomic_load(&source_of(text)->metrics->verdicts[v]));
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int write_stored_verdicts(const Metric *m, const MetricText *x)
+static int write_stored_verdicts(const Metric *metric, const MetricText *text)
 {
         int r;
 
         for (int v = 0; v < (int)_VERDICT_MAX; v++) {
-                r = metric_put(m, x, "verdict", verdict_to_string((Verdict)v),
-                                source_of(x)->in->stats.store.by_verdict[v]);
+                r = metric_put(metric, text, "verdict", verdict_to_string((Verdict)v),
+                                source_of(text)->in->stats.store.by_verdict[v]);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int write_responses(const Metric *m, const MetricText *x)
+static int write_responses(const Metric *metric, const MetricText *text)
 {
         char status[16];
         int r;
 
-        for (unsigned i = 0; i < ELEMENTSOF(source_of(x)->metrics->responses); i++) {
-                uint64_t n = atomic_load(&source_of(x)->metrics->responses[i]);
+        for (unsigned i = 0; i < ELEMENTSOF(source_of(text)->metrics->responses); i++) {
+                uint64_t n = atomic_load(&source_of(text)->metrics->responses[i]);
 
                 if (n == 0)
                         continue;
                 snprintf(status, sizeof(status), "%u", i);
-                r = metric_put(m, x, "status_code", status, n);
+                r = metric_put(metric, text, "status_code", status, n);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int write_keys(const Metric *m, const MetricText *x)
+static int write_keys(const Metric *metric, const MetricText *text)
 {
         int r;
 
-        FOREACH_ARRAY(k, source_of(x)->metrics->keys, METRICS_KEYS_MAX) {
+        FOREACH_ARRAY(k, source_of(text)->metrics->keys, METRICS_KEYS_MAX) {
                 if (!atomic_load(&k->used))
                         break;
-                r = metric_put(m, x, "key", k->label, atomic_load(&k->n));
+                r = metric_put(metric, text, "key", k->label, atomic_load(&k->n));
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int write_reloads(const Metric *m, const MetricText *x)
+static int write_reloads(const Metric *metric, const MetricText *text)
 {
         int r;
 
-        r = metric_put(m, x, "result", "done", atomic_load(&source_of(x)->metrics->reloads));
+        r = metric_put(metric, text, "result", "done", atomic_load(&source_of(text)->metrics->reloads));
         return r < 0 ? r
-                     : metric_put(m, x, "result", "failed",
-                                       atomic_load(&source_of(x)->metrics->reloads_failed));
+                     : metric_put(metric, text, "result", "failed",
+                                       atomic_load(&source_of(text)->metrics->reloads_failed));
 }
 
-static int write_duration(const Metric *m, const MetricText *x)
+static int write_duration(const Metric *metric, const MetricText *text)
 {
         uint64_t n = 0;
         int r;
 
         for (size_t i = 0; i < METRICS_BUCKETS_MAX; i++) {
-                n += atomic_load(&source_of(x)->metrics->duration[i]);
-                r = buffer_append_f(
-                                x->out, PREFIX "%s_bucket{le=\"%g\"} %" PRIu64 "\n", m->name, buckets[i], n);
+                n += atomic_load(&source_of(text)->metrics->duration[i]);
+                r = buffer_append_f(text->out, PREFIX "%s_bucket{le=\"%g\"} %" PRIu64 "\n", metric->name,
+                                buckets[i], n);
                 if (r < 0)
                         return r;
         }
-        n += atomic_load(&source_of(x)->metrics->duration[METRICS_BUCKETS_MAX]);
-        return buffer_append_f(x->out,
+        n += atomic_load(&source_of(text)->metrics->duration[METRICS_BUCKETS_MAX]);
+        return buffer_append_f(text->out,
                         PREFIX "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n" PREFIX "%s_sum " METRIC_REAL
                                "\n" PREFIX "%s_count %" PRIu64 "\n",
-                        m->name, n, m->name,
-                        (double)atomic_load(&source_of(x)->metrics->duration_usec) / (double)USEC_PER_SEC,
-                        m->name, n);
+                        metric->name, n, metric->name,
+                        (double)atomic_load(&source_of(text)->metrics->duration_usec) / (double)USEC_PER_SEC,
+                        metric->name, n);
 }
 
 /* A type's name comes from outside. */
@@ -247,17 +250,17 @@ static int put_type(Buffer *out, const char *type)
         return r;
 }
 
-static int write_tasks(const Metric *m, const MetricText *x)
+static int write_tasks(const Metric *metric, const MetricText *text)
 {
-        const StoreStats *s = &source_of(x)->in->stats.store;
+        const StoreStats *stats = &source_of(text)->in->stats.store;
         int r;
 
-        FOREACH_ARRAY(t, s->by_type, s->n_by_type) {
-                r = buffer_append_f(x->out, PREFIX "%s{type=\"", m->name);
+        FOREACH_ARRAY(t, stats->by_type, stats->n_by_type) {
+                r = buffer_append_f(text->out, PREFIX "%s{type=\"", metric->name);
                 if (r >= 0)
-                        r = put_type(x->out, t->type);
+                        r = put_type(text->out, t->type);
                 if (r >= 0)
-                        r = buffer_append_f(x->out, "\",status=\"%s\",is_test=\"%s\"} %" PRIu64 "\n",
+                        r = buffer_append_f(text->out, "\",status=\"%s\",is_test=\"%s\"} %" PRIu64 "\n",
                                         strna(task_status_to_string(t->status)),
                                         t->is_test ? "true" : "false", t->n);
                 if (r < 0)
@@ -271,7 +274,7 @@ static int write_tasks(const Metric *m, const MetricText *x)
 #define STORE(member)  write_store, offsetof(StoreStats, member), 0
 #define SERVER(member) write_servers, offsetof(HttpServerStats, member), 0
 
-static const Metric metrics[] = {
+static const Metric rows[] = {
         { "start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.", write_start, 0,
                         (double)USEC_PER_SEC },
         { "deliveries_total", "counter", "Deliveries recorded since the start, by verdict.",
@@ -328,16 +331,16 @@ static const Metric metrics[] = {
         { "disk_free_bytes", "gauge", "Free bytes on the database's file system.", STORE(free_bytes) },
 };
 
-int metrics_render(const Metrics *m, const MetricsInputs *in, Buffer *out)
+int metrics_render(const Metrics *metrics, const MetricsInputs *in, Buffer *out)
 {
-        const MetricsSource source = { .metrics = m, .in = in };
+        const MetricsSource source = { .metrics = metrics, .in = in };
         const MetricText text = { .prefix = PREFIX, .source = &source, .out = out };
 
-        return metrics_render_table(metrics, ELEMENTSOF(metrics), &text);
+        return metrics_render_table(rows, ELEMENTSOF(rows), &text);
 }
 
 void metrics_describe(void (*fn)(const char *name, const char *type, const char *help, void *userdata),
                 void *userdata)
 {
-        metrics_describe_table(metrics, ELEMENTSOF(metrics), PREFIX, fn, userdata);
+        metrics_describe_table(rows, ELEMENTSOF(rows), PREFIX, fn, userdata);
 }

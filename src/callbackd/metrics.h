@@ -30,11 +30,11 @@ typedef struct Metrics {
         int64_t started_at;
 } Metrics;
 
-void metrics_init(Metrics *m);
+void metrics_init(Metrics *metrics);
 
-void metrics_count_response(Metrics *m, unsigned status);
-void metrics_count_key(Metrics *m, const char *label); /* from the main thread only */
-void metrics_count_duration(Metrics *m, uint64_t usec);
+void metrics_count_response(Metrics *metrics, unsigned status);
+void metrics_count_key(Metrics *metrics, const char *label); /* from the main thread only */
+void metrics_count_duration(Metrics *metrics, uint64_t usec);
 
 /* What is read at the moment of asking. */
 typedef struct MetricsInputs {
@@ -44,7 +44,7 @@ typedef struct MetricsInputs {
 } MetricsInputs;
 
 /* Appends the whole text (format 0.0.4). 0, -ENOMEM, -ENOBUFS. */
-int metrics_render(const Metrics *m, const MetricsInputs *in, Buffer *out);
+int metrics_render(const Metrics *metrics, const MetricsInputs *in, Buffer *out);
 
 /* For the manual page and its test: calls fn for every metric. */
 void metrics_describe(void (*fn)(const char *name, const char *type, const char *help, void *userdata),

@@ -42,124 +42,126 @@ struct Prune {
         void *userdata;
 };
 
-Prune *prune_free(Prune *p)
+Prune *prune_free(Prune *prune)
 {
-        if (!p)
+        if (!prune)
                 return NULL;
 
-        p->timer = sd_event_source_disable_unref(p->timer);
-        if (p->in_queue)
-                p->abandoned = true; /* piece_done() frees it */
+        prune->timer = sd_event_source_disable_unref(prune->timer);
+        if (prune->in_queue)
+                prune->abandoned = true; /* piece_done() frees it */
         else
-                free(p);
+                free(prune);
         return NULL;
 }
 
-static void prune_finish(Prune *p, int error)
+static void prune_finish(Prune *prune, int error)
 {
-        p->result.error = error;
-        p->done(&p->result, p->userdata);
-        prune_free(p);
+        prune->result.error = error;
+        prune->done(&prune->result, prune->userdata);
+        prune_free(prune);
 }
 
 static int run(CommitJob *job, Store *store)
 {
-        Prune *p = container_of(job, Prune, job);
+        Prune *prune = container_of(job, Prune, job);
         int r = 0;
 
-        if (!p->began)
-                r = store_count_time(store, now_monotonic(), now_realtime(), &p->time);
-        if (r >= 0 && !p->began)
-                r = store_find_older(store, p->age, &p->upto);
-        p->next = p->after;
-        return r < 0 ? r : store_prune_deliveries(store, &p->next, p->upto, PIECE, &p->deleted, &p->more);
+        if (!prune->began)
+                r = store_count_time(store, now_monotonic(), now_realtime(), &prune->time);
+        if (r >= 0 && !prune->began)
+                r = store_find_older(store, prune->age, &prune->upto);
+        prune->next = prune->after;
+        return r < 0 ? r
+                     : store_prune_deliveries(store, &prune->next, prune->upto, PIECE, &prune->deleted,
+                                       &prune->more);
 }
 
-static void tell_of_clock(Prune *p)
+static void tell_of_clock(Prune *prune)
 {
-        int64_t jump = p->time.jump, hours = jump / JUMP_USEC;
+        int64_t jump = prune->time.jump, hours = jump / JUMP_USEC;
 
-        if (jump > -JUMP_USEC && jump < (p->time.resumed ? AWAY_USEC : JUMP_USEC))
+        if (jump > -JUMP_USEC && jump < (prune->time.resumed ? AWAY_USEC : JUMP_USEC))
                 return;
-        atomic_fetch_add(&p->metrics->clock_jumps, 1);
+        atomic_fetch_add(&prune->metrics->clock_jumps, 1);
         log_event(LOG_WARNING, MESSAGE_CLOCK_JUMPED, LOG_FIELDS(LOG_NUMBER("HOURS", hours)),
                         "The clock shows %" PRId64 " hours %s than when it was last looked at and what was "
                         "counted since%s. Deliveries get such times, but are pruned by what was counted.",
                         hours < 0 ? -hours : hours, hours < 0 ? "less" : "more",
-                        p->time.resumed && hours > 0 ? ": it was set, or the service was off for so long"
-                                                     : ": it was set");
+                        prune->time.resumed && hours > 0 ? ": it was set, or the service was off for so long"
+                                                         : ": it was set");
 }
 
 static void piece_done(CommitJob *job, int result)
 {
-        Prune *p = container_of(job, Prune, job);
+        Prune *prune = container_of(job, Prune, job);
 
-        p->in_queue = false;
-        if (p->abandoned) {
-                prune_free(p);
+        prune->in_queue = false;
+        if (prune->abandoned) {
+                prune_free(prune);
                 return;
         }
-        if (result >= 0 && !p->began) {
-                p->began = true;
-                p->result.counted = p->time.counted;
-                tell_of_clock(p);
+        if (result >= 0 && !prune->began) {
+                prune->began = true;
+                prune->result.counted = prune->time.counted;
+                tell_of_clock(prune);
         }
         if (result >= 0) {
-                p->result.deleted += p->deleted;
-                p->after = p->next;
+                prune->result.deleted += prune->deleted;
+                prune->after = prune->next;
         }
-        if (result < 0 || !p->more) {
-                prune_finish(p, result);
+        if (result < 0 || !prune->more) {
+                prune_finish(prune, result);
                 return;
         }
-        (void)sd_event_source_set_time_relative(p->timer, PAUSE_USEC);
-        result = sd_event_source_set_enabled(p->timer, SD_EVENT_ONESHOT);
+        (void)sd_event_source_set_time_relative(prune->timer, PAUSE_USEC);
+        result = sd_event_source_set_enabled(prune->timer, SD_EVENT_ONESHOT);
         if (result < 0)
-                prune_finish(p, result);
+                prune_finish(prune, result);
 }
 
-static int submit(Prune *p)
+static int submit(Prune *prune)
 {
         int r;
 
-        p->job = (CommitJob){ .run = run, .done = piece_done };
-        r = commit_submit(p->port, &p->job);
-        p->in_queue = r >= 0;
+        prune->job = (CommitJob){ .run = run, .done = piece_done };
+        r = commit_submit(prune->port, &prune->job);
+        prune->in_queue = r >= 0;
         return r;
 }
 
 static int on_pause(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        Prune *p = userdata;
+        Prune *prune = userdata;
         int r;
 
-        r = submit(p);
+        r = submit(prune);
         if (r < 0)
-                prune_finish(p, r);
+                prune_finish(prune, r);
         return 0;
 }
 
 int prune_start(sd_event *loop, CommitPort *port, Metrics *metrics, uint64_t age,
                 void (*done)(const PruneResult *result, void *userdata), void *userdata, Prune **ret)
 {
-        Prune *p;
+        Prune *prune;
         int r;
 
-        p = calloc(1, sizeof(Prune));
-        if (!p)
+        prune = calloc(1, sizeof(Prune));
+        if (!prune)
                 return -ENOMEM;
-        *p = (Prune){ .port = port, .metrics = metrics, .age = age, .done = done, .userdata = userdata };
+        *prune = (Prune){ .port = port, .metrics = metrics, .age = age, .done = done, .userdata = userdata };
 
-        r = sd_event_add_time_relative(loop, &p->timer, CLOCK_MONOTONIC, 0, 0, on_pause, p);
+        r = sd_event_add_time_relative(loop, &prune->timer, CLOCK_MONOTONIC, 0, 0, on_pause, prune);
         if (r >= 0)
-                r = sd_event_source_set_enabled(p->timer, SD_EVENT_OFF);
+                r = sd_event_source_set_enabled(prune->timer, SD_EVENT_OFF);
         if (r >= 0)
-                r = submit(p);
+                r = submit(prune);
         if (r < 0) {
-                prune_free(p);
+                prune_free(prune);
                 return r;
         }
-        *ret = p;
+        *ret = prune;
         return 0;
 }
 

@@ -23,7 +23,7 @@ int prune_start(sd_event *loop, CommitPort *port, Metrics *metrics, uint64_t age
                 void (*done)(const PruneResult *result, void *userdata), void *userdata, Prune **ret);
 
 /* Gives up what is not done yet. Takes NULL, returns NULL. */
-Prune *prune_free(Prune *p);
+Prune *prune_free(Prune *prune);
 
 /* The same by itself, every few minutes. */
 typedef struct Retention Retention;

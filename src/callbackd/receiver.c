@@ -42,12 +42,12 @@ typedef struct Exchange {
 
 /* The gate. */
 
-static const char *find_label(
-                const Receiver *v, const HttpRequest *request, char ret_remote[static STORE_REMOTE_MAX + 1])
+static const char *find_label(const Receiver *receiver, const HttpRequest *request,
+                char ret_remote[static STORE_REMOTE_MAX + 1])
 {
-        remote_address(request, v->settings->callback.trusted_proxies,
-                        v->settings->callback.n_trusted_proxies, ret_remote);
-        return auth_check(v->keys, request);
+        remote_address(request, receiver->settings->callback.trusted_proxies,
+                        receiver->settings->callback.n_trusted_proxies, ret_remote);
+        return auth_check(receiver->keys, request);
 }
 
 /* Nobody is told by the answer whether the key was right. */
@@ -55,13 +55,13 @@ static void on_no_path(HttpRequest *request, void *userdata)
 {
         const char *path = http_request_path(request), *label;
         char remote[STORE_REMOTE_MAX + 1];
-        Receiver *v = userdata;
+        Receiver *receiver = userdata;
 
         if (!streq(http_request_method(request), "POST"))
                 return;
-        label = find_label(v, request, remote);
+        label = find_label(receiver, request, remote);
         if (label)
-                auth_log_misdirected(&v->misdirected, now_monotonic(),
+                auth_log_misdirected(&receiver->misdirected, now_monotonic(),
                                 auth_key_stands_in(request, path) ? "/..." : path, label, remote);
 }
 
@@ -75,18 +75,18 @@ static bool ref_is_valid(const char *ref)
 }
 
 /* 1 when the request may come in and its label is known, 0 when it was refused. */
-static int check_key(Receiver *v, HttpRequest *request, Exchange *x)
+static int check_key(Receiver *receiver, HttpRequest *request, Exchange *exchange)
 {
         const char *label;
 
-        label = find_label(v, request, x->remote);
+        label = find_label(receiver, request, exchange->remote);
         if (label) {
-                strncpy(x->key_label, label, sizeof(x->key_label) - 1);
+                strncpy(exchange->key_label, label, sizeof(exchange->key_label) - 1);
                 return 1;
         }
 
-        atomic_fetch_add(&v->metrics->unauthorized, 1);
-        auth_log_refusal(&v->refusals, now_monotonic(), x->remote);
+        atomic_fetch_add(&receiver->metrics->unauthorized, 1);
+        auth_log_refusal(&receiver->refusals, now_monotonic(), exchange->remote);
         return auth_refuse(request);
 }
 
@@ -107,30 +107,30 @@ static int check_content(HttpRequest *request)
 static int gate(HttpRequest *request, void *userdata)
 {
         const char *ref = http_request_path_arg(request, 0);
-        _cleanup_free_ Exchange *x = NULL;
-        Receiver *v = userdata;
+        _cleanup_free_ Exchange *exchange = NULL;
+        Receiver *receiver = userdata;
         int r;
 
         if (ref && !ref_is_valid(ref)) {
-                on_no_path(request, v);
+                on_no_path(request, receiver);
                 r = http_reply_error(request, 404, NULL, "There is nothing at this path.");
                 return r < 0 ? r : 1;
         }
 
-        x = calloc(1, sizeof(Exchange));
-        if (!x)
+        exchange = calloc(1, sizeof(Exchange));
+        if (!exchange)
                 return -ENOMEM;
-        x->receiver = v;
-        x->request = request;
+        exchange->receiver = receiver;
+        exchange->request = request;
 
-        r = check_key(v, request, x);
+        r = check_key(receiver, request, exchange);
         if (r > 0)
                 r = check_content(request);
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        metrics_count_key(v->metrics, x->key_label);
-        http_request_set_userdata(request, TAKE_PTR(x), free);
+        metrics_count_key(receiver->metrics, exchange->key_label);
+        http_request_set_userdata(request, TAKE_PTR(exchange), free);
         return 0;
 }
 
@@ -149,62 +149,62 @@ static const struct {
         [VERDICT_DISCARDED] = { LOG_DEBUG, MESSAGE_DELIVERY },
 };
 
-static void log_delivery(const Exchange *x, const Receipt *receipt, uint64_t duration)
+static void log_delivery(const Exchange *exchange, const Receipt *receipt, uint64_t duration)
 {
-        const StoreOutcome *o = &receipt->outcome;
+        const StoreOutcome *outcome = &receipt->outcome;
 
-        log_event(verdict_events[o->verdict].level, verdict_events[o->verdict].message,
-                        LOG_FIELDS(LOG_NUMBER("DELIVERY", o->delivery),
+        log_event(verdict_events[outcome->verdict].level, verdict_events[outcome->verdict].message,
+                        LOG_FIELDS(LOG_NUMBER("DELIVERY", outcome->delivery),
                                         LOG_TEXT("TASK_ID", receipt->task_id),
                                         LOG_TEXT("TASK_TYPE", receipt->type),
-                                        LOG_TEXT("VERDICT", verdict_to_string(o->verdict)),
+                                        LOG_TEXT("VERDICT", verdict_to_string(outcome->verdict)),
                                         LOG_NUMBER("STATUS_CODE", receipt->status),
-                                        LOG_TEXT("REMOTE_ADDRESS", x->remote),
-                                        LOG_TEXT("KEY_LABEL", x->key_label),
+                                        LOG_TEXT("REMOTE_ADDRESS", exchange->remote),
+                                        LOG_TEXT("KEY_LABEL", exchange->key_label),
                                         LOG_NUMBER("DURATION_USEC", duration)),
-                        "Delivery %" PRIu64 ": %s, task %s, from %s with key %s.", o->delivery,
-                        verdict_to_string(o->verdict), receipt->task_id ?: "unknown", x->remote,
-                        x->key_label);
+                        "Delivery %" PRIu64 ": %s, task %s, from %s with key %s.", outcome->delivery,
+                        verdict_to_string(outcome->verdict), receipt->task_id ?: "unknown", exchange->remote,
+                        exchange->key_label);
 }
 
-static void account(const Exchange *x, const Receipt *receipt)
+static void account(const Exchange *exchange, const Receipt *receipt)
 {
-        Metrics *m = x->receiver->metrics;
-        const StoreOutcome *o = &receipt->outcome;
-        uint64_t duration = now_monotonic() - http_request_started(x->request);
+        Metrics *metrics = exchange->receiver->metrics;
+        const StoreOutcome *outcome = &receipt->outcome;
+        uint64_t duration = now_monotonic() - http_request_started(exchange->request);
 
         if (receipt->status == 503)
                 return;
 
-        atomic_fetch_add(&m->verdicts[o->verdict], 1);
-        if (o->repeated)
-                atomic_fetch_add(&m->repeated, 1);
-        metrics_count_duration(m, duration);
-        if (!o->repeated)
-                log_delivery(x, receipt, duration);
+        atomic_fetch_add(&metrics->verdicts[outcome->verdict], 1);
+        if (outcome->repeated)
+                atomic_fetch_add(&metrics->repeated, 1);
+        metrics_count_duration(metrics, duration);
+        if (!outcome->repeated)
+                log_delivery(exchange, receipt, duration);
 }
 
 static void on_receipt(const Receipt *receipt, void *userdata)
 {
-        Exchange *x = userdata;
+        Exchange *exchange = userdata;
         int r;
 
-        account(x, receipt);
-        r = receipt_reply(x->request, receipt); /* ends the exchange */
+        account(exchange, receipt);
+        r = receipt_reply(exchange->request, receipt); /* ends the exchange */
         if (r < 0)
-                http_request_fail(x->request, r);
+                http_request_fail(exchange->request, r);
 }
 
 /* The routes. */
 
 static int on_callback(HttpRequest *request, _unused_ void *userdata)
 {
-        Exchange *x = http_request_get_userdata(request);
-        Receiver *v = x->receiver;
+        Exchange *exchange = http_request_get_userdata(request);
+        Receiver *receiver = exchange->receiver;
         IngestInput in = {
                 .source = SOURCE_CALLBACK,
-                .key_label = x->key_label,
-                .remote = x->remote,
+                .key_label = exchange->key_label,
+                .remote = exchange->remote,
                 .ref = http_request_path_arg(request, 0),
                 .started = http_request_started(request),
         };
@@ -213,9 +213,9 @@ static int on_callback(HttpRequest *request, _unused_ void *userdata)
         in.body = http_request_body(request, &in.body_size);
         if (!http_request_hold(request, callback_weight(in.body, in.body_size)))
                 return http_reply_no_memory(request);
-        atomic_fetch_add(&v->metrics->body_bytes, in.body_size);
+        atomic_fetch_add(&receiver->metrics->body_bytes, in.body_size);
 
-        r = ingest(&v->ingest, &in, on_receipt, x);
+        r = ingest(&receiver->ingest, &in, on_receipt, exchange);
         if (r < 0) {
                 log_debug_errno(r, "A callback could not be handed to the store");
                 return receipt_reply_unavailable(request, r);
@@ -226,10 +226,10 @@ static int on_callback(HttpRequest *request, _unused_ void *userdata)
 static int on_healthz(HttpRequest *request, void *userdata)
 {
         static const char ok[] = "{\"status\":\"ok\"}";
-        Receiver *v = userdata;
+        Receiver *receiver = userdata;
         CommitStats stats;
 
-        commit_get_stats(v->commit, &stats);
+        commit_get_stats(receiver->commit, &stats);
         if (!stats.writable)
                 return receipt_reply_unavailable(request, 0);
         return http_reply(request, 200, "application/json", ok, sizeof(ok) - 1);
@@ -237,116 +237,116 @@ static int on_healthz(HttpRequest *request, void *userdata)
 
 static void on_reply(unsigned status, void *userdata)
 {
-        Receiver *v = userdata;
+        Receiver *receiver = userdata;
 
-        metrics_count_response(v->metrics, status);
+        metrics_count_response(receiver->metrics, status);
 }
 
-static HttpLimits limits_of(const Settings *s)
+static HttpLimits limits_of(const Settings *settings)
 {
         return (HttpLimits){
-                .max_connections = (unsigned)s->callback.max_connections,
-                .max_body = (size_t)s->callback.max_body,
-                .max_bodies = (size_t)s->callback.max_bodies,
-                .header_timeout = s->callback.header_timeout,
-                .body_timeout = s->callback.body_timeout,
-                .idle_timeout = s->callback.idle_timeout,
-                .write_timeout = s->callback.idle_timeout,
+                .max_connections = (unsigned)settings->callback.max_connections,
+                .max_body = (size_t)settings->callback.max_body,
+                .max_bodies = (size_t)settings->callback.max_bodies,
+                .header_timeout = settings->callback.header_timeout,
+                .body_timeout = settings->callback.body_timeout,
+                .idle_timeout = settings->callback.idle_timeout,
+                .write_timeout = settings->callback.idle_timeout,
         };
 }
 
 /* A URL that was registered with a slash at its end would lose everything, so it means the same. */
-static int make_routes(Receiver *v)
+static int make_routes(Receiver *receiver)
 {
         static const char *const ends[N_PATHS] = { "", "/", "/{ref}", "/{ref}/" };
 
         for (size_t i = 0; i < N_PATHS; i++) {
-                if (asprintf(&v->paths[i], "%s%s", v->settings->callback.path, ends[i]) < 0) {
-                        v->paths[i] = NULL;
+                if (asprintf(&receiver->paths[i], "%s%s", receiver->settings->callback.path, ends[i]) < 0) {
+                        receiver->paths[i] = NULL;
                         return -ENOMEM;
                 }
-                v->routes[i] = (HttpRoute){ "POST", v->paths[i], on_callback, gate };
+                receiver->routes[i] = (HttpRoute){ "POST", receiver->paths[i], on_callback, gate };
         }
-        v->routes[N_PATHS] = (HttpRoute){ "GET", "/healthz", on_healthz, NULL };
+        receiver->routes[N_PATHS] = (HttpRoute){ "GET", "/healthz", on_healthz, NULL };
         return 0;
 }
 
-static void set_settings(Receiver *v, const Settings *settings)
+static void set_settings(Receiver *receiver, const Settings *settings)
 {
-        v->settings = settings;
-        v->ingest.strict = settings->callback.strict;
-        v->ingest.invalid_status = (unsigned)settings->callback.invalid_status;
+        receiver->settings = settings;
+        receiver->ingest.strict = settings->callback.strict;
+        receiver->ingest.invalid_status = (unsigned)settings->callback.invalid_status;
 }
 
 int receiver_new(sd_event *loop, const ReceiverOptions *options, Receiver **ret)
 {
-        _cleanup_(receiver_freep) Receiver *v = NULL;
+        _cleanup_(receiver_freep) Receiver *receiver = NULL;
         int r;
 
-        v = calloc(1, sizeof(Receiver));
-        if (!v) {
+        receiver = calloc(1, sizeof(Receiver));
+        if (!receiver) {
                 keys_free(options->keys);
                 return -ENOMEM;
         }
-        v->keys = options->keys;
-        v->commit = options->commit;
-        v->ingest.port = options->port;
-        v->ingest.reader = options->reader;
-        set_settings(v, options->settings);
-        v->metrics = options->metrics;
+        receiver->keys = options->keys;
+        receiver->commit = options->commit;
+        receiver->ingest.port = options->port;
+        receiver->ingest.reader = options->reader;
+        set_settings(receiver, options->settings);
+        receiver->metrics = options->metrics;
 
-        r = make_routes(v);
+        r = make_routes(receiver);
         if (r < 0)
                 return r;
 
         r = http_server_new(loop,
                         &(HttpServerOptions){
-                                        .routes = v->routes,
-                                        .userdata = v,
-                                        .limits = limits_of(v->settings),
+                                        .routes = receiver->routes,
+                                        .userdata = receiver,
+                                        .limits = limits_of(receiver->settings),
                                         .on_reply = on_reply,
                                         .on_no_path = on_no_path,
                                         .what = "callback",
                                         .secret_header = AUTH_HEADER,
                         },
-                        &v->server);
+                        &receiver->server);
         if (r < 0)
                 return r;
 
-        *ret = TAKE_PTR(v);
+        *ret = TAKE_PTR(receiver);
         return 0;
 }
 
-Receiver *receiver_free(Receiver *v)
+Receiver *receiver_free(Receiver *receiver)
 {
-        if (!v)
+        if (!receiver)
                 return NULL;
 
-        http_server_free(v->server);
-        keys_free(v->keys);
-        FOREACH_ARRAY(path, v->paths, N_PATHS)
+        http_server_free(receiver->server);
+        keys_free(receiver->keys);
+        FOREACH_ARRAY(path, receiver->paths, N_PATHS)
                 free(*path);
-        free(v);
+        free(receiver);
         return NULL;
 }
 
-HttpServer *receiver_server(Receiver *v)
+HttpServer *receiver_server(Receiver *receiver)
 {
-        return v->server;
+        return receiver->server;
 }
 
-void receiver_reload(Receiver *v, const Settings *settings, Keys *keys)
+void receiver_reload(Receiver *receiver, const Settings *settings, Keys *keys)
 {
         HttpLimits limits = limits_of(settings);
 
-        set_settings(v, settings);
-        http_server_set_limits(v->server, &limits);
-        keys_free(v->keys);
-        v->keys = keys;
+        set_settings(receiver, settings);
+        http_server_set_limits(receiver->server, &limits);
+        keys_free(receiver->keys);
+        receiver->keys = keys;
 }
 
-void receiver_tick(Receiver *v)
+void receiver_tick(Receiver *receiver)
 {
-        auth_log_flush(&v->refusals, now_monotonic());
-        auth_log_flush(&v->misdirected, now_monotonic());
+        auth_log_flush(&receiver->refusals, now_monotonic());
+        auth_log_flush(&receiver->misdirected, now_monotonic());
 }

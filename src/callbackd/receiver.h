@@ -24,13 +24,13 @@ typedef struct ReceiverOptions {
 int receiver_new(sd_event *loop, const ReceiverOptions *options, Receiver **ret);
 
 /* Everything handed to the commit port must have come back: free the port first. NULL in, NULL out. */
-Receiver *receiver_free(Receiver *r);
+Receiver *receiver_free(Receiver *receiver);
 DEFINE_CLEANUP(Receiver *, receiver_free)
 
-HttpServer *receiver_server(Receiver *r);
+HttpServer *receiver_server(Receiver *receiver);
 
 /* Other settings and other keys (owned by the receiver from here on) for requests to come. */
-void receiver_reload(Receiver *r, const Settings *settings, Keys *keys);
+void receiver_reload(Receiver *receiver, const Settings *settings, Keys *keys);
 
 /* Once in a while: says in the log what was left unsaid. */
-void receiver_tick(Receiver *r);
+void receiver_tick(Receiver *receiver);

@@ -21,36 +21,36 @@ typedef struct Address {
 } Address;
 
 /* IPv4 in IPv6 is IPv4. */
-static void address_unmap(Address *a)
+static void address_unmap(Address *address)
 {
         static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
-        if (a->family != AF_INET6 || memcmp(a->bytes, mapped, sizeof(mapped)) != 0)
+        if (address->family != AF_INET6 || memcmp(address->bytes, mapped, sizeof(mapped)) != 0)
                 return;
-        memmove(a->bytes, a->bytes + sizeof(mapped), 4);
-        a->family = AF_INET;
+        memmove(address->bytes, address->bytes + sizeof(mapped), 4);
+        address->family = AF_INET;
 }
 
 static Address address_of(const struct sockaddr *peer)
 {
-        Address a = { .family = AF_UNIX };
+        Address address = { .family = AF_UNIX };
 
         if (peer->sa_family == AF_INET) {
-                a.family = AF_INET;
-                memcpy(a.bytes, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
+                address.family = AF_INET;
+                memcpy(address.bytes, &((const struct sockaddr_in *)(const void *)peer)->sin_addr, 4);
         } else if (peer->sa_family == AF_INET6) {
-                a.family = AF_INET6;
-                memcpy(a.bytes, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr, 16);
+                address.family = AF_INET6;
+                memcpy(address.bytes, &((const struct sockaddr_in6 *)(const void *)peer)->sin6_addr, 16);
         }
-        address_unmap(&a);
-        return a;
+        address_unmap(&address);
+        return address;
 }
 
 /* "192.0.2.1", "192.0.2.1:4711", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:4711". */
 static bool address_parse(const char *text, size_t size, Address *ret)
 {
         char copy[INET6_ADDRSTRLEN + sizeof("[]:65535")];
-        Address a = {};
+        Address address = {};
         char *p = copy, *end;
 
         if (size == 0 || size >= sizeof(copy))
@@ -66,22 +66,22 @@ static bool address_parse(const char *text, size_t size, Address *ret)
         } else if ((end = strchr(p, ':')) && !strchr(end + 1, ':'))
                 *end = 0;
 
-        if (inet_pton(AF_INET, p, a.bytes) == 1)
-                a.family = AF_INET;
-        else if (inet_pton(AF_INET6, p, a.bytes) == 1)
-                a.family = AF_INET6;
+        if (inet_pton(AF_INET, p, address.bytes) == 1)
+                address.family = AF_INET;
+        else if (inet_pton(AF_INET6, p, address.bytes) == 1)
+                address.family = AF_INET6;
         else
                 return false;
 
-        address_unmap(&a);
-        *ret = a;
+        address_unmap(&address);
+        *ret = address;
         return true;
 }
 
-static bool is_trusted(const Address *a, const Network *trusted, size_t n)
+static bool is_trusted(const Address *address, const Network *trusted, size_t n)
 {
         FOREACH_ARRAY(i, trusted, n)
-                if (network_contains(i, a->family, a->bytes))
+                if (network_contains(i, address->family, address->bytes))
                         return true;
         return false;
 }
@@ -120,13 +120,13 @@ static Address find_client(Address nearest, const char *const *forwarded, size_t
                 const char *entry;
 
                 while (take_last(forwarded[n], &size, &entry, &entry_size)) {
-                        Address a;
+                        Address address;
 
                         if (!is_trusted(&client, trusted, n_trusted) || hops++ == HOPS_MAX)
                                 return client;
-                        if (!address_parse(entry, entry_size, &a))
+                        if (!address_parse(entry, entry_size, &address))
                                 return client;
-                        client = a;
+                        client = address;
                 }
         }
         return client;
@@ -135,9 +135,10 @@ static Address find_client(Address nearest, const char *const *forwarded, size_t
 const char *remote_resolve(const struct sockaddr *peer, const char *const *forwarded, size_t n_forwarded,
                 const Network *trusted, size_t n_trusted, char buf[static STORE_REMOTE_MAX + 1])
 {
-        Address a = find_client(address_of(peer), forwarded, n_forwarded, trusted, n_trusted);
+        Address address = find_client(address_of(peer), forwarded, n_forwarded, trusted, n_trusted);
 
-        if (a.family == AF_UNIX || !inet_ntop(a.family, a.bytes, buf, STORE_REMOTE_MAX + 1))
+        if (address.family == AF_UNIX ||
+                        !inet_ntop(address.family, address.bytes, buf, STORE_REMOTE_MAX + 1))
                 snprintf(buf, STORE_REMOTE_MAX + 1, "unix");
         return buf;
 }

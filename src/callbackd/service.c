@@ -50,35 +50,35 @@ const Credential service_credential = {
 static int load_keys(const Settings *settings, char **mistakes, void *userdata)
 {
         _cleanup_(credential_place_done) CredentialPlace place = {};
-        Service *s = userdata;
+        Service *service = userdata;
         int r;
 
         r = credential_locate(&service_credential, settings->callback.auth_keys_file, &place, mistakes);
         if (r >= 0)
-                r = keys_load(place.path, place.name, &s->loaded, mistakes);
+                r = keys_load(place.path, place.name, &service->loaded, mistakes);
         if (r >= 0)
-                s->loaded_from = TAKE_PTR(place.name);
+                service->loaded_from = TAKE_PTR(place.name);
         return r;
 }
 
-static void drop_keys(Service *s)
+static void drop_keys(Service *service)
 {
-        s->loaded = keys_free(s->loaded);
-        free(s->loaded_from);
-        s->loaded_from = NULL;
+        service->loaded = keys_free(service->loaded);
+        free(service->loaded_from);
+        service->loaded_from = NULL;
 }
 
 /* What was loaded is in force. */
-static Keys *take_keys(Service *s)
+static Keys *take_keys(Service *service)
 {
-        Keys *keys = TAKE_PTR(s->loaded);
+        Keys *keys = TAKE_PTR(service->loaded);
         const char *labels[KEYS_MAX];
-        InForceKeys in_force = { .from = s->loaded_from, .labels = labels, .n = keys_count(keys) };
+        InForceKeys in_force = { .from = service->loaded_from, .labels = labels, .n = keys_count(keys) };
 
         for (size_t i = 0; i < in_force.n; i++)
                 labels[i] = keys_label(keys, i);
-        service_loop_set_in_force(&s->loop, &in_force);
-        drop_keys(s);
+        service_loop_set_in_force(&service->loop, &in_force);
+        drop_keys(service);
         return keys;
 }
 
@@ -98,27 +98,27 @@ void service_check(const Settings *settings, char **mistakes)
 /* From the commit thread. */
 static void on_events(uint64_t last_event, void *userdata)
 {
-        Service *s = userdata;
-        Local *l = atomic_load(&s->local);
+        Service *service = userdata;
+        Local *local = atomic_load(&service->local);
 
-        if (l)
-                local_notify_events(l, last_event);
+        if (local)
+                local_notify_events(local, last_event);
 }
 
 /* Ending. */
 
 static void quiesce(void *userdata)
 {
-        Service *s = userdata;
+        Service *service = userdata;
 
-        http_server_quiesce(receiver_server(s->receiver));
+        http_server_quiesce(receiver_server(service->receiver));
 }
 
 static unsigned in_flight(void *userdata)
 {
-        Service *s = userdata;
+        Service *service = userdata;
 
-        return http_server_connections(receiver_server(s->receiver));
+        return http_server_connections(receiver_server(service->receiver));
 }
 
 static void cut(unsigned n, _unused_ void *userdata)
@@ -132,95 +132,95 @@ static const char *const own_sections[] = { "callback", "query", "control", "sto
 
 static void on_reloaded(int result, void *userdata)
 {
-        Service *s = userdata;
-        const Settings *settings = s->loop.settings;
+        Service *service = userdata;
+        const Settings *settings = service->loop.settings;
         Keys *keys;
 
-        atomic_fetch_add(result < 0 ? &s->metrics.reloads_failed : &s->metrics.reloads, 1);
+        atomic_fetch_add(result < 0 ? &service->metrics.reloads_failed : &service->metrics.reloads, 1);
         if (result < 0) {
-                drop_keys(s);
+                drop_keys(service);
                 return;
         }
-        keys = take_keys(s);
-        receiver_reload(s->receiver, settings, keys);
+        keys = take_keys(service);
+        receiver_reload(service->receiver, settings, keys);
         raise_descriptor_limit(settings);
-        local_set_strict(s->local, settings->callback.strict);
-        retention_set(s->retention, settings->store.keep_deliveries);
+        local_set_strict(service->local, settings->callback.strict);
+        retention_set(service->retention, settings->store.keep_deliveries);
         log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded; %zu keys.", keys_count(keys));
 }
 
 static void on_tick(const CommitStats *stats, char *status, size_t size, void *userdata)
 {
-        Service *s = userdata;
+        Service *service = userdata;
 
-        receiver_tick(s->receiver);
+        receiver_tick(service->receiver);
         snprintf(status, size,
                         "%s; %" PRIu64 " stored since the start, %" PRIu64 " waiting, %u connections.",
                         stats->writable ? "Storing callbacks" : "Callbacks can't be stored", stats->jobs,
-                        stats->queued, in_flight(s));
+                        stats->queued, in_flight(service));
 }
 
 /* Putting together. */
 
-static int start_local(Service *s, Listeners *listeners)
+static int start_local(Service *service, Listeners *listeners)
 {
         _cleanup_free_ char *error = NULL;
-        Local *l;
+        Local *local;
         int r;
 
         r = local_new(
                         &(LocalOptions){
-                                        .database = s->loop.settings->store.path,
+                                        .database = service->loop.settings->store.path,
                                         .query_fd = take_fd(&listeners->query),
                                         .control_fd = take_fd(&listeners->control),
-                                        .commit = s->loop.commit,
-                                        .in_force = s->loop.in_force,
-                                        .metrics = &s->metrics,
-                                        .callback = receiver_server(s->receiver),
-                                        .strict = s->loop.settings->callback.strict,
+                                        .commit = service->loop.commit,
+                                        .in_force = service->loop.in_force,
+                                        .metrics = &service->metrics,
+                                        .callback = receiver_server(service->receiver),
+                                        .strict = service->loop.settings->callback.strict,
                         },
-                        &l, &error);
+                        &local, &error);
         if (r < 0) {
                 log_error("Can't serve the local sockets: %s", error ?: strerror(-r));
                 return EX_OSERR;
         }
-        atomic_store(&s->local, l);
+        atomic_store(&service->local, local);
         return 0;
 }
 
 static int start(void *userdata)
 {
         _cleanup_(listeners_done) Listeners listeners = LISTENERS_INIT;
-        Service *s = userdata;
+        Service *service = userdata;
         int r;
 
-        raise_descriptor_limit(s->loop.settings);
-        r = receiver_new(s->loop.event,
+        raise_descriptor_limit(service->loop.settings);
+        r = receiver_new(service->loop.event,
                         &(ReceiverOptions){
-                                        .settings = s->loop.settings,
-                                        .keys = take_keys(s),
-                                        .commit = s->loop.commit,
-                                        .port = s->loop.port,
-                                        .reader = s->loop.reader,
-                                        .metrics = &s->metrics,
+                                        .settings = service->loop.settings,
+                                        .keys = take_keys(service),
+                                        .commit = service->loop.commit,
+                                        .port = service->loop.port,
+                                        .reader = service->loop.reader,
+                                        .metrics = &service->metrics,
                         },
-                        &s->receiver);
+                        &service->receiver);
         if (r >= 0)
-                r = retention_new(s->loop.event, s->loop.port, &s->metrics,
-                                s->loop.settings->store.keep_deliveries, &s->retention);
+                r = retention_new(service->loop.event, service->loop.port, &service->metrics,
+                                service->loop.settings->store.keep_deliveries, &service->retention);
         if (r < 0) {
                 log_error_errno(r, "Can't start");
                 return EX_OSERR;
         }
 
-        r = listeners_open(s->loop.settings, &listeners);
+        r = listeners_open(service->loop.settings, &listeners);
         if (r != 0)
                 return r;
         listeners_announce(&listeners);
-        r = start_local(s, &listeners);
+        r = start_local(service, &listeners);
         if (r != 0)
                 return r;
-        return listeners_serve_callbacks(&listeners, receiver_server(s->receiver));
+        return listeners_serve_callbacks(&listeners, receiver_server(service->receiver));
 }
 
 static const ServiceCalls calls = {
@@ -239,33 +239,33 @@ static const ServiceCalls calls = {
 };
 
 /* Taking apart: the order is that of the essay above. */
-static Service *service_free(Service *s)
+static Service *service_free(Service *service)
 {
-        if (!s)
+        if (!service)
                 return NULL;
 
-        if (s->receiver)
-                http_server_quiesce(receiver_server(s->receiver));
-        retention_free(s->retention);
-        service_loop_settle(&s->loop); /* what is on its way to the disk is answered */
-        local_free(atomic_exchange(&s->local, NULL));
-        receiver_free(s->receiver);
-        service_loop_done(&s->loop);
-        drop_keys(s);
-        free(s);
+        if (service->receiver)
+                http_server_quiesce(receiver_server(service->receiver));
+        retention_free(service->retention);
+        service_loop_settle(&service->loop); /* what is on its way to the disk is answered */
+        local_free(atomic_exchange(&service->local, NULL));
+        receiver_free(service->receiver);
+        service_loop_done(&service->loop);
+        drop_keys(service);
+        free(service);
         return NULL;
 }
 DEFINE_CLEANUP(Service *, service_free)
 
 int service_run(const char *config, const SettingsOverrides *overrides, Settings *settings)
 {
-        _cleanup_(service_freep) Service *s = NULL;
+        _cleanup_(service_freep) Service *service = NULL;
 
-        s = calloc(1, sizeof(Service));
-        if (!s) {
+        service = calloc(1, sizeof(Service));
+        if (!service) {
                 settings_free(settings);
                 return log_oom(), EX_OSERR;
         }
-        metrics_init(&s->metrics);
-        return service_loop_run(&s->loop, &calls, config, overrides, settings, s);
+        metrics_init(&service->metrics);
+        return service_loop_run(&service->loop, &calls, config, overrides, settings, service);
 }

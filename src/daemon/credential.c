@@ -21,11 +21,11 @@
 /* As LoadCredential= without a path has them. */
 static const char *const stores[] = { CREDSTORE, "/run/credstore", "/usr/lib/credstore" };
 
-void credential_place_done(CredentialPlace *p)
+void credential_place_done(CredentialPlace *place)
 {
-        free(p->path);
-        free(p->name);
-        *p = (CredentialPlace){};
+        free(place->path);
+        free(place->name);
+        *place = (CredentialPlace){};
 }
 
 /* "FOLDER/NAME", owned by the caller; NULL: out of memory. */
@@ -37,12 +37,13 @@ static char *join(const char *folder, const char *name)
 }
 
 /* What the service manager makes lies below /run; elsewhere it is somebody's own. */
-static char *name_of(const Credential *c, const char *path)
+static char *name_of(const Credential *credential, const char *path)
 {
-        return strncmp(path, "/run/", 5) == 0 ? join(CREDSTORE, c->name) : strdup(path);
+        return strncmp(path, "/run/", 5) == 0 ? join(CREDSTORE, credential->name) : strdup(path);
 }
 
-int credential_locate(const Credential *c, const char *configured, CredentialPlace *ret, char **mistakes)
+int credential_locate(
+                const Credential *credential, const char *configured, CredentialPlace *ret, char **mistakes)
 {
         const char *folders[] = { getenv("RUNTIME_DIRECTORY"), getenv("CREDENTIALS_DIRECTORY") };
         _cleanup_free_ char *path = NULL;
@@ -51,17 +52,17 @@ int credential_locate(const Credential *c, const char *configured, CredentialPla
                 if (!*f)
                         continue;
                 free(path);
-                path = join(*f, c->name);
+                path = join(*f, credential->name);
                 if (!path)
                         return -ENOMEM;
                 if (access(path, F_OK) == 0) {
                         *ret = (CredentialPlace){ .path = TAKE_PTR(path) };
-                        ret->name = name_of(c, ret->path);
+                        ret->name = name_of(credential, ret->path);
                         return ret->name ? 0 : -ENOMEM;
                 }
         }
         if (!configured) {
-                mistakes_add(mistakes, "%s", c->missing);
+                mistakes_add(mistakes, "%s", credential->missing);
                 return -ENOENT;
         }
         *ret = (CredentialPlace){ .path = strdup(configured), .name = strdup(configured) };
@@ -74,13 +75,13 @@ typedef enum Found {
         FOUND,
 } Found;
 
-static Found look_in_stores(
-                const Credential *c, void (*look)(const char *, const char *, char **), char **mistakes)
+static Found look_in_stores(const Credential *credential, void (*look)(const char *, const char *, char **),
+                char **mistakes)
 {
         Found found = FOUND_NOWHERE;
 
         FOREACH_ARRAY(s, stores, ELEMENTSOF(stores)) {
-                _cleanup_free_ char *path = join(*s, c->name);
+                _cleanup_free_ char *path = join(*s, credential->name);
 
                 if (path && access(path, F_OK) == 0) {
                         look(path, path, mistakes);
@@ -92,24 +93,24 @@ static Found look_in_stores(
         return found;
 }
 
-void credential_check(const Credential *c, const char *configured,
+void credential_check(const Credential *credential, const char *configured,
                 void (*look)(const char *path, const char *name, char **mistakes), char **mistakes)
 {
         _cleanup_(credential_place_done) CredentialPlace place = {};
         Found found;
 
         if (getenv("CREDENTIALS_DIRECTORY")) {
-                if (credential_locate(c, configured, &place, mistakes) >= 0)
+                if (credential_locate(credential, configured, &place, mistakes) >= 0)
                         look(place.path, place.name, mistakes);
                 return;
         }
-        found = look_in_stores(c, look, mistakes);
+        found = look_in_stores(credential, look, mistakes);
         if (configured)
                 look(configured, configured, mistakes);
         else if (found == FOUND_HIDDEN)
-                log_notice("Whether there is a credential %s is for root to see.", c->name);
+                log_notice("Whether there is a credential %s is for root to see.", credential->name);
         else if (found == FOUND_NOWHERE)
-                mistakes_add(mistakes, "%s", c->missing);
+                mistakes_add(mistakes, "%s", credential->missing);
 }
 
 /* Passing on, as root. */
@@ -160,7 +161,7 @@ static int copy_into(int folder, int from, const char *name)
         return r;
 }
 
-int credential_pass_on(const Credential *c)
+int credential_pass_on(const Credential *credential)
 {
         _cleanup_close_ int folder = -EBADF, from = -EBADF;
         const char *runtime = getenv("RUNTIME_DIRECTORY");
@@ -169,7 +170,7 @@ int credential_pass_on(const Credential *c)
 
         FOREACH_ARRAY(s, stores, ELEMENTSOF(stores)) {
                 free(path);
-                path = join(*s, c->name);
+                path = join(*s, credential->name);
                 if (!path)
                         return log_oom();
                 from = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -181,6 +182,6 @@ int credential_pass_on(const Credential *c)
         folder = open(runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (folder < 0)
                 return log_error_errno(errno, "%s can't be opened", runtime);
-        r = copy_into(folder, from, c->name);
+        r = copy_into(folder, from, credential->name);
         return r < 0 ? log_error_errno(r, "%s can't be passed on to the daemon", path) : 0;
 }

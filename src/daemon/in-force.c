@@ -20,39 +20,39 @@ struct InForce {
 
 int in_force_new(InForce **ret)
 {
-        InForce *f;
+        InForce *in_force;
 
-        f = calloc(1, sizeof(InForce));
-        if (!f)
+        in_force = calloc(1, sizeof(InForce));
+        if (!in_force)
                 return -ENOMEM;
-        f->what = json_object();
-        if (!f->what) {
-                free(f);
+        in_force->what = json_object();
+        if (!in_force->what) {
+                free(in_force);
                 return -ENOMEM;
         }
-        (void)pthread_mutex_init(&f->lock, NULL);
-        *ret = f;
+        (void)pthread_mutex_init(&in_force->lock, NULL);
+        *ret = in_force;
         return 0;
 }
 
-InForce *in_force_free(InForce *f)
+InForce *in_force_free(InForce *in_force)
 {
-        if (!f)
+        if (!in_force)
                 return NULL;
 
-        json_decref(f->what);
-        (void)pthread_mutex_destroy(&f->lock);
-        free(f);
+        json_decref(in_force->what);
+        (void)pthread_mutex_destroy(&in_force->lock);
+        free(in_force);
         return NULL;
 }
 
-static int put(InForce *f, const char *name, json_t *value)
+static int put(InForce *in_force, const char *name, json_t *value)
 {
         int r;
 
-        (void)pthread_mutex_lock(&f->lock);
-        r = json_object_set_new(f->what, name, value);
-        (void)pthread_mutex_unlock(&f->lock);
+        (void)pthread_mutex_lock(&in_force->lock);
+        r = json_object_set_new(in_force->what, name, value);
+        (void)pthread_mutex_unlock(&in_force->lock);
         return r < 0 ? -ENOMEM : 0;
 }
 
@@ -78,16 +78,16 @@ static bool is_on_command_line(const SettingsOverrides *overrides, const char *s
 
 static int add_setting(const char *section, const char *key, const char *value, void *userdata)
 {
-        const Choice *c = userdata;
+        const Choice *choice = userdata;
         json_t *members;
 
-        for (const char *const *s = c->sections; *s; s++) {
-                if (!streq(*s, section) || is_on_command_line(c->overrides, section, key))
+        for (const char *const *s = choice->sections; *s; s++) {
+                if (!streq(*s, section) || is_on_command_line(choice->overrides, section, key))
                         continue;
-                members = json_object_get(c->o, section);
+                members = json_object_get(choice->o, section);
                 if (!members) {
                         members = json_object();
-                        if (json_object_set_new(c->o, section, members) < 0)
+                        if (json_object_set_new(choice->o, section, members) < 0)
                                 return -ENOMEM;
                 }
                 /* A path may be no text. */
@@ -109,25 +109,25 @@ static json_t *keys_to_json(const InForceKeys *keys)
         return r < 0 ? NULL : json_incref(o);
 }
 
-int in_force_set(InForce *f, const Settings *settings, const char *const *sections,
+int in_force_set(InForce *in_force, const Settings *settings, const char *const *sections,
                 const SettingsOverrides *overrides, const InForceKeys *keys)
 {
-        json_auto_t *o = json_object();
-        Choice choice = { sections, overrides, o };
+        json_auto_t *object = json_object();
+        Choice choice = { sections, overrides, object };
         char since[TIME_STAMP_SIZE];
         int r;
 
-        r = o ? settings_each(settings, add_setting, &choice) : -ENOMEM;
+        r = object ? settings_each(settings, add_setting, &choice) : -ENOMEM;
         if (r >= 0)
-                r = put(f, "settings", json_incref(o));
+                r = put(in_force, "settings", json_incref(object));
         if (r >= 0)
-                r = put(f, "keys", keys_to_json(keys));
+                r = put(in_force, "keys", keys_to_json(keys));
         if (r >= 0)
-                r = put(f, "since", json_string(time_format(now_realtime(), since)));
+                r = put(in_force, "since", json_string(time_format(now_realtime(), since)));
         return r;
 }
 
-int in_force_refuse(InForce *f, const char *mistakes)
+int in_force_refuse(InForce *in_force, const char *mistakes)
 {
         json_auto_t *lines = mistakes ? json_array() : json_null();
         const char *line;
@@ -136,15 +136,15 @@ int in_force_refuse(InForce *f, const char *mistakes)
 
         while ((line = mistakes_next(&mistakes, &n)))
                 r |= json_array_append_new(lines, json_stringn(line, n) ?: json_string("?"));
-        return r < 0 ? -ENOMEM : put(f, "refused", json_incref(lines));
+        return r < 0 ? -ENOMEM : put(in_force, "refused", json_incref(lines));
 }
 
-json_t *in_force_to_json(InForce *f)
+json_t *in_force_to_json(InForce *in_force)
 {
         json_t *copy;
 
-        (void)pthread_mutex_lock(&f->lock);
-        copy = json_deep_copy(f->what);
-        (void)pthread_mutex_unlock(&f->lock);
+        (void)pthread_mutex_lock(&in_force->lock);
+        copy = json_deep_copy(in_force->what);
+        (void)pthread_mutex_unlock(&in_force->lock);
         return copy;
 }

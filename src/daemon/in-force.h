@@ -15,18 +15,18 @@ typedef struct InForceKeys {
         size_t n;
 } InForceKeys;
 
-InForce *in_force_free(InForce *f);
+InForce *in_force_free(InForce *in_force);
 DEFINE_CLEANUP(InForce *, in_force_free)
 int in_force_new(InForce **ret);
 
 /* Just read. Of the settings those in `sections` (NULL-terminated) that the command line doesn't say: files
  * can't change what it says. 0 or -ENOMEM. */
-int in_force_set(InForce *f, const Settings *settings, const char *const *sections,
+int in_force_set(InForce *in_force, const Settings *settings, const char *const *sections,
                 const SettingsOverrides *overrides, const InForceKeys *keys);
 
 /* A reload was refused, with these mistakes (see basic/mistakes.h); NULL: the last one was not. 0 or
  * -ENOMEM. */
-int in_force_refuse(InForce *f, const char *mistakes);
+int in_force_refuse(InForce *in_force, const char *mistakes);
 
 /* A copy, from any thread; the caller's. NULL: no memory. */
-json_t *in_force_to_json(InForce *f);
+json_t *in_force_to_json(InForce *in_force);

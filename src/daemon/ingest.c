@@ -66,20 +66,20 @@ static int metadata_text(const json_t *value, char **ret_owned, const char **ret
         }
 }
 
-static int collect(Metadata *m, const char *key, const json_t *value)
+static int collect(Metadata *metadata, const char *key, const json_t *value)
 {
         const char *text;
         int r;
 
-        if (m->n == STORE_METADATA_MAX || strlen(key) > METADATA_TEXT_MAX)
+        if (metadata->n == STORE_METADATA_MAX || strlen(key) > METADATA_TEXT_MAX)
                 return 0;
-        r = metadata_text(value, &m->numbers[m->n], &text);
+        r = metadata_text(value, &metadata->numbers[metadata->n], &text);
         if (r >= 0 && text)
-                m->values[m->n++] = (StoreMetadata){ key, text };
+                metadata->values[metadata->n++] = (StoreMetadata){ key, text };
         return r;
 }
 
-int metadata_collect(const json_t *task, Metadata *m)
+int metadata_collect(const json_t *task, Metadata *ret)
 {
         json_t *metadata = json_object_get(task, "metadata"), *value;
         const char *key;
@@ -87,21 +87,21 @@ int metadata_collect(const json_t *task, Metadata *m)
 
         value = json_object_get(metadata, TASK_SUBMISSION_KEY);
         if (value)
-                r = collect(m, TASK_SUBMISSION_KEY, value);
+                r = collect(ret, TASK_SUBMISSION_KEY, value);
         json_object_foreach(metadata, key, value) {
                 if (r < 0)
                         return r;
                 if (!streq(key, TASK_SUBMISSION_KEY))
-                        r = collect(m, key, value);
+                        r = collect(ret, key, value);
         }
         return r;
 }
 
-void metadata_done(Metadata *m)
+void metadata_done(Metadata *metadata)
 {
-        FOREACH_ARRAY(i, m->numbers, m->n)
+        FOREACH_ARRAY(i, metadata->numbers, metadata->n)
                 free(*i);
-        *m = (Metadata){ 0 };
+        *metadata = (Metadata){ 0 };
 }
 
 /* Ingestion. */
@@ -189,31 +189,32 @@ static unsigned choose_status(int finding, const Ingest *options, const IngestIn
         return finding == CALLBACK_NOT_JSON && in->retry_of == 0 ? 400 : options->invalid_status;
 }
 
-static Verdict choose_verdict(int finding, const Callback *c)
+static Verdict choose_verdict(int finding, const Callback *callback)
 {
         if (finding != 0)
                 return VERDICT_INVALID;
-        return c->kind == CALLBACK_ATTACHMENT_FAILURE ? VERDICT_ATTACHMENT_FAILURE : VERDICT_STORED;
+        return callback->kind == CALLBACK_ATTACHMENT_FAILURE ? VERDICT_ATTACHMENT_FAILURE : VERDICT_STORED;
 }
 
-int64_t ingest_choose_due(const Callback *c, int64_t now)
+int64_t ingest_choose_due(const Callback *callback, int64_t now)
 {
-        const char *urgency = json_string_value(json_object_get(c->task, "urgency"));
-        int64_t created = c->created_at != TIME_NONE ? c->created_at : now;
+        const char *urgency = json_string_value(json_object_get(callback->task, "urgency"));
+        int64_t created = callback->created_at != TIME_NONE ? callback->created_at : now;
 
         return created + (int64_t)task_urgency_usec(urgency);
 }
 
 /* Which submission the task says that it was made by. */
-static const char *find_submission(const Callback *c)
+static const char *find_submission(const Callback *callback)
 {
-        return json_string_value(json_object_get(json_object_get(c->task, "metadata"), TASK_SUBMISSION_KEY));
+        return json_string_value(
+                        json_object_get(json_object_get(callback->task, "metadata"), TASK_SUBMISSION_KEY));
 }
 
 static void describe_delivery(
                 Ingestion *ingestion, const Ingest *options, const IngestInput *in, int finding)
 {
-        const Callback *c = ingestion->callback;
+        const Callback *callback = ingestion->callback;
         int64_t now = now_realtime();
 
         ingestion->delivery = (StoreDelivery){
@@ -228,26 +229,26 @@ static void describe_delivery(
                 .status = choose_status(finding, options, in),
                 .duration = now_monotonic() - in->started,
                 .problems = ingestion->problems,
-                .proposed = choose_verdict(finding, c),
-                .task_id = c->task_id,
-                .type = c->type,
-                .task_status = c->status,
-                .is_test = c->is_test,
-                .unchecked = c->unchecked,
+                .proposed = choose_verdict(finding, callback),
+                .task_id = callback->task_id,
+                .type = callback->type,
+                .task_status = callback->status,
+                .is_test = callback->is_test,
+                .unchecked = callback->unchecked,
                 /* A task that was looked up is the store's already. */
-                .has_document = finding == 0 && c->task && !ingestion->stored,
-                .created_at = c->created_at,
-                .completed_at = c->completed_at,
+                .has_document = finding == 0 && callback->task && !ingestion->stored,
+                .created_at = callback->created_at,
+                .completed_at = callback->completed_at,
                 .metadata = ingestion->metadata.values,
                 .n_metadata = ingestion->metadata.n,
-                .submission = find_submission(c),
-                .account = finding == 0 && c->kind == CALLBACK_SNAPSHOT,
-                .due_at = ingest_choose_due(c, now),
+                .submission = find_submission(callback),
+                .account = finding == 0 && callback->kind == CALLBACK_SNAPSHOT,
+                .due_at = ingest_choose_due(callback, now),
                 .attachments = ingestion->attachments,
                 .n_attachments = ingestion->n_attachments,
                 .retry_of = in->retry_of,
         };
-        memcpy(ingestion->delivery.digest, c->digest, sizeof(c->digest));
+        memcpy(ingestion->delivery.digest, callback->digest, sizeof(callback->digest));
 }
 
 static int run(CommitJob *job, Store *store)
@@ -262,16 +263,16 @@ static int run(CommitJob *job, Store *store)
 /* The one thing that must never be: said once for each task, however it is noticed. */
 static void report_second_task(const Ingestion *ingestion)
 {
-        const StoreDelivery *d = &ingestion->delivery;
-        const StoreOutcome *o = &ingestion->receipt.outcome;
+        const StoreDelivery *delivery = &ingestion->delivery;
+        const StoreOutcome *outcome = &ingestion->receipt.outcome;
 
-        if (!o->second_task || o->repeated)
+        if (!outcome->second_task || outcome->repeated)
                 return;
         log_event(LOG_ERR, MESSAGE_SECOND_TASK,
-                        LOG_FIELDS(LOG_TEXT("TASK_ID", d->task_id),
-                                        LOG_TEXT("SUBMISSION", d->ref ?: d->submission)),
+                        LOG_FIELDS(LOG_TEXT("TASK_ID", delivery->task_id),
+                                        LOG_TEXT("SUBMISSION", delivery->ref ?: delivery->submission)),
                         "Task %s belongs to a submission that has another task already (%s): two were made.",
-                        strna(d->task_id), d->ref ?: strna(d->submission));
+                        strna(delivery->task_id), delivery->ref ?: strna(delivery->submission));
 }
 
 void ingest_log_invalid(const Receipt *receipt)

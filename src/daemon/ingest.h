@@ -68,7 +68,7 @@ void ingest_log_trouble(const Receipt *receipt);
 bool ingest_failed_alone(int error) _const_;
 
 /* When a task should be done: the time that its urgency allows, from its creation on. */
-int64_t ingest_choose_due(const Callback *c, int64_t now);
+int64_t ingest_choose_due(const Callback *callback, int64_t now);
 
 /* A task's metadata as the store indexes it. */
 
@@ -80,7 +80,7 @@ typedef struct Metadata {
         size_t n;
 } Metadata;
 
-/* What can be searched for of the metadata of a task, NULL: none. `m` is empty before; after a failure too
- * it is to be freed with metadata_done(). 0, -ENOMEM. */
-int metadata_collect(const json_t *task, Metadata *m);
-void metadata_done(Metadata *m);
+/* What can be searched for of the metadata of a task, NULL: none. *ret is empty before; after a failure
+ * too it is to be freed with metadata_done(). 0, -ENOMEM. */
+int metadata_collect(const json_t *task, Metadata *ret);
+void metadata_done(Metadata *metadata);

@@ -39,34 +39,34 @@ typedef struct Entry {
         int n;
 } Entry;
 
-static void add(Entry *e, const char *name, const char *text, uint64_t number)
+static void add(Entry *entry, const char *name, const char *text, uint64_t number)
 {
-        char *to = e->texts[e->n];
-        int k;
+        char *to = entry->texts[entry->n];
+        int size;
 
         if (text)
-                k = snprintf(to, FIELD_SIZE, "%s=%s", name, text);
+                size = snprintf(to, FIELD_SIZE, "%s=%s", name, text);
         else
-                k = snprintf(to, FIELD_SIZE, "%s=%" PRIu64, name, number);
-        e->parts[e->n++] = (struct iovec){ to, MIN((size_t)k, FIELD_SIZE - 1) };
+                size = snprintf(to, FIELD_SIZE, "%s=%" PRIu64, name, number);
+        entry->parts[entry->n++] = (struct iovec){ to, MIN((size_t)size, FIELD_SIZE - 1) };
 }
 
 static bool send_to_journal(int level, const char *id, const LogField *fields, size_t n, const char *text)
 {
         char message[2048 + sizeof("MESSAGE=")];
-        Entry e = {};
-        int k;
+        Entry entry = {};
+        int size;
 
-        k = snprintf(message, sizeof(message), "MESSAGE=%s", text);
-        e.parts[e.n++] = (struct iovec){ message, MIN((size_t)k, sizeof(message) - 1) };
-        add(&e, "PRIORITY", NULL, (uint64_t)level);
-        add(&e, "SYSLOG_IDENTIFIER", identifier, 0);
+        size = snprintf(message, sizeof(message), "MESSAGE=%s", text);
+        entry.parts[entry.n++] = (struct iovec){ message, MIN((size_t)size, sizeof(message) - 1) };
+        add(&entry, "PRIORITY", NULL, (uint64_t)level);
+        add(&entry, "SYSLOG_IDENTIFIER", identifier, 0);
         if (id)
-                add(&e, "MESSAGE_ID", id, 0);
+                add(&entry, "MESSAGE_ID", id, 0);
         FOREACH_ARRAY(f, fields, MIN(n, FIELDS_MAX))
                 if (!f->is_text || f->text)
-                        add(&e, f->name, f->text, f->number);
-        return sd_journal_sendv(e.parts, e.n) >= 0;
+                        add(&entry, f->name, f->text, f->number);
+        return sd_journal_sendv(entry.parts, entry.n) >= 0;
 }
 
 void journal_init(const char *name)

@@ -44,7 +44,7 @@ typedef struct Arguments {
         Action action;
 } Arguments;
 
-static int print_help(const Program *p)
+static int print_help(const Program *program)
 {
         return printf("%s [OPTION...]\n"
                       "\n"
@@ -67,7 +67,7 @@ static int print_help(const Program *p)
                       "  -h, --help                     print this and leave\n"
                       "\n"
                       "See %s(8) and scale.conf(5).\n",
-                               p->name, p->about, p->name) < 0
+                               program->name, program->about, program->name) < 0
                                ? EX_IOERR
                                : 0;
 }
@@ -95,13 +95,13 @@ static int set_log_level(const char *name)
         return EX_USAGE;
 }
 
-static int add_override(Arguments *a, const char *text)
+static int add_override(Arguments *arguments, const char *text)
 {
-        if (a->overrides.n == OVERRIDES_MAX) {
+        if (arguments->overrides.n == OVERRIDES_MAX) {
                 log_error("There can be %u options -o at most.", OVERRIDES_MAX);
                 return EX_USAGE;
         }
-        a->items[a->overrides.n++] = text;
+        arguments->items[arguments->overrides.n++] = text;
         return 0;
 }
 
@@ -176,13 +176,13 @@ static void print_metric(const char *name, const char *type, const char *text, _
         printf("%s\t%s\t%s\n", name, type, text);
 }
 
-Settings *settings_free(Settings *s)
+Settings *settings_free(Settings *settings)
 {
-        if (!s)
+        if (!settings)
                 return NULL;
 
-        settings_done(s);
-        free(s);
+        settings_done(settings);
+        free(settings);
         return NULL;
 }
 
@@ -191,24 +191,24 @@ static int look_at_settings(
                 const char *config, const SettingsOverrides *overrides, Settings **ret, char **mistakes)
 {
         _cleanup_free_ char *error = NULL;
-        _cleanup_free_ Settings *s = NULL;
+        _cleanup_free_ Settings *settings = NULL;
         int r;
 
         *ret = NULL;
-        s = calloc(1, sizeof(Settings));
-        r = s ? settings_look(config, overrides, s, &error) : -ENOMEM;
+        settings = calloc(1, sizeof(Settings));
+        r = settings ? settings_look(config, overrides, settings, &error) : -ENOMEM;
         if (r < 0)
                 mistakes_add(mistakes, "%s", error ?: strerror(-r));
         if (r == 0 || r == -EINVAL)
-                *ret = TAKE_PTR(s);
+                *ret = TAKE_PTR(settings);
         return r;
 }
 
 Settings *program_load_settings(const char *config, const SettingsOverrides *overrides, char **mistakes)
 {
-        _cleanup_(settings_freep) Settings *s = NULL;
+        _cleanup_(settings_freep) Settings *settings = NULL;
 
-        return look_at_settings(config, overrides, &s, mistakes) < 0 ? NULL : TAKE_PTR(s);
+        return look_at_settings(config, overrides, &settings, mistakes) < 0 ? NULL : TAKE_PTR(settings);
 }
 
 void program_log_mistakes(const char *id, const char *before, const char *mistakes)
@@ -220,24 +220,24 @@ void program_log_mistakes(const char *id, const char *before, const char *mistak
                 log_event(LOG_ERR, id, NULL, 0, "%s%.*s", before, (int)n, line);
 }
 
-static int dump(const Settings *s)
+static int dump(const Settings *settings)
 {
-        if (settings_dump(s, stdout) < 0 || fflush(stdout) != 0) {
+        if (settings_dump(settings, stdout) < 0 || fflush(stdout) != 0) {
                 log_error("The settings can't be printed.");
                 return EX_IOERR;
         }
         return 0;
 }
 
-static int with_settings(const Program *p, const Arguments *a)
+static int with_settings(const Program *program, const Arguments *arguments)
 {
-        _cleanup_(settings_freep) Settings *s = NULL;
+        _cleanup_(settings_freep) Settings *settings = NULL;
         _cleanup_free_ char *mistakes = NULL;
         int r;
 
-        r = look_at_settings(a->config, &a->overrides, &s, &mistakes);
-        if (s && a->action != ACTION_DUMP && (r < 0 || a->action == ACTION_CHECK))
-                p->check(s, &mistakes);
+        r = look_at_settings(arguments->config, &arguments->overrides, &settings, &mistakes);
+        if (settings && arguments->action != ACTION_DUMP && (r < 0 || arguments->action == ACTION_CHECK))
+                program->check(settings, &mistakes);
         if (mistakes) {
                 program_log_mistakes(NULL, "", mistakes);
                 return EX_CONFIG;
@@ -245,11 +245,11 @@ static int with_settings(const Program *p, const Arguments *a)
         if (r < 0)
                 return log_oom(), EX_OSERR;
 
-        switch (a->action) {
+        switch (arguments->action) {
         case ACTION_RUN:
-                return p->run(a->config, &a->overrides, TAKE_PTR(s));
+                return program->run(arguments->config, &arguments->overrides, TAKE_PTR(settings));
         case ACTION_DUMP:
-                return dump(s);
+                return dump(settings);
         case ACTION_CHECK:
         case ACTION_METRICS:
         case ACTION_VERSION:
@@ -267,34 +267,34 @@ static bool is_refusal(int status)
 }
 
 /* The way back, where somebody looks who finds it down; what is wrong was said. */
-static void say_refused(const Program *p)
+static void say_refused(const Program *program)
 {
         if (sd_notifyf(false,
                             "STATUS=Refused to start, the log says why; when that is mended: `systemctl "
                             "start %s`",
-                            p->name) > 0)
+                            program->name) > 0)
                 log_event(LOG_ERR, MESSAGE_REFUSED, NULL, 0,
                                 "Refused to start, and stays down with its sockets closed until somebody "
                                 "mends "
                                 "what was named and then runs `systemctl start %s`.",
-                                p->name);
+                                program->name);
 }
 
-static int run_program(const Program *p, int argc, char **argv, Arguments *a)
+static int run_program(const Program *program, int argc, char **argv, Arguments *arguments)
 {
         int r;
 
-        r = parse_arguments(argc, argv, a);
+        r = parse_arguments(argc, argv, arguments);
         if (r != 0)
                 return r;
 
-        switch (a->action) {
+        switch (arguments->action) {
         case ACTION_HELP:
-                return print_help(p);
+                return print_help(program);
         case ACTION_VERSION:
-                return printf("%s " PROJECT_VERSION "\n", p->name) < 0 ? EX_IOERR : 0;
+                return printf("%s " PROJECT_VERSION "\n", program->name) < 0 ? EX_IOERR : 0;
         case ACTION_METRICS:
-                p->describe_metrics(print_metric, NULL);
+                program->describe_metrics(print_metric, NULL);
                 return fflush(stdout) != 0 ? EX_IOERR : 0;
         case ACTION_RUN:
         case ACTION_CHECK:
@@ -304,25 +304,26 @@ static int run_program(const Program *p, int argc, char **argv, Arguments *a)
                 break;
         }
 
-        journal_init(p->name);
+        journal_init(program->name);
         r = secrets_init();
         if (r < 0) {
                 log_error_errno(r, "Secrets can't be protected");
                 return EX_OSERR;
         }
-        r = a->action == ACTION_RELOAD ? reload_ask(p->credential) : with_settings(p, a);
+        r = arguments->action == ACTION_RELOAD ? reload_ask(program->credential)
+                                               : with_settings(program, arguments);
         secrets_exit();
         return r;
 }
 
-int program_main(const Program *p, int argc, char **argv)
+int program_main(const Program *program, int argc, char **argv)
 {
-        Arguments a = { .overrides.items = a.items };
+        Arguments arguments = { .overrides.items = arguments.items };
         int r;
 
-        r = run_program(p, argc, argv, &a);
-        if (a.action == ACTION_RUN && is_refusal(r))
-                say_refused(p);
+        r = run_program(program, argc, argv, &arguments);
+        if (arguments.action == ACTION_RUN && is_refusal(r))
+                say_refused(program);
         return r;
 }
 

@@ -29,7 +29,7 @@ int program_main(const Program *program, int argc, char **argv);
 /* Reads the settings anew. Owned by the caller; NULL when there was a mistake: *mistakes got a line for
  * each. */
 Settings *program_load_settings(const char *config, const SettingsOverrides *overrides, char **mistakes);
-Settings *settings_free(Settings *s);
+Settings *settings_free(Settings *settings);
 DEFINE_CLEANUP(Settings *, settings_free)
 
 /* Before any thread starts: all of them leave the daemon's signals (SIGTERM, SIGINT, SIGHUP) to the

@@ -46,94 +46,94 @@ static int again(sd_event_source *source, uint64_t usec)
 
 static int on_poll(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        ServiceLoop *l = userdata;
+        ServiceLoop *loop = userdata;
 
-        return l->calls->in_flight(l->userdata) == 0 ? sd_event_exit(l->event, l->status)
-                                                     : again(source, POLL_USEC);
+        return loop->calls->in_flight(loop->userdata) == 0 ? sd_event_exit(loop->event, loop->status)
+                                                           : again(source, POLL_USEC);
 }
 
 static int on_drain_timeout(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        ServiceLoop *l = userdata;
+        ServiceLoop *loop = userdata;
 
-        l->calls->cut(l->calls->in_flight(l->userdata), l->userdata);
-        return sd_event_exit(l->event, l->status);
+        loop->calls->cut(loop->calls->in_flight(loop->userdata), loop->userdata);
+        return sd_event_exit(loop->event, loop->status);
 }
 
 /* Takes no more; leaves once nothing is in flight, or after `usec`. */
-static int drain(ServiceLoop *l, uint64_t usec)
+static int drain(ServiceLoop *loop, uint64_t usec)
 {
         int r;
 
-        l->stopping = true;
-        l->calls->quiesce(l->userdata);
-        r = sd_event_add_time_relative(l->event, &l->poll, CLOCK_MONOTONIC, 0, 1, on_poll, l);
+        loop->stopping = true;
+        loop->calls->quiesce(loop->userdata);
+        r = sd_event_add_time_relative(loop->event, &loop->poll, CLOCK_MONOTONIC, 0, 1, on_poll, loop);
         if (r >= 0)
-                r = sd_event_add_time_relative(l->event, &l->drain, CLOCK_MONOTONIC, usec, USEC_PER_MSEC,
-                                on_drain_timeout, l);
-        return r < 0 ? sd_event_exit(l->event, l->status ?: EX_OSERR) : 0;
+                r = sd_event_add_time_relative(loop->event, &loop->drain, CLOCK_MONOTONIC, usec,
+                                USEC_PER_MSEC, on_drain_timeout, loop);
+        return r < 0 ? sd_event_exit(loop->event, loop->status ?: EX_OSERR) : 0;
 }
 
 static int on_term(_unused_ sd_event_source *source, const struct signalfd_siginfo *si, void *userdata)
 {
-        ServiceLoop *l = userdata;
+        ServiceLoop *loop = userdata;
 
-        if (l->stopping)
+        if (loop->stopping)
                 return 0;
 
         log_event(LOG_NOTICE, MESSAGE_STOPPING, NULL, 0, "Stopping: %s.",
                         si->ssi_signo == SIGTERM ? "asked to" : "interrupted");
-        (void)sd_notifyf(false, "STOPPING=1\nSTATUS=%s", l->calls->stopping);
-        return drain(l, DRAIN_USEC);
+        (void)sd_notifyf(false, "STOPPING=1\nSTATUS=%s", loop->calls->stopping);
+        return drain(loop, DRAIN_USEC);
 }
 
 /* These two on the commit thread. */
 
 static void on_events(uint64_t last_event, void *userdata)
 {
-        const ServiceLoop *l = userdata;
+        const ServiceLoop *loop = userdata;
 
-        if (l->calls->on_events)
-                l->calls->on_events(last_event, l->userdata);
+        if (loop->calls->on_events)
+                loop->calls->on_events(last_event, loop->userdata);
 }
 
 static void on_fatal(_unused_ int error, void *userdata)
 {
-        const ServiceLoop *l = userdata;
+        const ServiceLoop *loop = userdata;
 
-        (void)eventfd_write(l->fatal_fd, 1);
+        (void)eventfd_write(loop->fatal_fd, 1);
 }
 
 /* Nothing can be stored any more, and everybody who waits is to hear that. */
 static int on_broken(sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
 {
-        ServiceLoop *l = userdata;
+        ServiceLoop *loop = userdata;
 
         (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
         (void)sd_notify(false,
                         "STOPPING=1\nSTATUS=The disk failed, or the database was replaced: see the log.");
-        l->status = EX_IOERR;
-        return l->stopping ? 0 : drain(l, BROKEN_USEC);
+        loop->status = EX_IOERR;
+        return loop->stopping ? 0 : drain(loop, BROKEN_USEC);
 }
 
 /* While running. */
 
 /* As long as a reload is refused that comes first. */
-static void send_status(const ServiceLoop *l)
+static void send_status(const ServiceLoop *loop)
 {
-        const char *mistakes = l->refused, *line;
+        const char *mistakes = loop->refused, *line;
         size_t n;
 
-        if (l->stopping)
+        if (loop->stopping)
                 return;
         line = mistakes_next(&mistakes, &n);
         if (line)
                 (void)sd_notifyf(false,
                                 "STATUS=The last reload was refused (%.*s%s), what was in force goes on. %s",
                                 (int)MIN(n, REFUSED_MAX), line, *mistakes ? "; and more" : "",
-                                l->status_text ?: l->calls->ready);
+                                loop->status_text ?: loop->calls->ready);
         else
-                (void)sd_notifyf(false, "STATUS=%s", l->status_text ?: l->calls->ready);
+                (void)sd_notifyf(false, "STATUS=%s", loop->status_text ?: loop->calls->ready);
 }
 
 /* Names the settings that wait for the next start, and puts them back to what is in force: the next reload
@@ -154,65 +154,65 @@ static int keep_until_restart(const Settings *in_force, Settings *new, const cha
 }
 
 /* Mistakes in the keys are looked for also when the settings have some. */
-static int load(ServiceLoop *l, Settings **ret, char **mistakes)
+static int load(ServiceLoop *loop, Settings **ret, char **mistakes)
 {
         _cleanup_(settings_freep) Settings *next = NULL;
         int r;
 
-        next = program_load_settings(l->config, l->overrides, mistakes);
-        r = l->calls->load_keys(next ?: l->settings, mistakes, l->userdata);
+        next = program_load_settings(loop->config, loop->overrides, mistakes);
+        r = loop->calls->load_keys(next ?: loop->settings, mistakes, loop->userdata);
         if (!next)
                 return -EINVAL;
         if (r < 0)
                 return r;
-        r = keep_until_restart(l->settings, next, l->calls->sections);
+        r = keep_until_restart(loop->settings, next, loop->calls->sections);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(next);
         return 0;
 }
 
-static int reload(ServiceLoop *l)
+static int reload(ServiceLoop *loop)
 {
         _cleanup_(settings_freep) Settings *next = NULL;
         _cleanup_free_ char *mistakes = NULL;
         int r;
 
-        r = load(l, &next, &mistakes);
+        r = load(loop, &next, &mistakes);
         if (r >= 0) {
-                Settings *old = l->settings;
+                Settings *old = loop->settings;
 
-                l->settings = TAKE_PTR(next);
+                loop->settings = TAKE_PTR(next);
                 next = old;
-                commit_set_min_free(l->commit, l->settings->store.min_free);
+                commit_set_min_free(loop->commit, loop->settings->store.min_free);
         }
-        l->calls->reloaded(r, l->userdata);
+        loop->calls->reloaded(r, loop->userdata);
         if (r < 0 && !mistakes)
                 mistakes_add(&mistakes, "%s", strerror(-r));
         program_log_mistakes(MESSAGE_NOT_RELOADED,
                         "Not reloaded, settings and keys stay as they were: ", mistakes);
-        if (in_force_refuse(l->in_force, mistakes) < 0)
+        if (in_force_refuse(loop->in_force, mistakes) < 0)
                 log_oom();
-        free(l->refused);
-        l->refused = TAKE_PTR(mistakes);
+        free(loop->refused);
+        loop->refused = TAKE_PTR(mistakes);
         return r;
 }
 
 static int on_hup(
                 _unused_ sd_event_source *source, _unused_ const struct signalfd_siginfo *si, void *userdata)
 {
-        ServiceLoop *l = userdata;
+        ServiceLoop *loop = userdata;
         bool asked;
         int r;
 
-        if (l->stopping)
+        if (loop->stopping)
                 return 0;
 
         asked = reload_is_asked_for();
         (void)sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_monotonic());
-        r = reload(l);
+        r = reload(loop);
         (void)sd_notify(false, "READY=1");
-        send_status(l);
+        send_status(loop);
         if (asked)
                 reload_answer(r >= 0);
         return 0;
@@ -221,26 +221,26 @@ static int on_hup(
 static int on_tick(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
         char status[STATUS_SIZE] = "";
-        ServiceLoop *l = userdata;
+        ServiceLoop *loop = userdata;
         CommitStats stats;
 
-        commit_get_stats(l->commit, &stats);
-        l->calls->tick(&stats, status, sizeof(status), l->userdata);
-        free(l->status_text);
-        l->status_text = strdup(status);
-        send_status(l);
+        commit_get_stats(loop->commit, &stats);
+        loop->calls->tick(&stats, status, sizeof(status), loop->userdata);
+        free(loop->status_text);
+        loop->status_text = strdup(status);
+        send_status(loop);
         return again(source, TICK_USEC);
 }
 
 static int on_watchdog(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        ServiceLoop *l = userdata;
+        ServiceLoop *loop = userdata;
         CommitStats stats;
 
-        commit_get_stats(l->commit, &stats);
-        if (now_monotonic() - stats.last_progress < l->watchdog_usec)
+        commit_get_stats(loop->commit, &stats);
+        if (now_monotonic() - stats.last_progress < loop->watchdog_usec)
                 (void)sd_notify(false, "WATCHDOG=1");
-        return again(source, l->watchdog_usec / 4);
+        return again(source, loop->watchdog_usec / 4);
 }
 
 /* Putting together. */
@@ -251,93 +251,93 @@ static int fail(int error)
         return EX_OSERR;
 }
 
-static int add_sources(ServiceLoop *l)
+static int add_sources(ServiceLoop *loop)
 {
         int r;
 
-        r = sd_event_add_signal(l->event, NULL, SIGTERM, on_term, l);
+        r = sd_event_add_signal(loop->event, NULL, SIGTERM, on_term, loop);
         if (r >= 0)
-                r = sd_event_add_signal(l->event, NULL, SIGINT, on_term, l);
+                r = sd_event_add_signal(loop->event, NULL, SIGINT, on_term, loop);
         if (r >= 0)
-                r = sd_event_add_signal(l->event, NULL, SIGHUP, on_hup, l);
+                r = sd_event_add_signal(loop->event, NULL, SIGHUP, on_hup, loop);
         if (r >= 0)
-                r = sd_event_add_io(l->event, &l->fatal, l->fatal_fd, EPOLLIN, on_broken, l);
+                r = sd_event_add_io(loop->event, &loop->fatal, loop->fatal_fd, EPOLLIN, on_broken, loop);
         if (r >= 0)
                 r = sd_event_add_time_relative(
-                                l->event, &l->tick, CLOCK_MONOTONIC, TICK_USEC, 0, on_tick, l);
-        if (r >= 0 && sd_watchdog_enabled(false, &l->watchdog_usec) > 0)
+                                loop->event, &loop->tick, CLOCK_MONOTONIC, TICK_USEC, 0, on_tick, loop);
+        if (r >= 0 && sd_watchdog_enabled(false, &loop->watchdog_usec) > 0)
                 r = sd_event_add_time_relative(
-                                l->event, &l->watchdog, CLOCK_MONOTONIC, 0, 0, on_watchdog, l);
+                                loop->event, &loop->watchdog, CLOCK_MONOTONIC, 0, 0, on_watchdog, loop);
         return r;
 }
 
-static int open_store(ServiceLoop *l)
+static int open_store(ServiceLoop *loop)
 {
         const CommitOptions options = {
-                .path = l->settings->store.path,
-                .role = l->calls->role,
+                .path = loop->settings->store.path,
+                .role = loop->calls->role,
                 .max_jobs = JOBS_MAX,
-                .min_free = l->settings->store.min_free,
+                .min_free = loop->settings->store.min_free,
                 .on_events = on_events,
                 .on_fatal = on_fatal,
-                .userdata = l,
+                .userdata = loop,
         };
         _cleanup_free_ char *error = NULL;
         int r;
 
-        r = commit_new(&options, &l->commit, &error);
+        r = commit_new(&options, &loop->commit, &error);
         if (r >= 0)
-                r = store_reader_open(options.path, READER_USEC, &l->reader, &error);
+                r = store_reader_open(options.path, READER_USEC, &loop->reader, &error);
         if (r < 0) {
                 log_event(LOG_ERR, MESSAGE_DATABASE, LOG_FIELDS(LOG_TEXT("DATABASE", options.path)),
                                 "Can't open the database: %s", error ?: strerror(-r));
                 return program_status_of_store(r);
         }
 
-        r = commit_port_new(l->commit, l->event, &l->port);
+        r = commit_port_new(loop->commit, loop->event, &loop->port);
         if (r >= 0)
-                r = add_sources(l);
+                r = add_sources(loop);
         return r < 0 ? fail(r) : 0;
 }
 
-static int load_first_keys(const ServiceLoop *l)
+static int load_first_keys(const ServiceLoop *loop)
 {
         _cleanup_free_ char *mistakes = NULL;
 
-        if (l->calls->load_keys(l->settings, &mistakes, l->userdata) >= 0)
+        if (loop->calls->load_keys(loop->settings, &mistakes, loop->userdata) >= 0)
                 return 0;
         program_log_mistakes(MESSAGE_KEYS_MISSING, "", mistakes ?: "out of memory");
         return EX_CONFIG;
 }
 
-static int prepare(ServiceLoop *l)
+static int prepare(ServiceLoop *loop)
 {
         int r;
 
         r = program_block_signals();
         if (r >= 0)
-                r = in_force_new(&l->in_force);
+                r = in_force_new(&loop->in_force);
         if (r >= 0)
-                r = sd_event_default(&l->event);
+                r = sd_event_default(&loop->event);
         if (r >= 0) {
-                l->fatal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-                r = l->fatal_fd < 0 ? -errno : 0;
+                loop->fatal_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+                r = loop->fatal_fd < 0 ? -errno : 0;
         }
         return r < 0 ? fail(r) : 0;
 }
 
-void service_loop_set_in_force(ServiceLoop *l, const InForceKeys *keys)
+void service_loop_set_in_force(ServiceLoop *loop, const InForceKeys *keys)
 {
-        if (in_force_set(l->in_force, l->settings, l->calls->sections, l->overrides, keys) < 0)
+        if (in_force_set(loop->in_force, loop->settings, loop->calls->sections, loop->overrides, keys) < 0)
                 log_oom();
 }
 
-int service_loop_run(ServiceLoop *l, const ServiceCalls *calls, const char *config,
+int service_loop_run(ServiceLoop *loop, const ServiceCalls *calls, const char *config,
                 const SettingsOverrides *overrides, Settings *settings, void *userdata)
 {
         int r;
 
-        *l = (ServiceLoop){
+        *loop = (ServiceLoop){
                 .calls = calls,
                 .config = config,
                 .overrides = overrides,
@@ -345,11 +345,11 @@ int service_loop_run(ServiceLoop *l, const ServiceCalls *calls, const char *conf
                 .userdata = userdata,
                 .fatal_fd = -EBADF,
         };
-        r = prepare(l);
+        r = prepare(loop);
         if (r == 0)
-                r = load_first_keys(l);
+                r = load_first_keys(loop);
         if (r == 0)
-                r = open_store(l);
+                r = open_store(loop);
         if (r == 0)
                 r = calls->start(userdata);
         if (r != 0)
@@ -357,7 +357,7 @@ int service_loop_run(ServiceLoop *l, const ServiceCalls *calls, const char *conf
 
         (void)sd_notifyf(false, "READY=1\nSTATUS=%s", calls->ready);
         log_event(LOG_NOTICE, MESSAGE_READY, NULL, 0, "Ready.");
-        r = sd_event_loop(l->event);
+        r = sd_event_loop(loop->event);
         if (r < 0) {
                 log_error_errno(r, "The event loop failed");
                 return EX_SOFTWARE;
@@ -367,27 +367,27 @@ int service_loop_run(ServiceLoop *l, const ServiceCalls *calls, const char *conf
 
 /* Taking apart. */
 
-void service_loop_settle(ServiceLoop *l)
+void service_loop_settle(ServiceLoop *loop)
 {
-        l->port = commit_port_free(l->port);
+        loop->port = commit_port_free(loop->port);
 }
 
-void service_loop_done(ServiceLoop *l)
+void service_loop_done(ServiceLoop *loop)
 {
-        service_loop_settle(l);
-        store_reader_close(l->reader);
-        commit_free(l->commit);
-        sd_event_source_disable_unref(l->fatal);
-        if (l->calls)
-                fd_close(l->fatal_fd);
-        sd_event_source_disable_unref(l->tick);
-        sd_event_source_disable_unref(l->poll);
-        sd_event_source_disable_unref(l->drain);
-        sd_event_source_disable_unref(l->watchdog);
-        sd_event_unref(l->event);
-        in_force_free(l->in_force);
-        settings_free(l->settings);
-        free(l->refused);
-        free(l->status_text);
-        *l = (ServiceLoop){};
+        service_loop_settle(loop);
+        store_reader_close(loop->reader);
+        commit_free(loop->commit);
+        sd_event_source_disable_unref(loop->fatal);
+        if (loop->calls)
+                fd_close(loop->fatal_fd);
+        sd_event_source_disable_unref(loop->tick);
+        sd_event_source_disable_unref(loop->poll);
+        sd_event_source_disable_unref(loop->drain);
+        sd_event_source_disable_unref(loop->watchdog);
+        sd_event_unref(loop->event);
+        in_force_free(loop->in_force);
+        settings_free(loop->settings);
+        free(loop->refused);
+        free(loop->status_text);
+        *loop = (ServiceLoop){};
 }

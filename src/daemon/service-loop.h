@@ -62,14 +62,14 @@ typedef struct ServiceLoop {
  * there is. `calls`, `config` (NULL: the default place), `overrides` and `userdata` outlive the loop:
  * reloading reads the first two again. `settings` is owned from the call on. The status of sysexits.h to
  * leave with; what was wrong is in the log. */
-int service_loop_run(ServiceLoop *l, const ServiceCalls *calls, const char *config,
+int service_loop_run(ServiceLoop *loop, const ServiceCalls *calls, const char *config,
                 const SettingsOverrides *overrides, Settings *settings, void *userdata);
 
 /* Has what others see of the keys and settings in force say what is. */
-void service_loop_set_in_force(ServiceLoop *l, const InForceKeys *keys);
+void service_loop_set_in_force(ServiceLoop *loop, const InForceKeys *keys);
 
 /* Waits for what is on its way to the disk: all of it has been told afterwards. */
-void service_loop_settle(ServiceLoop *l);
+void service_loop_settle(ServiceLoop *loop);
 
 /* Ends the writer and frees what is left. Also for one that is all zeros and did not run. */
-void service_loop_done(ServiceLoop *l);
+void service_loop_done(ServiceLoop *loop);

@@ -20,73 +20,73 @@ const Param deliveries_params[] = {
 };
 
 /* 0 means that there is none. */
-static int set_number(json_t *o, const char *name, uint64_t value)
+static int set_number(json_t *object, const char *name, uint64_t value)
 {
-        return value > 0 ? json_object_set_new(o, name, json_integer((json_int_t)value)) : 0;
+        return value > 0 ? json_object_set_new(object, name, json_integer((json_int_t)value)) : 0;
 }
 
-static json_t *delivery_to_json(const StoredDelivery *d)
+static json_t *delivery_to_json(const StoredDelivery *delivery)
 {
-        json_auto_t *o = json_object();
+        json_auto_t *object = json_object();
         int r = 0;
 
-        r |= json_object_set_new(o, "delivery", json_integer((json_int_t)d->n));
-        r |= member_set_time(o, "received_at", d->received_at);
-        r |= member_set_text(o, "source", source_to_string(d->source));
-        r |= member_set_text(o, "verdict", verdict_to_string(d->verdict));
-        r |= set_number(o, "status_code", d->status);
-        r |= member_set_text(o, "key", d->key_label);
-        r |= member_set_text(o, "remote", d->remote);
-        r |= member_set_text(o, "ref", d->ref);
-        r |= member_set_text(o, "task_id", d->task_id);
-        r |= member_set_text(o, "type", d->type);
-        r |= set_number(o, "revision", d->revision);
-        r |= json_object_set_new(o, "duration", json_real((double)d->duration / 1e6));
-        r |= json_object_set_new(o, "size", json_integer((json_int_t)d->body_size));
-        r |= set_number(o, "repeats", d->repeats);
-        r |= member_set_time(o, "last_repeat_at", d->last_repeat_at);
-        r |= set_number(o, "superseded_by", d->superseded_by);
-        if (d->unchecked)
-                r |= json_object_set_new(o, "unchecked", json_true());
-        if (d->problems)
-                r |= json_object_set_new(o, "problems", json_loads(d->problems, 0, NULL));
+        r |= json_object_set_new(object, "delivery", json_integer((json_int_t)delivery->n));
+        r |= member_set_time(object, "received_at", delivery->received_at);
+        r |= member_set_text(object, "source", source_to_string(delivery->source));
+        r |= member_set_text(object, "verdict", verdict_to_string(delivery->verdict));
+        r |= set_number(object, "status_code", delivery->status);
+        r |= member_set_text(object, "key", delivery->key_label);
+        r |= member_set_text(object, "remote", delivery->remote);
+        r |= member_set_text(object, "ref", delivery->ref);
+        r |= member_set_text(object, "task_id", delivery->task_id);
+        r |= member_set_text(object, "type", delivery->type);
+        r |= set_number(object, "revision", delivery->revision);
+        r |= json_object_set_new(object, "duration", json_real((double)delivery->duration / 1e6));
+        r |= json_object_set_new(object, "size", json_integer((json_int_t)delivery->body_size));
+        r |= set_number(object, "repeats", delivery->repeats);
+        r |= member_set_time(object, "last_repeat_at", delivery->last_repeat_at);
+        r |= set_number(object, "superseded_by", delivery->superseded_by);
+        if (delivery->unchecked)
+                r |= json_object_set_new(object, "unchecked", json_true());
+        if (delivery->problems)
+                r |= json_object_set_new(object, "problems", json_loads(delivery->problems, 0, NULL));
 
-        return r < 0 ? NULL : json_incref(o);
+        return r < 0 ? NULL : json_incref(object);
 }
 
-static int append_delivery(const StoredDelivery *d, Buffer *out)
+static int append_delivery(const StoredDelivery *delivery, Buffer *out)
 {
-        json_auto_t *value = delivery_to_json(d);
+        json_auto_t *value = delivery_to_json(delivery);
 
         return value ? json_encode(value, out) : -ENOMEM;
 }
 
-static int take_delivery(const StoredDelivery *d, void *userdata)
+static int take_delivery(const StoredDelivery *delivery, void *userdata)
 {
-        return append_delivery(d, userdata);
+        return append_delivery(delivery, userdata);
 }
 
-static int list_delivery(const StoredDelivery *d, void *userdata)
+static int list_delivery(const StoredDelivery *delivery, void *userdata)
 {
-        LocalList *l = userdata;
-        int r = local_list_next(l, d->n);
+        LocalList *list = userdata;
+        int r = local_list_next(list, delivery->n);
 
-        return r <= 0 ? r : append_delivery(d, &l->text);
+        return r <= 0 ? r : append_delivery(delivery, &list->text);
 }
 
 static int reply_list(HttpRequest *request, StoreReader *reader, const char *task_id)
 {
-        DeliveryQuery q = { .verdict = _VERDICT_ERRNO, .limit = 100 };
+        DeliveryQuery query = { .verdict = _VERDICT_ERRNO, .limit = 100 };
         _cleanup_local_list_ LocalList list = LOCAL_LIST_INIT;
         int r;
 
-        r = params_read(request, &q);
+        r = params_read(request, &query);
         if (r != 0)
                 return MIN(r, 0);
 
-        list.limit = q.limit;
-        r = store_list_deliveries(
-                        reader, q.verdict, task_id, q.after, (unsigned)q.limit + 1, list_delivery, &list);
+        list.limit = query.limit;
+        r = store_list_deliveries(reader, query.verdict, task_id, query.after, (unsigned)query.limit + 1,
+                        list_delivery, &list);
         return r < 0 ? local_reply_failure(reader, request, r) : local_list_reply(&list, request);
 }
 
@@ -95,7 +95,7 @@ static int reply_all(HttpRequest *request, StoreReader *reader, _unused_ void *u
         return reply_list(request, reader, NULL);
 }
 
-static int seen(_unused_ const StoredDelivery *d, void *userdata)
+static int seen(_unused_ const StoredDelivery *delivery, void *userdata)
 {
         *(bool *)userdata = true;
         return 0;
@@ -140,12 +140,12 @@ static int reply_delivery(HttpRequest *request, StoreReader *reader, _unused_ vo
 }
 
 /* The body as it came. What isn't known to be JSON isn't called so. */
-static int reply_body(const StoredDelivery *d, void *userdata)
+static int reply_body(const StoredDelivery *delivery, void *userdata)
 {
-        bool is_json = d->verdict != VERDICT_INVALID && d->verdict != VERDICT_DISCARDED;
+        bool is_json = delivery->verdict != VERDICT_INVALID && delivery->verdict != VERDICT_DISCARDED;
 
-        return http_reply(userdata, 200, is_json ? "application/json" : "application/octet-stream", d->body,
-                        d->body_size);
+        return http_reply(userdata, 200, is_json ? "application/json" : "application/octet-stream",
+                        delivery->body, delivery->body_size);
 }
 
 static int reply_bytes(HttpRequest *request, StoreReader *reader, _unused_ void *userdata)

@@ -52,67 +52,67 @@ static int take_task(const TaskDocument *task, void *userdata)
         return r < 0 ? r : buffer_append_str(out, "\n");
 }
 
-static void adapt_batch(Export *x, size_t size)
+static void adapt_batch(Export *export, size_t size)
 {
         if (size > BATCH_LARGE)
-                x->filter.limit = 1;
+                export->filter.limit = 1;
         else if (size < BATCH_SMALL)
-                x->filter.limit = MIN(x->filter.limit * 2, BATCH_MAX);
+                export->filter.limit = MIN(export->filter.limit * 2, BATCH_MAX);
 }
 
 static int fill(void *userdata, StoreReader *reader, Buffer *out)
 {
-        Export *x = userdata;
+        Export *export = userdata;
         TaskPage page;
         int r;
 
-        r = store_list_tasks(reader, &x->filter, take_task, out, &page);
-        if (r == -ENOBUFS && x->filter.limit > 1) {
-                x->filter.limit = 1; /* the same place again, one at a time */
+        r = store_list_tasks(reader, &export->filter, take_task, out, &page);
+        if (r == -ENOBUFS && export->filter.limit > 1) {
+                export->filter.limit = 1; /* the same place again, one at a time */
                 buffer_done(out);
-                r = store_list_tasks(reader, &x->filter, take_task, out, &page);
+                r = store_list_tasks(reader, &export->filter, take_task, out, &page);
         }
         if (r < 0)
                 return r;
 
-        x->filter.has_cursor = true;
-        x->filter.cursor = page.next;
-        x->filter.until_seq = page.until_seq;
-        adapt_batch(x, out->size);
+        export->filter.has_cursor = true;
+        export->filter.cursor = page.next;
+        export->filter.until_seq = page.until_seq;
+        adapt_batch(export, out->size);
         return page.has_more ? 1 : 0;
 }
 
 static void done(void *userdata)
 {
-        Export *x = userdata;
+        Export *export = userdata;
 
-        FOREACH_ARRAY(m, x->metadata, ELEMENTSOF(x->metadata)) {
+        FOREACH_ARRAY(m, export->metadata, ELEMENTSOF(export->metadata)) {
                 free((char *)(uintptr_t)m->key);
                 free((char *)(uintptr_t)m->value);
         }
-        free(x);
+        free(export);
 }
 
 /* The filter outlives the request, so it has texts of its own. 0, -ENOMEM. */
-static int copy_query(const ExportQuery *q, Export *x)
+static int copy_query(const ExportQuery *query, Export *export)
 {
-        if (q->type)
-                strncpy(x->type, q->type, CALLBACK_TYPE_MAX);
-        for (size_t i = 0; i < q->metadata.n; i++) {
-                x->metadata[i] = (StoreMetadata){ strdup(q->metadata.items[i].key),
-                        strdup(q->metadata.items[i].value) };
-                if (!x->metadata[i].key || !x->metadata[i].value)
+        if (query->type)
+                strncpy(export->type, query->type, CALLBACK_TYPE_MAX);
+        for (size_t i = 0; i < query->metadata.n; i++) {
+                export->metadata[i] = (StoreMetadata){ strdup(query->metadata.items[i].key),
+                        strdup(query->metadata.items[i].value) };
+                if (!export->metadata[i].key || !export->metadata[i].value)
                         return -ENOMEM;
         }
-        x->filter = (TaskFilter){
-                .start_time = q->start_time,
-                .end_time = q->end_time,
-                .status = q->status,
-                .type = q->type ? x->type : NULL,
-                .is_test = q->is_test,
-                .metadata = x->metadata,
-                .n_metadata = q->metadata.n,
-                .after_seq = q->after_seq,
+        export->filter = (TaskFilter){
+                .start_time = query->start_time,
+                .end_time = query->end_time,
+                .status = query->status,
+                .type = query->type ? export->type : NULL,
+                .is_test = query->is_test,
+                .metadata = export->metadata,
+                .n_metadata = query->metadata.n,
+                .after_seq = query->after_seq,
                 .limit = 8,
                 .without_total = true,
         };
@@ -123,29 +123,29 @@ int export_on_get(HttpRequest *request, void *userdata)
 {
         static const ReadSource source = { .lane = READ_LONG, .fill = fill, .free = done };
         LocalBase *base = userdata;
-        ExportQuery q = {
+        ExportQuery query = {
                 .format = "jsonl",
                 .start_time = TIME_NONE,
                 .end_time = TIME_NONE,
                 .status = _TASK_STATUS_INVALID,
                 .is_test = -1,
         };
-        Export *x;
+        Export *export;
         int r;
 
-        r = params_read(request, &q);
+        r = params_read(request, &query);
         if (r != 0)
                 return MIN(r, 0);
-        if (!streq(q.format, "jsonl"))
+        if (!streq(query.format, "jsonl"))
                 return params_refuse(request, "format", "jsonl, of which scalectl export makes the others");
 
-        x = calloc(1, sizeof(Export));
-        if (!x)
+        export = calloc(1, sizeof(Export));
+        if (!export)
                 return -ENOMEM;
-        r = copy_query(&q, x);
+        r = copy_query(&query, export);
         if (r < 0) {
-                done(x);
+                done(export);
                 return r;
         }
-        return readers_stream(base->readers, request, "application/x-ndjson", &source, x, NULL);
+        return readers_stream(base->readers, request, "application/x-ndjson", &source, export, NULL);
 }

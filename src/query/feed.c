@@ -30,7 +30,7 @@
 #define LIMIT_DEFAULT   100U
 #define KEEP_ALIVE_USEC (15 * USEC_PER_SEC)
 #define LOOK_USEC       (200 * USEC_PER_MSEC)
-#define READERS_MAX     192U /* that may wait for events: connections are left for those who don't */
+#define SUBSCRIBERS_MAX 192U /* that may wait for events: connections are left for those who don't */
 #define BUSY_RETRY      "30" /* seconds */
 
 typedef struct FeedQuery {
@@ -40,8 +40,8 @@ typedef struct FeedQuery {
         const char *include;
 } FeedQuery;
 
-struct FeedReader {
-        LIST_ENTRY(FeedReader) entry;
+struct Subscriber {
+        LIST_ENTRY(Subscriber) entry;
         LocalBase *base;
         ReadStream *stream;
         sd_event_source *timer; /* the end of waiting, or the next sign of life */
@@ -57,57 +57,57 @@ struct FeedReader {
 };
 
 /* It is no reader any more; what it is read by may still need it. */
-static void reader_leave(FeedReader *x)
+static void subscriber_leave(Subscriber *subscriber)
 {
-        Feed *feed = x->base->feed;
+        Feed *feed = subscriber->base->feed;
 
-        x->timer = sd_event_source_disable_unref(x->timer);
-        if (!x->listed)
+        subscriber->timer = sd_event_source_disable_unref(subscriber->timer);
+        if (!subscriber->listed)
                 return;
-        LIST_REMOVE(x, entry);
-        x->listed = false;
-        feed->n_waiting -= x->waits;
-        feed->n_following -= x->follow;
+        LIST_REMOVE(subscriber, entry);
+        subscriber->listed = false;
+        feed->n_waiting -= subscriber->waits;
+        feed->n_following -= subscriber->follow;
 }
 
-static FeedReader *reader_free(FeedReader *x)
+static Subscriber *subscriber_free(Subscriber *subscriber)
 {
-        if (!x)
+        if (!subscriber)
                 return NULL;
 
-        reader_leave(x);
-        free(x);
+        subscriber_leave(subscriber);
+        free(subscriber);
         return NULL;
 }
-DEFINE_CLEANUP(FeedReader *, reader_free)
+DEFINE_CLEANUP(Subscriber *, subscriber_free)
 
-void feed_notify(Feed *f)
+void feed_notify(Feed *feed)
 {
-        FeedReader *x;
+        Subscriber *subscriber;
 
-        LIST_FOREACH(x, &f->readers, entry)
-                read_stream_wake(x->stream);
+        LIST_FOREACH(subscriber, &feed->subscribers, entry)
+                read_stream_wake(subscriber->stream);
 }
 
-void feed_close(Feed *f)
+void feed_close(Feed *feed)
 {
-        FeedReader *x;
+        Subscriber *subscriber;
 
-        LIST_FOREACH(x, &f->readers, entry)
-                read_stream_end(x->stream);
+        LIST_FOREACH(subscriber, &feed->subscribers, entry)
+                read_stream_end(subscriber->stream);
 }
 
-void feed_done(Feed *f)
+void feed_done(Feed *feed)
 {
-        assert(LIST_EMPTY(&f->readers));
-        f->look = sd_event_source_disable_unref(f->look);
+        assert(LIST_EMPTY(&feed->subscribers));
+        feed->look = sd_event_source_disable_unref(feed->look);
 }
 
 static int on_look(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
         LocalBase *base = userdata;
 
-        if (LIST_EMPTY(&base->feed->readers))
+        if (LIST_EMPTY(&base->feed->subscribers))
                 return 0; /* the next one begins anew */
 
         /* When it can't be read, who asks for events finds that out and says so. */
@@ -168,108 +168,109 @@ static int append_task_member(Buffer *out, const TaskDocument *task)
         return r < 0 ? r : json_encode(value, out);
 }
 
-static int append_event(const StoredEvent *e, Buffer *out)
+static int append_event(const StoredEvent *event, Buffer *out)
 {
         char time[TIME_STAMP_SIZE];
         int r;
 
-        r = buffer_append_f(out, "{\"seq\":%" PRIu64 ",\"time\":\"%s\",\"kind\":\"%s\"", e->seq,
-                        time_format(e->time, time), event_kind_to_string(e->kind));
+        r = buffer_append_f(out, "{\"seq\":%" PRIu64 ",\"time\":\"%s\",\"kind\":\"%s\"", event->seq,
+                        time_format(event->time, time), event_kind_to_string(event->kind));
         if (r >= 0)
-                r = append_text_member(out, "task_id", e->task_id);
+                r = append_text_member(out, "task_id", event->task_id);
         if (r >= 0)
-                r = append_text_member(out, "type", e->type);
+                r = append_text_member(out, "type", event->type);
         if (r >= 0)
-                r = append_text_member(out, "status", task_status_to_string(e->status));
+                r = append_text_member(out, "status", task_status_to_string(event->status));
         if (r >= 0)
-                r = append_number_member(out, "revision", e->revision);
+                r = append_number_member(out, "revision", event->revision);
         if (r >= 0)
-                r = append_number_member(out, "delivery", e->delivery);
+                r = append_number_member(out, "delivery", event->delivery);
         if (r >= 0)
-                r = append_text_member(out, "submission", e->submission);
-        if (r >= 0 && e->task)
-                r = append_task_member(out, e->task);
+                r = append_text_member(out, "submission", event->submission);
+        if (r >= 0 && event->task)
+                r = append_task_member(out, event->task);
         return r < 0 ? r : buffer_append_str(out, "}");
 }
 
-static int take_event(const StoredEvent *e, void *userdata)
+static int take_event(const StoredEvent *event, void *userdata)
 {
-        FeedReader *x = userdata;
+        Subscriber *subscriber = userdata;
         char time[TIME_STAMP_SIZE];
         int r = 0;
 
-        if (x->sse)
-                r = buffer_append_f(
-                                x->out, "id: %" PRIu64 "@%s\ndata: ", e->seq, time_format(e->time, time));
+        if (subscriber->sse)
+                r = buffer_append_f(subscriber->out, "id: %" PRIu64 "@%s\ndata: ", event->seq,
+                                time_format(event->time, time));
         if (r >= 0)
-                r = append_event(e, x->out);
+                r = append_event(event, subscriber->out);
         if (r >= 0)
-                r = buffer_append_str(x->out, x->sse ? "\n\n" : "\n");
+                r = buffer_append_str(subscriber->out, subscriber->sse ? "\n\n" : "\n");
         if (r < 0)
                 return r;
 
-        x->after = e->seq;
-        x->left--;
-        return x->out->size > BATCH_SIZE ? -ECANCELED : 0;
+        subscriber->after = event->seq;
+        subscriber->left--;
+        return subscriber->out->size > BATCH_SIZE ? -ECANCELED : 0;
 }
 
 /* The stream. */
 
 static int fill(void *userdata, StoreReader *reader, Buffer *out)
 {
-        FeedReader *x = userdata;
+        Subscriber *subscriber = userdata;
         int r;
 
-        x->out = out;
-        r = store_list_events(reader, x->after, (unsigned)MIN(x->left, BATCH), x->with_task, take_event, x);
+        subscriber->out = out;
+        r = store_list_events(reader, subscriber->after, (unsigned)MIN(subscriber->left, BATCH),
+                        subscriber->with_task, take_event, subscriber);
         if (r < 0 && r != -ECANCELED)
                 return r;
-        if (x->left == 0)
+        if (subscriber->left == 0)
                 return READ_END;
         if (out->size == 0)
-                return x->may_wait ? READ_WAIT : READ_END;
-        if (!x->follow)
-                x->may_wait = false; /* what it waited for has come */
+                return subscriber->may_wait ? READ_WAIT : READ_END;
+        if (!subscriber->follow)
+                subscriber->may_wait = false; /* what it waited for has come */
         return READ_MORE;
 }
 
 static void end(void *userdata)
 {
-        reader_leave(userdata);
+        subscriber_leave(userdata);
 }
 
 static void done(void *userdata)
 {
-        reader_free(userdata);
+        subscriber_free(userdata);
 }
 
 static int on_wait_over(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        FeedReader *x = userdata;
+        Subscriber *subscriber = userdata;
 
-        read_stream_end(x->stream);
+        read_stream_end(subscriber->stream);
         return 0;
 }
 
 static int on_keep_alive(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        FeedReader *x = userdata;
+        Subscriber *subscriber = userdata;
 
-        read_stream_say(x->stream, ":\n\n");
+        read_stream_say(subscriber->stream, ":\n\n");
         (void)sd_event_source_set_time_relative(source, KEEP_ALIVE_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-static int reader_arm(FeedReader *x, uint64_t wait)
+static int subscriber_arm(Subscriber *subscriber, uint64_t wait)
 {
-        if (x->follow && !x->sse)
+        if (subscriber->follow && !subscriber->sse)
                 return 0;
-        if (!x->follow && wait == 0)
+        if (!subscriber->follow && wait == 0)
                 return 0;
 
-        return sd_event_add_time_relative(x->base->loop, &x->timer, CLOCK_MONOTONIC,
-                        x->follow ? KEEP_ALIVE_USEC : wait * USEC_PER_SEC, 0,
-                        x->follow ? on_keep_alive : on_wait_over, x);
+        return sd_event_add_time_relative(subscriber->base->loop, &subscriber->timer, CLOCK_MONOTONIC,
+                        subscriber->follow ? KEEP_ALIVE_USEC : wait * USEC_PER_SEC, 0,
+                        subscriber->follow ? on_keep_alive : on_wait_over, subscriber);
 }
 
 /* Parameters. */
@@ -292,7 +293,7 @@ static bool wants_sse(const HttpRequest *request)
 }
 
 /* "SEQ" or, as we give it, "SEQ@TIME". */
-static int parse_event_id(const char *id, FeedQuery *q)
+static int parse_event_id(const char *id, FeedQuery *query)
 {
         const char *at = strchr(id, '@');
         _cleanup_free_ char *seq = strndup(id, at ? (size_t)(at - id) : strlen(id));
@@ -300,60 +301,60 @@ static int parse_event_id(const char *id, FeedQuery *q)
 
         if (!seq)
                 return -ENOMEM;
-        r = parse_u64(seq, 0, INT64_MAX, &q->after);
-        q->time = TIME_NONE;
-        return r >= 0 && at ? time_parse(at + 1, &q->time) : r;
+        r = parse_u64(seq, 0, INT64_MAX, &query->after);
+        query->time = TIME_NONE;
+        return r >= 0 && at ? time_parse(at + 1, &query->time) : r;
 }
 
 /* 0; 1: answered 400; negative errno. */
-static int read_query(HttpRequest *request, FeedQuery *q)
+static int read_query(HttpRequest *request, FeedQuery *query)
 {
         const char *last = http_request_header(request, "Last-Event-ID");
         int r;
 
-        r = params_read(request, q);
-        if (r == 0 && q->include && !streq(q->include, "task"))
+        r = params_read(request, query);
+        if (r == 0 && query->include && !streq(query->include, "task"))
                 r = params_refuse(request, "include", "task") ?: 1;
         /* A reader that comes back says where it was in the header, with the URL it began with. */
-        if (r == 0 && last && *last && wants_sse(request) && parse_event_id(last, q) < 0)
+        if (r == 0 && last && *last && wants_sse(request) && parse_event_id(last, query) < 0)
                 r = params_refuse(request, "Last-Event-ID", "the id of an event, or no such header") ?: 1;
-        if (r == 0 && q->time != TIME_NONE && q->after == 0)
+        if (r == 0 && query->time != TIME_NONE && query->after == 0)
                 r = params_refuse(request, "time", "the time of the event that `after` names") ?: 1;
         return r;
 }
 
 /* Whether the event that the reader was at is still the same: it isn't when the database was turned back
  * since, because numbers are given again. 0: it is; 1: answered 409; negative errno. */
-static int check_place(HttpRequest *request, const LocalBase *base, const FeedQuery *q)
+static int check_place(HttpRequest *request, const LocalBase *base, const FeedQuery *query)
 {
         char time[TIME_STAMP_SIZE];
         int64_t was = TIME_NONE;
         int r;
 
-        if (q->time == TIME_NONE)
+        if (query->time == TIME_NONE)
                 return 0;
-        r = store_get_event_time(base->reader, q->after, &was);
+        r = store_get_event_time(base->reader, query->after, &was);
         if (r < 0)
                 return local_reply_failure(base->reader, request, r) ?: 1;
-        if (r > 0 && was == q->time)
+        if (r > 0 && was == query->time)
                 return 0;
         if (r == 0)
                 r = http_reply_error(request, 409, NULL,
                                 "There is no event %" PRIu64 " (any more): the database was turned back, as "
                                 "by a backup that was put back. Decide where to go on, and leave out "
                                 "`time`.",
-                                q->after);
+                                query->after);
         else
                 r = http_reply_error(request, 409, NULL,
                                 "Event %" PRIu64
                                 " is another one now, of %s: the database was turned back, as "
                                 "by a backup that was put back. Decide where to go on, and leave out "
                                 "`time`.",
-                                q->after, time_format(was, time));
+                                query->after, time_format(was, time));
         return r < 0 ? r : 1;
 }
 
-static int refuse_reader(HttpRequest *request)
+static int refuse_subscriber(HttpRequest *request)
 {
         int r;
 
@@ -363,59 +364,59 @@ static int refuse_reader(HttpRequest *request)
         return http_reply_error(request, 503, NULL,
                         "%u readers wait for events already: come back later, or ask without wait and "
                         "follow.",
-                        READERS_MAX);
+                        SUBSCRIBERS_MAX);
 }
 
 int feed_on_events(HttpRequest *request, void *userdata)
 {
         static const ReadSource source = { .lane = READ_QUICK, .fill = fill, .end = end, .free = done };
         bool sse = wants_sse(request);
-        FeedQuery q = { .follow = sse, .time = TIME_NONE };
-        _cleanup_(reader_freep) FeedReader *x = NULL;
+        FeedQuery query = { .follow = sse, .time = TIME_NONE };
+        _cleanup_(subscriber_freep) Subscriber *subscriber = NULL;
         LocalBase *base = userdata;
         Feed *feed = base->feed;
         ReadStream **stream;
         int r;
 
-        r = read_query(request, &q);
+        r = read_query(request, &query);
         if (r == 0)
-                r = check_place(request, base, &q);
+                r = check_place(request, base, &query);
         if (r != 0)
                 return MIN(r, 0);
 
-        if ((q.follow || q.wait > 0) && feed->n_waiting >= READERS_MAX)
-                return refuse_reader(request);
+        if ((query.follow || query.wait > 0) && feed->n_waiting >= SUBSCRIBERS_MAX)
+                return refuse_subscriber(request);
 
-        x = calloc(1, sizeof(FeedReader));
-        if (!x)
+        subscriber = calloc(1, sizeof(Subscriber));
+        if (!subscriber)
                 return -ENOMEM;
-        *x = (FeedReader){
+        *subscriber = (Subscriber){
                 .base = base,
-                .after = q.after,
-                .left = q.limit > 0 ? q.limit
-                        : q.follow  ? UINT64_MAX
-                                    : LIMIT_DEFAULT,
+                .after = query.after,
+                .left = query.limit > 0 ? query.limit
+                        : query.follow  ? UINT64_MAX
+                                        : LIMIT_DEFAULT,
                 .sse = sse,
-                .with_task = q.include,
-                .follow = q.follow,
-                .waits = q.follow || q.wait > 0,
-                .may_wait = q.follow || q.wait > 0,
+                .with_task = query.include,
+                .follow = query.follow,
+                .waits = query.follow || query.wait > 0,
+                .may_wait = query.follow || query.wait > 0,
         };
-        r = reader_arm(x, q.wait);
-        if (r >= 0 && x->may_wait)
+        r = subscriber_arm(subscriber, query.wait);
+        if (r >= 0 && subscriber->may_wait)
                 r = feed_look(base);
         if (r < 0)
                 return r;
 
-        LIST_INSERT_HEAD(&feed->readers, x, entry);
-        x->listed = true;
-        feed->n_waiting += x->waits;
-        feed->n_following += x->follow;
+        LIST_INSERT_HEAD(&feed->subscribers, subscriber, entry);
+        subscriber->listed = true;
+        feed->n_waiting += subscriber->waits;
+        feed->n_following += subscriber->follow;
 
         r = http_reply_header(request, "Cache-Control", "no-store");
         if (r < 0)
                 return r;
-        stream = &x->stream;
+        stream = &subscriber->stream;
         return readers_stream(base->readers, request, sse ? "text/event-stream" : "application/x-ndjson",
-                        &source, TAKE_PTR(x), stream);
+                        &source, TAKE_PTR(subscriber), stream);
 }

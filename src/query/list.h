@@ -19,16 +19,16 @@ typedef struct LocalList {
         {                                                     \
                 .text = BUFFER_INIT((size_t)64 * 1024 * 1024) \
         } /* a hundred rows are far below */
-void local_list_done(LocalList *l);
+void local_list_done(LocalList *list);
 #define _cleanup_local_list_ _cleanup_(local_list_done)
 
 /* Makes room for the row with this number. 1: it is to be appended to `text`; 0: not, the page is full; or
  * -ENOMEM, -EFBIG. */
-int local_list_next(LocalList *l, uint64_t number);
+int local_list_next(LocalList *list, uint64_t number);
 
 /* {"docs":[...],"has_more":...,"next":...}: where there are more, `next` is what `after` wants. */
-int local_list_reply(LocalList *l, HttpRequest *request);
+int local_list_reply(LocalList *list, HttpRequest *request);
 
 /* Sets a member of a row; a NULL text and TIME_NONE are left out. 0, or -1 without memory. */
-int member_set_text(json_t *o, const char *name, const char *value);
-int member_set_time(json_t *o, const char *name, int64_t t);
+int member_set_text(json_t *object, const char *name, const char *value);
+int member_set_time(json_t *object, const char *name, int64_t t);

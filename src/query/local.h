@@ -30,7 +30,7 @@ struct LocalBase {
         /* Where it is known why submissions wait, else NULL: looks at the queue as a whole, and then tells
          * of one. 0 or negative errno (of reading); an object, or NULL where it doesn't wait. */
         int (*waiting_begin)(LocalBase *base);
-        json_t *(*waiting_of)(LocalBase *base, const Submission *s);
+        json_t *(*waiting_of)(LocalBase *base, const Submission *submission);
 };
 
 /* Answers for a failed reading: 503 for a query that takes too long, 500 otherwise, in the log too. */
@@ -72,4 +72,4 @@ int stats_on_readyz(HttpRequest *request, void *userdata);  /* able to store */
 int submission_reply(LocalBase *base, HttpRequest *request, unsigned status, const char *id);
 
 /* Appends a submission as JSON; a StoreSubmissionFn whose userdata is the Buffer. */
-int submission_append(const Submission *s, void *userdata);
+int submission_append(const Submission *submission, void *userdata);

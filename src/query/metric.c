@@ -10,22 +10,23 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-int metric_put_value(const Metric *m, const MetricText *x, uint64_t v)
+int metric_put_value(const Metric *metric, const MetricText *text, uint64_t v)
 {
-        if (m->divisor > 0)
-                return buffer_append_f(x->out, METRIC_REAL "\n", (double)v / m->divisor);
-        return buffer_append_f(x->out, "%" PRIu64 "\n", v);
+        if (metric->divisor > 0)
+                return buffer_append_f(text->out, METRIC_REAL "\n", (double)v / metric->divisor);
+        return buffer_append_f(text->out, "%" PRIu64 "\n", v);
 }
 
-int metric_put(const Metric *m, const MetricText *x, const char *label, const char *value, uint64_t v)
+int metric_put(const Metric *metric, const MetricText *text, const char *label, const char *value,
+                uint64_t v)
 {
         int r;
 
         if (label)
-                r = buffer_append_f(x->out, "%s%s{%s=\"%s\"} ", x->prefix, m->name, label, value);
+                r = buffer_append_f(text->out, "%s%s{%s=\"%s\"} ", text->prefix, metric->name, label, value);
         else
-                r = buffer_append_f(x->out, "%s%s ", x->prefix, m->name);
-        return r < 0 ? r : metric_put_value(m, x, v);
+                r = buffer_append_f(text->out, "%s%s ", text->prefix, metric->name);
+        return r < 0 ? r : metric_put_value(metric, text, v);
 }
 
 uint64_t metric_number_at(const void *structure, size_t offset)
@@ -41,46 +42,46 @@ uint64_t metric_atomic_at(const void *structure, size_t offset)
         return atomic_load((const atomic_uint_fast64_t *)(const void *)((const char *)structure + offset));
 }
 
-int metric_write_number(const Metric *m, const MetricText *x)
+int metric_write_number(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, metric_number_at(x->source, m->offset));
+        return metric_put(metric, text, NULL, NULL, metric_number_at(text->source, metric->offset));
 }
 
-int metric_write_atomic(const Metric *m, const MetricText *x)
+int metric_write_atomic(const Metric *metric, const MetricText *text)
 {
-        return metric_put(m, x, NULL, NULL, metric_atomic_at(x->source, m->offset));
+        return metric_put(metric, text, NULL, NULL, metric_atomic_at(text->source, metric->offset));
 }
 
-int metric_put_states(const Metric *m, const MetricText *x, const StoreQueue *q)
+int metric_put_states(const Metric *metric, const MetricText *text, const StoreQueue *queue)
 {
         int r;
 
         for (int i = 0; i < (int)_SUBMISSION_STATE_MAX; i++) {
-                r = metric_put(m, x, "state", submission_state_to_string((SubmissionState)i),
-                                q->by_state[i]);
+                r = metric_put(metric, text, "state", submission_state_to_string((SubmissionState)i),
+                                queue->by_state[i]);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-int metric_put_hold(const Metric *m, const MetricText *x, const StoreQueue *q)
+int metric_put_hold(const Metric *metric, const MetricText *text, const StoreQueue *queue)
 {
         int r;
 
-        r = metric_put(m, x, "by", "administrator", q->hold == QUEUE_HELD);
-        return r < 0 ? r : metric_put(m, x, "by", "account", q->hold == QUEUE_HELD_ACCOUNT);
+        r = metric_put(metric, text, "by", "administrator", queue->hold == QUEUE_HELD);
+        return r < 0 ? r : metric_put(metric, text, "by", "account", queue->hold == QUEUE_HELD_ACCOUNT);
 }
 
-int metrics_render_table(const Metric *table, size_t n, const MetricText *x)
+int metrics_render_table(const Metric *table, size_t n, const MetricText *text)
 {
         int r;
 
         FOREACH_ARRAY(m, table, n) {
-                r = buffer_append_f(x->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", x->prefix, m->name, m->help,
-                                x->prefix, m->name, m->type);
+                r = buffer_append_f(text->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", text->prefix, m->name,
+                                m->help, text->prefix, m->name, m->type);
                 if (r >= 0)
-                        r = m->write(m, x);
+                        r = m->write(m, text);
                 if (r < 0)
                         return r;
         }

@@ -27,100 +27,100 @@ struct Page {
 
 int page_new(PageRender render, Readers *readers, const char *subject, Page **ret)
 {
-        _cleanup_(page_freep) Page *p = NULL;
+        _cleanup_(page_freep) Page *page = NULL;
         int r;
 
-        p = calloc(1, sizeof(Page));
-        if (!p)
+        page = calloc(1, sizeof(Page));
+        if (!page)
                 return -ENOMEM;
-        p->render = render;
-        p->readers = readers;
-        p->text = BUFFER_INIT(TEXT_MAX);
-        p->tail = BUFFER_INIT(TEXT_MAX);
+        page->render = render;
+        page->readers = readers;
+        page->text = BUFFER_INIT(TEXT_MAX);
+        page->tail = BUFFER_INIT(TEXT_MAX);
         if (subject) {
-                p->subject = strdup(subject);
-                if (!p->subject)
+                page->subject = strdup(subject);
+                if (!page->subject)
                         return -ENOMEM;
         }
-        r = buffer_append_str(&p->text, "{\"docs\":[");
+        r = buffer_append_str(&page->text, "{\"docs\":[");
         if (r < 0)
                 return r;
 
-        *ret = TAKE_PTR(p);
+        *ret = TAKE_PTR(page);
         return 0;
 }
 
-Page *page_free(Page *p)
+Page *page_free(Page *page)
 {
-        if (!p)
+        if (!page)
                 return NULL;
 
-        for (size_t i = 0; i < p->n_keys; i++)
-                free(p->keys[i]);
-        free(p->keys);
-        free(p->subject);
-        buffer_done(&p->text);
-        buffer_done(&p->tail);
-        free(p);
+        for (size_t i = 0; i < page->n_keys; i++)
+                free(page->keys[i]);
+        free(page->keys);
+        free(page->subject);
+        buffer_done(&page->text);
+        buffer_done(&page->tail);
+        free(page);
         return NULL;
 }
 
-Buffer *page_text(Page *p)
+Buffer *page_text(Page *page)
 {
-        if (p->n_keys > 0 || p->text.size > INLINE_SIZE)
+        if (page->n_keys > 0 || page->text.size > INLINE_SIZE)
                 return NULL;
-        if (p->n_docs > 0 && buffer_append_str(&p->text, ",") < 0)
+        if (page->n_docs > 0 && buffer_append_str(&page->text, ",") < 0)
                 return NULL;
-        p->n_docs++;
-        return &p->text;
+        page->n_docs++;
+        return &page->text;
 }
 
-int page_defer(Page *p, const char *key)
+int page_defer(Page *page, const char *key)
 {
         char *copy;
 
-        assert(p->n_keys < KEYS_MAX);
-        if (!p->keys)
-                p->keys = calloc(KEYS_MAX, sizeof(char *));
+        assert(page->n_keys < KEYS_MAX);
+        if (!page->keys)
+                page->keys = calloc(KEYS_MAX, sizeof(char *));
         copy = strdup(key);
-        if (!p->keys || !copy) {
+        if (!page->keys || !copy) {
                 free(copy);
                 return -ENOMEM;
         }
-        p->keys[p->n_keys++] = copy;
+        page->keys[page->n_keys++] = copy;
         return 0;
 }
 
-static int append_tail(Page *p, Buffer *out)
+static int append_tail(Page *page, Buffer *out)
 {
         int r;
 
         r = buffer_append_str(out, "],");
-        return r < 0 ? r : buffer_append(out, p->tail.data, p->tail.size);
+        return r < 0 ? r : buffer_append(out, page->tail.data, page->tail.size);
 }
 
 /* What was rendered at once, then one document at a time, then the end. */
 static int fill(void *userdata, StoreReader *reader, Buffer *out)
 {
-        Page *p = userdata;
+        Page *page = userdata;
         int r;
 
-        if (!p->begun) {
-                p->begun = true;
-                r = buffer_append(out, p->text.data, p->text.size);
-                buffer_done(&p->text);
+        if (!page->begun) {
+                page->begun = true;
+                r = buffer_append(out, page->text.data, page->text.size);
+                buffer_done(&page->text);
                 return r < 0 ? r : 1;
         }
-        if (p->next_key == p->n_keys) {
-                r = append_tail(p, out);
+        if (page->next_key == page->n_keys) {
+                r = append_tail(page, out);
                 return MIN(r, 0);
         }
-        if (p->n_docs++ > 0) {
+        if (page->n_docs++ > 0) {
                 r = buffer_append_str(out, ",");
                 if (r < 0)
                         return r;
         }
-        r = p->render(reader, p->subject, p->keys[p->next_key++], out);
+        r = page->render(reader, page->subject, page->keys[page->next_key++], out);
         return r < 0 ? r : 1;
 }
 
@@ -129,20 +129,20 @@ static void done(void *userdata)
         page_free(userdata);
 }
 
-int page_reply(HttpRequest *request, Page *page, Buffer *tail)
+int page_reply(HttpRequest *request, Page *taken, Buffer *tail)
 {
         static const ReadSource source = { .lane = READ_LONG, .fill = fill, .free = done };
-        _cleanup_(page_freep) Page *p = page;
-        Readers *readers = p->readers;
+        _cleanup_(page_freep) Page *page = taken;
+        Readers *readers = page->readers;
         int r;
 
-        p->tail = *tail;
+        page->tail = *tail;
         *tail = BUFFER_INIT(tail->max);
-        if (p->n_keys > 0)
-                return readers_stream(readers, request, "application/json", &source, TAKE_PTR(p), NULL);
+        if (page->n_keys > 0)
+                return readers_stream(readers, request, "application/json", &source, TAKE_PTR(page), NULL);
 
-        r = append_tail(p, &p->text);
+        r = append_tail(page, &page->text);
         if (r < 0)
                 return r;
-        return http_reply(request, 200, "application/json", p->text.data, p->text.size);
+        return http_reply(request, 200, "application/json", page->text.data, page->text.size);
 }

@@ -13,16 +13,16 @@ typedef int (*PageRender)(StoreReader *reader, const char *subject, const char *
 
 /* `subject` (NULL: none) is copied. */
 int page_new(PageRender render, Readers *readers, const char *subject, Page **ret);
-Page *page_free(Page *p);
+Page *page_free(Page *page);
 DEFINE_CLEANUP(Page *, page_free)
 
 /* The text so far, to which the next document is to be appended, after its separator; NULL when the page
  * holds enough for now and page_defer() is to be used. */
-Buffer *page_text(Page *p);
+Buffer *page_text(Page *page);
 
 /* Leaves a document for later. 0, -ENOMEM. */
-int page_defer(Page *p, const char *key);
+int page_defer(Page *page, const char *key);
 
 /* Ends the list with `tail` behind its bracket: `"has_more":false}`, owned by the page from the call on, and
  * answers with it. Takes the page. */
-int page_reply(HttpRequest *request, Page *p, Buffer *tail);
+int page_reply(HttpRequest *request, Page *page, Buffer *tail);

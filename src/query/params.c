@@ -48,25 +48,25 @@ static bool parse_cursor(const char *value, ParamCursor *ret)
         return true;
 }
 
-static const char *parse_number(const Param *p, const char *value, void *ret)
+static const char *parse_number(const Param *param, const char *value, void *ret)
 {
-        return parse_u64(value, p->min, p->max, ret) < 0 ? "a whole number within the range" : NULL;
+        return parse_u64(value, param->min, param->max, ret) < 0 ? "a whole number within the range" : NULL;
 }
 
-static const char *parse_time(_unused_ const Param *p, const char *value, void *ret)
+static const char *parse_time(_unused_ const Param *param, const char *value, void *ret)
 {
         return time_parse(value, ret) < 0 ? "a date or time in ISO 8601, as 2016-06-23T09:10:02.798Z" : NULL;
 }
 
-static const char *parse_text(const Param *p, const char *value, void *ret)
+static const char *parse_text(const Param *param, const char *value, void *ret)
 {
-        if (strlen(value) > p->max)
+        if (strlen(value) > param->max)
                 return "a shorter text";
         *(const char **)ret = value;
         return NULL;
 }
 
-static const char *parse_bool(_unused_ const Param *p, const char *value, void *ret)
+static const char *parse_bool(_unused_ const Param *param, const char *value, void *ret)
 {
         bool b;
 
@@ -76,7 +76,7 @@ static const char *parse_bool(_unused_ const Param *p, const char *value, void *
         return NULL;
 }
 
-static const char *parse_status(_unused_ const Param *p, const char *value, void *ret)
+static const char *parse_status(_unused_ const Param *param, const char *value, void *ret)
 {
         TaskStatus status = task_status_from_string(value);
 
@@ -86,7 +86,7 @@ static const char *parse_status(_unused_ const Param *p, const char *value, void
         return NULL;
 }
 
-static const char *parse_verdict(_unused_ const Param *p, const char *value, void *ret)
+static const char *parse_verdict(_unused_ const Param *param, const char *value, void *ret)
 {
         Verdict verdict = verdict_from_string(value);
 
@@ -96,7 +96,7 @@ static const char *parse_verdict(_unused_ const Param *p, const char *value, voi
         return NULL;
 }
 
-static const char *parse_state(_unused_ const Param *p, const char *value, void *ret)
+static const char *parse_state(_unused_ const Param *param, const char *value, void *ret)
 {
         SubmissionState state = submission_state_from_string(value);
 
@@ -106,12 +106,12 @@ static const char *parse_state(_unused_ const Param *p, const char *value, void 
         return NULL;
 }
 
-static const char *parse_after(_unused_ const Param *p, const char *value, void *ret)
+static const char *parse_after(_unused_ const Param *param, const char *value, void *ret)
 {
         return parse_cursor(value, ret) ? NULL : "the `next` of an earlier page";
 }
 
-static const char *(*const parsers[_PARAM_KIND_MAX])(const Param *p, const char *value, void *ret) = {
+static const char *(*const parsers[_PARAM_KIND_MAX])(const Param *param, const char *value, void *ret) = {
         [PARAM_NUMBER] = parse_number,
         [PARAM_TIME] = parse_time,
         [PARAM_TEXT] = parse_text,
@@ -153,18 +153,19 @@ static const char *show_name(const char *name, char buf[static NAME_SHOWN + 1])
 }
 
 /* "NAME.KEY": the name of a row, and what follows behind it. NULL: it is none of these. */
-static const char *key_behind(const Param *p, const char *name)
+static const char *key_behind(const Param *param, const char *name)
 {
-        const size_t n = strlen(p->name);
+        const size_t n = strlen(param->name);
 
-        return strncmp(name, p->name, n) == 0 && name[n] == '.' ? name + n + 1 : NULL;
+        return strncmp(name, param->name, n) == 0 && name[n] == '.' ? name + n + 1 : NULL;
 }
 
 static const Param *find_row(const Param *params, const char *name)
 {
-        for (const Param *p = params; p && p->name; p++)
-                if (p->kind == PARAM_METADATA ? key_behind(p, name) != NULL : streq(p->name, name))
-                        return p;
+        for (const Param *param = params; param && param->name; param++)
+                if (param->kind == PARAM_METADATA ? key_behind(param, name) != NULL
+                                                  : streq(param->name, name))
+                        return param;
         return NULL;
 }
 
@@ -176,10 +177,10 @@ static const Param *guess_row(const Param *params, const char *name)
         const Param *best = NULL;
 
         snprintf(stem, sizeof(stem), "%.*s", (int)MIN(strcspn(name, ".["), (size_t)NAME_SHOWN), name);
-        for (const Param *p = params; p && p->name; p++) {
-                guess_try(&guess, p->name);
-                if (guess.meant == p->name)
-                        best = p;
+        for (const Param *param = params; param && param->name; param++) {
+                guess_try(&guess, param->name);
+                if (guess.meant == param->name)
+                        best = param;
         }
         return best;
 }
@@ -192,12 +193,12 @@ static void append_text(char *text, size_t size, const char *more)
 }
 
 /* "limit", "metadata.set" for "metdata[set]". */
-static void append_meant(char *text, size_t size, const Param *p, const char *name)
+static void append_meant(char *text, size_t size, const Param *param, const char *name)
 {
         char shown[NAME_SHOWN + 1], *key;
 
-        append_text(text, size, p->name);
-        if (p->kind != PARAM_METADATA)
+        append_text(text, size, param->name);
+        if (param->kind != PARAM_METADATA)
                 return;
         key = (char *)(uintptr_t)show_name(name + strcspn(name, ".["), shown);
         key[strcspn(key, "]")] = 0;
@@ -210,10 +211,10 @@ static void append_known(char *text, size_t size, const Param *params)
         append_text(text, size, "this call takes ");
         if (!params)
                 append_text(text, size, "none");
-        for (const Param *p = params; p && p->name; p++) {
-                append_text(text, size, p == params ? "" : p[1].name ? ", " : " and ");
-                append_text(text, size, p->name);
-                append_text(text, size, p->kind == PARAM_METADATA ? ".KEY" : "");
+        for (const Param *param = params; param && param->name; param++) {
+                append_text(text, size, param == params ? "" : param[1].name ? ", " : " and ");
+                append_text(text, size, param->name);
+                append_text(text, size, param->kind == PARAM_METADATA ? ".KEY" : "");
         }
 }
 
@@ -238,17 +239,17 @@ static int refuse_unknown(HttpRequest *request, const char *name)
 /* 1: answered; 0; negative errno. */
 static int check_pair(HttpRequest *request, const FormPair *pair)
 {
-        const Param *p = find_row(http_request_params(request), pair->name);
+        const Param *param = find_row(http_request_params(request), pair->name);
         const char *wanted = NULL;
         char shown[NAME_SHOWN + 1];
         int r;
 
         if (pair->value_size != strlen(pair->value))
                 wanted = "a value without a NUL byte";
-        else if (p && p->kind != PARAM_METADATA &&
+        else if (param && param->kind != PARAM_METADATA &&
                         !streq(http_request_query(request, pair->name), pair->value))
                 wanted = "one value, and these are several";
-        else if (p || *pair->value == 0)
+        else if (param || *pair->value == 0)
                 return 0;
 
         r = wanted ? params_refuse(request, show_name(pair->name, shown), wanted)
@@ -263,18 +264,18 @@ typedef struct Check {
 
 static int on_pair(const FormPair *pair, void *userdata)
 {
-        Check *x = userdata;
+        Check *check = userdata;
 
-        x->result = check_pair(x->request, pair);
-        return x->result == 0 ? 0 : -ECANCELED;
+        check->result = check_pair(check->request, pair);
+        return check->result == 0 ? 0 : -ECANCELED;
 }
 
 int params_check(HttpRequest *request, _unused_ void *userdata)
 {
-        Check x = { .request = request };
+        Check check = { .request = request };
 
-        (void)http_request_each_query(request, on_pair, &x);
-        return x.result;
+        (void)http_request_each_query(request, on_pair, &check);
+        return check.result;
 }
 
 /* Values. */
@@ -287,61 +288,62 @@ typedef struct MetadataReading {
 
 static int take_metadata(const FormPair *pair, void *userdata)
 {
-        MetadataReading *x = userdata;
-        const char *key = key_behind(x->param, pair->name);
-        ParamMetadata *m = &x->items;
+        MetadataReading *reading = userdata;
+        const char *key = key_behind(reading->param, pair->name);
+        ParamMetadata *metadata = &reading->items;
 
         if (!key)
                 return 0;
-        x->bad = pair->name;
+        reading->bad = pair->name;
         if (*key == 0)
-                x->wanted = "metadata.KEY=VALUE, with the name of a member";
-        else if (m->n == PARAM_METADATA_MAX) {
-                x->bad = "metadata";
-                x->wanted = "at most eight of metadata.KEY=VALUE";
+                reading->wanted = "metadata.KEY=VALUE, with the name of a member";
+        else if (metadata->n == PARAM_METADATA_MAX) {
+                reading->bad = "metadata";
+                reading->wanted = "at most eight of metadata.KEY=VALUE";
         } else if (strlen(key) > METADATA_TEXT_MAX || pair->value_size > METADATA_TEXT_MAX)
-                x->wanted = "a key and a value of at most 256 bytes: longer ones can't be searched for";
-        if (x->wanted)
+                reading->wanted =
+                                "a key and a value of at most 256 bytes: longer ones can't be searched for";
+        if (reading->wanted)
                 return -EINVAL;
 
-        m->items[m->n++] = (StoreMetadata){ key, pair->value };
+        metadata->items[metadata->n++] = (StoreMetadata){ key, pair->value };
         return 0;
 }
 
-static int read_metadata(HttpRequest *request, const Param *p, ParamMetadata *ret)
+static int read_metadata(HttpRequest *request, const Param *param, ParamMetadata *ret)
 {
-        MetadataReading x = { .param = p };
+        MetadataReading reading = { .param = param };
         char shown[NAME_SHOWN + 1];
         int r;
 
-        if (http_request_each_query(request, take_metadata, &x) < 0) {
-                r = params_refuse(request, show_name(x.bad, shown), x.wanted);
+        if (http_request_each_query(request, take_metadata, &reading) < 0) {
+                r = params_refuse(request, show_name(reading.bad, shown), reading.wanted);
                 return r < 0 ? r : 1;
         }
-        *ret = x.items;
+        *ret = reading.items;
         return 0;
 }
 
-static int read_value(HttpRequest *request, const Param *p, void *ret)
+static int read_value(HttpRequest *request, const Param *param, void *ret)
 {
-        const char *value = http_request_query(request, p->name), *wanted;
+        const char *value = http_request_query(request, param->name), *wanted;
         char range[80];
         int r;
 
-        if (p->kind == PARAM_METADATA)
-                return read_metadata(request, p, ret);
+        if (param->kind == PARAM_METADATA)
+                return read_metadata(request, param, ret);
         if (!value || *value == 0)
                 return 0;
-        wanted = param_parse(p, value, ret);
+        wanted = param_parse(param, value, ret);
         if (!wanted)
                 return 0;
 
-        if (p->kind == PARAM_NUMBER) {
-                snprintf(range, sizeof(range), "a whole number from %" PRIu64 " to %" PRIu64, p->min,
-                                p->max);
+        if (param->kind == PARAM_NUMBER) {
+                snprintf(range, sizeof(range), "a whole number from %" PRIu64 " to %" PRIu64, param->min,
+                                param->max);
                 wanted = range;
         }
-        r = params_refuse(request, p->name, wanted);
+        r = params_refuse(request, param->name, wanted);
         return r < 0 ? r : 1;
 }
 
@@ -349,7 +351,7 @@ int params_read(HttpRequest *request, void *values)
 {
         int r = 0;
 
-        for (const Param *p = http_request_params(request); p && p->name && r == 0; p++)
-                r = read_value(request, p, (char *)values + p->offset);
+        for (const Param *param = http_request_params(request); param && param->name && r == 0; param++)
+                r = read_value(request, param, (char *)values + param->offset);
         return r;
 }

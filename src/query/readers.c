@@ -41,59 +41,59 @@ struct Readers {
         bool ending;
 };
 
-static ReadJob *queue_pop(ReadQueue *q)
+static ReadJob *queue_pop(ReadQueue *queue)
 {
-        ReadJob *job = STAILQ_FIRST(q);
+        ReadJob *job = STAILQ_FIRST(queue);
 
         if (job)
-                STAILQ_REMOVE_HEAD(q, entry);
+                STAILQ_REMOVE_HEAD(queue, entry);
         return job;
 }
 
 /* The threads. */
 
-static ReadJob *take_job(ReaderThread *t)
+static ReadJob *take_job(ReaderThread *thread)
 {
-        Readers *r = t->readers;
+        Readers *readers = thread->readers;
         ReadJob *job = NULL;
 
-        if (!t->quick_only)
-                job = queue_pop(&r->waiting[READ_LONG]);
-        return job ?: queue_pop(&r->waiting[READ_QUICK]);
+        if (!thread->quick_only)
+                job = queue_pop(&readers->waiting[READ_LONG]);
+        return job ?: queue_pop(&readers->waiting[READ_QUICK]);
 }
 
 static void *reader_thread(void *userdata)
 {
-        ReaderThread *t = userdata;
-        Readers *r = t->readers;
+        ReaderThread *thread = userdata;
+        Readers *readers = thread->readers;
         ReadJob *job;
 
         pthread_setname_np(pthread_self(), "reader");
-        pthread_mutex_lock(&r->lock);
-        while (!r->ending) {
-                job = take_job(t);
+        pthread_mutex_lock(&readers->lock);
+        while (!readers->ending) {
+                job = take_job(thread);
                 if (!job) {
-                        pthread_cond_wait(&r->cond, &r->lock);
+                        pthread_cond_wait(&readers->cond, &readers->lock);
                         continue;
                 }
-                pthread_mutex_unlock(&r->lock);
-                job->result = job->work(job, t->reader);
-                pthread_mutex_lock(&r->lock);
-                STAILQ_INSERT_TAIL(&r->finished, job, entry);
-                (void)eventfd_write(r->fd, 1);
+                pthread_mutex_unlock(&readers->lock);
+                job->result = job->work(job, thread->reader);
+                pthread_mutex_lock(&readers->lock);
+                STAILQ_INSERT_TAIL(&readers->finished, job, entry);
+                (void)eventfd_write(readers->fd, 1);
         }
-        pthread_mutex_unlock(&r->lock);
+        pthread_mutex_unlock(&readers->lock);
         return NULL;
 }
 
-static void run_finished(Readers *r)
+static void run_finished(Readers *readers)
 {
         ReadJob *job;
 
         for (;;) {
-                pthread_mutex_lock(&r->lock);
-                job = queue_pop(&r->finished);
-                pthread_mutex_unlock(&r->lock);
+                pthread_mutex_lock(&readers->lock);
+                job = queue_pop(&readers->finished);
+                pthread_mutex_unlock(&readers->lock);
                 if (!job)
                         return;
                 job->done(job, job->result);
@@ -109,97 +109,97 @@ static int on_finished(_unused_ sd_event_source *s, int fd, _unused_ uint32_t re
         return 0;
 }
 
-void readers_submit(Readers *r, ReadJob *job)
+void readers_submit(Readers *readers, ReadJob *job)
 {
-        pthread_mutex_lock(&r->lock);
-        if (r->ending) {
+        pthread_mutex_lock(&readers->lock);
+        if (readers->ending) {
                 job->result = -ECANCELED;
-                STAILQ_INSERT_TAIL(&r->finished, job, entry);
+                STAILQ_INSERT_TAIL(&readers->finished, job, entry);
         } else
-                STAILQ_INSERT_TAIL(&r->waiting[job->lane], job, entry);
+                STAILQ_INSERT_TAIL(&readers->waiting[job->lane], job, entry);
         /* All of them: not everybody takes everything. */
-        pthread_cond_broadcast(&r->cond);
-        pthread_mutex_unlock(&r->lock);
+        pthread_cond_broadcast(&readers->cond);
+        pthread_mutex_unlock(&readers->lock);
 }
 
 /* Their beginning and end. */
 
-static int thread_start(
-                Readers *r, ReaderThread *t, const char *database, uint64_t time_limit, char **ret_error)
+static int thread_start(Readers *readers, ReaderThread *thread, const char *database, uint64_t time_limit,
+                char **ret_error)
 {
-        int k;
+        int r;
 
-        t->readers = r;
-        k = store_reader_open(database, time_limit, &t->reader, ret_error);
-        if (k < 0)
-                return k;
-        k = pthread_create(&t->thread, NULL, reader_thread, t);
-        if (k != 0)
-                return -k;
-        t->started = true;
+        thread->readers = readers;
+        r = store_reader_open(database, time_limit, &thread->reader, ret_error);
+        if (r < 0)
+                return r;
+        r = pthread_create(&thread->thread, NULL, reader_thread, thread);
+        if (r != 0)
+                return -r;
+        thread->started = true;
         return 0;
 }
 
 int readers_new(sd_event *loop, const char *database, uint64_t time_limit, Readers **ret, char **ret_error)
 {
-        _cleanup_(readers_freep) Readers *r = NULL;
-        int k;
+        _cleanup_(readers_freep) Readers *readers = NULL;
+        int r;
 
         *ret_error = NULL;
-        r = calloc(1, sizeof(Readers));
-        if (!r)
+        readers = calloc(1, sizeof(Readers));
+        if (!readers)
                 return -ENOMEM;
-        pthread_mutex_init(&r->lock, NULL);
-        pthread_cond_init(&r->cond, NULL);
-        STAILQ_INIT(&r->finished);
-        FOREACH_ARRAY(q, r->waiting, ELEMENTSOF(r->waiting))
+        pthread_mutex_init(&readers->lock, NULL);
+        pthread_cond_init(&readers->cond, NULL);
+        STAILQ_INIT(&readers->finished);
+        FOREACH_ARRAY(q, readers->waiting, ELEMENTSOF(readers->waiting))
                 STAILQ_INIT(q);
 
-        r->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (r->fd < 0)
+        readers->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (readers->fd < 0)
                 return -errno;
-        k = sd_event_add_io(loop, &r->source, r->fd, EPOLLIN, on_finished, r);
-        r->threads[0].quick_only = true;
-        for (size_t i = 0; k >= 0 && i < N_THREADS; i++)
-                k = thread_start(r, &r->threads[i], database, time_limit, ret_error);
-        if (k < 0)
-                return k;
+        r = sd_event_add_io(loop, &readers->source, readers->fd, EPOLLIN, on_finished, readers);
+        readers->threads[0].quick_only = true;
+        for (size_t i = 0; r >= 0 && i < N_THREADS; i++)
+                r = thread_start(readers, &readers->threads[i], database, time_limit, ret_error);
+        if (r < 0)
+                return r;
 
-        *ret = TAKE_PTR(r);
+        *ret = TAKE_PTR(readers);
         return 0;
 }
 
-Readers *readers_free(Readers *r)
+Readers *readers_free(Readers *readers)
 {
         ReadJob *job;
 
-        if (!r)
+        if (!readers)
                 return NULL;
 
-        pthread_mutex_lock(&r->lock);
-        r->ending = true;
-        FOREACH_ARRAY(q, r->waiting, ELEMENTSOF(r->waiting))
+        pthread_mutex_lock(&readers->lock);
+        readers->ending = true;
+        FOREACH_ARRAY(q, readers->waiting, ELEMENTSOF(readers->waiting))
                 while ((job = queue_pop(q))) {
                         job->result = -ECANCELED;
-                        STAILQ_INSERT_TAIL(&r->finished, job, entry);
+                        STAILQ_INSERT_TAIL(&readers->finished, job, entry);
                 }
-        pthread_cond_broadcast(&r->cond);
-        pthread_mutex_unlock(&r->lock);
+        pthread_cond_broadcast(&readers->cond);
+        pthread_mutex_unlock(&readers->lock);
 
-        FOREACH_ARRAY(t, r->threads, N_THREADS) {
+        FOREACH_ARRAY(t, readers->threads, N_THREADS) {
                 if (t->started) {
                         store_reader_interrupt(t->reader);
                         pthread_join(t->thread, NULL);
                 }
                 store_reader_close(t->reader);
         }
-        run_finished(r);
+        run_finished(readers);
 
-        sd_event_source_disable_unref(r->source);
-        fd_close(r->fd);
-        pthread_cond_destroy(&r->cond);
-        pthread_mutex_destroy(&r->lock);
-        free(r);
+        sd_event_source_disable_unref(readers->source);
+        fd_close(readers->fd);
+        pthread_cond_destroy(&readers->cond);
+        pthread_mutex_destroy(&readers->lock);
+        free(readers);
         return NULL;
 }
 
@@ -214,32 +214,33 @@ typedef struct Answer {
 
 static int answer_work(ReadJob *job, StoreReader *reader)
 {
-        Answer *a = container_of(job, Answer, job);
+        Answer *answer = container_of(job, Answer, job);
 
-        return a->handler(a->request, reader, a->userdata);
+        return answer->handler(answer->request, reader, answer->userdata);
 }
 
 static void answer_done(ReadJob *job, int result)
 {
-        Answer *a = container_of(job, Answer, job);
+        Answer *answer = container_of(job, Answer, job);
 
-        http_request_attach(a->request, result);
-        free(a);
+        http_request_attach(answer->request, result);
+        free(answer);
 }
 
-int readers_answer(Readers *r, HttpRequest *request, ReadLane lane, ReadHandler handler, void *userdata)
+int readers_answer(
+                Readers *readers, HttpRequest *request, ReadLane lane, ReadHandler handler, void *userdata)
 {
-        Answer *a;
+        Answer *answer;
 
-        a = calloc(1, sizeof(Answer));
-        if (!a)
+        answer = calloc(1, sizeof(Answer));
+        if (!answer)
                 return -ENOMEM;
-        *a = (Answer){ .job = { .work = answer_work, .done = answer_done, .lane = lane },
+        *answer = (Answer){ .job = { .work = answer_work, .done = answer_done, .lane = lane },
                 .request = request,
                 .handler = handler,
                 .userdata = userdata };
         http_request_detach(request);
-        readers_submit(r, &a->job);
+        readers_submit(readers, &answer->job);
         return 0;
 }
 
@@ -261,128 +262,131 @@ struct ReadStream {
         int error;
 };
 
-static void stream_free(ReadStream *s)
+static void stream_free(ReadStream *stream)
 {
-        s->source.free(s->userdata);
-        buffer_done(&s->text);
-        free(s);
+        stream->source.free(stream->userdata);
+        buffer_done(&stream->text);
+        free(stream);
 }
 
 static int stream_work(ReadJob *job, StoreReader *reader)
 {
-        ReadStream *s = container_of(job, ReadStream, job);
+        ReadStream *stream = container_of(job, ReadStream, job);
 
-        if (atomic_load(&s->gone))
+        if (atomic_load(&stream->gone))
                 return -ECANCELED;
-        return s->source.fill(s->userdata, reader, &s->text);
+        return stream->source.fill(stream->userdata, reader, &stream->text);
 }
 
 static void stream_read(ReadJob *job, int result)
 {
-        ReadStream *s = container_of(job, ReadStream, job);
-        size_t more = s->text.size > s->held ? s->text.size - s->held : 0;
+        ReadStream *stream = container_of(job, ReadStream, job);
+        size_t more = stream->text.size > stream->held ? stream->text.size - stream->held : 0;
 
-        s->reading = false;
-        if (atomic_load(&s->gone)) {
-                stream_free(s);
+        stream->reading = false;
+        if (atomic_load(&stream->gone)) {
+                stream_free(stream);
                 return;
         }
-        s->ended |= result == READ_END;
-        s->idle = result == READ_WAIT && !s->news;
-        s->error = MIN(result, 0);
-        if (s->source.lane == READ_QUICK)
-                job->lane = s->text.size > PIECE_LONG ? READ_LONG : READ_QUICK;
+        stream->ended |= result == READ_END;
+        stream->idle = result == READ_WAIT && !stream->news;
+        stream->error = MIN(result, 0);
+        if (stream->source.lane == READ_QUICK)
+                job->lane = stream->text.size > PIECE_LONG ? READ_LONG : READ_QUICK;
         /* A reader that is in the way of others loses its connection, and can come again. */
-        if (more > 0 && !http_request_hold(s->request, more))
-                s->error = -ENOBUFS;
+        if (more > 0 && !http_request_hold(stream->request, more))
+                stream->error = -ENOBUFS;
         else
-                s->held += more;
-        http_request_wake(s->request);
+                stream->held += more;
+        http_request_wake(stream->request);
 }
 
 /* There is no text left: the next piece, or nothing to be had now. 0, or -ENODATA for the end. */
-static int read_on(ReadStream *s)
+static int read_on(ReadStream *stream)
 {
-        buffer_done(&s->text);
-        s->taken = 0;
-        if (s->ended)
+        buffer_done(&stream->text);
+        stream->taken = 0;
+        if (stream->ended)
                 return -ENODATA;
-        if (s->idle)
+        if (stream->idle)
                 return 0;
-        s->reading = true;
-        s->news = false;
-        readers_submit(s->readers, &s->job);
+        stream->reading = true;
+        stream->news = false;
+        readers_submit(stream->readers, &stream->job);
         return 0;
 }
 
 static ssize_t stream_produce(void *userdata, char *buffer, size_t size)
 {
-        ReadStream *s = userdata;
+        ReadStream *stream = userdata;
         size_t n;
 
-        if (s->reading)
+        if (stream->reading)
                 return 0;
-        if (s->error < 0)
-                return s->error;
-        if (s->taken == s->text.size)
-                return read_on(s);
+        if (stream->error < 0)
+                return stream->error;
+        if (stream->taken == stream->text.size)
+                return read_on(stream);
 
-        n = MIN(size, s->text.size - s->taken);
-        memcpy(buffer, s->text.data + s->taken, n);
-        s->taken += n;
+        n = MIN(size, stream->text.size - stream->taken);
+        memcpy(buffer, stream->text.data + stream->taken, n);
+        stream->taken += n;
         return (ssize_t)n;
 }
 
 static void stream_done(void *userdata)
 {
-        ReadStream *s = userdata;
+        ReadStream *stream = userdata;
 
-        if (s->source.end)
-                s->source.end(s->userdata);
-        atomic_store(&s->gone, true);
-        if (!s->reading)
-                stream_free(s);
+        if (stream->source.end)
+                stream->source.end(stream->userdata);
+        atomic_store(&stream->gone, true);
+        if (!stream->reading)
+                stream_free(stream);
 }
 
-void read_stream_wake(ReadStream *s)
+void read_stream_wake(ReadStream *stream)
 {
-        s->news = true;
-        s->idle = false;
-        if (!s->reading)
-                http_request_wake(s->request);
+        stream->news = true;
+        stream->idle = false;
+        if (!stream->reading)
+                http_request_wake(stream->request);
 }
 
-void read_stream_end(ReadStream *s)
+void read_stream_end(ReadStream *stream)
 {
-        s->ended = true;
-        if (!s->reading)
-                http_request_wake(s->request);
+        stream->ended = true;
+        if (!stream->reading)
+                http_request_wake(stream->request);
 }
 
-void read_stream_say(ReadStream *s, const char *text)
+void read_stream_say(ReadStream *stream, const char *text)
 {
-        if (s->idle && s->taken == s->text.size && buffer_append_str(&s->text, text) >= 0)
-                http_request_wake(s->request);
+        if (stream->idle && stream->taken == stream->text.size &&
+                        buffer_append_str(&stream->text, text) >= 0)
+                http_request_wake(stream->request);
 }
 
-int readers_stream(Readers *r, HttpRequest *request, const char *content_type, const ReadSource *source,
-                void *userdata, ReadStream **ret)
+int readers_stream(Readers *readers, HttpRequest *request, const char *content_type,
+                const ReadSource *source, void *userdata, ReadStream **ret)
 {
         static const HttpStream stream = { stream_produce, stream_done };
-        ReadStream *s;
+        ReadStream *read_stream;
 
-        s = calloc(1, sizeof(ReadStream));
-        if (!s) {
+        read_stream = calloc(1, sizeof(ReadStream));
+        if (!read_stream) {
                 source->free(userdata);
                 return -ENOMEM;
         }
-        *s = (ReadStream){ .job = { .work = stream_work, .done = stream_read, .lane = source->lane },
-                .readers = r,
+        *read_stream = (ReadStream){
+                .job = { .work = stream_work, .done = stream_read, .lane = source->lane },
+                .readers = readers,
                 .request = request,
                 .source = *source,
                 .userdata = userdata,
-                .text = BUFFER_INIT(PIECE_MAX) };
+                .text = BUFFER_INIT(PIECE_MAX)
+        };
         if (ret)
-                *ret = s;
-        return http_reply_stream(request, 200, content_type, &stream, s);
+                *ret = read_stream;
+        return http_reply_stream(request, 200, content_type, &stream, read_stream);
 }

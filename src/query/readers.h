@@ -37,16 +37,17 @@ int readers_new(sd_event *loop, const char *database, uint64_t time_limit, Reade
 
 /* Interrupts what is being read, calls done() for all that is outstanding, joins. On the loop's thread, or
  * when the loop has ended. NULL in, NULL out. */
-Readers *readers_free(Readers *r);
+Readers *readers_free(Readers *readers);
 DEFINE_CLEANUP(Readers *, readers_free)
 
 /* Never fails. As many jobs may wait as there are requests. */
-void readers_submit(Readers *r, ReadJob *job);
+void readers_submit(Readers *readers, ReadJob *job);
 
 /* A handler whose work is done by a reader's thread: there it asks the request and replies, as a handler
  * does. `userdata` outlives the request. Returns what the handler is to return. */
 typedef int (*ReadHandler)(HttpRequest *request, StoreReader *reader, void *userdata);
-int readers_answer(Readers *r, HttpRequest *request, ReadLane lane, ReadHandler handler, void *userdata);
+int readers_answer(
+                Readers *readers, HttpRequest *request, ReadLane lane, ReadHandler handler, void *userdata);
 
 /* A reply that is read piece by piece as its client takes it. */
 typedef struct ReadStream ReadStream;
@@ -69,14 +70,14 @@ typedef struct ReadSource {
 
 /* `userdata` is owned from the call on. From a handler of readers_answer(), too. *ret (NULL: not wanted)
  * lives until end(). */
-int readers_stream(Readers *r, HttpRequest *request, const char *content_type, const ReadSource *source,
-                void *userdata, ReadStream **ret);
+int readers_stream(Readers *readers, HttpRequest *request, const char *content_type,
+                const ReadSource *source, void *userdata, ReadStream **ret);
 
 /* On the loop, of one that may wait: there may be something now. */
-void read_stream_wake(ReadStream *s);
+void read_stream_wake(ReadStream *stream);
 
 /* There will be nothing any more. */
-void read_stream_end(ReadStream *s);
+void read_stream_end(ReadStream *stream);
 
 /* Gives this to a client that waits, and to no other: a sign of life. */
-void read_stream_say(ReadStream *s, const char *text);
+void read_stream_say(ReadStream *stream, const char *text);

@@ -33,25 +33,25 @@ static json_t *count(uint64_t n)
 }
 
 /* Adds to a member that may not be there yet. */
-static int add(json_t *o, const char *name, uint64_t n)
+static int add(json_t *object, const char *name, uint64_t n)
 {
-        json_int_t before = json_integer_value(json_object_get(o, name));
+        json_int_t before = json_integer_value(json_object_get(object, name));
 
-        return json_object_set_new(o, name, json_integer(before + (json_int_t)n));
+        return json_object_set_new(object, name, json_integer(before + (json_int_t)n));
 }
 
 /* By type, and within that by status; by status; and how many of them are tests. */
-static int add_tasks(json_t *stats, const StoreStats *s)
+static int add_tasks(json_t *object, const StoreStats *stats)
 {
         json_t *by_type = json_object(), *by_status = json_object();
         uint64_t tests = 0;
         int r;
 
-        r = json_object_set_new(stats, "tasks", count(s->tasks));
-        r |= json_object_set_new(stats, "by_type", by_type);
-        r |= json_object_set_new(stats, "by_status", by_status);
+        r = json_object_set_new(object, "tasks", count(stats->tasks));
+        r |= json_object_set_new(object, "by_type", by_type);
+        r |= json_object_set_new(object, "by_status", by_status);
 
-        FOREACH_ARRAY(t, s->by_type, s->n_by_type) {
+        FOREACH_ARRAY(t, stats->by_type, stats->n_by_type) {
                 const char *status = task_status_to_string(t->status);
                 json_t *of_type = json_object_get(by_type, t->type);
 
@@ -64,81 +64,82 @@ static int add_tasks(json_t *stats, const StoreStats *s)
                 if (t->is_test)
                         tests += t->n;
         }
-        return r | json_object_set_new(stats, "test_tasks", count(tests));
+        return r | json_object_set_new(object, "test_tasks", count(tests));
 }
 
-static int add_deliveries(json_t *stats, const StoreStats *s)
+static int add_deliveries(json_t *object, const StoreStats *stats)
 {
         json_t *by_verdict = json_object();
         int r;
 
-        r = json_object_set_new(stats, "by_verdict", by_verdict);
+        r = json_object_set_new(object, "by_verdict", by_verdict);
         for (int v = 0; v < (int)_VERDICT_MAX; v++)
-                r |= json_object_set_new(by_verdict, verdict_to_string((Verdict)v), count(s->by_verdict[v]));
-        r |= json_object_set_new(stats, "last_delivery", count(s->deliveries));
-        return r | json_object_set_new(stats, "last_event", count(s->events));
+                r |= json_object_set_new(
+                                by_verdict, verdict_to_string((Verdict)v), count(stats->by_verdict[v]));
+        r |= json_object_set_new(object, "last_delivery", count(stats->deliveries));
+        return r | json_object_set_new(object, "last_event", count(stats->events));
 }
 
-int stats_add_queue(json_t *o, const StoreQueue *q)
+int stats_add_queue(json_t *object, const StoreQueue *queue)
 {
         json_t *by_state = json_object();
         int r;
 
-        r = json_object_set_new(o, "hold", json_string(queue_hold_to_string(q->hold)));
-        if (q->hold != QUEUE_RUNNING && *q->reason)
-                r |= json_object_set_new(o, "reason", json_string(q->reason));
-        if (q->hold != QUEUE_RUNNING)
-                r |= member_set_time(o, "since", q->held_since);
-        r |= json_object_set_new(o, "by_state", by_state);
+        r = json_object_set_new(object, "hold", json_string(queue_hold_to_string(queue->hold)));
+        if (queue->hold != QUEUE_RUNNING && *queue->reason)
+                r |= json_object_set_new(object, "reason", json_string(queue->reason));
+        if (queue->hold != QUEUE_RUNNING)
+                r |= member_set_time(object, "since", queue->held_since);
+        r |= json_object_set_new(object, "by_state", by_state);
         for (int i = 0; i < (int)_SUBMISSION_STATE_MAX; i++)
                 r |= json_object_set_new(by_state, submission_state_to_string((SubmissionState)i),
-                                count(q->by_state[i]));
-        r |= json_object_set_new(o, "live_today", count(q->live_sent));
-        return r | member_set_time(o, "oldest", q->oldest);
+                                count(queue->by_state[i]));
+        r |= json_object_set_new(object, "live_today", count(queue->live_sent));
+        return r | member_set_time(object, "oldest", queue->oldest);
 }
 
-static int add_outbox(json_t *stats, const StoreQueue *q)
+static int add_outbox(json_t *stats, const StoreQueue *queue)
 {
         json_t *outbox = json_object();
         int r;
 
         r = json_object_set_new(stats, "outbox", outbox);
-        return r | stats_add_queue(outbox, q);
+        return r | stats_add_queue(outbox, queue);
 }
 
-static int add_commit(json_t *stats, const CommitStats *c)
+static int add_commit(json_t *stats, const CommitStats *commit)
 {
         json_t *queue = json_object();
         int r;
 
         r = json_object_set_new(stats, "queue", queue);
-        r |= json_object_set_new(queue, "waiting", count(c->queued));
-        r |= json_object_set_new(queue, "committed", count(c->jobs));
-        r |= json_object_set_new(queue, "groups", count(c->groups));
-        r |= json_object_set_new(queue, "failed", count(c->failed));
-        return r | json_object_set_new(queue, "writable", json_boolean(c->writable));
+        r |= json_object_set_new(queue, "waiting", count(commit->queued));
+        r |= json_object_set_new(queue, "committed", count(commit->jobs));
+        r |= json_object_set_new(queue, "groups", count(commit->groups));
+        r |= json_object_set_new(queue, "failed", count(commit->failed));
+        return r | json_object_set_new(queue, "writable", json_boolean(commit->writable));
 }
 
-static int add_disk(json_t *stats, const StoreStats *s)
+static int add_disk(json_t *object, const StoreStats *stats)
 {
         json_t *disk = json_object();
         int r;
 
-        r = json_object_set_new(stats, "disk", disk);
-        r |= json_object_set_new(disk, "database_bytes", count(s->database_bytes));
-        r |= json_object_set_new(disk, "wal_bytes", count(s->wal_bytes));
-        return r | json_object_set_new(disk, "free_bytes", count(s->free_bytes));
+        r = json_object_set_new(object, "disk", disk);
+        r |= json_object_set_new(disk, "database_bytes", count(stats->database_bytes));
+        r |= json_object_set_new(disk, "wal_bytes", count(stats->wal_bytes));
+        return r | json_object_set_new(disk, "free_bytes", count(stats->free_bytes));
 }
 
-static json_t *stats_to_json(const Stats *s)
+static json_t *stats_to_json(const Stats *stats)
 {
-        json_auto_t *o = json_object();
+        json_auto_t *object = json_object();
 
-        if (add_tasks(o, &s->store) < 0 || add_deliveries(o, &s->store) < 0 ||
-                        add_outbox(o, &s->queue) < 0 || add_commit(o, &s->commit) < 0 ||
-                        add_disk(o, &s->store) < 0)
+        if (add_tasks(object, &stats->store) < 0 || add_deliveries(object, &stats->store) < 0 ||
+                        add_outbox(object, &stats->queue) < 0 || add_commit(object, &stats->commit) < 0 ||
+                        add_disk(object, &stats->store) < 0)
                 return NULL;
-        return json_incref(o);
+        return json_incref(object);
 }
 
 int stats_on_get(HttpRequest *request, void *userdata)

@@ -15,6 +15,6 @@ typedef struct Stats {
         CommitStats commit;
 } Stats;
 
-/* Puts what is known of the outbox into `o`: hold, reason, since, by_state, live_today, oldest. 0 or
+/* Puts what is known of the outbox into `object`: hold, reason, since, by_state, live_today, oldest. 0 or
  * negative. */
-int stats_add_queue(json_t *o, const StoreQueue *q);
+int stats_add_queue(json_t *object, const StoreQueue *queue);

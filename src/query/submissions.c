@@ -25,7 +25,7 @@ const Param submissions_params[] = {
 };
 
 /* JSON where it is JSON, else the text. */
-static int set_json(json_t *o, const char *name, const char *text, size_t size)
+static int set_json(json_t *object, const char *name, const char *text, size_t size)
 {
         json_t *value;
         int r;
@@ -35,55 +35,56 @@ static int set_json(json_t *o, const char *name, const char *text, size_t size)
         r = json_parse(text, size, JSON_DECODE_ANY, &value, NULL);
         if (r == -ENOMEM)
                 return r;
-        return json_object_set_new(o, name, r < 0 ? json_stringn(text, size) : value);
+        return json_object_set_new(object, name, r < 0 ? json_stringn(text, size) : value);
 }
 
-static int set_json_text(json_t *o, const char *name, const char *text)
+static int set_json_text(json_t *object, const char *name, const char *text)
 {
-        return set_json(o, name, text, text ? strlen(text) : 0);
+        return set_json(object, name, text, text ? strlen(text) : 0);
 }
 
-static json_t *submission_to_json(LocalBase *base, const Submission *s)
+static json_t *submission_to_json(LocalBase *base, const Submission *submission)
 {
-        json_auto_t *o = json_object(), *waiting = base ? base->waiting_of(base, s) : NULL;
+        json_auto_t *object = json_object(), *waiting = base ? base->waiting_of(base, submission) : NULL;
         int r;
 
-        r = member_set_text(o, "submission_id", s->id);
-        r |= member_set_text(o, "type", s->type);
-        r |= member_set_text(o, "state", submission_state_to_string(s->state));
-        r |= json_object_set_new(o, "is_test", json_boolean(s->is_test));
-        r |= member_set_text(o, "task_id", s->task_id);
-        r |= member_set_time(o, "created_at", s->created_at);
-        r |= member_set_time(o, "changed_at", s->changed_at);
-        r |= member_set_time(o, "next_attempt_at", s->next_at);
-        r |= member_set_time(o, "expires_at", s->expires_at);
-        r |= json_object_set_new(o, "attempts", json_integer((json_int_t)s->attempts));
-        if (s->cancel_wanted)
-                r |= json_object_set_new(o, "cancel_requested", json_true());
-        r |= member_set_text(o, "idempotency_key", s->idempotency_key);
-        if (s->status > 0)
-                r |= json_object_set_new(o, "status_code", json_integer((json_int_t)s->status));
-        r |= member_set_text(o, "error", s->error);
+        r = member_set_text(object, "submission_id", submission->id);
+        r |= member_set_text(object, "type", submission->type);
+        r |= member_set_text(object, "state", submission_state_to_string(submission->state));
+        r |= json_object_set_new(object, "is_test", json_boolean(submission->is_test));
+        r |= member_set_text(object, "task_id", submission->task_id);
+        r |= member_set_time(object, "created_at", submission->created_at);
+        r |= member_set_time(object, "changed_at", submission->changed_at);
+        r |= member_set_time(object, "next_attempt_at", submission->next_at);
+        r |= member_set_time(object, "expires_at", submission->expires_at);
+        r |= json_object_set_new(object, "attempts", json_integer((json_int_t)submission->attempts));
+        if (submission->cancel_wanted)
+                r |= json_object_set_new(object, "cancel_requested", json_true());
+        r |= member_set_text(object, "idempotency_key", submission->idempotency_key);
+        if (submission->status > 0)
+                r |= json_object_set_new(
+                                object, "status_code", json_integer((json_int_t)submission->status));
+        r |= member_set_text(object, "error", submission->error);
         if (waiting)
-                r |= json_object_set(o, "waiting", waiting);
-        r |= set_json_text(o, "answer", s->answer);
-        r |= set_json_text(o, "problems", s->problems);
-        r |= set_json(o, "params", s->params, s->params_size);
+                r |= json_object_set(object, "waiting", waiting);
+        r |= set_json_text(object, "answer", submission->answer);
+        r |= set_json_text(object, "problems", submission->problems);
+        r |= set_json(object, "params", submission->params, submission->params_size);
 
-        return r < 0 ? NULL : json_incref(o);
+        return r < 0 ? NULL : json_incref(object);
 }
 
 /* `base`: why it waits is told; NULL: it isn't. */
-static int append(LocalBase *base, const Submission *s, Buffer *text)
+static int append(LocalBase *base, const Submission *submission, Buffer *text)
 {
-        json_auto_t *value = submission_to_json(base, s);
+        json_auto_t *value = submission_to_json(base, submission);
 
         return value ? json_encode(value, text) : -ENOMEM;
 }
 
-int submission_append(const Submission *s, void *userdata)
+int submission_append(const Submission *submission, void *userdata)
 {
-        return append(NULL, s, userdata);
+        return append(NULL, submission, userdata);
 }
 
 typedef struct Telling {
@@ -93,29 +94,29 @@ typedef struct Telling {
 } Telling;
 
 /* Whom to ask why something waits, where somebody knows. 0 or negative errno (of reading). */
-static int begin_telling(LocalBase *base, Telling *t)
+static int begin_telling(LocalBase *base, Telling *telling)
 {
-        t->base = base->waiting_begin ? base : NULL;
-        return t->base ? base->waiting_begin(base) : 0;
+        telling->base = base->waiting_begin ? base : NULL;
+        return telling->base ? base->waiting_begin(base) : 0;
 }
 
-static int append_one(const Submission *s, void *userdata)
+static int append_one(const Submission *submission, void *userdata)
 {
-        const Telling *t = userdata;
+        const Telling *telling = userdata;
 
-        return append(t->base, s, t->text);
+        return append(telling->base, submission, telling->text);
 }
 
 static int reply_one(
                 HttpRequest *request, StoreReader *reader, LocalBase *base, unsigned status, const char *id)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
-        Telling t = { .text = &text };
+        Telling telling = { .text = &text };
         int r;
 
-        r = base ? begin_telling(base, &t) : 0;
+        r = base ? begin_telling(base, &telling) : 0;
         if (r >= 0)
-                r = store_get_submission(reader, id, true, append_one, &t);
+                r = store_get_submission(reader, id, true, append_one, &telling);
         if (r < 0)
                 return local_reply_failure(reader, request, r);
         if (r == 0)
@@ -148,30 +149,30 @@ int submissions_on_get(HttpRequest *request, void *userdata)
 
 /* The list. */
 
-static int list_submission(const Submission *s, void *userdata)
+static int list_submission(const Submission *submission, void *userdata)
 {
-        const Telling *t = userdata;
-        int r = local_list_next(t->list, s->n);
+        const Telling *telling = userdata;
+        int r = local_list_next(telling->list, submission->n);
 
-        return r <= 0 ? r : append(t->base, s, &t->list->text);
+        return r <= 0 ? r : append(telling->base, submission, &telling->list->text);
 }
 
 static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
 {
-        SubmissionQuery q = { .state = _SUBMISSION_STATE_ERRNO, .limit = 100 };
+        SubmissionQuery query = { .state = _SUBMISSION_STATE_ERRNO, .limit = 100 };
         _cleanup_local_list_ LocalList list = LOCAL_LIST_INIT;
-        Telling t = { .list = &list };
+        Telling telling = { .list = &list };
         int r;
 
-        r = params_read(request, &q);
+        r = params_read(request, &query);
         if (r != 0)
                 return MIN(r, 0);
 
-        list.limit = q.limit;
-        r = userdata ? begin_telling(userdata, &t) : 0;
+        list.limit = query.limit;
+        r = userdata ? begin_telling(userdata, &telling) : 0;
         if (r >= 0)
-                r = store_list_submissions(
-                                reader, q.state, q.after, (unsigned)q.limit + 1, list_submission, &t);
+                r = store_list_submissions(reader, query.state, query.after, (unsigned)query.limit + 1,
+                                list_submission, &telling);
         return r < 0 ? local_reply_failure(reader, request, r) : local_list_reply(&list, request);
 }
 

@@ -53,29 +53,29 @@ const Param tasks_params[] = {
         {},
 };
 
-static TaskFilter filter_of(const TaskQuery *q)
+static TaskFilter filter_of(const TaskQuery *query)
 {
         return (TaskFilter){
-                .start_time = q->start_time,
-                .end_time = q->end_time,
-                .status = q->status,
-                .type = q->type,
-                .is_test = q->is_test,
-                .metadata = q->metadata.items,
-                .n_metadata = q->metadata.n,
-                .has_cursor = q->after.set,
-                .cursor = q->after.place,
-                .offset = q->offset,
-                .limit = (unsigned)q->limit,
+                .start_time = query->start_time,
+                .end_time = query->end_time,
+                .status = query->status,
+                .type = query->type,
+                .is_test = query->is_test,
+                .metadata = query->metadata.items,
+                .n_metadata = query->metadata.n,
+                .has_cursor = query->after.set,
+                .cursor = query->after.place,
+                .offset = query->offset,
+                .limit = (unsigned)query->limit,
         };
 }
 
 static int list_task(const TaskDocument *task, void *userdata)
 {
-        Page *p = userdata;
-        Buffer *text = page_text(p);
+        Page *page = userdata;
+        Buffer *text = page_text(page);
 
-        return text ? append_task(task, text) : page_defer(p, task->task_id);
+        return text ? append_task(task, text) : page_defer(page, task->task_id);
 }
 
 /* A task that was left for later. */
@@ -87,23 +87,23 @@ static int render_task(StoreReader *reader, _unused_ const char *subject, const 
         return r == 0 ? -ENOENT : MIN(r, 0);
 }
 
-static int append_paging(const TaskQuery *q, const TaskPage *page, Buffer *tail)
+static int append_paging(const TaskQuery *query, const TaskPage *page, Buffer *tail)
 {
         char cursor[PARAM_CURSOR_SIZE];
         int r;
 
         r = buffer_append_f(tail,
                         "\"total\":%" PRIu64 ",\"limit\":%" PRIu64 ",\"offset\":%" PRIu64 ",\"has_more\":%s",
-                        page->total, q->limit, q->offset, page->has_more ? "true" : "false");
+                        page->total, query->limit, query->offset, page->has_more ? "true" : "false");
         if (r >= 0 && page->has_more)
                 r = buffer_append_f(tail, ",\"next\":\"%s\"", param_cursor_format(&page->next, cursor));
         return r < 0 ? r : buffer_append_str(tail, "}");
 }
 
 /* Deep in a list that has no cursor every task before is passed. */
-static bool is_long(const TaskQuery *q)
+static bool is_long(const TaskQuery *query)
 {
-        return q->metadata.n > 0 || q->offset > OFFSET_QUICK;
+        return query->metadata.n > 0 || query->offset > OFFSET_QUICK;
 }
 
 /* 0; 1: answered 400; negative errno. */
@@ -121,27 +121,27 @@ static int read_query(HttpRequest *request, TaskQuery *ret)
 
 static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
 {
-        LocalBase *c = userdata;
+        LocalBase *base = userdata;
         _cleanup_(page_freep) Page *page = NULL;
         _cleanup_buffer_ Buffer tail = BUFFER_INIT(1024);
         TaskFilter filter;
         TaskPage paging;
-        TaskQuery q;
+        TaskQuery query;
         int r;
 
-        r = read_query(request, &q);
+        r = read_query(request, &query);
         if (r != 0)
                 return MIN(r, 0);
-        r = page_new(render_task, c->readers, NULL, &page);
+        r = page_new(render_task, base->readers, NULL, &page);
         if (r < 0)
                 return r;
 
-        filter = filter_of(&q);
+        filter = filter_of(&query);
         r = store_list_tasks(reader, &filter, list_task, page, &paging);
         if (r < 0)
                 return local_reply_failure(reader, request, r);
 
-        r = append_paging(&q, &paging, &tail);
+        r = append_paging(&query, &paging, &tail);
         if (r < 0)
                 return r;
         return page_reply(request, TAKE_PTR(page), &tail);
@@ -149,14 +149,15 @@ static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
 
 int tasks_on_list(HttpRequest *request, void *userdata)
 {
-        LocalBase *c = userdata;
-        TaskQuery q;
+        LocalBase *base = userdata;
+        TaskQuery query;
         int r;
 
-        r = read_query(request, &q);
+        r = read_query(request, &query);
         if (r != 0)
                 return MIN(r, 0);
-        return readers_answer(c->readers, request, is_long(&q) ? READ_LONG : READ_QUICK, reply_list, c);
+        return readers_answer(
+                        base->readers, request, is_long(&query) ? READ_LONG : READ_QUICK, reply_list, base);
 }
 
 /* One task. */
@@ -176,9 +177,9 @@ static int reply_task(HttpRequest *request, StoreReader *reader, _unused_ void *
 
 int tasks_on_get(HttpRequest *request, void *userdata)
 {
-        LocalBase *c = userdata;
+        LocalBase *base = userdata;
 
-        return readers_answer(c->readers, request, READ_QUICK, reply_task, NULL);
+        return readers_answer(base->readers, request, READ_QUICK, reply_task, NULL);
 }
 
 /* Its revisions. */
@@ -200,48 +201,49 @@ typedef struct RevisionList {
         bool has_more;
 } RevisionList;
 
-static int append_revision(const StoredRevision *v, Buffer *out)
+static int append_revision(const StoredRevision *revision, Buffer *out)
 {
         json_auto_t *response = NULL;
         char received[TIME_STAMP_SIZE], completed[TIME_STAMP_SIZE];
         int r;
 
-        r = task_response_of_body(v->body, v->body_size, &response);
+        r = task_response_of_body(revision->body, revision->body_size, &response);
         if (r < 0)
                 return r;
 
         r = buffer_append_f(out,
                         "{\"revision\":%u,\"current\":%s,\"delivery\":%" PRIu64 ",\"source\":\"%s\","
                         "\"received_at\":\"%s\",\"completed_at\":\"%s\",\"response\":",
-                        v->number, v->current ? "true" : "false", v->delivery, source_to_string(v->source),
-                        time_format(v->received_at, received), time_format(v->completed_at, completed));
+                        revision->number, revision->current ? "true" : "false", revision->delivery,
+                        source_to_string(revision->source), time_format(revision->received_at, received),
+                        time_format(revision->completed_at, completed));
         if (r >= 0)
                 r = json_encode(response, out);
         return r < 0 ? r : buffer_append_str(out, "}");
 }
 
-static int list_revision(const StoredRevision *v, void *userdata)
+static int list_revision(const StoredRevision *revision, void *userdata)
 {
-        RevisionList *l = userdata;
+        RevisionList *list = userdata;
         Buffer *text;
         char key[16];
 
         /* One more than asked for says whether there are more. */
-        if (l->n++ == l->limit) {
-                l->has_more = true;
+        if (list->n++ == list->limit) {
+                list->has_more = true;
                 return 0;
         }
-        l->last = v->number;
-        text = page_text(l->page);
+        list->last = revision->number;
+        text = page_text(list->page);
         if (text)
-                return append_revision(v, text);
-        snprintf(key, sizeof(key), "%u", v->number);
-        return page_defer(l->page, key);
+                return append_revision(revision, text);
+        snprintf(key, sizeof(key), "%u", revision->number);
+        return page_defer(list->page, key);
 }
 
-static int take_revision(const StoredRevision *v, void *userdata)
+static int take_revision(const StoredRevision *revision, void *userdata)
 {
-        return append_revision(v, userdata);
+        return append_revision(revision, userdata);
 }
 
 static int render_revision(StoreReader *reader, const char *subject, const char *key, Buffer *out)
@@ -258,20 +260,21 @@ static int reply_revisions(HttpRequest *request, StoreReader *reader, void *user
         const char *id = http_request_path_arg(request, 0);
         _cleanup_buffer_ Buffer tail = BUFFER_INIT(1024);
         _cleanup_(page_freep) Page *page = NULL;
-        RevisionQuery q = { .limit = 100 };
-        LocalBase *c = userdata;
+        RevisionQuery query = { .limit = 100 };
+        LocalBase *base = userdata;
         RevisionList list;
         int r;
 
-        r = params_read(request, &q);
+        r = params_read(request, &query);
         if (r != 0)
                 return MIN(r, 0);
-        r = page_new(render_revision, c->readers, id, &page);
+        r = page_new(render_revision, base->readers, id, &page);
         if (r < 0)
                 return r;
 
-        list = (RevisionList){ .page = page, .limit = q.limit };
-        r = store_list_revisions(reader, id, (unsigned)q.after, (unsigned)q.limit + 1, list_revision, &list);
+        list = (RevisionList){ .page = page, .limit = query.limit };
+        r = store_list_revisions(
+                        reader, id, (unsigned)query.after, (unsigned)query.limit + 1, list_revision, &list);
         if (r < 0)
                 return local_reply_failure(reader, request, r);
         if (r == 0)
@@ -289,7 +292,7 @@ static int reply_revisions(HttpRequest *request, StoreReader *reader, void *user
 
 int tasks_on_revisions(HttpRequest *request, void *userdata)
 {
-        LocalBase *c = userdata;
+        LocalBase *base = userdata;
 
-        return readers_answer(c->readers, request, READ_QUICK, reply_revisions, c);
+        return readers_answer(base->readers, request, READ_QUICK, reply_revisions, base);
 }
