@@ -39,14 +39,14 @@ class Viewer:
     def base(self):
         return f"http://127.0.0.1:{self.port}"
 
-    def ask(self, method, target, headers=None, host=None, cookie=True):
+    def ask(self, method, target, headers=None, host=None, cookie=True, body=None):
         """Within the folder of the page, but for "/?token=..."."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT)
         headers = {"Host": host or f"127.0.0.1:{self.port}", **(headers or {})}
         if cookie and self.cookie:
             headers["Cookie"] = self.cookie
         try:
-            return ask(connection, method, target if "?token=" in target else self.place + target, headers=headers)
+            return ask(connection, method, target if "?token=" in target else self.place + target, body, headers)
         finally:
             connection.close()
 

@@ -691,6 +691,70 @@ def test_hostile_content_is_only_text(daemon, viewer, browser):
     quiet(browser)
 
 
+INSTRUCTION = """# Boxes
+
+Draw **one box** around each *cow*.
+Not around `calves`.
+
+1. look
+2. draw
+
+> Mind the shadows, see [the guide](https://example.com/guide).
+
+![how it looks]({url}/1.png)
+"""
+
+
+def test_instructions_are_markdown(daemon, viewer, browser, files):
+    task = callback(instruction=INSTRUCTION.format(url=files.url))
+    daemon.deliver(task)
+    browser.open(viewer).go(f"#/task/{task['task_id']}")
+    browser.wait(".markdown h3")
+    assert browser.texts(".markdown h3") == ["Boxes"] and browser.texts(".markdown strong") == ["one box"]
+    assert browser.texts(".markdown .para")[0] == "Draw one box around each cow.\nNot around calves."
+    assert browser.texts(".markdown ol li") == ["look", "draw"]
+    link = browser.wait(".markdown a.outside")
+    assert (link.get_attribute("href"), link.get_attribute("rel")) == ("https://example.com/guide", "noopener noreferrer")
+    assert files.asked == []  # pictures wait until they are asked for, as attachments do
+    browser.wait(".markdown button.load").click()
+    browser.wait(".markdown img.loaded")
+    [(path, headers)] = files.asked
+    assert path == "/1.png" and "Referer" not in headers
+    quiet(browser)
+
+
+HOSTILE_MARKDOWN = [
+    "<script>window.pwned=1</script>", "a <img src=x onerror=window.pwned=1> b", "[x](javascript:window.pwned=1)",
+    "![x](javascript:window.pwned=1)", "[x](data:text/html,<script>window.pwned=1</script>)", "[x](//example.com/)",
+    "<javascript:window.pwned=1>", "[a]: javascript:window.pwned=1\n\n[a]", "<a href='javascript:window.pwned=1'>x</a>",
+    "![x](http://127.0.0.1:9/\"onerror=\"window.pwned=1)", "[__proto__](constructor)", "```<script>\nwindow.pwned=1\n```",
+    "&#60;script&#62;window.pwned=1&#60;/script&#62;", "[\u202egnp.exe](https://example.com/)", "![](x)" * 2000, "> " * 15000 + "x",
+    "* " * 15000 + "x", "[" * 30000, "*a_ " * 8000, "# " + "x" * 30000, "a\n" * 16000, "<!--", "\u0000\u200b\ufeff"]
+
+
+def test_hostile_markdown(daemon, viewer, browser):
+    browser.open(viewer)
+    browser.run("window.addEventListener('securitypolicyviolation', (e) => { window.violation = e.violatedDirective })")
+    for bad in HOSTILE_MARKDOWN:
+        task = callback(instruction=bad)
+        daemon.deliver(task)
+        browser.go(f"#/task/{task['task_id']}")
+        # It may be text alone, but then it is scalectl's: in paragraphs.
+        eventually(lambda: browser.run("return document.querySelector('.markdown > *:not(.text, .none)') !== null"), bad[:50])
+    look_at_all(browser, daemon)
+    assert browser.run("return window.violation") is None
+    quiet(browser)
+
+
+def test_markdown_is_for_the_page_alone(viewer):
+    assert viewer.ask("POST", "/api/markdown").status == 403
+    viewer.enter()
+    assert viewer.ask("POST", "/api/markdown", {"Sec-Fetch-Site": "cross-site"}).status == 403
+    assert viewer.ask("GET", "/api/markdown").status == 405
+    assert viewer.ask("POST", "/api/markdown", body=b"*a*").json == [["p", ["em", "a"]]]
+    assert viewer.ask("POST", "/api/markdown", body=b"a" * 32769).status == 413
+
+
 def test_long_texts(daemon, viewer, browser):
     long = "<b>" + "x" * (1 << 20)
     for task in hostile_tasks(long, 0):

@@ -38,11 +38,14 @@ function query(params) {
         return q.size ? `?${q}` : "";
 }
 
-async function ask(path, params, signal) {
+function ask(path, params, signal) {
+        return call(`api/v1/${path}${query(params)}`, { signal });
+}
+
+async function call(url, options) {
         let answer;
         try {
-                answer = await fetch(`api/v1/${path}${query(params)}`, { signal, credentials: "same-origin",
-                        cache: "no-store", redirect: "error" });
+                answer = await fetch(url, { ...options, credentials: "same-origin", cache: "no-store", redirect: "error" });
         } catch (error) {
                 if (error.name !== "AbortError")
                         setState("gone");
@@ -72,6 +75,11 @@ export async function getBytes(path, params, signal) {
 
 export async function get(path, params, signal) {
         return (await ask(path, params, signal)).json();
+}
+
+/* What a text means as Markdown, see markdown.h. */
+export async function readMarkdown(body, signal) {
+        return (await call("api/markdown", { method: "POST", body, signal })).json();
 }
 
 /* A page of a list; one that is too large at once is asked for in smaller pieces. */

@@ -1,9 +1,10 @@
 /* The log of deliveries, the quarantine among them, and the queue of what is still to be sent. */
 
-import { badge, brief, bytes, count, facts, fold, h, note, put, section, text, time } from "./dom.js";
+import { badge, brief, bytes, count, facts, fold, h, note, own, put, section, text, time } from "./dom.js";
 import { get, getBytes, getText, segment, subscribe } from "./feed.js";
 import { jsonText, rawText } from "./json.js";
 import { List } from "./list.js";
+import { markdown } from "./markdown.js";
 
 const VERDICTS = ["stored", "duplicate", "revised", "invalid", "attachment_failure", "discarded"];
 const STATES = ["queued", "sending", "unknown", "accepted", "rejected", "canceled", "expired"];
@@ -182,6 +183,8 @@ export function submission({ args: [id] }) {
                                         ["Status answered", s.status_code ? String(Number(s.status_code)) : null],
                                         ["Error", s.error ? text(s.error) : null],
                                         ["Answer", s.answer !== undefined ? text(s.answer, 2000) : null]])),
+                                typeof own(s.params, "instruction") === "string" &&
+                                        section("Instruction", h("div", { class: "instruction" }, markdown(s.params.instruction, abort.signal))),
                                 section("Parameters", jsonText(JSON.stringify(s.params ?? null))),
                                 fold("The submission as JSON", () => jsonText(source)));
                 } catch (error) {

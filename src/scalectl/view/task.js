@@ -5,6 +5,7 @@ import { badge, brief, count, facts, fold, h, isObject, note, own, put, section,
 import { Failure, get, getPage, getText, segment, subscribe } from "./feed.js";
 import { jsonText } from "./json.js";
 import { deliveryRow } from "./log.js";
+import { markdown } from "./markdown.js";
 import { result } from "./result.js";
 
 const REVISIONS_MAX = 20, PATHS_MAX = 200;
@@ -77,7 +78,7 @@ export function task({ args: [id] }) {
                 put(element, 
                         h("div", { class: "title" }, h("h2", { tabindex: "-1" }, brief(t.type, 60)), badge(t.status),
                                 t.is_test && h("span", { class: "test" }, "test")),
-                        t.instruction !== undefined && h("p", { class: "instruction" }, text(t.instruction, 2000)),
+                        t.instruction !== undefined && h("div", { class: "instruction" }, markdown(t.instruction, abort.signal)),
                         section(done ? "Result" : "No result yet", result(t, t.response, shared)),
                         section("About", factsOf(t)),
                         revisions.length > 1 && revisionsOf(t, revisions, shared),

@@ -17,6 +17,7 @@
 #include "basic/fd.h"
 #include "basic/parse.h"
 #include "scalectl/api.h"
+#include "scalectl/view/markdown.h"
 
 /*
  * The calls that the page may make: a few paths of the query socket, read only, each put together anew from
@@ -244,6 +245,25 @@ static int on_stats(HttpRequest *request, void *userdata)
         return forward(userdata, request, "stats", NULL);
 }
 
+/* Changes nothing: a text that the page has, as the tree that it means. */
+static int on_markdown(HttpRequest *request, _unused_ void *userdata)
+{
+        json_t *blocks = NULL;
+        size_t size;
+        const void *text = http_request_body(request, &size);
+        int r;
+
+        r = markdown_parse(text, size, &blocks);
+        if (r < 0)
+                return r;
+        r = view_add_headers(request);
+        if (r < 0) {
+                json_decref(blocks);
+                return r;
+        }
+        return http_reply_json(request, 200, blocks);
+}
+
 static const HttpRoute api_routes[] = {
         { "GET", "/{place}/api/v1/tasks", on_tasks, view_gate_cookie },
         { "GET", "/{place}/api/v1/task/{id}", on_task, view_gate_cookie },
@@ -256,6 +276,7 @@ static const HttpRoute api_routes[] = {
         { "GET", "/{place}/api/v1/submission/{id}", on_submission, view_gate_cookie },
         { "GET", "/{place}/api/v1/events", on_events, view_gate_cookie },
         { "GET", "/{place}/api/v1/stats", on_stats, view_gate_cookie },
+        { "POST", "/{place}/api/markdown", on_markdown, view_gate_cookie },
         {},
 };
 
@@ -416,8 +437,8 @@ static int serve(View *v, sd_event *loop, int fd)
 {
         static const HttpLimits limits = {
                 .max_connections = 64,
-                .max_body = 1024,
-                .max_bodies = (size_t)64 * 1024,
+                .max_body = MARKDOWN_MAX,
+                .max_bodies = 8 * MARKDOWN_MAX,
                 .header_timeout = 10 * USEC_PER_SEC,
                 .body_timeout = 10 * USEC_PER_SEC,
                 .idle_timeout = 60 * USEC_PER_SEC,
