@@ -4,7 +4,6 @@
 
 #include <systemd/sd-event.h>
 
-#include "callbackd/local.h"
 #include "callbackd/metrics.h"
 #include "daemon/ingest.h"
 #include "http/server.h"

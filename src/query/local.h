@@ -5,11 +5,11 @@
 #include <jansson.h>
 
 #include "basic/buffer.h"
+#include "daemon/commit.h"
 #include "daemon/in-force.h"
 #include "http/server.h"
 #include "query/params.h"
 #include "query/readers.h"
-#include "query/stats.h"
 #include "store/outbox.h"
 #include "store/store.h"
 
@@ -17,6 +17,7 @@
 
 /* What a handler that reads needs. The userdata of every local server begins with one. */
 typedef struct Feed Feed;
+typedef struct Stats Stats;
 typedef struct LocalBase LocalBase;
 struct LocalBase {
         StoreReader *reader; /* the loop's own, for what is short and belongs to something else */
