@@ -91,7 +91,7 @@ static int set_log_level(const char *name)
                         return 0;
                 }
 
-        log_error("--log-level=%s: one of error, warning, notice, info, debug is wanted.", name);
+        log_error("--log-level: expected error, warning, notice, info or debug, got \"%s\".", name);
         return EX_USAGE;
 }
 
@@ -165,7 +165,7 @@ static int parse_arguments(int argc, char **argv, Arguments *ret)
                 }
 
         if (r == 0 && optind < argc) {
-                log_error("%s: no arguments are wanted, see --help.", argv[optind]);
+                log_error("Expected no arguments, got \"%s\": see --help.", argv[optind]);
                 return EX_USAGE;
         }
         return r;

@@ -139,8 +139,7 @@ int reload_ask(const Credential *credential)
 
         if (folder < 0 || !pid || parse_u64(pid, 2, INT32_MAX, &n) < 0) {
                 log_error("--reload is for ExecReload= of the unit, which sets MAINPID and "
-                          "RUNTIME_DIRECTORY: "
-                          "`systemctl reload` is wanted.");
+                          "RUNTIME_DIRECTORY: run `systemctl reload`.");
                 return EX_USAGE;
         }
         if (credential_pass_on(credential) < 0)

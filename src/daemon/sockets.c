@@ -40,7 +40,7 @@ static bool take_passed(const SocketPlace *places, size_t n_places, const char *
 
 int sockets_take_passed(const SocketPlace *places, size_t n_places)
 {
-        char **names = NULL, wanted[128] = "";
+        char **names = NULL, expected[128] = "";
         int n, status = 0;
 
         n = sd_listen_fds_with_names(true, &names);
@@ -48,14 +48,14 @@ int sockets_take_passed(const SocketPlace *places, size_t n_places)
                 log_error_errno(n, "Can't take the sockets that the service manager passed");
                 return EX_OSERR;
         }
-        list_names(places, n_places, wanted, sizeof(wanted));
+        list_names(places, n_places, expected, sizeof(expected));
         for (int i = 0; i < n; i++) {
                 int fd = SD_LISTEN_FDS_START + i;
 
                 if (!take_passed(places, n_places, names[i], fd)) {
                         log_error("The service manager passed a socket named \"%s\" that has no place here: "
-                                  "listening stream sockets with these names are wanted: %s.",
-                                        names[i], wanted);
+                                  "expected listening stream sockets with these names: %s.",
+                                        names[i], expected);
                         fd_close(fd);
                         status = EX_CONFIG;
                 }

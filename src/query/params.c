@@ -128,29 +128,42 @@ const char *param_parse(const Param *param, const char *value, void *ret)
         return parsers[param->kind](param, value, ret);
 }
 
-int params_refuse(HttpRequest *request, const char *name, const char *wanted)
-{
-        json_t *problems;
-
-        problems = json_pack("[{s:s, s:s+, s:s}]", "path", name, "message", "wanted is ", wanted, "severity",
-                        "error");
-        return http_reply_error(request, 400, problems, "Bad parameter %s: wanted is %s.", name, wanted);
-}
-
-/* What the route knows. */
-
 #define NAME_SHOWN 320U /* bytes of a name that are shown */
 
-/* A name as it may be shown: it can hold anything. */
-static const char *show_name(const char *name, char buf[static NAME_SHOWN + 1])
+#define VALUE_SHOWN 64U /* and of a value */
+
+/* A text as it may be shown: it can hold anything. */
+static const char *show_name(const char *text, char buf[static NAME_SHOWN + 1])
 {
         size_t n = 0;
 
-        for (; n < NAME_SHOWN && name[n]; n++)
-                buf[n] = name[n] >= ' ' && name[n] <= '~' ? name[n] : '?';
+        for (; n < NAME_SHOWN && text[n]; n++)
+                buf[n] = text[n] >= ' ' && text[n] <= '~' ? text[n] : '?';
         buf[n] = 0;
         return buf;
 }
+
+/* `got` (NULL: not to be told): what was given instead. */
+static int refuse(HttpRequest *request, const char *name, const char *expected, const char *got)
+{
+        char value[NAME_SHOWN + 1], text[2 * NAME_SHOWN];
+        json_t *problems;
+
+        if (got)
+                snprintf(text, sizeof(text), "expected %s, got \"%.*s%s\"", expected, (int)VALUE_SHOWN,
+                                show_name(got, value), strlen(got) > VALUE_SHOWN ? "..." : "");
+        else
+                snprintf(text, sizeof(text), "expected %s", expected);
+        problems = json_pack("[{s:s, s:s, s:s}]", "path", name, "message", text, "severity", "error");
+        return http_reply_error(request, 400, problems, "Bad parameter %s: %s.", name, text);
+}
+
+int params_refuse(HttpRequest *request, const char *name, const char *expected)
+{
+        return refuse(request, name, expected, http_request_query(request, name));
+}
+
+/* What the route knows. */
 
 /* "NAME.KEY": the name of a row, and what follows behind it. NULL: it is none of these. */
 static const char *key_behind(const Param *param, const char *name)
@@ -240,20 +253,20 @@ static int refuse_unknown(HttpRequest *request, const char *name)
 static int check_pair(HttpRequest *request, const FormPair *pair)
 {
         const Param *param = find_row(http_request_params(request), pair->name);
-        const char *wanted = NULL;
+        const char *expected = NULL;
         char shown[NAME_SHOWN + 1];
         int r;
 
         if (pair->value_size != strlen(pair->value))
-                wanted = "a value without a NUL byte";
+                expected = "a value without a NUL byte";
         else if (param && param->kind != PARAM_METADATA &&
                         !streq(http_request_query(request, pair->name), pair->value))
-                wanted = "one value, and these are several";
+                expected = "one value, got several";
         else if (param || *pair->value == 0)
                 return 0;
 
-        r = wanted ? params_refuse(request, show_name(pair->name, shown), wanted)
-                   : refuse_unknown(request, pair->name);
+        r = expected ? refuse(request, show_name(pair->name, shown), expected, NULL)
+                     : refuse_unknown(request, pair->name);
         return r < 0 ? r : 1;
 }
 
@@ -283,7 +296,7 @@ int params_check(HttpRequest *request, _unused_ void *userdata)
 typedef struct MetadataReading {
         const Param *param;
         ParamMetadata items;
-        const char *bad, *wanted; /* the parameter that can't be taken, and what would be */
+        const char *bad, *expected; /* the parameter that can't be taken, and what would be */
 } MetadataReading;
 
 static int take_metadata(const FormPair *pair, void *userdata)
@@ -296,14 +309,14 @@ static int take_metadata(const FormPair *pair, void *userdata)
                 return 0;
         reading->bad = pair->name;
         if (*key == 0)
-                reading->wanted = "metadata.KEY=VALUE, with the name of a member";
+                reading->expected = "metadata.KEY=VALUE, with the name of a member";
         else if (metadata->n == PARAM_METADATA_MAX) {
                 reading->bad = "metadata";
-                reading->wanted = "at most eight of metadata.KEY=VALUE";
+                reading->expected = "at most eight of metadata.KEY=VALUE";
         } else if (strlen(key) > METADATA_TEXT_MAX || pair->value_size > METADATA_TEXT_MAX)
-                reading->wanted =
+                reading->expected =
                                 "a key and a value of at most 256 bytes: longer ones can't be searched for";
-        if (reading->wanted)
+        if (reading->expected)
                 return -EINVAL;
 
         metadata->items[metadata->n++] = (StoreMetadata){ key, pair->value };
@@ -317,7 +330,7 @@ static int read_metadata(HttpRequest *request, const Param *param, ParamMetadata
         int r;
 
         if (http_request_each_query(request, take_metadata, &reading) < 0) {
-                r = params_refuse(request, show_name(reading.bad, shown), reading.wanted);
+                r = refuse(request, show_name(reading.bad, shown), reading.expected, NULL);
                 return r < 0 ? r : 1;
         }
         *ret = reading.items;
@@ -326,7 +339,7 @@ static int read_metadata(HttpRequest *request, const Param *param, ParamMetadata
 
 static int read_value(HttpRequest *request, const Param *param, void *ret)
 {
-        const char *value = http_request_query(request, param->name), *wanted;
+        const char *value = http_request_query(request, param->name), *expected;
         char range[80];
         int r;
 
@@ -334,16 +347,16 @@ static int read_value(HttpRequest *request, const Param *param, void *ret)
                 return read_metadata(request, param, ret);
         if (!value || *value == 0)
                 return 0;
-        wanted = param_parse(param, value, ret);
-        if (!wanted)
+        expected = param_parse(param, value, ret);
+        if (!expected)
                 return 0;
 
         if (param->kind == PARAM_NUMBER) {
                 snprintf(range, sizeof(range), "a whole number from %" PRIu64 " to %" PRIu64, param->min,
                                 param->max);
-                wanted = range;
+                expected = range;
         }
-        r = params_refuse(request, param->name, wanted);
+        r = refuse(request, param->name, expected, value);
         return r < 0 ? r : 1;
 }
 

@@ -50,8 +50,8 @@ typedef struct ParamMetadata {
         size_t n;
 } ParamMetadata;
 
-/* Answers 400 about one parameter: `wanted` is what would be right. */
-int params_refuse(HttpRequest *request, const char *name, const char *wanted);
+/* Answers 400 about one parameter: `expected` is what would be right. */
+int params_refuse(HttpRequest *request, const char *name, const char *expected);
 
 #define PARAM_CURSOR_SIZE 72U
 const char *param_cursor_format(const TaskCursor *place, char buf[static PARAM_CURSOR_SIZE]);
