@@ -21,6 +21,9 @@ _scalectl_words()
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         return ;;
+    @commands)
+        mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+        return ;;
     @tasks) words=$(_scalectl_first_column "$program" "$@" tasks -n 50) ;;
     @pending)
         words=$(_scalectl_first_column "$program" "$@" tasks --status pending -n 50

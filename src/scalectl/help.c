@@ -19,12 +19,20 @@ typedef struct OptionHelp {
         bool fixed;        /* nothing but these words */
 } OptionHelp;
 
+#define EVENT_KINDS                                                                                    \
+        "task.submitted task.completed task.revised task.canceled attachment.failed delivery.invalid " \
+        "submission.rejected submission.expired queue.held queue.resumed"
+
 static const OptionHelp option_helps[] = {
         { "deliveries", "--after", "N", "only those behind this number", NULL, false },
         { "quarantine", "--after", "N", "only those behind this number", NULL, false },
+        { NULL, "--accept-rewind", NULL,
+                        "go on where the feed was turned back, as by a backup that was put back", NULL,
+                        false },
         { NULL, "--after", "SEQ", "only what happened behind this event", NULL, false },
         { NULL, "--audio", "DIR", "where the recordings are, by the last part of their URL", "@folders",
                         false },
+        { "consume", "--batch", "N", "up to N events at once, a line each", NULL, false },
         { NULL, "--batch", "NAME", "the name of the batch, instead of the file's", NULL, false },
         { NULL, "--classes", "FILE", "the numbers of classes: their names, one a line", "@files", false },
         { NULL, "--data", "KEY=VALUE", "the same as -d", NULL, false },
@@ -33,18 +41,27 @@ static const OptionHelp option_helps[] = {
                         NULL, false },
         { NULL, "--deliveries", NULL, "every delivery that named it", NULL, false },
         { NULL, "--dry-run", NULL, "look each up and say what would be done; do nothing", NULL, false },
+        { NULL, "--exec", "CMD", "run it for each event; all that follows is its own", "@commands", false },
         { NULL, "--file", "FILE", "the same as -f", "@files", false },
         { NULL, "-f", "FILE", "the parameters, as one JSON object", "@files", false },
         { NULL, "--format", "F", "what the others are to read", "@formats", false },
+        { "consume", "--from", "SEQ", "where a new name begins: start (usual), now, or an event's number",
+                        "start now", false },
         { NULL, "--from", "FILE", "many tasks, a JSON object a line; - is standard input", "@files", false },
+        { NULL, "--give-up", "N",
+                        "after N failures write the event down as failed and go on; else it is tried for "
+                        "ever",
+                        NULL, false },
         { NULL, "--idempotency-key", "KEY", "the same key with the same task is the same submission", NULL,
                         false },
         { NULL, "--images", "DIR", "where the images are, to know their sizes", "@folders", false },
         { NULL, "--key-file", "FILE", "the key: the first line `label key` of this file", "@files", false },
+        { NULL, "--kind", "K", "only events of this kind; repeatable, one has to fit", EVENT_KINDS, true },
         { NULL, "--metadata", "K=V", "only those with this metadata; repeatable, all have to fit", NULL,
                         false },
         { NULL, "-n", "N", "so many at most", NULL, false },
         { NULL, "-o", "FILE", "write to it, or to a folder, instead of standard output", "@files", false },
+        { NULL, "--once", NULL, "end at the end of the feed", NULL, false },
         { NULL, "--older-than", "AGE", "a number with s, m, h or d", NULL, false },
         { NULL, "--patience", "T", "how long a submitter is waited for that is gone: 60s, 5m, 0", NULL,
                         false },
@@ -57,13 +74,17 @@ static const OptionHelp option_helps[] = {
         { NULL, "--sizes", "FILE", "sizes of images: lines of URL-OR-NAME,WIDTH,HEIGHT", "@files", false },
         { NULL, "--spreadsheet", NULL, "make text of what a spreadsheet would take for a formula", NULL,
                         false },
+        { "consume", "--state", "FILE", "where it remembers how far it is", "@files", false },
         { NULL, "--state", "S", "only those in this state",
                         "queued sending unknown accepted rejected canceled expired", true },
         { NULL, "--status", "S", "only those with this status", "@statuses", true },
         { NULL, "--strict", NULL, "it is an error if anything is left out", NULL, false },
         { NULL, "--task", "ID", "this one alone", "@tasks", false },
         { NULL, "--through", "URL", "deliver a made-up callback there, to try the proxy", NULL, false },
+        { "consume", "--to", "URL", "POST each event there", NULL, false },
         { NULL, "--to", "URL", "send it there instead of to the first listener", NULL, false },
+        { "consume", "--type", "T", "only events of tasks of this type; repeatable, one has to fit",
+                        "@types", false },
         { NULL, "--type", "T", "only those of this type", "@types", false },
         { NULL, "--until", "TIME", "only those of then or before: a time, today, 2h, 7d",
                         "today yesterday 1h 7d", false },
@@ -104,6 +125,11 @@ static const VerbHelp verb_helps[] = {
                         "From now on, or from behind an event; goes on after a restart of the daemon, and "
                         "misses nothing.",
                         "scalectl --json watch --after 0 --type comparison" },
+        { "consume", NULL, NULL,
+                        "The command gets the event with its task as JSON on standard input, and SCALE_SEQ, "
+                        "SCALE_KIND, SCALE_TASK_ID, SCALE_TASK_TYPE and SCALE_ATTEMPT. Its exit status 0 is "
+                        "done, 75 later, 65 never; after any other it is tried again.",
+                        "scalectl consume orders --kind task.completed --exec ./store-result" },
         { "stats", NULL, NULL, NULL, "scalectl --json stats" },
         { "deliveries", NULL, NULL, "Oldest first, all of them unless -n says otherwise.",
                         "scalectl deliveries --verdict revised --since 2d" },

@@ -16,6 +16,11 @@ static const Verb verbs[] = {
         { "task", "ID [--revisions | --deliveries]", "show a task, its responses or what named it",
                         verb_task, false },
         { "watch", "[--after SEQ] [--type T]", "follow the event feed", verb_watch, false },
+        { "consume",
+                        "NAME [--kind K] [--type T] [--metadata K=V] [--from start|now|SEQ] [--batch N] "
+                        "[--give-up N] [--once] [--accept-rewind] [--state FILE] "
+                        "--exec CMD [ARG...] | --to URL",
+                        "do something with each event, at least once and in order", verb_consume, false },
         { "stats", "", "show counts and figures", verb_stats, false },
         { "deliveries", "[--verdict V] [--type T] [--since T] [--until T] [--after N] [-n N]",
                         "list deliveries", verb_deliveries, false },
@@ -158,7 +163,8 @@ static int take_global(Ctl *ctl, Global *g, char **argv, int *i)
 
 static bool wants_help(int argc, char **argv)
 {
-        for (int i = 1; i < argc && !streq(argv[i], "--"); i++)
+        /* What stands behind these is another program's. */
+        for (int i = 1; i < argc && !streq(argv[i], "--") && !streq(argv[i], "--exec"); i++)
                 if (streq(argv[i], "--help") || streq(argv[i], "-h"))
                         return true;
         return false;

@@ -60,10 +60,8 @@ static int set_value(const Ctl *ctl, const Option *o, const char *value, void *v
                 complain("%s %s: a number with ms, s, m, h or d behind it is wanted, or 0", o->name, value);
                 return EX_USAGE;
         case OPTION_LIST:
-                if (list->n < OPTION_LIST_MAX) {
-                        list->items[list->n++] = value;
-                        return 0;
-                }
+                if (list->n < OPTION_LIST_MAX)
+                        return set_text(ctl->verb, o, value, &list->items[list->n++]);
                 complain("%s: at most %u of these can be given", o->name, OPTION_LIST_MAX);
                 return EX_USAGE;
         case OPTION_FLAG:
