@@ -269,9 +269,8 @@ static inline void bench_probe(Bench *b)
         bench_answer(b, "GET", "/tasks?limit=1", 200, page);
 }
 
-static inline void bench_add(Bench *b, const char *id)
+static inline void bench_add_with(Bench *b, const char *id, const char *params)
 {
-        static const char params[] = "{\"instruction\":\"x\",\"metadata\":{\"mine\":\"1\"}}";
         StoreSubmission s = {
                 .id = id,
                 .type = "categorization",
@@ -279,7 +278,7 @@ static inline void bench_add(Bench *b, const char *id)
                 .next_at = b->realtime,
                 .expires_at = b->realtime + 5 * DAY,
                 .params = params,
-                .params_size = sizeof(params) - 1,
+                .params_size = strlen(params),
         };
         char known[SUBMISSION_ID_SIZE];
         StoreAddition what;
@@ -287,6 +286,11 @@ static inline void bench_add(Bench *b, const char *id)
         assert_int_equal(store_begin(b->fixture->store), 0);
         assert_int_equal(store_add_submission(b->fixture->store, &s, &what, known), 0);
         assert_int_equal(store_commit(b->fixture->store), 0);
+}
+
+static inline void bench_add(Bench *b, const char *id)
+{
+        bench_add_with(b, id, "{\"instruction\":\"x\",\"metadata\":{\"mine\":\"1\"}}");
 }
 
 /* One submission, and an API that is there: the next thing is its request. */

@@ -73,6 +73,63 @@ static void test_what_is_sent_carries_the_submission(void **state)
         assert_non_null(strstr(b->asked[0].body, "\"callback_url\":\"https://example.com/callback/" ID(1)));
 }
 
+#define OWN "\"" TASK_SUBMISSION_KEY "\":\"" ID(1) "\"}"
+#define URL "\"callback_url\":\"https://example.com/callback/" ID(1) "\"}"
+
+/* The id goes into the task's own metadata, and into nothing that only looks like it. */
+static void test_what_is_sent(void **state)
+{
+        static const struct {
+                const char *params, *sent, *with_url; /* NULL: it is not sent */
+        } cases[] = {
+                { "{}", "{\"metadata\":{" OWN "}", "{\"metadata\":{" OWN "," URL },
+                { "{\"metadata\":{}}", "{\"metadata\":{" OWN "}", "{\"metadata\":{" OWN "," URL },
+                { "{\"a\":[{\"metadata\":{}},\",\\\"}\"],\"metadata\":{\"b\":{}},\"c\":1}",
+                                "{\"a\":[{\"metadata\":{}},\",\\\"}\"],\"metadata\":{\"b\":{}," OWN
+                                ",\"c\":1}",
+                                "{\"a\":[{\"metadata\":{}},\",\\\"}\"],\"metadata\":{\"b\":{}," OWN
+                                ",\"c\":1," URL },
+                { "{\"callback_url\":\"x\",\"a\":\"\\\\\"}",
+                                "{\"callback_url\":\"x\",\"a\":\"\\\\\",\"metadata\":{" OWN "}",
+                                "{\"a\":\"\\\\\",\"metadata\":{" OWN "," URL },
+                { "{\"a\":{\"callback_url\":1},\"callback_url\":\",\"}",
+                                "{\"a\":{\"callback_url\":1},\"callback_url\":\",\",\"metadata\":{" OWN "}",
+                                "{\"a\":{\"callback_url\":1},\"metadata\":{" OWN "," URL },
+                { "{\"callback_url\":\"x\"}", "{\"callback_url\":\"x\",\"metadata\":{" OWN "}",
+                                "{\"metadata\":{" OWN "," URL },
+                { "{\"metadatas\":{},\"metadata\\u0000\":{}}",
+                                "{\"metadatas\":{},\"metadata\\u0000\":{},\"metadata\":{" OWN "}",
+                                "{\"metadatas\":{},\"metadata\\u0000\":{},\"metadata\":{" OWN "," URL },
+                { "{\"metadata\":7}", NULL, NULL },
+                { "{\"metadata\":{]}", NULL, NULL },
+                { "{\"a\":\"}", NULL, NULL },
+                { "{\"a\":[}", NULL, NULL },
+                { "{7}", NULL, NULL },
+                { "[1]", NULL, NULL },
+                { "{", NULL, NULL },
+                { "x", NULL, NULL },
+        };
+        Bench *b = *state;
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases))
+                for (unsigned with = 0; with < 2; with++) {
+                        const char *sent = with ? c->with_url : c->sent;
+                        void *again = b;
+
+                        b->options.callback_url = with ? "https://example.com/callback" : NULL;
+                        bench_add_with(b, ID(1), c->params);
+                        bench_start(b);
+                        bench_probe(b);
+                        if (sent)
+                                assert_string_equal(b->asked[0].body, sent);
+                        else
+                                assert_state(b, ID(1), SUBMISSION_REJECTED);
+                        bench_tear_down(&again);
+                        bench_set_up(state);
+                        b = *state;
+                }
+}
+
 static void test_without_a_callback_url_the_task_keeps_its_own(void **state)
 {
         Bench *b = *state;
@@ -951,6 +1008,7 @@ int main(void)
                 T(test_sending_is_on_disk_before_the_request_leaves),
                 T(test_a_full_disk_keeps_requests_back),
                 T(test_what_is_sent_carries_the_submission),
+                T(test_what_is_sent),
                 T(test_without_a_callback_url_the_task_keeps_its_own),
                 T(test_200_with_our_task_is_accepted),
                 T(test_a_response_in_the_answer_goes_through_the_door),

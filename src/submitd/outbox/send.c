@@ -13,7 +13,8 @@
  * How many may be under way counts all of these steps: while the disk takes nothing, nothing new is sent.
  *
  * What is sent are the parameters as they were accepted, with the submission's id in the metadata and, where
- * the settings say so, in the callback's URL: by these it is found again.
+ * the settings say so, in the callback's URL: by these it is found again. Both are put into the text that is
+ * stored, which is neither read nor written anew.
  */
 
 #include "submitd/outbox/send.h"
@@ -25,7 +26,6 @@
 #include "submitd/outbox/resolve.h"
 #include "submitd/outbox/save.h"
 #include "json/encode.h"
-#include "json/parse.h"
 
 #define ANSWER_MAX  ((size_t)64 * 1024) /* of a rejection, as it is kept */
 #define TROUBLE_MAX 4U /* requests in a row without a word from the API: then, more slowly */
@@ -328,32 +328,103 @@ static void sending_ask(Sending *sending)
 
 /* Step 1: out of the queue. */
 
+/* Where a member of an object ends, in JSON as it is stored; NULL: it doesn't. */
+static const char *skip_member(const char *p, const char *end)
+{
+        bool in_text = false;
+        unsigned depth = 0;
+
+        for (; p < end; p++)
+                if (in_text && *p == '\\')
+                        p++;
+                else if (*p == '"')
+                        in_text = !in_text;
+                else if (!in_text && (*p == '[' || *p == '{'))
+                        depth++;
+                else if (!in_text && (*p == ']' || *p == '}' || *p == ',') && depth == 0)
+                        return p;
+                else if (!in_text && (*p == ']' || *p == '}'))
+                        depth--;
+        return NULL;
+}
+
+/* The metadata with the submission's id: `members` are those that it has. */
+static int append_metadata(Buffer *text, const char *members, size_t size, const char *id)
+{
+        int r;
+
+        r = buffer_append_str(text, "\"metadata\":{");
+        if (r >= 0)
+                r = buffer_append(text, members, size);
+        if (r >= 0)
+                r = buffer_append_str(text, size > 0 ? ",\"" TASK_SUBMISSION_KEY "\":\""
+                                                     : "\"" TASK_SUBMISSION_KEY "\":\"");
+        if (r >= 0)
+                r = buffer_append_str(text, id);
+        return r < 0 ? r : buffer_append_str(text, "\"}");
+}
+
+static int append_callback_url(Buffer *text, const char *url, const char *id)
+{
+        json_auto_t *value = json_sprintf("%s/%s", url, id);
+        int r;
+
+        if (!value)
+                return -ENOMEM;
+        r = buffer_append_str(text, ",\"callback_url\":");
+        return r < 0 ? r : json_encode(value, text);
+}
+
+/* The members of the parameters, which json_encode() wrote, without a callback_url that is not used. */
+static int append_members(Buffer *text, const Submission *submission, bool keeps_url)
+{
+        static const char metadata[] = "\"metadata\":", url[] = "\"callback_url\":";
+        const char *p = submission->params, *end = p + submission->params_size, *next;
+        bool has_metadata = false;
+        int r = 0;
+
+        if (submission->params_size < 2 || *p != '{' || end[-1] != '}')
+                return -EUCLEAN;
+        for (p++; r >= 0 && p < end - 1; p = next + 1) {
+                size_t size;
+
+                next = skip_member(p, end);
+                if (!next || *p != '"')
+                        return -EUCLEAN;
+                size = (size_t)(next - p);
+                if (!keeps_url && size > strlen(url) && memcmp(p, url, strlen(url)) == 0)
+                        continue;
+                if (text->size > 1)
+                        r = buffer_append_str(text, ",");
+                if (r >= 0 && size > strlen(metadata) && memcmp(p, metadata, strlen(metadata)) == 0) {
+                        p += strlen(metadata);
+                        if (*p != '{' || next[-1] != '}')
+                                return -EUCLEAN;
+                        r = append_metadata(text, p + 1, (size_t)(next - p) - 2, submission->id);
+                        has_metadata = true;
+                } else if (r >= 0)
+                        r = buffer_append(text, p, size);
+        }
+        if (r < 0 || has_metadata)
+                return r;
+        if (text->size > 1)
+                r = buffer_append_str(text, ",");
+        return r < 0 ? r : append_metadata(text, NULL, 0, submission->id);
+}
+
 /* What is sent. 0, -ENOMEM, -EUCLEAN. */
 static int build_body(const Outbox *outbox, const Submission *submission, Sending *sending)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(BODY_MAX);
-        json_auto_t *params = NULL;
-        json_t *metadata;
         int r;
 
-        r = json_parse(submission->params, submission->params_size, 0, &params, NULL);
-        if (r == -ENOMEM)
-                return r;
-        r = 0;
-        metadata = json_object_get(params, "metadata");
-        if (!json_is_object(params) || (metadata && !json_is_object(metadata)))
-                return -EUCLEAN;
-        if (!metadata) {
-                metadata = json_object();
-                r |= json_object_set_new(params, "metadata", metadata);
-        }
-        r |= json_object_set_new(metadata, TASK_SUBMISSION_KEY, json_string(submission->id));
-        if (outbox->callback_url)
-                r |= json_object_set_new(params, "callback_url",
-                                json_sprintf("%s/%s", outbox->callback_url, submission->id));
-        if (r < 0)
-                return -ENOMEM;
-        r = json_encode(params, &text);
+        r = buffer_append_str(&text, "{");
+        if (r >= 0)
+                r = append_members(&text, submission, !outbox->callback_url);
+        if (r >= 0 && outbox->callback_url)
+                r = append_callback_url(&text, outbox->callback_url, submission->id);
+        if (r >= 0)
+                r = buffer_append_str(&text, "}");
         if (r < 0)
                 return r;
         sending->body = buffer_take(&text, &sending->body_size);
