@@ -387,12 +387,6 @@ static int ingestion_start_own(Ingestion *ingestion, const Ingest *options, Sour
                         });
 }
 
-/* Metadata is anybody's: what doesn't look like an id of ours is none. */
-static bool is_submission_id(const char *s)
-{
-        return s && strlen(s) == SUBMISSION_ID_SIZE - 1 && strspn(s, "0123456789abcdef") == strlen(s);
-}
-
 int ingest_task(const Ingest *options, const json_t *task, Source source, const char *submission,
                 IngestDone done, void *userdata)
 {
@@ -404,7 +398,7 @@ int ingest_task(const Ingest *options, const json_t *task, Source source, const 
         r = callback_body_from_task(task, &ingestion->body);
         if (r < 0)
                 return r;
-        if (is_submission_id(submission))
+        if (submission_id_is_valid(submission))
                 memcpy(ingestion->submission, submission, SUBMISSION_ID_SIZE);
         return ingestion_start_own(TAKE_PTR(ingestion), options, source);
 }

@@ -8,6 +8,9 @@
 #define SUBMISSION_KEY_MAX         255U /* bytes of an Idempotency-Key */
 #define SUBMISSION_ATTACHMENTS_MAX 64U  /* URLs by which a failed attachment finds its submission */
 
+/* Whether it is one: metadata is anybody's, and what doesn't look like an id of ours is none. NULL isn't. */
+bool submission_id_is_valid(const char *s) _pure_;
+
 /*
  *            .------------- certain that there is no task -------------.
  *            v                                                         |

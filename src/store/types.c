@@ -75,3 +75,9 @@ static const char *const queue_hold_table[_QUEUE_HOLD_MAX] = {
         [QUEUE_HELD_ACCOUNT] = "held_account",
 };
 DEFINE_STRING_TABLE(queue_hold, QueueHold, _QUEUE_HOLD_MAX)
+
+bool submission_id_is_valid(const char *s)
+{
+        return s && strlen(s) == SUBMISSION_ID_SIZE - 1 &&
+               strspn(s, "0123456789abcdef") == SUBMISSION_ID_SIZE - 1;
+}

@@ -24,7 +24,6 @@
 #include "json/parse.h"
 
 #define WORDS_MAX 160U /* bytes of what the API says of itself that are handed on */
-#define ID_DIGITS (SUBMISSION_ID_SIZE - 1)
 
 /* The first row that fits. Only JSON is taken for the API's own word on what there is. */
 static const struct {
@@ -151,7 +150,7 @@ const char *outcome_task_submission(const json_t *task)
                 return s;
         url = get_text(task, "callback_url");
         s = url ? strrchr(url, '/') : NULL;
-        return s && strlen(++s) == ID_DIGITS && strspn(s, "0123456789abcdef") == ID_DIGITS ? s : NULL;
+        return s && submission_id_is_valid(s + 1) ? s + 1 : NULL;
 }
 
 int64_t outcome_task_created(const json_t *task)

@@ -606,7 +606,7 @@ static int take_pending(const PendingTask *task, void *userdata)
                 return 0; /* none that the API gave */
         *pending = (Pending){ .place = reconcile->listed };
         strcpy(pending->task_id, task->task_id);
-        if (task->submission && strlen(task->submission) < SUBMISSION_ID_SIZE)
+        if (submission_id_is_valid(task->submission))
                 strcpy(pending->submission, task->submission);
         reconcile->n_list++;
         return 0;

@@ -272,7 +272,7 @@ static int take_task(const TaskDocument *document, void *userdata)
         if (r < 0)
                 return r;
         submission = outcome_task_submission(task);
-        if (submission && strlen(submission) < SUBMISSION_ID_SIZE)
+        if (submission_id_is_valid(submission))
                 snprintf(step->submission, sizeof(step->submission), "%s", submission);
         return 0;
 }
