@@ -7,6 +7,7 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
+#include "query/list.h"
 #include "query/params.h"
 #include "submitd/socket/context.h"
 
@@ -51,13 +52,6 @@ static const Count backfill_counts[] = {
 };
 _Static_assert(ELEMENTSOF(backfill_counts) * sizeof(uint64_t) == sizeof(BackfillCounts), "all of them");
 
-static int add_time(json_t *object, const char *name, int64_t t)
-{
-        char text[TIME_STAMP_SIZE];
-
-        return t == TIME_NONE ? 0 : json_object_set_new(object, name, json_string(time_format(t, text)));
-}
-
 static int add_counts(json_t *object, const Count *counts, size_t n, const void *values)
 {
         int r = 0;
@@ -73,7 +67,7 @@ static int add_counts(json_t *object, const Count *counts, size_t n, const void 
 /* With an error only where there is one: the API's words may not be UTF-8, and are left out then. */
 static int add_end(json_t *object, int64_t finished_at, const char *error)
 {
-        int r = add_time(object, "finished_at", finished_at);
+        int r = member_set_time(object, "finished_at", finished_at);
 
         if (*error)
                 r |= json_object_set_new(object, "error",
@@ -87,7 +81,7 @@ static json_t *describe_reconciliation(const ReconcileReport *report)
         int r = 0;
 
         r |= json_object_set_new(object, "state", json_string(recovery_state_to_string(report->state)));
-        r |= add_time(object, "started_at", report->started_at);
+        r |= member_set_time(object, "started_at", report->started_at);
         r |= add_counts(object, reconcile_counts, ELEMENTSOF(reconcile_counts), &report->counts);
         r |= add_end(object, report->finished_at, report->error);
         return r < 0 ? NULL : json_incref(object);
@@ -99,13 +93,13 @@ static json_t *describe_backfill(const BackfillReport *report)
         int r = 0;
 
         r |= json_object_set_new(object, "state", json_string(recovery_state_to_string(report->state)));
-        r |= add_time(object, "since", report->since);
-        r |= add_time(object, "until", report->until);
-        r |= add_time(object, "started_at", report->started_at);
+        r |= member_set_time(object, "since", report->since);
+        r |= member_set_time(object, "until", report->until);
+        r |= member_set_time(object, "started_at", report->started_at);
         if (report->has_total)
                 r |= json_object_set_new(object, "total", json_integer((json_int_t)report->total));
         r |= add_counts(object, backfill_counts, ELEMENTSOF(backfill_counts), &report->counts);
-        r |= add_time(object, "reached_at", report->reached);
+        r |= member_set_time(object, "reached_at", report->reached);
         r |= add_end(object, report->finished_at, report->error);
         return r < 0 ? NULL : json_incref(object);
 }
