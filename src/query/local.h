@@ -72,5 +72,8 @@ int stats_on_readyz(HttpRequest *request, void *userdata);  /* able to store */
 /* Answers with one submission and its parameters, 404 where there is none of that id. */
 int submission_reply(LocalBase *base, HttpRequest *request, unsigned status, const char *id);
 
+/* Answers 202 with one that was just stored, whose parameters, as JSON, are not read again. */
+int submission_reply_added(LocalBase *base, HttpRequest *request, const Submission *s);
+
 /* Appends a submission as JSON; a StoreSubmissionFn whose userdata is the Buffer. */
 int submission_append(const Submission *submission, void *userdata);

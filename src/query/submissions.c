@@ -129,6 +129,29 @@ int submission_reply(LocalBase *base, HttpRequest *request, unsigned status, con
         return reply_one(request, base->reader, base, status, id);
 }
 
+int submission_reply_added(LocalBase *base, HttpRequest *request, const Submission *s)
+{
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        Submission without = *s;
+        Telling t;
+        int r;
+
+        without.params = NULL;
+        r = begin_telling(base, &t);
+        if (r < 0)
+                return local_reply_failure(base->reader, request, r);
+        r = append(t.base, &without, &text);
+        if (r < 0)
+                return r;
+        text.size--; /* the brace */
+        r = buffer_append_str(&text, ",\"params\":");
+        if (r >= 0)
+                r = buffer_append(&text, s->params, s->params_size);
+        if (r >= 0)
+                r = buffer_append_str(&text, "}");
+        return r < 0 ? r : http_reply(request, 202, "application/json", text.data, text.size);
+}
+
 /* Who knows why submissions wait is the loop, which then answers itself: a page at most. */
 static int answer(LocalBase *base, HttpRequest *request, ReadHandler handler)
 {

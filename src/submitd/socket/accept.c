@@ -343,27 +343,41 @@ static int run_add(CommitJob *job, Store *store)
 
 static int reply_added(Acceptance *acceptance)
 {
-        Metrics *counted = &acceptance->context->metrics;
-        int r = 0;
+        const StoreSubmission *added = &acceptance->submission;
 
-        switch (acceptance->outcome) {
-        case STORE_CONFLICT:
+        metrics_count_type(&acceptance->context->metrics, acceptance->type);
+        log_debug("Submission %s: a %s task is in the outbox.", added->id, added->type);
+        return submission_reply_added(&acceptance->context->base, acceptance->request,
+                        &(Submission){
+                                        .id = added->id,
+                                        .type = added->type,
+                                        .state = SUBMISSION_QUEUED,
+                                        .created_at = added->created_at,
+                                        .changed_at = added->created_at,
+                                        .expires_at = added->expires_at,
+                                        .next_at = added->next_at,
+                                        .idempotency_key = added->idempotency_key,
+                                        .problems = added->problems,
+                                        .params = added->params,
+                                        .params_size = added->params_size,
+                        });
+}
+
+static int reply(Acceptance *acceptance)
+{
+        Metrics *counted = &acceptance->context->metrics;
+        int r;
+
+        if (acceptance->outcome == STORE_CONFLICT) {
                 counted->conflicts++;
                 return http_reply_error(acceptance->request, 409, NULL,
                                 "This " KEY_HEADER " came with another task before: it is submission %s.",
                                 acceptance->found);
-        case STORE_KNOWN:
-                counted->replayed++;
-                r = http_reply_header(acceptance->request, "Idempotency-Replayed", "true");
-                break;
-        case STORE_ADDED:
-        case _STORE_ADDITION_MAX:
-        default:
-                metrics_count_type(counted, acceptance->type);
-                log_debug("Submission %s: a %s task is in the outbox.", acceptance->found,
-                                acceptance->type->name);
-                break;
         }
+        if (acceptance->outcome == STORE_ADDED)
+                return reply_added(acceptance);
+        counted->replayed++;
+        r = http_reply_header(acceptance->request, "Idempotency-Replayed", "true");
         return r < 0 ? r
                      : submission_reply(&acceptance->context->base, acceptance->request, 202,
                                        acceptance->found);
@@ -378,7 +392,7 @@ static void on_added(CommitJob *job, int result)
         if (result < 0)
                 r = submit_reply_unavailable(acceptance->request, result);
         else
-                r = reply_added(acceptance); /* ends the request, and with it x */
+                r = reply(acceptance); /* ends the request, and with it the acceptance */
         if (r < 0)
                 http_request_fail(acceptance->request, r);
         submit_kick(context);
