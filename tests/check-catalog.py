@@ -15,14 +15,14 @@ def check(header, catalog, sources):
         if ids.count(id) > 1:
             yield f"{name}: its id is used twice"
         if [e for e, _ in entries].count(id) != 1:
-            yield f"{name}: wanted is one entry in the catalog"
+            yield f"{name}: expected one entry in the catalog"
         if not re.search(rf"\b{name}\b", sources):
             yield f"{name}: nobody sends it"
     for id, text in entries:
         if id not in ids:
             yield f"{id}: an entry for a message that isn't defined"
         if not re.match(r"Subject: .+\nDefined-By: .+\nDocumentation: .+\n\n\s*\S", text):
-            yield f"{id}: wanted is a subject, a Defined-By, a Documentation and a text"
+            yield f"{id}: expected a subject, a Defined-By, a Documentation and a text"
         for field in set(re.findall(r"@([A-Z_]+)@", text)) - {"SYSLOG_IDENTIFIER"}:
             if f'"{field}"' not in sources:
                 yield f"{id}: nobody sends the field {field}"

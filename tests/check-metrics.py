@@ -166,7 +166,7 @@ def check_tree(files):
 
 def expect(what, found, wanted):
     if found != wanted:
-        sys.exit(f"{what}: found {found}, wanted is {wanted}")
+        sys.exit(f"{what}: found {found}, expected {wanted}")
 
 
 def self_test():

@@ -74,7 +74,7 @@ int key_line_parse(const char *line, size_t size, KeyLine *ret, const char **ret
                 return 0;
         if (key.size == 0 || next_word(&rest).size > 0)
                 return refuse(ret_why,
-                                "a label and a key are wanted, separated by a space, as in `live 0123abcd`");
+                                "expected a label and a key, separated by a space, as in `live 0123abcd`");
         if (!label_is_valid(label))
                 return refuse(ret_why, "a label is up to 32 letters, digits, dots, underscores and dashes");
         if (!key_is_valid(key))
@@ -128,7 +128,7 @@ int key_lines_read(const char *name, const char *text, size_t size, KeyLines *re
                 }
         }
         if (r == 0 && ret->n == 0) {
-                mistakes_add(mistakes, "%s: there is no key in it; a line `label key` is wanted", name);
+                mistakes_add(mistakes, "%s: there is no key in it: expected a line `label key`", name);
                 r = -EINVAL;
         }
         return r;
@@ -142,7 +142,7 @@ const char *key_file_problem(int error)
         case -EFBIG:
                 return "the file is too large for what is to be in it: nothing but keys";
         case -EINVAL:
-                return "it is no regular file";
+                return "it is not a regular file";
         default:
                 return strerror(-error);
         }
@@ -151,7 +151,7 @@ const char *key_file_problem(int error)
 const char *api_key_problem(const char *key, size_t size)
 {
         if (size == 0)
-                return "there is no API key in it; one line with the key is wanted";
+                return "there is no API key in it: expected one line with the key";
         if (size > KEY_BYTES_MAX)
                 return "the API key is longer than 512 bytes";
         for (size_t i = 0; i < size; i++)

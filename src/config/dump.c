@@ -1,35 +1,22 @@
-/* Settings as text: those in force, the file of defaults, and what differs between two. */
+/* Settings as text: those in force, and what differs between two. */
 
 #include <stdio.h>
 
 #include "config/table.h"
-
-#define TEXT_WIDTH 100U
-
-static void print_section(const Setting *setting, const char **last, FILE *f)
-{
-        if (*last && streq(*last, setting->section))
-                return;
-        fprintf(f, "%s[%s]\n", *last ? "\n" : "", setting->section);
-        *last = setting->section;
-}
-
-static int stream_status(FILE *f)
-{
-        return ferror(f) ? -EIO : 0;
-}
 
 int settings_dump(const Settings *s, FILE *f)
 {
         const char *section = NULL;
 
         FOREACH_ARRAY(i, settings_table, settings_table_size) {
-                print_section(i, &section, f);
+                if (!section || !streq(section, i->section))
+                        fprintf(f, "%s[%s]\n", section ? "\n" : "", i->section);
+                section = i->section;
                 fprintf(f, "%s = ", i->key);
                 setting_print(i, s, f);
                 fputc('\n', f);
         }
-        return stream_status(f);
+        return ferror(f) ? -EIO : 0;
 }
 
 int settings_each(const Settings *s,
@@ -57,45 +44,6 @@ int settings_get(const Settings *s, const char *section, const char *key, char *
                         return *ret_value ? 0 : -ENOMEM;
                 }
         return -ENOENT;
-}
-
-/* A sentence as comment lines. */
-static void print_comment(const char *text, FILE *f)
-{
-        size_t column = 0;
-
-        while (*text) {
-                size_t n = strcspn(text, " ");
-
-                if (column > 0 && column + 1 + n > TEXT_WIDTH) {
-                        fputc('\n', f);
-                        column = 0;
-                }
-                fprintf(f, "%s%.*s", column == 0 ? "# " : " ", (int)n, text);
-                column += n + (column == 0 ? 2 : 1);
-                text += n + strspn(text + n, " ");
-        }
-        fputc('\n', f);
-}
-
-int settings_dump_defaults(FILE *f)
-{
-        const char *section = NULL;
-
-        print_comment("Settings of scale-callbackd, scale-submitd and scalectl. What stands here behind # "
-                      "are the defaults. Files in "
-                      "scale.conf.d/ are read after this one, in the order of their names, and -o "
-                      "section.key=value on the command line wins over both. See scale.conf(5).",
-                        f);
-        fputc('\n', f);
-        FOREACH_ARRAY(i, settings_table, settings_table_size) {
-                if (section && streq(section, i->section))
-                        fputc('\n', f);
-                print_section(i, &section, f);
-                print_comment(i->text, f);
-                fprintf(f, "#%s =%s%s\n", i->key, *i->default_value ? " " : "", i->default_value);
-        }
-        return stream_status(f);
 }
 
 /* 1, 0 or -ENOMEM. */

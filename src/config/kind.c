@@ -89,7 +89,7 @@ static int apply_url_path(
                 memcpy(path, value, n);
         cut_slashes(path);
         if (*path != '/' || strstr(path, "//") || path[strspn(path, allowed)] || streq(path, "/healthz")) {
-                *ret_wanted = "a path as /callback, of up to 2048 letters, digits and /._~-, and not "
+                *ret_wanted = "a path like /callback, of up to 2048 letters, digits and /._~-, and not "
                               "/healthz";
                 return -EINVAL;
         }
@@ -107,7 +107,7 @@ static int apply_url(
 
         if (n > 0 && (scheme == 0 || n == scheme || n > SETTINGS_URL_MAX || value[scheme] == '/' ||
                                      strcspn(value, unwanted) != n)) {
-                *ret_wanted = "a URL as https://example.com/path, without user, query and fragment";
+                *ret_wanted = "a URL like https://example.com/path, without user, query and fragment";
                 return -EINVAL;
         }
         for (size_t i = 0; i < n; i++)
@@ -286,7 +286,7 @@ static int apply_size(const Setting *setting, const char *value, void *target, c
         uint64_t v;
         int r;
 
-        *ret_wanted = "a size as 512K, 8M or 1G";
+        *ret_wanted = "a size like 512K, 8M or 1G";
         r = parse_size(value, &v);
         return r < 0 ? r : set_number(setting, v, target);
 }
@@ -296,7 +296,7 @@ static int apply_duration(const Setting *setting, const char *value, void *targe
         uint64_t v;
         int r;
 
-        *ret_wanted = "a duration as 500ms, 30s, 5m, 2h or 90d";
+        *ret_wanted = "a duration like 500ms, 30s, 5m, 2h or 90d";
         r = parse_duration(value, &v);
         return r < 0 ? r : set_number(setting, v, target);
 }
@@ -310,7 +310,7 @@ static int apply_age(const Setting *setting, const char *value, void *target, co
                 return 0;
         }
         r = apply_duration(setting, value, target, ret_wanted);
-        *ret_wanted = "forever, or an age as 2h or 90d";
+        *ret_wanted = "forever, or an age like 2h or 90d";
         return r;
 }
 

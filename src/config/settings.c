@@ -113,10 +113,10 @@ static int refuse_unknown(Loading *l, const char *where, const char *section, co
 
         if (!*section)
                 return mistake(l, -EINVAL,
-                                "%s: %s stands in no section; one as [callback] is wanted above it", where,
+                                "%s: %s stands in no section: expected one like [callback] above it", where,
                                 quote_name(key));
         if (!section_exists(section))
-                return mistake(l, -EINVAL, "%s: there is no section [%s]; wanted is one of %s", where,
+                return mistake(l, -EINVAL, "%s: there is no section [%s]: expected one of %s", where,
                                 quote_name(section), list_sections(sections));
 
         near = nearest_key(section, key);
@@ -147,14 +147,14 @@ static int refuse_range(Loading *l, const char *where, const Setting *setting, c
                 print_bound(setting, setting->max, f);
         }
         fclose(f);
-        return mistake(l, -EINVAL, "%s: [%s] %s = %s is out of range: wanted is %s", where, setting->section,
+        return mistake(l, -EINVAL, "%s: [%s] %s = %s is out of range: expected %s", where, setting->section,
                         setting->key, value, limits);
 }
 
 static int refuse_value(
                 Loading *l, const char *where, const Setting *setting, const char *value, const char *wanted)
 {
-        return mistake(l, -EINVAL, "%s: [%s] %s = %s can't be read: wanted is %s", where, setting->section,
+        return mistake(l, -EINVAL, "%s: [%s] %s = %s can't be read: expected %s", where, setting->section,
                         setting->key, setting_may_be_quoted(setting) ? value : "...", wanted);
 }
 
@@ -240,7 +240,7 @@ static void look_back(Reading *x)
         if (x->open)
                 (void)mistake(x->loading, -EINVAL,
                                 "%s, line %u: neither a [section] nor a setting: "
-                                "wanted is key = "
+                                "expected key = "
                                 "value",
                                 x->path, x->line);
         x->open = false;
@@ -273,7 +273,7 @@ static void look_ahead(Reading *x, const char *text)
 static bool is_line(Reading *x, const char *buf, size_t n, int size)
 {
         if (strlen(buf) < n)
-                (void)mistake(x->loading, -EINVAL, "%s, line %u: a NUL byte; wanted is text", x->path,
+                (void)mistake(x->loading, -EINVAL, "%s, line %u: expected text, got a NUL byte", x->path,
                                 x->line);
         else if (buf[n - 1] != '\n' && !feof(x->file))
                 (void)mistake(x->loading, -EINVAL,
@@ -470,10 +470,10 @@ static int apply_override(Loading *l, const char *text)
         }
 
         if (!dot || !equals)
-                return mistake(l, -EINVAL, "%s: wanted is -o section.key=value", where);
+                return mistake(l, -EINVAL, "%s: expected -o section.key=value", where);
         if (!value_fits_a_file(equals))
                 return mistake(l, -EINVAL,
-                                "%s: wanted is a value as a file can have it, without control characters, "
+                                "%s: expected a value as a file can have it, without control characters, "
                                 "spaces around it, and `;` at the beginning of a word",
                                 where);
         return apply(l, where, copy, dot, equals, &setting);

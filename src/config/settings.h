@@ -91,9 +91,6 @@ int settings_get(const Settings *s, const char *section, const char *key, char *
 /* Whether a setting has the value that it has when nobody says; true when out of memory. */
 bool settings_is_default(const Settings *s, const char *section, const char *key);
 
-/* Writes the commented defaults that conf/scale.conf holds, made from the table: a test compares the two. */
-int settings_dump_defaults(FILE *f);
-
 /* Names of settings in `sections` (those of the daemon that asks, NULL-terminated) that differ between the
  * two and only take effect at the next start, separated by ", " (owned by the caller); NULL when there are
  * none. -ENOMEM or 0. */

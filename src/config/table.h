@@ -35,7 +35,6 @@ typedef struct Setting {
         const char *default_value;
         uint64_t min, max; /* of numbers, in the unit that is kept */
         bool reloadable;
-        const char *text; /* for the file of defaults: what it is, in a sentence or two */
 } Setting;
 
 extern const Setting settings_table[];

@@ -26,7 +26,7 @@ static const struct {
         [EXPORT_OTHER_TYPE] = { "other_type", "of a type that has no such form" },
         [EXPORT_NO_RESULT] = { "no_result", "without a result" },
         [EXPORT_ERROR] = { "error", "whose response is an error" },
-        [EXPORT_MALFORMED] = { "malformed", "whose response is none of its type" },
+        [EXPORT_MALFORMED] = { "malformed", "whose response does not fit their type" },
         [EXPORT_NO_ATTACHMENT] = { "no_attachment", "without the URL of an attachment" },
         [EXPORT_NO_SIZE] = { "no_size", "with an image of unknown size" },
         [EXPORT_OUTSIDE] = { "outside", "with a box outside of its image" },

@@ -62,16 +62,16 @@ static const char *describe(unsigned status)
                 unsigned status;
                 const char *text;
         } texts[] = {
-                { 413, "The request is larger than what is taken." },
-                { 414, "The target is longer than what is taken." },
-                { 431, "The headers are larger than what is taken." },
-                { 505, "The version of HTTP is not one that is taken: send 1.1." },
+                { 413, "The request is too large." },
+                { 414, "The target is too long." },
+                { 431, "The headers are too large." },
+                { 505, "This version of HTTP is not supported: send 1.1." },
         };
 
         FOREACH_ARRAY(t, texts, ELEMENTSOF(texts))
                 if (t->status == status)
                         return t->text;
-        return status < 500 ? "The request is no HTTP that could be understood."
+        return status < 500 ? "The request is not HTTP that could be understood."
                             : "The request could not be answered.";
 }
 
@@ -560,17 +560,17 @@ static const char *check_framing(const HttpRequest *r, const char *version, Fram
                 return "the name of a header has a character that no name has, perhaps a blank before the "
                        "colon";
         if (h.n_host > 1 || (h.n_host == 0 && is_1_1))
-                return "exactly one Host is wanted";
+                return "expected exactly one Host";
         if (h.n_length > 0 && h.n_coding > 0)
                 return "Content-Length and Transfer-Encoding contradict each other";
         if (h.n_length > 1)
-                return "one Content-Length at most is wanted";
+                return "expected at most one Content-Length";
         if (h.n_coding > 0 && !is_1_1)
                 return "Transfer-Encoding came with HTTP/1.1, and this is an older version";
         if (h.n_coding > 1 || (h.n_coding == 1 && strcasecmp(h.coding, "chunked") != 0))
-                return "the only Transfer-Encoding that is taken is chunked";
+                return "the only Transfer-Encoding that is supported is chunked";
         if (h.n_length == 1 && parse_u64(h.length, 0, UINT64_MAX, &f.length) < 0)
-                return "Content-Length is no number";
+                return "Content-Length is not a number";
 
         f.chunked = h.n_coding == 1;
         f.has_body = f.chunked || f.length > 0;
@@ -592,7 +592,7 @@ static bool count_body(HttpRequest *r, size_t size)
 
 static int refuse_size(HttpRequest *r)
 {
-        return http_reply_error(r, 413, NULL, "The body is larger than the %zu bytes that are taken.",
+        return http_reply_error(r, 413, NULL, "The body is larger than the %zu bytes that it may have.",
                         r->connection->server->limits.max_body);
 }
 

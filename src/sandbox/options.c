@@ -235,12 +235,12 @@ int options_parse(int argc, char **argv, Options *ret)
                 row = &rows[c == 'h' ? ELEMENTSOF(rows) - 1 : (size_t)(c - 0x100)];
                 wanted = row->set(ret, optarg);
                 if (wanted) {
-                        log_error("--%s=%s: wanted is %s.", row->name, optarg, wanted);
+                        log_error("--%s=%s: expected %s.", row->name, optarg, wanted);
                         return EX_USAGE;
                 }
         }
         if (optind < argc) {
-                log_error("%s: no arguments are wanted, see --help.", argv[optind]);
+                log_error("Expected no arguments, got \"%s\": see --help.", argv[optind]);
                 return EX_USAGE;
         }
         return 0;

@@ -416,7 +416,7 @@ static int read_json(const WorldRequest *q, json_t **ret, Problems *problems)
         if (r == -ENOMEM)
                 return r;
         if (!json_is_object(params)) {
-                problems_add(problems, SEVERITY_ERROR, "", "the body is no JSON object%s%s",
+                problems_add(problems, SEVERITY_ERROR, "", "the body is not a JSON object%s%s",
                                 params ? "" : ": ", params ? "" : error.text);
                 json_decref(params);
                 params = json_object();

@@ -198,7 +198,7 @@ static int read_pair(ListQuery *q, const FormPair *pair, WorldAnswer *a)
                         continue;
                 if (strlen(pair->value) == pair->value_size && p->read(q, pair->value))
                         return 0;
-                r = answer_error(a, 400, NULL, "%s: wanted is %s.", p->name, p->wanted);
+                r = answer_error(a, 400, NULL, "%s: expected %s.", p->name, p->wanted);
                 return r < 0 ? r : 1;
         }
         return 0;
@@ -297,7 +297,7 @@ static int read_object(const WorldRequest *q, json_t **ret, WorldAnswer *a)
                 return 0;
         }
         json_decref(value);
-        r = answer_error(a, 400, NULL, "The body is no JSON object.");
+        r = answer_error(a, 400, NULL, "The body is not a JSON object.");
         return r < 0 ? r : 1;
 }
 
@@ -336,7 +336,7 @@ static int control_on_complete(World *w, const WorldRequest *q, const char *arg,
         if (!response && json_object_size(body) > 0)
                 response = body;
         if (response && !json_is_object(response))
-                return answer_error(a, 400, NULL, "response: wanted is an object.");
+                return answer_error(a, 400, NULL, "response: expected an object.");
         r = task_complete(w, t, response, q->now);
         return r < 0 ? r : task_answer(t, a);
 }
@@ -359,11 +359,11 @@ static int control_on_fail(World *w, const WorldRequest *q, const char *arg, Wor
         form = json_object_get(body, "form");
         bare = !form || streq_ptr(json_string_value(form), "bare");
         if (code && !json_is_integer(code))
-                return answer_error(a, 400, NULL, "status_code: wanted is a number.");
+                return answer_error(a, 400, NULL, "status_code: expected a number.");
         if (urls && !json_is_array(urls))
-                return answer_error(a, 400, NULL, "urls: wanted is a list of the attachments that are bad.");
+                return answer_error(a, 400, NULL, "urls: expected a list of the attachments that are bad.");
         if (!bare && !streq_ptr(json_string_value(form), "envelope"))
-                return answer_error(a, 400, NULL, "form: wanted is bare or envelope.");
+                return answer_error(a, 400, NULL, "form: expected bare or envelope.");
 
         r = task_fail(w, t, urls, code ? json_integer_value(code) : 404, bare, q->now);
         if (r == -ENOENT)
@@ -454,7 +454,7 @@ static int check_fault(const char *name, const json_t *value, WorldAnswer *a)
         if (fault_from_string(name) < 0)
                 r = answer_error(a, 400, NULL, "There is no such fault: GET /sandbox/faults names them.");
         else if (!json_is_number(value) || !(p >= 0 && p <= 1))
-                r = answer_error(a, 400, NULL, "%s: wanted is a probability from 0 to 1.", name);
+                r = answer_error(a, 400, NULL, "%s: expected a probability from 0 to 1.", name);
         else
                 return 0;
         return r < 0 ? r : 1;

@@ -87,7 +87,7 @@ int api_url_add_metadata(ApiUrl *u, const OptionList *list)
                 _cleanup_free_ char *name = NULL;
 
                 if (!equals || equals == list->items[i]) {
-                        complain("--metadata %s: wanted is KEY=VALUE", list->items[i]);
+                        complain("--metadata: expected KEY=VALUE, got \"%s\"", list->items[i]);
                         return EX_USAGE;
                 }
                 if (asprintf(&name, "metadata.%.*s", (int)(equals - list->items[i]), list->items[i]) < 0) {
@@ -150,7 +150,7 @@ int api_complain_unreachable(ApiSide side, const char *where, int error, const c
                 complain("%s: no answer came in time", where);
                 return EX_TEMPFAIL;
         case -EINVAL:
-                complain("%s: %s", where, *says ? says : "this is no URL");
+                complain("%s: %s", where, *says ? says : "this is not a URL");
                 return EX_USAGE;
         case -E2BIG:
                 complain("the arguments are too long for a request");

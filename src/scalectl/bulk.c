@@ -42,7 +42,7 @@ static int ids_add(Ids *ids, const BulkVerb *verb, const char *where, const char
                 return no_memory();
         if (!*id || strlen(id) > ID_MAX || (verb->check && !verb->check(id))) {
                 clean = format_clean(id);
-                complain("%s%s: %s is wanted, nothing was done", where, strna(clean), verb->wanted);
+                complain("%sexpected %s, got \"%s\"; nothing was done", where, verb->wanted, strna(clean));
                 return EX_USAGE;
         }
         if (ids->n == BULK_IDS_MAX) {
@@ -82,7 +82,7 @@ static int add_line(Ids *ids, const BulkVerb *verb, const char *where, const cha
                         return ids_add(ids, verb, where, item.text + 1, item.size - 2);
                 return ids_add(ids, verb, where, item.text, item.size);
         }
-        complain("%san object with %s is wanted, nothing was done", where, verb->members[0]);
+        complain("%sexpected an object with %s; nothing was done", where, verb->members[0]);
         return EX_USAGE;
 }
 

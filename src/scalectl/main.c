@@ -234,7 +234,7 @@ int main(int argc, char **argv)
         if (g.version)
                 return puts("scalectl " PROJECT_VERSION) < 0 ? EX_IOERR : 0;
         if (i >= argc) {
-                complain("a verb is wanted, see --help");
+                complain("expected a verb, see --help");
                 return EX_USAGE;
         }
         if (secrets_init() < 0) {

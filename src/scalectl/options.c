@@ -47,17 +47,18 @@ static int set_value(const Ctl *ctl, const Option *o, const char *value, void *v
         case OPTION_NUMBER:
                 if (parse_u64(value, 0, INT64_MAX, target) >= 0)
                         return 0;
-                complain("%s %s: a whole number is wanted", o->name, value);
+                complain("%s: expected a whole number, got \"%s\"", o->name, value);
                 return EX_USAGE;
         case OPTION_TIME:
                 if (when_parse(value, now_realtime(), ctl->utc, target) >= 0)
                         return 0;
-                complain("%s %s: wanted is %s", o->name, value, WHEN_FORMS);
+                complain("%s: expected %s, got \"%s\"", o->name, WHEN_FORMS, value);
                 return EX_USAGE;
         case OPTION_SPAN:
                 if (parse_duration(value, target) >= 0)
                         return 0;
-                complain("%s %s: a number with ms, s, m, h or d behind it is wanted, or 0", o->name, value);
+                complain("%s: expected 0, or a number with ms, s, m, h or d behind it, got \"%s\"", o->name,
+                                value);
                 return EX_USAGE;
         case OPTION_LIST:
                 if (list->n < OPTION_LIST_MAX)

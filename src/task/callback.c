@@ -116,7 +116,7 @@ static int parse_json(Callback *c, const void *body, size_t size)
         int r;
 
         if (size == 0)
-                return refuse(c, "the body is empty: wanted is a JSON object");
+                return refuse(c, "the body is empty: expected a JSON object");
         r = can_be_many ? callback_check_bounds(body, size, &c->problems) : 0;
         if (r != 0)
                 return r;
@@ -131,7 +131,7 @@ static int parse_json(Callback *c, const void *body, size_t size)
                 return r;
         if (!json_is_object(c->root)) {
                 json_arena_done(&c->arena, TAKE_PTR(c->root));
-                return refuse(c, "wanted is a JSON object, this is a list");
+                return refuse(c, "expected a JSON object, got a list");
         }
         return 0;
 }
@@ -290,7 +290,7 @@ static void check_id(Callback *c)
                 problem(c, SEVERITY_ERROR, "task_id", "is missing: the id of the task");
         else if (!c->task_id)
                 problem(c, SEVERITY_ERROR, "task_id",
-                                "wanted is a text of up to %u bytes without control characters, that is not "
+                                "expected a text of up to %u bytes without control characters, that is not "
                                 "empty",
                                 CALLBACK_ID_MAX);
 }
@@ -320,7 +320,7 @@ static void check_task(Callback *c)
 
         if (!c->type)
                 problem(c, SEVERITY_ERROR, "task.type",
-                                type ? "wanted is a text of up to %u bytes"
+                                type ? "expected a text of up to %u bytes"
                                      : "is missing: the type of the task, up to %u bytes",
                                 CALLBACK_TYPE_MAX);
         if (c->task_id && (!id || !json_equal(id, member_get(c->root, "task_id"))))
@@ -331,7 +331,7 @@ static void check_task(Callback *c)
                 problem(c, SEVERITY_WARNING, "task.completed_at", "can't be read as a time in ISO 8601");
         if (status && (int)task_status_from_string(json_string_value(status)) < 0)
                 problem(c, SEVERITY_WARNING, "task.status",
-                                "wanted is one of pending, completed, canceled, error");
+                                "expected one of pending, completed, canceled, error");
 }
 
 /* Where the rules of this callback's task come from. False: there is nothing to go by. */
@@ -340,7 +340,7 @@ static bool find_task(Callback *c, const json_t *stored)
         const json_t *task = member_get(c->root, "task");
 
         if (task && !json_is_object(task)) {
-                problem(c, SEVERITY_ERROR, "task", "wanted is an object: the task");
+                problem(c, SEVERITY_ERROR, "task", "expected an object: the task");
                 return false;
         }
         if (task) {
@@ -364,7 +364,7 @@ static void check_response(Callback *c)
 
         if (!c->response) {
                 problem(c, SEVERITY_ERROR, "response",
-                                member_get(c->root, "response") ? "wanted is an object" : "is missing");
+                                member_get(c->root, "response") ? "expected an object" : "is missing");
                 return;
         }
         if (!type) {

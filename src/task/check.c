@@ -48,7 +48,7 @@ static void wrong(const Look *l, const char *wanted)
 {
         char quote[PROBLEM_QUOTE_SIZE];
 
-        path_problem(l->problems, severity_of(l->field), l->at, NULL, "wanted is %s, this is %s", wanted,
+        path_problem(l->problems, severity_of(l->field), l->at, NULL, "expected %s, got %s", wanted,
                         problems_quote(l->problems, severity_of(l->field), l->value, quote));
 }
 
@@ -80,14 +80,14 @@ static void look_range(const Look *l, double d)
         const Field *f = l->field;
 
         if (f->has_min && d < f->min)
-                path_problem(l->problems, severity_of(f), l->at, NULL, "must be at least %g, this is %g",
+                path_problem(l->problems, severity_of(f), l->at, NULL, "expected at least %g, got %g",
                                 f->min, d);
         if (f->above_min && d <= f->min)
-                path_problem(l->problems, severity_of(f), l->at, NULL, "must be more than %g, this is %g",
+                path_problem(l->problems, severity_of(f), l->at, NULL, "expected more than %g, got %g",
                                 f->min, d);
         if (f->has_max && d > f->max)
-                path_problem(l->problems, severity_of(f), l->at, NULL, "must be at most %g, this is %g",
-                                f->max, d);
+                path_problem(l->problems, severity_of(f), l->at, NULL, "expected at most %g, got %g", f->max,
+                                d);
 }
 
 static void look_number(const Look *l)
@@ -140,7 +140,7 @@ static void look_values(const Look *l)
                 if (strlen(*v) == json_string_length(l->value) && streq(json_string_value(l->value), *v))
                         return;
         list_values(l->field->values, list, sizeof(list));
-        path_problem(l->problems, severity_of(l->field), l->at, NULL, "wanted is one of %s", list);
+        path_problem(l->problems, severity_of(l->field), l->at, NULL, "expected one of %s", list);
 }
 
 /* The texts of a list of the parameters; NULL where there is no such list. */
@@ -171,7 +171,7 @@ static void look_one_of_param(const Look *l)
                 path_problem(l->problems, SEVERITY_WARNING, l->at, NULL,
                                 "can't be checked: the task has no list params.%s", param);
         else if (!text_set_has(allowed, l->value))
-                path_problem(l->problems, severity_of(l->field), l->at, NULL, "%s is none of params.%s",
+                path_problem(l->problems, severity_of(l->field), l->at, NULL, "%s is not one of params.%s",
                                 problems_quote(l->problems, severity_of(l->field), l->value, quote), param);
 }
 
@@ -214,7 +214,7 @@ static void look_time(const Look *l)
         int64_t t;
 
         if (!text || time_parse(text, &t) < 0)
-                wrong(l, "a time in ISO 8601, as 2016-06-23T09:10:02.798Z");
+                wrong(l, "a time in ISO 8601, like 2016-06-23T09:10:02.798Z");
 }
 
 static void look_url(const Look *l)
@@ -241,8 +241,8 @@ static void look_size(const Look *l, size_t n)
         if (l->field->flags & FIELD_NOT_EMPTY && n == 0)
                 path_problem(l->problems, severity_of(l->field), l->at, NULL, "must not be empty");
         if (l->field->has_max && (double)n > l->field->max)
-                path_problem(l->problems, severity_of(l->field), l->at, NULL,
-                                "must not have more than %g, these are %zu", l->field->max, n);
+                path_problem(l->problems, severity_of(l->field), l->at, NULL, "expected at most %g, got %zu",
+                                l->field->max, n);
 }
 
 /* Looks at each element of an array as `look_at` does at one value. */
@@ -315,7 +315,7 @@ static void look_dictionary(const Look *l)
         look_object(l);
         json_object_foreach((json_t *)(uintptr_t)l->value, name, value)
                 if (!json_is_string(value))
-                        path_problem(l->problems, severity_of(l->field), l->at, name, "wanted is a text");
+                        path_problem(l->problems, severity_of(l->field), l->at, name, "expected a text");
 }
 
 static void look_any(_unused_ const Look *l)

@@ -341,7 +341,7 @@ static void name_problem(const char *name, int outcome, Problems *problems)
                                 TASK_FORM_BRACKETS_MAX);
         else if (outcome == KEY_BROKEN)
                 path_problem(problems, SEVERITY_ERROR, &root, parameter,
-                                "\"%.*s\" can't be read: wanted is name, name[], name[0] or name[key]", cut,
+                                "\"%.*s\" can't be read: expected name, name[], name[0] or name[key]", cut,
                                 name);
         else
                 path_problem(problems, SEVERITY_ERROR, &root, parameter,

@@ -35,7 +35,7 @@ void rules_check_fields(const json_t *params, const json_t *response, Problems *
                 if (!member_walk_get(&wanted, name))
                         path_problem(problems, SEVERITY_WARNING, &at, name, "was not asked for");
                 if (!json_is_string(value))
-                        path_problem(problems, SEVERITY_WARNING, &at, name, "wanted is a text, this is %s",
+                        path_problem(problems, SEVERITY_WARNING, &at, name, "expected a text, got %s",
                                         problems_quote(problems, SEVERITY_WARNING, value, quote));
         }
 }

@@ -256,9 +256,9 @@ def test_ids_from_standard_input(daemon):
 
 
 @pytest.mark.parametrize("text, said", [
-    ("1\nx\n", "line 2: x: the number of a delivery"), ("1\n{\"task_id\": \"x\"}\n", "line 2: an object with delivery"),
-    ("1\n{\"delivery\": }\n", "line 2"), ("1\n" + "9" * 300, "line 2"), ("1\n0\n", "line 2: 0:"),
-    ("1\n\x1b[2J\n", "line 2: \ufffd[2J")])
+    ("1\nx\n", 'line 2: expected the number of a delivery, got "x"'), ("1\n{\"task_id\": \"x\"}\n", "line 2: expected an object with delivery"),
+    ("1\n{\"delivery\": }\n", "line 2"), ("1\n" + "9" * 300, "line 2"), ("1\n0\n", 'got "0"'),
+    ("1\n\x1b[2J\n", 'got "\ufffd[2J"')])
 def test_nothing_is_done_when_one_is_no_id(daemon, text, said):
     quarantined(daemon, 1)
     done = scalectl(daemon, "quarantine", "discard", "-", stdin=text)

@@ -106,7 +106,7 @@ def test_a_mistake_in_the_configuration_ends_it(installation):
 
 
 KEYS = [
-    ("live\n", "line 1: a label and a key"), ("# none\n\n", "no key in"), ("a b\na c\n", "line 2: this label"),
+    ("live\n", "line 1: expected a label and a key"), ("# none\n\n", "no key in"), ("a b\na c\n", "line 2: this label"),
     ("a b\nc b\n", "line 2: this key"), ("a b c\n", "line 1"), ("l/ve b\n", "line 1: a label is"),
     ("".join(f"k{n} key{n}\n" for n in range(17)), "line 17: there can be 16"), ("x" * 70000, "too large")]
 
@@ -125,7 +125,7 @@ def test_keys_that_others_can_read_or_that_are_not_there(installation):
     assert "chmod" in installation.finds("callback-keys", "failure", "by others")["advice"]
     installation.receiver.write_keys(f"live {KEY}\n")
     installation.finds("callback-keys", "failure", "does not exist", settings=["callback.auth_keys_file=/nowhere/keys"])
-    installation.finds("callback-keys", "failure", "no regular file", settings=["callback.auth_keys_file=/dev/null"])
+    installation.finds("callback-keys", "failure", "not a regular file", settings=["callback.auth_keys_file=/dev/null"])
     installation.submitter.write_api_key("test_made_up", mode=0o644)
     installation.finds("api-key", "failure", "by others")
 
@@ -200,7 +200,7 @@ def test_a_store_that_is_not_there(installation, tmp_path):
     installation.finds("disk", "failure", "can't be looked at", settings=settings("/nowhere/scale.db"))
     installation.finds("store", "failure", "there is no database", settings=settings(tmp_path / "other.db"))
     (tmp_path / "folder.db").mkdir()
-    installation.finds("store", "failure", "no regular file", settings=settings(tmp_path / "folder.db"))
+    installation.finds("store", "failure", "not a regular file", settings=settings(tmp_path / "folder.db"))
 
 
 def test_room_on_the_disk(installation):

@@ -292,7 +292,7 @@ def test_no_field_of_the_journal_holds_a_key(make_daemon, tmp_path):
     use_every_key(daemon).close()
     daemon.write_keys("nonsense\n")
     daemon.signal(signal.SIGHUP)
-    eventually(lambda: any(b"line 1: a label and a key are wanted" in e for e in journal.entries), "the complaint")
+    eventually(lambda: any(b"line 1: expected a label and a key" in e for e in journal.entries), "the complaint")
     daemon.stop()
     journal.stop()
     assert any(b"KEY_LABEL=live-old" in e for e in journal.entries) and any(b"MESSAGE_ID=" in e for e in journal.entries)

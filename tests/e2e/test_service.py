@@ -68,7 +68,7 @@ def test_a_mistake_in_the_settings_hides_none_in_the_keys(make_daemon, tmp_path)
 
 @pytest.mark.parametrize("keys, mode, says", [
     ("", 0o600, "there is no key in it"),
-    (f"{KEY}\n", 0o600, "line 1: a label and a key are wanted"),
+    (f"{KEY}\n", 0o600, "line 1: expected a label and a key"),
     (f"live {KEY}\n", 0o644, "others can read"),
 ])
 def test_without_keys_it_does_not_start(make_daemon, keys, mode, says):
@@ -161,7 +161,7 @@ def test_what_is_in_force(make_daemon, make_submitter, tmp_path):
     daemon.reload()
     refused = daemon.query.get("/v1/settings").json
     assert [line.removeprefix(str(config)).removeprefix(str(daemon.dir)) for line in refused["refused"]] == [
-        ", line 2: [callback] strict = perhaps can't be read: wanted is yes or no",
+        ", line 2: [callback] strict = perhaps can't be read: expected yes or no",
         ", line 3: there is no setting stric in [callback]; is strict meant?",
         "/keys, line 2: this label stands for another key already"]
     assert {k: refused[k] for k in ("since", "settings", "keys")} == {k: before[k] for k in ("since", "settings", "keys")}

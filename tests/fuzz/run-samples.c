@@ -40,7 +40,7 @@ int main(int argc, char **argv)
 
         d = argc == 2 ? opendir(argv[1]) : NULL;
         if (!d) {
-                fprintf(stderr, "a folder with samples is wanted\n");
+                fprintf(stderr, "expected a folder with samples\n");
                 return 2;
         }
         while ((e = readdir(d))) {
@@ -52,7 +52,7 @@ int main(int argc, char **argv)
         }
         closedir(d);
         if (n < SAMPLES_MIN) {
-                fprintf(stderr, "%u samples, at least %u are wanted\n", n, SAMPLES_MIN);
+                fprintf(stderr, "%u samples, expected at least %u\n", n, SAMPLES_MIN);
                 return 1;
         }
         return 0;

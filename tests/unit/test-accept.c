@@ -90,12 +90,12 @@ static void test_unreadable(_unused_ void **state)
                 BodyKind kind;
                 const char *body, *says;
         } cases[] = {
-                { BODY_JSON, "", "no JSON" },
-                { BODY_JSON, "{\"a\": 1", "no JSON" },
-                { BODY_JSON, "{\"a\": 1, \"a\": 2}", "no JSON" },
-                { BODY_JSON, "{\"a\": \"\xff\"}", "no JSON" },
+                { BODY_JSON, "", "not JSON" },
+                { BODY_JSON, "{\"a\": 1", "not JSON" },
+                { BODY_JSON, "{\"a\": 1, \"a\": 2}", "not JSON" },
+                { BODY_JSON, "{\"a\": \"\xff\"}", "not JSON" },
                 { BODY_JSON, "[]", "no object" },
-                { BODY_JSON, FORM, "no JSON" },
+                { BODY_JSON, FORM, "not JSON" },
                 { BODY_FORM, JSON, "Content-Type: application/json" },
         };
 

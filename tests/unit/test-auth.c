@@ -40,11 +40,11 @@ static void test_mistakes_are_named_and_not_quoted(_unused_ void **state)
         static const struct {
                 const char *text, *says;
         } cases[] = {
-                { "", ": there is no key in it; a line `label key` is wanted" },
-                { "# live SECRET\n", ": there is no key in it; a line `label key` is wanted" },
-                { "live a\nSECRET\n", ", line 2: a label and a key are wanted, separated by a space, as in "
+                { "", ": there is no key in it: expected a line `label key`" },
+                { "# live SECRET\n", ": there is no key in it: expected a line `label key`" },
+                { "live a\nSECRET\n", ", line 2: expected a label and a key, separated by a space, as in "
                                       "`live 0123abcd`" },
-                { "live SECRET and more\n", ", line 1: a label and a key are wanted, separated by a space, "
+                { "live SECRET and more\n", ", line 1: expected a label and a key, separated by a space, "
                                             "as in `live 0123abcd`" },
                 { "l\xc3\xadve SECRET\n", ", line 1: a label is up to 32 letters, digits, dots, underscores "
                                           "and dashes" },
@@ -89,7 +89,7 @@ static void test_all_mistakes_of_a_file(_unused_ void **state)
         write_file("live\nlive a\nlive b\nl/ve c\n", 0600);
         assert_int_equal(keys_load(path, "/etc/keys", &k, &error), -EINVAL);
         assert_string_equal(error,
-                        "/etc/keys, line 1: a label and a key are wanted, separated by a space, as in `live "
+                        "/etc/keys, line 1: expected a label and a key, separated by a space, as in `live "
                         "0123abcd`\n"
                         "/etc/keys, line 3: this label stands for another key already\n"
                         "/etc/keys, line 4: a label is up to 32 letters, digits, dots, underscores and "

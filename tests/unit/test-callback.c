@@ -22,7 +22,7 @@ static void test_what_is_no_json(_unused_ void **state)
         } cases[] = {
                 { "", "empty" },
                 { " ", "not JSON" },
-                { "[]", "this is a list" },
+                { "[]", "got a list" },
                 { "{", "not JSON, line 1" },
                 { "{}{}", "not JSON" },
                 { "{\"a\":1,}", "not JSON" },
@@ -84,7 +84,7 @@ static void test_a_box_is_no_larger_than_a_double(_unused_ void **state)
         assert_int_equal(c->problems.n, 1);
         assert_string_equal(c->problems.items[0].path, "response.annotations[0].left");
         assert_string_equal(c->problems.items[0].message,
-                        "wanted is a number within those of a double, this is 1e400");
+                        "expected a number within those of a double, got 1e400");
         callback_free(c);
 }
 

@@ -36,43 +36,43 @@ static void test_categorization(_unused_ void **state)
                         NULL, NULL);
         expect("categorization", "{" CATEGORIES "}", "instruction", "is missing: what to do, in markdown");
         expect("categorization", "{\"instruction\":\"?\"," CATEGORIES ",\"urgency\":\"soon\"}", "urgency",
-                        "wanted is one of immediate, day, week");
+                        "expected one of immediate, day, week");
         expect("categorization", "{\"instruction\":\"?\"," CATEGORIES ",\"category_ids\":{\"1\":\"tiny\"}}",
                         "category_ids.1", "stands for none of the categories");
         expect("categorization", "{\"instruction\":\"?\"," CATEGORIES ",\"allow_multiple\":\"maybe\"}",
-                        "allow_multiple", "wanted is true or false, this is \"maybe\"");
+                        "allow_multiple", "expected true or false, got \"maybe\"");
         expect("categorization",
                         "{\"instruction\":\"?\",\"attachment_type\":\"image\",\"attachment\":\"car\","
                         "\"categories\":[\"a\"]}",
                         "attachment",
-                        "wanted is a URL with http:// or https://, because attachment_type is not text, "
-                        "this is \"car\"");
+                        "expected a URL with http:// or https://, because attachment_type is not text, "
+                        "got \"car\"");
         expect("categorization",
                         "{\"instruction\":\"?\",\"attachment_type\":\"text\",\"attachment\":\"car\","
                         "\"categories\":[]}",
                         "categories", "must not be empty");
         expect("categorization", "{\"instruction\":\"?\"," CATEGORIES ",\"callback_url\":\"ftp://x\"}",
-                        "callback_url", "wanted is a URL with http:// or https://, this is \"ftp://x\"");
+                        "callback_url", "expected a URL with http:// or https://, got \"ftp://x\"");
         expect("categorization", "{\"instruction\":\"?\"," CATEGORIES ",\"metadata\":[1]}", "metadata",
-                        "wanted is an object, this is [1]");
+                        "expected an object, got [1]");
 }
 
 static void test_comparison(_unused_ void **state)
 {
         expect("comparison",
                         "{\"instruction\":\"?\",\"attachment_type\":\"text\",\"attachments\":[\"a\",\"b\"]}",
-                        "choices", "wanted is choices, fields or both");
+                        "choices", "expected choices, fields or both");
         expect("comparison",
                         "{\"instruction\":\"?\",\"attachment_type\":\"text\",\"attachments\":[\"a\"],"
                         "\"fields\":{\"x\":1}}",
-                        "fields.x", "wanted is a text");
+                        "fields.x", "expected a text");
         expect("comparison",
                         "{\"instruction\":\"?\",\"attachment_type\":\"image\",\"attachments\":[\"http://"
                         "x.example.com\",\"b\"],"
                         "\"choices\":[\"y\"]}",
                         "attachments[1]",
-                        "wanted is a URL with http:// or https://, because attachment_type is not text, "
-                        "this is \"b\"");
+                        "expected a URL with http:// or https://, because attachment_type is not text, "
+                        "got \"b\"");
 }
 
 #define COWS "\"attachment\":\"http://www.example.com/1.jpg\",\"objects_to_annotate\":[\"cow\"]"
@@ -84,13 +84,13 @@ static void test_annotation(_unused_ void **state)
                         "{" COWS
                         ",\"min_width\":\"30\",\"min_height\":0,\"with_labels\":true,\"examples\":[]}",
                         NULL, NULL);
-        expect("annotation", "{" COWS ",\"min_width\":-1}", "min_width", "must be at least 0, this is -1");
+        expect("annotation", "{" COWS ",\"min_width\":-1}", "min_width", "expected at least 0, got -1");
         expect("annotation", "{" COWS ",\"min_width\":1.5}", "min_width",
-                        "wanted is a whole number, this is 1.5");
+                        "expected a whole number, got 1.5");
         expect("annotation", "{" COWS ",\"min_width\":\"wide\"}", "min_width",
-                        "wanted is a whole number, this is \"wide\"");
+                        "expected a whole number, got \"wide\"");
         expect("annotation", "{" COWS ",\"attachment_type\":\"video\"}", "attachment_type",
-                        "wanted is one of image");
+                        "expected one of image");
         expect("annotation",
                         "{" COWS ",\"examples\":[{\"correct\":true,\"image\":\"http://www.example.com\"},"
                         "{\"image\":\"http://www.example.com\"}]}",
@@ -98,19 +98,19 @@ static void test_annotation(_unused_ void **state)
         expect("annotation",
                         "{\"attachment\":\"http://www.example.com/1.jpg\","
                         "\"objects_to_annotate\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\"]}",
-                        "objects_to_annotate", "must not have more than 6, these are 7");
+                        "objects_to_annotate", "expected at most 6, got 7");
 }
 
 static void test_others(_unused_ void **state)
 {
         expect("audiotranscription", "{\"attachment\":\"http://www.example.com/a.wav\"}", NULL, NULL);
         expect("audiotranscription", "{\"attachment\":\"http://www.example.com/a.wav\",\"phrases\":[1]}",
-                        "phrases[0]", "wanted is a text, this is 1");
+                        "phrases[0]", "expected a text, got 1");
         expect("transcription",
                         "{\"instruction\":\"?\",\"attachment_type\":\"audio\",\"attachment\":\"http://"
                         "www.example.com\","
                         "\"fields\":{\"a\":\"b\"}}",
-                        "attachment_type", "wanted is one of image, pdf, website, text");
+                        "attachment_type", "expected one of image, pdf, website, text");
         expect("datacollection",
                         "{\"instruction\":\"?\",\"attachment_type\":\"website\",\"attachment\":\"http://"
                         "www.example.com\","
@@ -195,7 +195,7 @@ static void test_every_problem_of_every_type_is_named(_unused_ void **state)
                         assert_int_equal(p->severity, SEVERITY_ERROR);
                 }
                 if (!streq(paths, i->paths))
-                        fail_msg("%s %s:\n%s, wanted is\n%s", i->type, i->params, paths, i->paths);
+                        fail_msg("%s %s:\n%s, expected\n%s", i->type, i->params, paths, i->paths);
                 problems_done(&problems);
                 json_decref(value);
         }

@@ -207,7 +207,7 @@ static void test_lines(_unused_ void **state)
                                                  &key, &wanted),
                                 -EBADMSG);
                 if (is_one_of(c, "accept", "take") != (strstr(wanted, "a member type") != NULL))
-                        fail_msg("%s %s: wanted is %s", c->verdict, c->name, wanted);
+                        fail_msg("%s %s: expected %s", c->verdict, c->name, wanted);
         }
 }
 

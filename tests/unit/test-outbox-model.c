@@ -1076,7 +1076,7 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
         uint64_t n = otherwise;
 
         if (text && parse_u64(text, 0, UINT64_MAX, &n) < 0)
-                fail_msg("%s: wanted is a number", name);
+                fail_msg("%s: expected a number", name);
         return n;
 }
 

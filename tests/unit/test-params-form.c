@@ -29,7 +29,7 @@ static void expect(const char *type, const char *text, const char *wanted)
         if (problems.n > 0)
                 fail_msg("%s: %s %s", text, problems.items[0].path, problems.items[0].message);
         if (!streq(got, wanted))
-                fail_msg("%s:\n%s, wanted is\n%s", text, got, wanted);
+                fail_msg("%s:\n%s, expected\n%s", text, got, wanted);
         json_decref(params);
 }
 
@@ -305,10 +305,10 @@ static void test_contradictions_are_problems(_unused_ void **state)
                 { "x[a]=1&x[a][b]=2", "x", "\"x[a][b]\" contradicts how it was given before" },
                 { "x[0][k]=1&x[][k]=2", "x", "\"x[][k]\" contradicts how it was given before" },
                 { "fields[x=1&categories[=2", "categories",
-                                "\"categories[\" can't be read: wanted is name, name[], name[0] or "
+                                "\"categories[\" can't be read: expected name, name[], name[0] or "
                                 "name[key]" },
                 { "categories[0]x=2", "categories",
-                                "\"categories[0]x\" can't be read: wanted is name, name[], name[0] or "
+                                "\"categories[0]x\" can't be read: expected name, name[], name[0] or "
                                 "name[key]" },
                 { "metadata[1][2][3][4][5][6][7][8][9]=x", "metadata",
                                 "\"metadata[1][2][3][4][5][6][7][8][9]\" has more than 8 pairs of "

@@ -19,7 +19,7 @@ static void expect(int (*fn)(const TaskType *, json_t *), const char *type, cons
                 free(text);
                 text = json_dumps(params, JSON_COMPACT);
                 if (!json_equal(params, wanted))
-                        fail_msg("%s: %s, wanted is %s", before, text, after);
+                        fail_msg("%s: %s, expected %s", before, text, after);
         }
         json_decref(params);
         json_decref(wanted);

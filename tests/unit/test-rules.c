@@ -119,7 +119,7 @@ static void test_folders(_unused_ void **state)
                 snprintf(path, sizeof(path), "%s/%s", data, *f);
                 n = check_folder(path);
                 if (n < CASES_MIN)
-                        fail_msg("%s: %u cases, at least %u are wanted", *f, n, CASES_MIN);
+                        fail_msg("%s: %u cases, expected at least %u", *f, n, CASES_MIN);
         }
 }
 

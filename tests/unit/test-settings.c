@@ -126,66 +126,67 @@ static void test_mistakes(_unused_ void **state)
                 { "[callback]\nmax_bdy = 1M\n",
                                 "line 2: there is no setting max_bdy in [callback]; is max_body meant?" },
                 { "[callback]\n\nfoo = 1\n", "line 3: there is no setting foo in [callback]" },
-                { "[calback]\nstrict = 1\n", "line 2: there is no section [calback]; wanted is one of "
+                { "[calback]\nstrict = 1\n", "line 2: there is no section [calback]: expected one of "
                                              "[callback], [query], [control], [store], [submit], [api], "
                                              "[reconcile]" },
-                { "strict = 1\n", "line 1: strict stands in no section; one as [callback] is wanted above "
+                { "strict = 1\n", "line 1: strict stands in no section: expected one like [callback] above "
                                   "it" },
                 { "[callback]\nstrict = perhaps\n",
-                                "line 2: [callback] strict = perhaps can't be read: wanted is yes or no" },
-                { "[callback]\nmax_body = 8MB\n", "line 2: [callback] max_body = 8MB can't be read: wanted "
-                                                  "is a size as 512K, 8M or 1G" },
-                { "[callback]\nmax_body = 1\n", "line 2: [callback] max_body = 1 is out of range: wanted is "
+                                "line 2: [callback] strict = perhaps can't be read: expected yes or no" },
+                { "[callback]\nmax_body = 8MB\n",
+                                "line 2: [callback] max_body = 8MB can't be read: expected "
+                                "a size like 512K, 8M or 1G" },
+                { "[callback]\nmax_body = 1\n", "line 2: [callback] max_body = 1 is out of range: expected "
                                                 "at least 1K and at most 1G" },
                 { "[callback]\nheader_timeout = 10\n",
-                                "line 2: [callback] header_timeout = 10 can't be read: wanted is a duration "
-                                "as 500ms, 30s, 5m, 2h or 90d" },
+                                "line 2: [callback] header_timeout = 10 can't be read: expected a duration "
+                                "like 500ms, 30s, 5m, 2h or 90d" },
                 { "[callback]\nmax_connections = 0\n", "line 2: [callback] max_connections = 0 is out of "
-                                                       "range: wanted is at least 1 and at most 100000" },
+                                                       "range: expected at least 1 and at most 100000" },
                 { "[callback]\ninvalid_status = 500\n", "line 2: [callback] invalid_status = 500 can't be "
-                                                        "read: wanted is 422 or 200" },
+                                                        "read: expected 422 or 200" },
                 { "[callback]\nlisten = localhost:80\n",
-                                "line 2: [callback] listen = localhost:80 can't be read: wanted is one to "
+                                "line 2: [callback] listen = localhost:80 can't be read: expected one to "
                                 "eight of ADDRESS:PORT, [ADDRESS]:PORT and unix:/PATH, with spaces between "
                                 "them" },
                 { "[callback]\npath = callback\n",
                                 "line 2: [callback] path = callback can't be read: "
-                                "wanted is a path as /callback, of up to 2048 letters, digits and "
+                                "expected a path like /callback, of up to 2048 letters, digits and "
                                 "/._~-, and not /healthz" },
                 { "[callback]\ntrusted_proxies = 10.1.0.0/8\n",
-                                "line 2: [callback] trusted_proxies = 10.1.0.0/8 can't be read: wanted is "
+                                "line 2: [callback] trusted_proxies = 10.1.0.0/8 can't be read: expected "
                                 "up to 32 of NETWORK/BITS without bits behind the prefix, ADDRESS and unix, "
                                 "with spaces between them" },
-                { "[store]\npath = scale.db\n", "line 2: [store] path = ... can't be read: wanted is "
+                { "[store]\npath = scale.db\n", "line 2: [store] path = ... can't be read: expected "
                                                 "an absolute path of at most 2048 bytes" },
                 { "[callback]\nstrict = no\nstrict = no\n",
                                 "line 3: [callback] strict stands in this file already" },
-                { "[query]\nsocket = q.sock\n", "line 2: [query] socket = q.sock can't be read: wanted is "
+                { "[query]\nsocket = q.sock\n", "line 2: [query] socket = q.sock can't be read: expected "
                                                 "an absolute path of at most 107 bytes" },
                 { "[store]\nkeep_deliveries = never\n",
-                                "line 2: [store] keep_deliveries = never can't be read: wanted is forever, "
-                                "or an age as 2h or 90d" },
+                                "line 2: [store] keep_deliveries = never can't be read: expected forever, "
+                                "or an age like 2h or 90d" },
                 { "[store]\nkeep_deliveries = 10ms\n", "line 2: [store] keep_deliveries = 10ms is out of "
-                                                       "range: wanted is at least 1s" },
+                                                       "range: expected at least 1s" },
                 { "[callback]\nmax_bodies = 99999999999999999999\n",
                                 "line 2: [callback] max_bodies = 99999999999999999999 is out of range: "
-                                "wanted "
-                                "is at least 1K and at most 64G" },
+                                "expected "
+                                "at least 1K and at most 64G" },
                 { "[submit]\ncallback_url = example.com\n",
-                                "line 2: [submit] callback_url = ... can't be read: wanted is a URL "
-                                "as https://example.com/path, without user, query and fragment" },
+                                "line 2: [submit] callback_url = ... can't be read: expected a URL "
+                                "like https://example.com/path, without user, query and fragment" },
                 { "[api]\nurl = https://user:key@example.com\n",
-                                "line 2: [api] url = ... can't be read: wanted is "
+                                "line 2: [api] url = ... can't be read: expected "
                                 "a "
-                                "URL as https://example.com/path, without user, query and fragment" },
+                                "URL like https://example.com/path, without user, query and fragment" },
                 { "[submit]\nlive_per_day = many\n", "line 2: [submit] live_per_day = many can't be read: "
-                                                     "wanted is unlimited, or a whole number" },
+                                                     "expected unlimited, or a whole number" },
                 { "[callback\nstrict = yes\n",
-                                "line 1: neither a [section] nor a setting: wanted is key = value" },
+                                "line 1: neither a [section] nor a setting: expected key = value" },
                 { "[callback]\n  strict = yes\n   and more\n",
-                                "line 3: neither a [section] nor a setting: wanted is key = value" },
+                                "line 3: neither a [section] nor a setting: expected key = value" },
                 { "[callback]\nstrict\n",
-                                "line 2: neither a [section] nor a setting: wanted is key = value" },
+                                "line 2: neither a [section] nor a setting: expected key = value" },
         };
 
         FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
@@ -329,7 +330,7 @@ static void test_a_nul_byte_is_refused(_unused_ void **state)
         assert_int_equal(fwrite("[callback]\n\0strict = yes\n", 1, 25, f), 25);
         fclose(f);
         assert_int_equal(settings_load(path, NULL, &s, &error), -EINVAL);
-        assert_true(asprintf(&expected, "%s, line 2: a NUL byte; wanted is text", path) > 0);
+        assert_true(asprintf(&expected, "%s, line 2: expected text, got a NUL byte", path) > 0);
         assert_string_equal(error, expected);
 }
 
@@ -354,7 +355,7 @@ static void test_a_nul_byte_in_the_last_line_is_refused(_unused_ void **state)
                 assert_int_equal(fwrite(c->text, 1, c->size, f), c->size);
                 fclose(f);
                 assert_int_equal(settings_load(path, NULL, &s, &error), -EINVAL);
-                assert_true(asprintf(&expected, "%s, line 2: a NUL byte; wanted is text", path) > 0);
+                assert_true(asprintf(&expected, "%s, line 2: expected text, got a NUL byte", path) > 0);
                 assert_string_equal(error, expected);
         }
 }
@@ -363,21 +364,21 @@ static void test_a_nul_byte_in_the_last_line_is_refused(_unused_ void **state)
 static void test_all_mistakes_in_one_run(_unused_ void **state)
 {
         static const char *const expected[] = {
-                "FILE, line 1: strict stands in no section; one as [callback] is wanted above it",
-                "FILE, line 4: [callback] max_body = much can't be read: wanted is ",
-                "FILE, line 5: neither a [section] nor a setting: wanted is key = value",
+                "FILE, line 1: strict stands in no section: expected one like [callback] above it",
+                "FILE, line 4: [callback] max_body = much can't be read: expected ",
+                "FILE, line 5: neither a [section] nor a setting: expected key = value",
                 "FILE, line 6: there is no setting stric in [callback]; is strict meant?",
-                "FILE, line 7: neither a [section] nor a setting: wanted is key = value",
-                "FILE, line 10: there is no section [sotre]; wanted is one of ",
-                "FILE, line 12: neither a [section] nor a setting: wanted is key = value", /* a section cut
+                "FILE, line 7: neither a [section] nor a setting: expected key = value",
+                "FILE, line 10: there is no section [sotre]: expected one of ",
+                "FILE, line 12: neither a [section] nor a setting: expected key = value", /* a section cut
                                                                                               off */
-                "FILE, line 15: [store] min_free = 2048G is out of range: wanted is at least 0 and at most "
+                "FILE, line 15: [store] min_free = 2048G is out of range: expected at least 0 and at most "
                 "1024G",
                 "FILE, line 17: longer than the 4094 bytes that a line may have",
                 "FILE, line 19: [store] path stands in this file already",
-                "FILE, line 20: neither a [section] nor a setting: wanted is key = value",
-                "FILE.d/a.conf, line 2: [callback] invalid_status = 404 can't be read: wanted is ",
-                "-o callback.max_body: wanted is -o section.key=value",
+                "FILE, line 20: neither a [section] nor a setting: expected key = value",
+                "FILE.d/a.conf, line 2: [callback] invalid_status = 404 can't be read: expected ",
+                "-o callback.max_body: expected -o section.key=value",
                 "-o query.stric: there is no setting stric in [query]",
                 "[query] socket = /a (-o query.socket) is the path of another socket too, [control] socket "
                 "= /a "
@@ -480,8 +481,8 @@ static void test_overrides(_unused_ void **state)
         static const struct {
                 const char *text, *says;
         } cases[] = {
-                { "callback.strict", "-o callback.strict: wanted is -o section.key=value" },
-                { "strict=1", "-o strict: wanted is -o section.key=value" },
+                { "callback.strict", "-o callback.strict: expected -o section.key=value" },
+                { "strict=1", "-o strict: expected -o section.key=value" },
                 { "callback.nope=1", "-o callback.nope: there is no setting nope in [callback]" },
                 { "callback.max_body=128M",
                                 "[callback] max_body = 128M (-o callback.max_body) is larger than the "
@@ -659,19 +660,42 @@ static void test_what_is_default(_unused_ void **state)
         settings_done(&b);
 }
 
+static void append(char *text, size_t size, const char *format, ...) _printf_(3, 4);
+static void append(char *text, size_t size, const char *format, ...)
+{
+        size_t n = strlen(text);
+        va_list ap;
+
+        va_start(ap, format);
+        assert_in_range(vsnprintf(text + n, size - n, format, ap), 0, size - n - 1);
+        va_end(ap);
+}
+
+/* Each of its lines that are no comment, and each default, which has a comment above it. */
 static void test_the_installed_file_is_the_defaults(_unused_ void **state)
 {
-        const char *conf = getenv("CONF_FILE");
-        static char expected[65536], got[65536];
+        char expected[8192] = "", got[8192] = "", line[256], above[256] = "";
+        const char *section = "", *conf = getenv("CONF_FILE");
         FILE *f;
 
+        FOREACH_ARRAY(i, settings_table, settings_table_size) {
+                if (!streq(section, i->section))
+                        append(expected, sizeof(expected), "[%s]\n", i->section);
+                section = i->section;
+                append(expected, sizeof(expected), "#%s =%s%s\n", i->key, *i->default_value ? " " : "",
+                                i->default_value);
+        }
+
         assert_non_null(conf);
-        f = fmemopen(expected, sizeof(expected), "w");
-        assert_int_equal(settings_dump_defaults(f), 0);
-        fclose(f);
         f = fopen(conf, "re");
         assert_non_null(f);
-        got[fread(got, 1, sizeof(got) - 1, f)] = 0;
+        while (fgets(line, sizeof(line), f)) {
+                if (line[0] == '#' && line[1] != ' ' && strncmp(above, "# ", 2) != 0)
+                        fail_msg("%s has nothing to say what it is", line);
+                if (line[0] != '\n' && strncmp(line, "# ", 2) != 0)
+                        append(got, sizeof(got), "%s", line);
+                strcpy(above, line);
+        }
         fclose(f);
         assert_string_equal(got, expected);
 }

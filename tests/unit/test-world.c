@@ -55,7 +55,7 @@ static void test_errors_of_create(_unused_ void **state)
                                 "Invalid attachment_type - please choose one of these: text image website" },
                 { "datacollection", "{\"attachment_type\":\"text\"}", 400,
                                 "Please provide an attachment as a URL or plaintext." },
-                { "categorization", "[1]", 400, "the body is no JSON object" },
+                { "categorization", "[1]", 400, "the body is not a JSON object" },
                 { "unknown", CATEGORIZATION, 404, "There is no such type of task." },
         };
         World *w = make_world(NULL);

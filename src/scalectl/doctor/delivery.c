@@ -116,7 +116,7 @@ static void say_unreachable(Doctor *d, int error, const char *says)
                          : error == -ETIMEDOUT
                                          ? "see that the firewall lets the port through, and that the proxy "
                                            "gets an answer from the daemon"
-                         : error == -EINVAL ? "a URL that begins with https:// is wanted"
+                         : error == -EINVAL ? "expected a URL that begins with https://"
                                             : "see that the proxy runs, and listens there";
         doctor_fail(d, advice, "nothing could be delivered to %s: %s", d->url,
                         *says ? says : strerror(-error));

@@ -36,7 +36,7 @@ static void look_at_folder(Doctor *d, const char *folder, const struct stat *st)
         unsigned mode = st->st_mode & 07777;
 
         if (!S_ISDIR(st->st_mode))
-                doctor_fail(d, "mend [store] path", "%s is no directory", folder);
+                doctor_fail(d, "mend [store] path", "%s is not a directory", folder);
         else if (mode & S_IWOTH)
                 doctor_fail(d,
                                 doctor_advice(d,
@@ -71,7 +71,7 @@ static void look_at_file(Doctor *d, const char *suffix, gid_t gid)
                 return;
         }
         if (!S_ISREG(st.st_mode))
-                doctor_fail(d, "mend [store] path, or put a file there", "%s is no regular file", path);
+                doctor_fail(d, "mend [store] path, or put a file there", "%s is not a regular file", path);
         else if (st.st_mode & S_IRWXO)
                 doctor_fail(d, doctor_advice(d, "`chmod 0660 '%s'`", path),
                                 "%s has mode %04o, so everybody can use what is in it", path,

@@ -306,7 +306,7 @@ static int load_classes(ExportRun *x)
         if (r >= 0)
                 return 0;
         if (r == -EINVAL)
-                complain("%s, line %zu: wanted is the name of a class, each once", name, line);
+                complain("%s, line %zu: expected the name of a class, each once", name, line);
         else
                 complain("%s can't be used: %s", name, strerror(-r));
         return EX_DATAERR;

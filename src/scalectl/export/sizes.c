@@ -77,7 +77,7 @@ static int read_list(Sizes *s)
                         if (r != 0)
                                 return r;
                 } else if (!header && s->line[strspn(s->line, "\r\n")] != 0) {
-                        complain("%s, line %" PRIu64 ": wanted is URL-OR-NAME,WIDTH,HEIGHT", s->list_name,
+                        complain("%s, line %" PRIu64 ": expected URL-OR-NAME,WIDTH,HEIGHT", s->list_name,
                                         line);
                         return EX_DATAERR;
                 }

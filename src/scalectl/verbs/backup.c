@@ -39,7 +39,7 @@ static int check_backup(const Sink *s)
                         size * ntohl(pages) == s->output.size)
                 return 0;
 
-        complain("what came is no whole database%s",
+        complain("what came is not a whole database%s",
                         s->output.temporary ? "; nothing was kept of it" : ": throw it away");
         return EX_IOERR;
 }

@@ -67,7 +67,7 @@ static int read_number(const char *text, uint64_t *ret)
 {
         if (parse_u64(text, 1, INT64_MAX, ret) >= 0)
                 return 0;
-        complain("%s: the number of a delivery is wanted", text);
+        complain("expected the number of a delivery, got \"%s\"", text);
         return EX_USAGE;
 }
 

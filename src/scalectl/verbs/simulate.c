@@ -34,7 +34,7 @@ static int make_body(const char *type, Buffer *ret)
 
         r = simulate_callback(type, simulate_task_id(now, id), now, &body);
         if (r == -ENOENT) {
-                complain("%s is no type of task; wanted is one of:", type);
+                complain("%s is not a type of task: expected one of", type);
                 for (const TaskType *const *t = task_types; *t; t++)
                         complain("  %s", (*t)->name);
                 complain("  attachment_failure");

@@ -89,7 +89,7 @@ int verb_prune(Ctl *ctl, int argc, char **argv)
         if (r != 0)
                 return r;
         if (!o.older_than || parse_duration(o.older_than, &age) < 0) {
-                complain("--older-than: an age as 12h or 90d is wanted");
+                complain("--older-than: expected an age like 12h or 90d");
                 return EX_USAGE;
         }
         url = api_url("/v1/prune");

@@ -300,7 +300,7 @@ static void on_line(const SenderItem *item, const SenderAnswer *a, void *userdat
 static void refuse_line(Batch *b, uint64_t number, const char *wanted)
 {
         if (b->refused++ < COMPLAIN_MAX)
-                complain("%s, line %" PRIu64 ": wanted is %s", b->name, number, wanted);
+                complain("%s, line %" PRIu64 ": expected %s", b->name, number, wanted);
 }
 
 /* 0 or negative errno. */
@@ -480,7 +480,7 @@ static int submit_many(const Ctl *ctl, const SubmitOptions *o)
         if (!copy)
                 return EX_OSERR;
         if ((streq(o->from, "-") && !o->batch) || !ndjson_batch_is_valid(batch)) {
-                complain("--batch NAME is wanted: visible ASCII characters, the same whenever these tasks "
+                complain("--batch NAME is missing: visible ASCII characters, the same whenever these tasks "
                          "are "
                          "submitted again");
                 return EX_USAGE;

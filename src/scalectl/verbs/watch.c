@@ -90,7 +90,7 @@ static int take_line(Watch *w, const char *text, size_t size)
         int r;
 
         if (!event || seq <= 0) {
-                complain("the feed holds a line that is no event");
+                complain("the feed holds a line that is not an event");
                 w->broken = true;
                 return -EBADMSG;
         }

@@ -61,7 +61,7 @@ static int examine(Connection *c, const char *path)
         }
         if (kind_of(st.st_mode))
                 return connection_refuse(c, -EISDIR,
-                                "%s is %s: a regular file, or none, is wanted. Name another one in [store] "
+                                "%s is %s: expected a regular file, or none. Name another one in [store] "
                                 "path.",
                                 path, kind_of(st.st_mode));
         if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) < 0)
@@ -365,7 +365,7 @@ static void look_at_folder(const char *path, char **mistakes)
                 mistakes_add(mistakes, "[store] path = %s: its directory %s: %s", path, folder,
                                 strerror(errno));
         else if (!S_ISDIR(st.st_mode))
-                mistakes_add(mistakes, "[store] path = %s: %s is no directory", path, folder);
+                mistakes_add(mistakes, "[store] path = %s: %s is not a directory", path, folder);
 }
 
 static void look_at_header(const char *path, const unsigned char *header, char **mistakes)
@@ -404,7 +404,7 @@ void store_look_at(const char *path, char **mistakes)
                 return;
         }
         if (!S_ISREG(st.st_mode)) {
-                mistakes_add(mistakes, "[store] path = %s: it is no regular file", path);
+                mistakes_add(mistakes, "[store] path = %s: it is not a regular file", path);
                 return;
         }
         n = pread(fd, header, sizeof(header), 0);

@@ -77,7 +77,7 @@ static int parse_json(const TaskType *type, const void *body, size_t size, json_
         if (r < 0 && r != -EBADMSG)
                 return r;
         if (r < 0) {
-                problems_add(problems, SEVERITY_ERROR, "", "the body is no JSON: %s, in line %d, column %d",
+                problems_add(problems, SEVERITY_ERROR, "", "the body is not JSON: %s, in line %d, column %d",
                                 error.text, error.line, error.column);
                 return ACCEPT_UNREADABLE;
         }
@@ -124,7 +124,7 @@ static int parse_form(const TaskType *type, const void *body, size_t size, json_
                 return -ENOMEM;
         if (*text == '{') {
                 problems_add(problems, SEVERITY_ERROR, "",
-                                "the body looks like JSON and is called a form: wanted is Content-Type: "
+                                "the body looks like JSON and is called a form: expected Content-Type: "
                                 "application/json");
                 return ACCEPT_UNREADABLE;
         }
@@ -225,8 +225,8 @@ static int refuse_type(HttpRequest *request, const char *name)
                                 name, meant);
         for (const TaskType *const *t = task_types; *t && n < sizeof(known); t++)
                 n += (size_t)snprintf(known + n, sizeof(known) - n, "%s%s", n > 0 ? ", " : "", (*t)->name);
-        return http_reply_error(request, 404, NULL, "There is no task type %.64s; wanted is one of %s.",
-                        name, known);
+        return http_reply_error(
+                        request, 404, NULL, "There is no task type %.64s: expected one of %s.", name, known);
 }
 
 static int refuse_content(HttpRequest *request)
@@ -241,9 +241,9 @@ static int refuse_key(HttpRequest *request)
         json_t *problems;
 
         problems = json_pack("[{s:s, s:s, s:s}]", "path", KEY_HEADER, "message",
-                        "wanted is one header with 1 to 255 visible ASCII characters", "severity", "error");
+                        "expected one header with 1 to 255 visible ASCII characters", "severity", "error");
         return http_reply_error(request, 400, problems,
-                        "Bad header " KEY_HEADER ": wanted is one with 1 to 255 visible ASCII characters.");
+                        "Bad header " KEY_HEADER ": expected one with 1 to 255 visible ASCII characters.");
 }
 
 /* 0; 1: answered; negative errno. Not asked before the body is read: a client on a Unix socket that is cut

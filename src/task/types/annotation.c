@@ -86,8 +86,7 @@ static void check_response(const json_t *task, const json_t *r, Problems *proble
 
         if (!annotations == !error)
                 path_problem(problems, SEVERITY_ERROR, &root, NULL,
-                                "wanted is either error or annotations, %s",
-                                error ? "these are both" : "there is neither");
+                                "expected either error or annotations, got %s", error ? "both" : "neither");
 
         json_array_foreach(annotations, i, b) {
                 const Path at = { .up = &list, .index = i };

@@ -37,10 +37,10 @@ static void check_category(bool is_known, const json_t *category, const Path *at
         char quote[PROBLEM_QUOTE_SIZE];
 
         if (!json_is_string(category))
-                path_problem(problems, SEVERITY_ERROR, at, NULL, "wanted is a text, this is %s",
+                path_problem(problems, SEVERITY_ERROR, at, NULL, "expected a text, got %s",
                                 problems_quote(problems, SEVERITY_ERROR, category, quote));
         else if (!is_known)
-                path_problem(problems, SEVERITY_ERROR, at, NULL, "%s is none of params.categories",
+                path_problem(problems, SEVERITY_ERROR, at, NULL, "%s is not one of params.categories",
                                 problems_quote(problems, SEVERITY_ERROR, category, quote));
 }
 
@@ -72,10 +72,10 @@ static void check_id(const json_t *ids, const json_t *id, const json_t *category
         char quote[PROBLEM_QUOTE_SIZE];
 
         if (!json_is_string(id))
-                path_problem(problems, SEVERITY_ERROR, at, NULL, "wanted is a text, this is %s",
+                path_problem(problems, SEVERITY_ERROR, at, NULL, "expected a text, got %s",
                                 problems_quote(problems, SEVERITY_ERROR, id, quote));
         else if (!meaning)
-                path_problem(problems, SEVERITY_ERROR, at, NULL, "%s is none of params.category_ids",
+                path_problem(problems, SEVERITY_ERROR, at, NULL, "%s is not one of params.category_ids",
                                 problems_quote(problems, SEVERITY_ERROR, id, quote));
         else if (category && !json_equal(meaning, category))
                 path_problem(problems, SEVERITY_ERROR, at, NULL,
@@ -90,13 +90,13 @@ static void check_ids(const json_t *ids, const json_t *given, const json_t *chos
 
         if (!json_is_array(given)) {
                 path_problem(problems, SEVERITY_ERROR, &id_path, NULL,
-                                "wanted is a list with the id of each category, because allow_multiple was "
+                                "expected a list with the id of each category, because allow_multiple was "
                                 "set");
                 return;
         }
         if (json_is_array(chosen) && json_array_size(chosen) != json_array_size(given))
                 path_problem(problems, SEVERITY_ERROR, &id_path, NULL,
-                                "wanted is one id for each of the %zu categories, these are %zu",
+                                "expected one id for each of the %zu categories, got %zu",
                                 json_array_size(chosen), json_array_size(given));
         json_array_foreach((json_t *)(uintptr_t)given, i, id) {
                 const Path at = { .up = &id_path, .index = i };
@@ -116,8 +116,8 @@ static void check_response(const json_t *task, const json_t *r, Problems *proble
                                 "can't be checked: the task has no list params.categories");
         if (category && multiple != json_is_array(category))
                 path_problem(problems, SEVERITY_ERROR, &category_path, NULL,
-                                multiple ? "wanted is a list of categories, because allow_multiple was set"
-                                         : "wanted is a single category, because allow_multiple was not "
+                                multiple ? "expected a list of categories, because allow_multiple was set"
+                                         : "expected a single category, because allow_multiple was not "
                                            "set");
         else if (category && multiple)
                 check_categories(categories, category, problems);

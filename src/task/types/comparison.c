@@ -39,7 +39,7 @@ static void check_response(const json_t *task, const json_t *r, Problems *proble
                         path_problem(problems, SEVERITY_ERROR, &root, pairs[i].member,
                                         "is missing: the task asked for %s", pairs[i].param);
         if (!member_get(r, "choice") && !member_get(r, "fields") && problems->n_errors == 0)
-                path_problem(problems, SEVERITY_ERROR, &root, NULL, "wanted is choice, fields or both");
+                path_problem(problems, SEVERITY_ERROR, &root, NULL, "expected choice, fields or both");
         rules_check_fields(task, r, problems);
 }
 
@@ -57,7 +57,7 @@ static void check_params(const json_t *p, Problems *problems)
         const Path at = { .name = "choices" };
 
         if (is_left_out(p, "choices") && is_left_out(p, "fields"))
-                path_problem(problems, SEVERITY_ERROR, &at, NULL, "wanted is choices, fields or both");
+                path_problem(problems, SEVERITY_ERROR, &at, NULL, "expected choices, fields or both");
 }
 
 static int make_response(const json_t *p, uint64_t n, json_t **ret)
