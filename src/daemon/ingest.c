@@ -287,7 +287,8 @@ void ingest_log_invalid(const Receipt *receipt)
                         strna(receipt->task_id), receipt->outcome.delivery);
 }
 
-void ingest_log_trouble(const Receipt *receipt)
+/* Where nobody else hears of it. */
+static void log_trouble(const Receipt *receipt)
 {
         if (receipt->status == 503)
                 log_warning_errno(receipt->error, "What the API told of task %s could not be stored",
@@ -316,7 +317,7 @@ static void finish(CommitJob *job, int result)
         if (ingestion->done)
                 ingestion->done(&ingestion->receipt, ingestion->userdata);
         else
-                ingest_log_trouble(&ingestion->receipt);
+                log_trouble(&ingestion->receipt);
 }
 
 /* The steps. Takes the ingestion, also on failure. */

@@ -49,7 +49,8 @@ typedef void (*IngestDone)(const Receipt *receipt, void *userdata);
 int ingest(const Ingest *options, const IngestInput *input, IngestDone done, void *userdata);
 
 /* The same with a task as the API shows it, which is not needed any longer then. `submission`: whose task it
- * is, NULL where not known. done() may be NULL for who needs nothing of it: see ingest_log_trouble(). */
+ * is, NULL where not known. done() may be NULL: then the log says what could not be stored or is not valid.
+ */
 int ingest_task(const Ingest *options, const json_t *task, Source source, const char *submission,
                 IngestDone done, void *userdata);
 
@@ -58,10 +59,8 @@ int ingest_task(const Ingest *options, const json_t *task, Source source, const 
 int ingest_bytes(const Ingest *options, const void *bytes, size_t size, Source source, IngestDone done,
                 void *userdata);
 
-/* For what the API told when it was asked: says in the log that it went to the quarantine; and the same of
- * what could not be stored, and nothing of all else. */
+/* For what the API told when it was asked: says in the log that it went to the quarantine. */
 void ingest_log_invalid(const Receipt *receipt);
-void ingest_log_trouble(const Receipt *receipt);
 
 /* Whether a failure to store, returned or in a receipt, is about that one task: the next one may fare
  * better. */

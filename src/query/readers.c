@@ -13,12 +13,23 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
 
 #include "basic/fd.h"
 
 #define N_THREADS  3U
 #define PIECE_MAX  ((size_t)256 * 1024 * 1024) /* of a stream: a document, however it grew in writing */
 #define PIECE_LONG ((size_t)512 * 1024) /* who takes so much at once waits with those that take long */
+
+/* One reading. work() runs on a reader's thread, then done() on the loop's. */
+typedef struct ReadJob ReadJob;
+struct ReadJob {
+        int (*work)(ReadJob *job, StoreReader *reader);
+        void (*done)(ReadJob *job, int result); /* what work() returned; -ECANCELED: it did not run */
+        ReadLane lane;
+        STAILQ_ENTRY(ReadJob) entry;
+        int result;
+};
 
 typedef STAILQ_HEAD(ReadQueue, ReadJob) ReadQueue;
 
@@ -109,7 +120,8 @@ static int on_finished(_unused_ sd_event_source *s, int fd, _unused_ uint32_t re
         return 0;
 }
 
-void readers_submit(Readers *readers, ReadJob *job)
+/* As many jobs may wait as there are requests. */
+static void submit(Readers *readers, ReadJob *job)
 {
         pthread_mutex_lock(&readers->lock);
         if (readers->ending) {
@@ -240,7 +252,7 @@ int readers_answer(
                 .handler = handler,
                 .userdata = userdata };
         http_request_detach(request);
-        readers_submit(readers, &answer->job);
+        submit(readers, &answer->job);
         return 0;
 }
 
@@ -312,7 +324,7 @@ static int read_on(ReadStream *stream)
                 return 0;
         stream->reading = true;
         stream->news = false;
-        readers_submit(stream->readers, &stream->job);
+        submit(stream->readers, &stream->job);
         return 0;
 }
 

@@ -3,7 +3,6 @@
 /* Readers: threads that read the database for the local sockets, so that the loop never waits for a query.
  */
 
-#include <sys/queue.h>
 #include <systemd/sd-event.h>
 
 #include "http/server.h"
@@ -18,19 +17,6 @@ typedef enum ReadLane {
         _READ_LANE_MAX,
 } ReadLane;
 
-/* One reading. work() runs on a reader's thread, then done() on the loop's; the job is the caller's and
- * stays until done(). */
-typedef struct ReadJob ReadJob;
-struct ReadJob {
-        int (*work)(ReadJob *job, StoreReader *reader);
-        void (*done)(ReadJob *job, int result); /* what work() returned; -ECANCELED: it did not run */
-        ReadLane lane;
-
-        /* Private. */
-        STAILQ_ENTRY(ReadJob) entry;
-        int result;
-};
-
 /* Opens its connections, each with that limit of time for a query, and starts its threads. 0 or negative
  * errno; *ret_error (owned by the caller) for people. */
 int readers_new(sd_event *loop, const char *database, uint64_t time_limit, Readers **ret, char **ret_error);
@@ -39,9 +25,6 @@ int readers_new(sd_event *loop, const char *database, uint64_t time_limit, Reade
  * when the loop has ended. NULL in, NULL out. */
 Readers *readers_free(Readers *readers);
 DEFINE_CLEANUP(Readers *, readers_free)
-
-/* Never fails. As many jobs may wait as there are requests. */
-void readers_submit(Readers *readers, ReadJob *job);
 
 /* A handler whose work is done by a reader's thread: there it asks the request and replies, as a handler
  * does. `userdata` outlives the request. Returns what the handler is to return. */
