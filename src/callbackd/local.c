@@ -148,7 +148,9 @@ static int add_server(Local *local, const HttpRoute *routes, const char *what, i
 static int render_metrics(LocalBase *base, const Stats *stats, Buffer *out)
 {
         const LocalContext *context = container_of(base, LocalContext, base);
-        MetricsInputs in = { .stats = *stats, .event_readers = context->feed.n_following };
+        MetricsInputs in = {
+                .metrics = context->metrics, .stats = *stats, .event_readers = context->feed.n_following
+        };
 
         if (context->callback)
                 http_server_get_stats(context->callback, &in.callback);
@@ -156,7 +158,7 @@ static int render_metrics(LocalBase *base, const Stats *stats, Buffer *out)
                 http_server_get_stats(context->query, &in.query);
         if (context->control)
                 http_server_get_stats(context->control, &in.control);
-        return metrics_render(context->metrics, &in, out);
+        return metrics_render(&in, out);
 }
 
 static int local_prepare(Local *local, int *query_fd, int *control_fd, char **ret_error)

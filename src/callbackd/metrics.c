@@ -29,13 +29,7 @@ static const double buckets[METRICS_BUCKETS_MAX] = {
         10,
 };
 
-/* What the rows look into. */
-typedef struct MetricsSource {
-        const Metrics *metrics;
-        const MetricsInputs *in;
-} MetricsSource;
-
-static const MetricsSource *source_of(const MetricText *text)
+static const MetricsInputs *inputs_of(const MetricText *text)
 {
         return text->source;
 }
@@ -80,49 +74,12 @@ void metrics_count_duration(Metrics *metrics, uint64_t usec)
 static int write_own(const Metric *metric, const MetricText *text)
 {
         return metric_put(metric, text, NULL, NULL,
-                        metric_atomic_at(source_of(text)->metrics, metric->offset));
-}
-
-static int write_event_readers(const Metric *metric, const MetricText *text)
-{
-        return metric_put(metric, text, NULL, NULL, source_of(text)->in->event_readers);
+                        metric_atomic_at(inputs_of(text)->metrics, metric->offset));
 }
 
 static int write_start(const Metric *metric, const MetricText *text)
 {
-        return metric_put(metric, text, NULL, NULL, (uint64_t)source_of(text)->metrics->started_at);
-}
-
-static int write_commit(const Metric *metric, const MetricText *text)
-{
-        return metric_put(metric, text, NULL, NULL,
-                        metric_number_at(&source_of(text)->in->stats.commit, metric->offset));
-}
-
-static int write_writable(const Metric *metric, const MetricText *text)
-{
-        return metric_put(metric, text, NULL, NULL, source_of(text)->in->stats.commit.writable);
-}
-
-static int write_store(const Metric *metric, const MetricText *text)
-{
-        return metric_put(metric, text, NULL, NULL,
-                        metric_number_at(&source_of(text)->in->stats.store, metric->offset));
-}
-
-static int write_states(const Metric *metric, const MetricText *text)
-{
-        return metric_put_states(metric, text, &source_of(text)->in->stats.queue);
-}
-
-static int write_hold(const Metric *metric, const MetricText *text)
-{
-        return metric_put_hold(metric, text, &source_of(text)->in->stats.queue);
-}
-
-static int write_live(const Metric *metric, const MetricText *text)
-{
-        return metric_put(metric, text, NULL, NULL, source_of(text)->in->stats.queue.live_sent);
+        return metric_put(metric, text, NULL, NULL, (uint64_t)inputs_of(text)->metrics->started_at);
 }
 
 static int write_servers(const Metric *metric, const MetricText *text)
@@ -131,9 +88,9 @@ static int write_servers(const Metric *metric, const MetricText *text)
                 const char *name;
                 const HttpServerStats *stats;
         } servers[] = {
-                { "callback", &source_of(text)->in->callback },
-                { "query", &source_of(text)->in->query },
-                { "control", &source_of(text)->in->control },
+                { "callback", &inputs_of(text)->callback },
+                { "query", &inputs_of(text)->query },
+                { "control", &inputs_of(text)->control },
         };
         int r;
 
@@ -151,7 +108,7 @@ static int write_verdicts(const Metric *metric, const MetricText *text)
 
         for (int v = 0; v < (int)_VERDICT_MAX; v++) {
                 r = metric_put(metric, text, "verdict", verdict_to_string((Verdict)v),
-                                atomic_load(&source_of(text)->metrics->verdicts[v]));
+                                atomic_load(&inputs_of(text)->metrics->verdicts[v]));
                 if (r < 0)
                         return r;
         }
@@ -164,7 +121,7 @@ static int write_stored_verdicts(const Metric *metric, const MetricText *text)
 
         for (int v = 0; v < (int)_VERDICT_MAX; v++) {
                 r = metric_put(metric, text, "verdict", verdict_to_string((Verdict)v),
-                                source_of(text)->in->stats.store.by_verdict[v]);
+                                text->stats->store.by_verdict[v]);
                 if (r < 0)
                         return r;
         }
@@ -173,27 +130,17 @@ static int write_stored_verdicts(const Metric *metric, const MetricText *text)
 
 static int write_responses(const Metric *metric, const MetricText *text)
 {
-        char status[16];
-        int r;
+        const Metrics *metrics = inputs_of(text)->metrics;
 
-        for (unsigned i = 0; i < ELEMENTSOF(source_of(text)->metrics->responses); i++) {
-                uint64_t n = atomic_load(&source_of(text)->metrics->responses[i]);
-
-                if (n == 0)
-                        continue;
-                snprintf(status, sizeof(status), "%u", i);
-                r = metric_put(metric, text, "status_code", status, n);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        return metric_put_statuses(
+                        metric, text, metrics->responses, ELEMENTSOF(metrics->responses), metric_atomic_at);
 }
 
 static int write_keys(const Metric *metric, const MetricText *text)
 {
         int r;
 
-        FOREACH_ARRAY(k, source_of(text)->metrics->keys, METRICS_KEYS_MAX) {
+        FOREACH_ARRAY(k, inputs_of(text)->metrics->keys, METRICS_KEYS_MAX) {
                 if (!atomic_load(&k->used))
                         break;
                 r = metric_put(metric, text, "key", k->label, atomic_load(&k->n));
@@ -207,10 +154,10 @@ static int write_reloads(const Metric *metric, const MetricText *text)
 {
         int r;
 
-        r = metric_put(metric, text, "result", "done", atomic_load(&source_of(text)->metrics->reloads));
+        r = metric_put(metric, text, "result", "done", atomic_load(&inputs_of(text)->metrics->reloads));
         return r < 0 ? r
                      : metric_put(metric, text, "result", "failed",
-                                       atomic_load(&source_of(text)->metrics->reloads_failed));
+                                       atomic_load(&inputs_of(text)->metrics->reloads_failed));
 }
 
 static int write_duration(const Metric *metric, const MetricText *text)
@@ -219,18 +166,18 @@ static int write_duration(const Metric *metric, const MetricText *text)
         int r;
 
         for (size_t i = 0; i < METRICS_BUCKETS_MAX; i++) {
-                n += atomic_load(&source_of(text)->metrics->duration[i]);
+                n += atomic_load(&inputs_of(text)->metrics->duration[i]);
                 r = buffer_append_f(text->out, PREFIX "%s_bucket{le=\"%g\"} %" PRIu64 "\n", metric->name,
                                 buckets[i], n);
                 if (r < 0)
                         return r;
         }
-        n += atomic_load(&source_of(text)->metrics->duration[METRICS_BUCKETS_MAX]);
+        n += atomic_load(&inputs_of(text)->metrics->duration[METRICS_BUCKETS_MAX]);
         return buffer_append_f(text->out,
                         PREFIX "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n" PREFIX "%s_sum " METRIC_REAL
                                "\n" PREFIX "%s_count %" PRIu64 "\n",
                         metric->name, n, metric->name,
-                        (double)atomic_load(&source_of(text)->metrics->duration_usec) / (double)USEC_PER_SEC,
+                        (double)atomic_load(&inputs_of(text)->metrics->duration_usec) / (double)USEC_PER_SEC,
                         metric->name, n);
 }
 
@@ -252,7 +199,7 @@ static int put_type(Buffer *out, const char *type)
 
 static int write_tasks(const Metric *metric, const MetricText *text)
 {
-        const StoreStats *stats = &source_of(text)->in->stats.store;
+        const StoreStats *stats = &text->stats->store;
         int r;
 
         FOREACH_ARRAY(t, stats->by_type, stats->n_by_type) {
@@ -270,8 +217,8 @@ static int write_tasks(const Metric *metric, const MetricText *text)
 }
 
 #define OWN(member)    write_own, offsetof(Metrics, member), 0
-#define COMMIT(member) write_commit, offsetof(CommitStats, member), 0
-#define STORE(member)  write_store, offsetof(StoreStats, member), 0
+#define INPUT(member)  metric_write_number, offsetof(MetricsInputs, member), 0
+#define STATS(member)  metric_write_stats, offsetof(Stats, member), 0
 #define SERVER(member) write_servers, offsetof(HttpServerStats, member), 0
 
 static const Metric rows[] = {
@@ -294,19 +241,19 @@ static const Metric rows[] = {
                         "Times that the clock was found to be set by more than an hour, or a week at the "
                         "start.",
                         OWN(clock_jumps) },
-        { "event_readers", "gauge", "Connections that follow the event feed.", write_event_readers },
-        { "commit_groups_total", "counter", "Transactions committed.", COMMIT(groups) },
+        { "event_readers", "gauge", "Connections that follow the event feed.", INPUT(event_readers) },
+        { "commit_groups_total", "counter", "Transactions committed.", STATS(commit.groups) },
         { "commit_jobs_total", "counter", "Pieces of work committed: deliveries and administrators' calls.",
-                        COMMIT(jobs) },
+                        STATS(commit.jobs) },
         { "commit_failures_total", "counter", "Pieces of work that could not be committed.",
-                        COMMIT(failed) },
-        { "commit_queue", "gauge", "Pieces of work that wait for the disk.", COMMIT(queued) },
-        { "commit_seconds_total", "counter", "Time spent writing and syncing transactions.", write_commit,
-                        offsetof(CommitStats, commit_usec), (double)USEC_PER_SEC },
+                        STATS(commit.failed) },
+        { "commit_queue", "gauge", "Pieces of work that wait for the disk.", STATS(commit.queued) },
+        { "commit_seconds_total", "counter", "Time spent writing and syncing transactions.",
+                        metric_write_stats, offsetof(Stats, commit.commit_usec), (double)USEC_PER_SEC },
         { "checkpoints_total", "counter", "Checkpoints that let the write-ahead log start over.",
-                        COMMIT(checkpoints) },
-        { "wal_bytes", "gauge", "Bytes of the write-ahead log in use.", COMMIT(wal_bytes) },
-        { "writable", "gauge", "1 while callbacks can be stored, else 0.", write_writable },
+                        STATS(commit.checkpoints) },
+        { "wal_bytes", "gauge", "Bytes of the write-ahead log in use.", STATS(commit.wal_bytes) },
+        { "writable", "gauge", "1 while callbacks can be stored, else 0.", metric_write_writable },
         { "connections", "gauge", "Open connections, by server.", SERVER(connections) },
         { "connections_accepted_total", "counter", "Connections accepted, by server.", SERVER(accepted) },
         { "bodies_in_flight_bytes", "gauge",
@@ -322,19 +269,18 @@ static const Metric rows[] = {
                         SERVER(malformed) },
         { "tasks", "gauge", "Tasks in the store, by type, status and whether they are tests.", write_tasks },
         { "stored_deliveries", "gauge", "Deliveries in the store, by verdict.", write_stored_verdicts },
-        { "submissions", "gauge", "Submissions in the outbox, by state.", write_states },
-        { "queue_held", "gauge", "1 while the outbox is held, by who holds it, else 0.", write_hold },
-        { "live_tasks_today", "gauge", "Tasks sent with a live key today (UTC).", write_live },
-        { "last_delivery", "gauge", "The number of the newest delivery.", STORE(deliveries) },
-        { "last_event", "gauge", "The number of the newest event.", STORE(events) },
-        { "database_bytes", "gauge", "Size of the database file.", STORE(database_bytes) },
-        { "disk_free_bytes", "gauge", "Free bytes on the database's file system.", STORE(free_bytes) },
+        { "submissions", "gauge", "Submissions in the outbox, by state.", metric_write_states },
+        { "queue_held", "gauge", "1 while the outbox is held, by who holds it, else 0.", metric_write_hold },
+        { "live_tasks_today", "gauge", "Tasks sent with a live key today (UTC).", STATS(queue.live_sent) },
+        { "last_delivery", "gauge", "The number of the newest delivery.", STATS(store.deliveries) },
+        { "last_event", "gauge", "The number of the newest event.", STATS(store.events) },
+        { "database_bytes", "gauge", "Size of the database file.", STATS(store.database_bytes) },
+        { "disk_free_bytes", "gauge", "Free bytes on the database's file system.", STATS(store.free_bytes) },
 };
 
-int metrics_render(const Metrics *metrics, const MetricsInputs *in, Buffer *out)
+int metrics_render(const MetricsInputs *in, Buffer *out)
 {
-        const MetricsSource source = { .metrics = metrics, .in = in };
-        const MetricText text = { .prefix = PREFIX, .source = &source, .out = out };
+        const MetricText text = { .prefix = PREFIX, .source = in, .stats = &in->stats, .out = out };
 
         return metrics_render_table(rows, ELEMENTSOF(rows), &text);
 }

@@ -38,13 +38,14 @@ void metrics_count_duration(Metrics *metrics, uint64_t usec);
 
 /* What is read at the moment of asking. */
 typedef struct MetricsInputs {
+        const Metrics *metrics;
         Stats stats;
         HttpServerStats callback, query, control;
         uint64_t event_readers; /* following the feed */
 } MetricsInputs;
 
 /* Appends the whole text (format 0.0.4). 0, -ENOMEM, -ENOBUFS. */
-int metrics_render(const Metrics *metrics, const MetricsInputs *in, Buffer *out);
+int metrics_render(const MetricsInputs *in, Buffer *out);
 
 /* For the manual page and its test: calls fn for every metric. */
 void metrics_describe(void (*fn)(const char *name, const char *type, const char *help, void *userdata),

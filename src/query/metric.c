@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-int metric_put_value(const Metric *metric, const MetricText *text, uint64_t v)
+static int put_value(const Metric *metric, const MetricText *text, uint64_t v)
 {
         if (metric->divisor > 0)
                 return buffer_append_f(text->out, METRIC_REAL "\n", (double)v / metric->divisor);
@@ -26,7 +26,7 @@ int metric_put(const Metric *metric, const MetricText *text, const char *label, 
                 r = buffer_append_f(text->out, "%s%s{%s=\"%s\"} ", text->prefix, metric->name, label, value);
         else
                 r = buffer_append_f(text->out, "%s%s ", text->prefix, metric->name);
-        return r < 0 ? r : metric_put_value(metric, text, v);
+        return r < 0 ? r : put_value(metric, text, v);
 }
 
 uint64_t metric_number_at(const void *structure, size_t offset)
@@ -39,6 +39,8 @@ uint64_t metric_number_at(const void *structure, size_t offset)
 
 uint64_t metric_atomic_at(const void *structure, size_t offset)
 {
+        static_assert(sizeof(atomic_uint_fast64_t) == sizeof(uint64_t), "rows of counts are read as either");
+
         return atomic_load((const atomic_uint_fast64_t *)(const void *)((const char *)structure + offset));
 }
 
@@ -47,30 +49,55 @@ int metric_write_number(const Metric *metric, const MetricText *text)
         return metric_put(metric, text, NULL, NULL, metric_number_at(text->source, metric->offset));
 }
 
-int metric_write_atomic(const Metric *metric, const MetricText *text)
+int metric_write_stats(const Metric *metric, const MetricText *text)
 {
-        return metric_put(metric, text, NULL, NULL, metric_atomic_at(text->source, metric->offset));
+        return metric_put(metric, text, NULL, NULL, metric_number_at(text->stats, metric->offset));
 }
 
-int metric_put_states(const Metric *metric, const MetricText *text, const StoreQueue *queue)
+int metric_put_statuses(const Metric *metric, const MetricText *text, const void *counts, size_t n,
+                uint64_t (*at)(const void *structure, size_t offset))
 {
+        char status[24];
         int r;
 
-        for (int i = 0; i < (int)_SUBMISSION_STATE_MAX; i++) {
-                r = metric_put(metric, text, "state", submission_state_to_string((SubmissionState)i),
-                                queue->by_state[i]);
+        for (size_t i = 0; i < n; i++) {
+                uint64_t count = at(counts, i * sizeof(uint64_t));
+
+                if (count == 0)
+                        continue;
+                snprintf(status, sizeof(status), "%zu", i);
+                r = metric_put(metric, text, "status_code", status, count);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-int metric_put_hold(const Metric *metric, const MetricText *text, const StoreQueue *queue)
+int metric_write_states(const Metric *metric, const MetricText *text)
 {
         int r;
 
-        r = metric_put(metric, text, "by", "administrator", queue->hold == QUEUE_HELD);
-        return r < 0 ? r : metric_put(metric, text, "by", "account", queue->hold == QUEUE_HELD_ACCOUNT);
+        for (int i = 0; i < (int)_SUBMISSION_STATE_MAX; i++) {
+                r = metric_put(metric, text, "state", submission_state_to_string((SubmissionState)i),
+                                text->stats->queue.by_state[i]);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int metric_write_hold(const Metric *metric, const MetricText *text)
+{
+        QueueHold hold = text->stats->queue.hold;
+        int r;
+
+        r = metric_put(metric, text, "by", "administrator", hold == QUEUE_HELD);
+        return r < 0 ? r : metric_put(metric, text, "by", "account", hold == QUEUE_HELD_ACCOUNT);
+}
+
+int metric_write_writable(const Metric *metric, const MetricText *text)
+{
+        return metric_put(metric, text, NULL, NULL, text->stats->commit.writable);
 }
 
 int metrics_render_table(const Metric *table, size_t n, const MetricText *text)

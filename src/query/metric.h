@@ -4,7 +4,7 @@
 
 #include "basic/buffer.h"
 #include "basic/macros.h"
-#include "store/outbox.h"
+#include "query/stats.h"
 
 /* As many digits as a double has for sure: a time since 1970 to 10 us. */
 #define METRIC_REAL "%.15g"
@@ -15,6 +15,7 @@ typedef struct Metric Metric;
 typedef struct MetricText {
         const char *prefix; /* "scale_callbackd_" */
         const void *source; /* what the table's functions look into */
+        const Stats *stats;
         Buffer *out;
 } MetricText;
 
@@ -29,16 +30,19 @@ struct Metric {
 int metric_put(const Metric *metric, const MetricText *text, const char *label, const char *value,
                 uint64_t v);
 
-/* A number alone, for lines that the caller began: whole ones without a point. */
-int metric_put_value(const Metric *metric, const MetricText *text, uint64_t v);
+/* By status code, those that were counted; counts[i] is read by `at`. */
+int metric_put_statuses(const Metric *metric, const MetricText *text, const void *counts, size_t n,
+                uint64_t (*at)(const void *structure, size_t offset));
 
-/* Functions for tables: a uint64_t, or an atomic one, at the offset in the source. */
+/* Functions for tables: a uint64_t at the offset in the source, and in the stats. */
 int metric_write_number(const Metric *metric, const MetricText *text);
-int metric_write_atomic(const Metric *metric, const MetricText *text);
+int metric_write_stats(const Metric *metric, const MetricText *text);
 
-/* Submissions by state; whether and why the queue is held. */
-int metric_put_states(const Metric *metric, const MetricText *text, const StoreQueue *queue);
-int metric_put_hold(const Metric *metric, const MetricText *text, const StoreQueue *queue);
+/* Of the stats: submissions by state; whether and by whom the queue is held; whether anything can be stored.
+ */
+int metric_write_states(const Metric *metric, const MetricText *text);
+int metric_write_hold(const Metric *metric, const MetricText *text);
+int metric_write_writable(const Metric *metric, const MetricText *text);
 
 uint64_t metric_number_at(const void *structure, size_t offset);
 uint64_t metric_atomic_at(const void *structure, size_t offset);

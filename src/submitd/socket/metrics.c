@@ -62,34 +62,19 @@ static int write_types(const Metric *metric, const MetricText *text)
         return 0;
 }
 
-static int put_statuses(const Metric *metric, const MetricText *text, const uint64_t *counts, unsigned n)
-{
-        char status[16];
-        int r;
-
-        for (unsigned i = 0; i < n; i++) {
-                if (counts[i] == 0)
-                        continue;
-                snprintf(status, sizeof(status), "%u", i);
-                r = metric_put(metric, text, "status_code", status, counts[i]);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
 static int write_responses(const Metric *metric, const MetricText *text)
 {
         const Metrics *own = inputs_of(text)->metrics;
 
-        return put_statuses(metric, text, own->responses, ELEMENTSOF(own->responses));
+        return metric_put_statuses(
+                        metric, text, own->responses, ELEMENTSOF(own->responses), metric_number_at);
 }
 
 static int write_answers(const Metric *metric, const MetricText *text)
 {
         const ApiClientStats *api = inputs_of(text)->api;
 
-        return put_statuses(metric, text, api->answers, ELEMENTSOF(api->answers));
+        return metric_put_statuses(metric, text, api->answers, ELEMENTSOF(api->answers), metric_number_at);
 }
 
 static int write_in_flight(const Metric *metric, const MetricText *text)
@@ -107,21 +92,6 @@ static int write_reloads(const Metric *metric, const MetricText *text)
                                        inputs_of(text)->metrics->reloads_failed);
 }
 
-static int write_states(const Metric *metric, const MetricText *text)
-{
-        return metric_put_states(metric, text, &inputs_of(text)->stats.queue);
-}
-
-static int write_hold(const Metric *metric, const MetricText *text)
-{
-        return metric_put_hold(metric, text, &inputs_of(text)->stats.queue);
-}
-
-static int write_live(const Metric *metric, const MetricText *text)
-{
-        return metric_put(metric, text, NULL, NULL, inputs_of(text)->stats.queue.live_sent);
-}
-
 /* Nothing where there is no cap. */
 static int write_cap(const Metric *metric, const MetricText *text)
 {
@@ -133,21 +103,17 @@ static int write_cap(const Metric *metric, const MetricText *text)
 /* 0 where nothing waits. */
 static int write_oldest(const Metric *metric, const MetricText *text)
 {
-        int64_t oldest = inputs_of(text)->stats.queue.oldest;
+        int64_t oldest = text->stats->queue.oldest;
 
         return metric_put(
                         metric, text, NULL, NULL, oldest == TIME_NONE || oldest < 0 ? 0 : (uint64_t)oldest);
-}
-
-static int write_writable(const Metric *metric, const MetricText *text)
-{
-        return metric_put(metric, text, NULL, NULL, inputs_of(text)->stats.commit.writable);
 }
 
 #define OWN(member)    write_own, offsetof(Metrics, member), 0
 #define API(member)    write_api, offsetof(ApiClientStats, member), 0
 #define INPUT(member)  metric_write_number, offsetof(MetricsInputs, member), 0
 #define OUTBOX(member) INPUT(outbox.member)
+#define STATS(member)  metric_write_stats, offsetof(Stats, member), 0
 #define SECONDS        (double)USEC_PER_SEC
 
 static const Metric metrics[] = {
@@ -207,23 +173,23 @@ static const Metric metrics[] = {
         { "backfill_revised_total", "counter", "Of those, such with another response than was known.",
                         INPUT(backfill.counts.revised) },
         { "sending", "gauge", "Requests of the outbox under way.", write_in_flight },
-        { "submissions", "gauge", "Submissions in the outbox, by state.", write_states },
-        { "queue_held", "gauge", "1 while the outbox is held, by who holds it, else 0.", write_hold },
-        { "live_tasks_today", "gauge", "Tasks sent with a live key today (UTC).", write_live },
+        { "submissions", "gauge", "Submissions in the outbox, by state.", metric_write_states },
+        { "queue_held", "gauge", "1 while the outbox is held, by who holds it, else 0.", metric_write_hold },
+        { "live_tasks_today", "gauge", "Tasks sent with a live key today (UTC).", STATS(queue.live_sent) },
         { "live_tasks_allowed", "gauge",
                         "Tasks that may be sent with a live key in a day; none: any number.", write_cap },
         { "oldest_submission_seconds", "gauge",
                         "When the oldest submission came that waits, in seconds since 1970; 0 for none.",
                         write_oldest, 0, SECONDS },
-        { "commit_groups_total", "counter", "Transactions committed.", INPUT(stats.commit.groups) },
-        { "commit_jobs_total", "counter", "Pieces of work committed.", INPUT(stats.commit.jobs) },
+        { "commit_groups_total", "counter", "Transactions committed.", STATS(commit.groups) },
+        { "commit_jobs_total", "counter", "Pieces of work committed.", STATS(commit.jobs) },
         { "commit_failures_total", "counter", "Pieces of work that could not be committed.",
-                        INPUT(stats.commit.failed) },
-        { "commit_queue", "gauge", "Pieces of work that wait for the disk.", INPUT(stats.commit.queued) },
+                        STATS(commit.failed) },
+        { "commit_queue", "gauge", "Pieces of work that wait for the disk.", STATS(commit.queued) },
         { "commit_seconds_total", "counter", "Time spent writing and syncing transactions.",
-                        metric_write_number, offsetof(MetricsInputs, stats.commit.commit_usec), SECONDS },
-        { "wal_bytes", "gauge", "Bytes of the write-ahead log in use.", INPUT(stats.commit.wal_bytes) },
-        { "writable", "gauge", "1 while submissions can be stored, else 0.", write_writable },
+                        metric_write_stats, offsetof(Stats, commit.commit_usec), SECONDS },
+        { "wal_bytes", "gauge", "Bytes of the write-ahead log in use.", STATS(commit.wal_bytes) },
+        { "writable", "gauge", "1 while submissions can be stored, else 0.", metric_write_writable },
         { "connections", "gauge", "Open connections on the submit socket.", INPUT(server.connections) },
         { "connections_accepted_total", "counter", "Connections accepted on the submit socket.",
                         INPUT(server.accepted) },
@@ -236,14 +202,13 @@ static const Metric metrics[] = {
                         INPUT(server.crowded_out) },
         { "malformed_requests_total", "counter", "Requests refused because they could be read in two ways.",
                         INPUT(server.malformed) },
-        { "database_bytes", "gauge", "Size of the database file.", INPUT(stats.store.database_bytes) },
-        { "disk_free_bytes", "gauge", "Free bytes on the database's file system.",
-                        INPUT(stats.store.free_bytes) },
+        { "database_bytes", "gauge", "Size of the database file.", STATS(store.database_bytes) },
+        { "disk_free_bytes", "gauge", "Free bytes on the database's file system.", STATS(store.free_bytes) },
 };
 
 int metrics_render(const MetricsInputs *in, Buffer *out)
 {
-        const MetricText text = { .prefix = PREFIX, .source = in, .out = out };
+        const MetricText text = { .prefix = PREFIX, .source = in, .stats = &in->stats, .out = out };
 
         return metrics_render_table(metrics, ELEMENTSOF(metrics), &text);
 }
