@@ -8,6 +8,7 @@ again, unless the daemon had to leave, which it does with a message and a status
 says.
 """
 
+import errno
 import http.client
 import json
 import re
@@ -194,6 +195,34 @@ def test_the_receiver_survives_the_nth_failure(make_daemon, library, tmp_path, r
             print(told(request.config, kind, n, error, times), "of", most)
             raise
     receiver.end()
+
+
+STREAMS = ["/v1/export?format=jsonl", "/v1/events?limit=1000&include=task", "/v1/tasks?limit=100",
+           "/v1/deliveries?limit=100"]
+
+
+@pytest.mark.parametrize("kind", ["MEMORY", "READ"])
+@pytest.mark.parametrize("target", STREAMS)
+def test_a_stream_is_whole_or_it_is_cut(make_daemon, library, tmp_path, request, kind, target):
+    """It takes many looks into the database, more than fits into a cache; whichever fails, what looks whole is whole."""
+    receiver = Receiver(make_daemon, Nth(tmp_path, library))
+    for n in range(120):
+        receiver.daemon.deliver(callback(instruction=f"Big or small? {n}" + "x" * 30000))
+    right = receiver.daemon.query.get(target).body
+    receiver.nth.fail(kind, 0, FOREVER)
+    receiver.daemon.query.get(target)
+    most = max(receiver.nth.count, 1)
+    for n, _, times in plan(request.config, kind, most):
+        receiver.nth.fail(kind, errno.ENOMEM if kind == "MEMORY" else errno.EIO, n, times)
+        try:
+            answer = speak(UnixConnection(receiver.daemon.query.path, PATIENCE if times == FOREVER else WAIT), "GET", target)
+            assert answer.status in (500, 503) or answer.body == right, told(request.config, kind, n, "", times)
+        except Gone as e:
+            assert "timed out" not in str(e) or times == FOREVER, told(request.config, kind, n, "", times)
+        receiver.nth.off()
+        if receiver.daemon.process.poll() is not None:
+            receiver.revive()
+    assert receiver.daemon.query.get(target).body == right
 
 
 # Starting.

@@ -29,6 +29,7 @@ typedef struct Scenario {
         const char *name;
         enum { BEGIN_EMPTY, BEGIN_OLD, BEGIN_CLEAN, BEGIN_KILLED } begin;
         Step steps[STEPS_MAX]; /* up to one without a name */
+        bool afresh;           /* each step by a process of its own, that has nothing in its cache */
 } Scenario;
 
 extern const Scenario scenarios[];

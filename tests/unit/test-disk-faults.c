@@ -124,6 +124,20 @@ static uint64_t digest_of(const char *path)
         return digest;
 }
 
+/* A step of a scenario; where each is a new process's, the files are opened and read anew before it. */
+static int run_step(const Scenario *scenario, unsigned i, Session *s)
+{
+        int r;
+
+        if (scenario->afresh && i > 0) {
+                session_close(s);
+                r = scenario->steps[0].run(s);
+                if (r < 0)
+                        return r;
+        }
+        return scenario->steps[i].run(s);
+}
+
 /* Healthy. */
 
 static void lay_old(const char *path)
@@ -168,7 +182,7 @@ static Healthy *prepare(const Scenario *scenario)
 
         lay(h);
         for (; scenario->steps[h->n_steps].name; h->n_steps++) {
-                if (scenario->steps[h->n_steps].run(&s) < 0)
+                if (run_step(scenario, h->n_steps, &s) < 0)
                         fail_msg("%s, %s: %s", scenario->name, scenario->steps[h->n_steps].name, s.error);
                 h->seen[h->n_steps] = s.seen;
                 h->digests[h->n_steps + 1] = digest_of(s.path);
@@ -235,8 +249,7 @@ static void work(Run *x, Session *s)
         const Healthy *h = x->healthy;
 
         while (x->done < h->n_steps) {
-                const Step *step = &h->scenario->steps[x->done];
-                int r = step->run(s);
+                int r = run_step(h->scenario, x->done, s);
 
                 if (r < 0) {
                         if (!disk_has_failed())
@@ -246,7 +259,7 @@ static void work(Run *x, Session *s)
                         if (x->ends || r == -ENOTRECOVERABLE)
                                 return;
                         heal(x);
-                        r = step->run(s);
+                        r = run_step(h->scenario, x->done, s);
                         if (r < 0)
                                 failed(x, "it does not recover: %d, %s", r, s->error);
                         x->doubtful = false;

@@ -21,7 +21,7 @@ typedef struct Out {
 typedef int (*Scenario)(Out *out, void *userdata); /* 0, or negative errno: it failed, and says so */
 
 static NthControl *control;
-static unsigned long rounds = 400, seed = 1;
+static unsigned long rounds = 1000, seed = 1;
 
 static inline void out_add(Out *out, const void *data, size_t size)
 {

@@ -169,6 +169,22 @@ static int on_flood(HttpRequest *r, _unused_ void *userdata)
         return http_reply_stream(r, 200, "text/plain", &stream, NULL);
 }
 
+/* Its source fails when something was said already. */
+static ssize_t produce_and_fail(void *userdata, char *buffer, size_t size)
+{
+        Numbers *n = userdata;
+
+        return n->next == 3 ? -EIO : snprintf(buffer, size, "%u\n", n->next++);
+}
+
+static int on_failing_stream(HttpRequest *r, _unused_ void *userdata)
+{
+        static const HttpStream stream = { produce_and_fail, stream_done };
+
+        numbers = (Numbers){ .ready = true };
+        return http_reply_stream(r, 200, "text/plain", &stream, &numbers);
+}
+
 static const HttpRoute routes[] = {
         { "POST", "/echo", on_echo, NULL },
         { "POST", "/locked", on_echo, gate },
@@ -181,6 +197,7 @@ static const HttpRoute routes[] = {
         { "GET", "/cut", on_cut, NULL },
         { "GET", "/large", on_large, NULL },
         { "GET", "/stream", on_stream, NULL },
+        { "GET", "/failing-stream", on_failing_stream, NULL },
         { "GET", "/wake", on_wake, NULL },
         { "GET", "/flood", on_flood, NULL },
         {},
@@ -612,6 +629,21 @@ static void test_stream(_unused_ void **state)
                 usleep(1000);
 }
 
+/* What is not whole does not look as if it were. */
+static void test_stream_whose_source_fails(_unused_ void **state)
+{
+        int fd = dial();
+        const char *heard;
+
+        say(fd, "GET /failing-stream HTTP/1.1\r\n" H "\r\n");
+        heard = hear_until(fd, NULL);
+        assert_non_null(strstr(heard, "HTTP/1.1 200"));
+        assert_null(strstr(heard, "\n0\r\n"));
+        close(fd);
+        while (atomic_load(&n_streams_done) < 1)
+                usleep(1000);
+}
+
 /* A reader that goes while its stream waits is noticed without anything being written. */
 static void test_stream_whose_reader_goes(_unused_ void **state)
 {
@@ -779,6 +811,7 @@ int main(void)
                 T(test_client_caps_what_it_keeps),
                 T(test_client_finds_nobody),
                 T(test_stream),
+                T(test_stream_whose_source_fails),
                 T(test_stream_whose_reader_goes),
                 T(test_slow_reader_is_cut),
                 T(test_many_connections_at_once),
