@@ -76,6 +76,7 @@ int verb_tasks(Ctl *ctl, int argc, char **argv);
 int verb_task(Ctl *ctl, int argc, char **argv);
 int verb_watch(Ctl *ctl, int argc, char **argv);
 int verb_consume(Ctl *ctl, int argc, char **argv);
+int verb_wait(Ctl *ctl, int argc, char **argv);
 int verb_stats(Ctl *ctl, int argc, char **argv);
 int verb_deliveries(Ctl *ctl, int argc, char **argv);
 int verb_delivery(Ctl *ctl, int argc, char **argv);

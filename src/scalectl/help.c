@@ -79,9 +79,11 @@ static const OptionHelp option_helps[] = {
                         "queued sending unknown accepted rejected canceled expired", true },
         { NULL, "--status", "S", "only those with this status", "@statuses", true },
         { NULL, "--strict", NULL, "it is an error if anything is left out", NULL, false },
+        { NULL, "--submission", NULL, "the ids are those of submissions", NULL, false },
         { NULL, "--task", "ID", "this one alone", "@tasks", false },
         { NULL, "--through", "URL", "deliver a made-up callback there, to try the proxy", NULL, false },
         { "consume", "--to", "URL", "POST each event there", NULL, false },
+        { NULL, "--timeout", "T", "wait so long at most: 90s, 5m, 2h; else for ever", NULL, false },
         { NULL, "--to", "URL", "send it there instead of to the first listener", NULL, false },
         { "consume", "--type", "T", "only events of tasks of this type; repeatable, one has to fit",
                         "@types", false },
@@ -130,6 +132,11 @@ static const VerbHelp verb_helps[] = {
                         "SCALE_KIND, SCALE_TASK_ID, SCALE_TASK_TYPE and SCALE_ATTEMPT. Its exit status 0 is "
                         "done, 75 later, 65 never; after any other it is tried again.",
                         "scalectl consume orders --kind task.completed --exec ./store-result" },
+        { "wait", "@pending", "@pending",
+                        "For those that are named, or all with this metadata, in the outbox too. The exit "
+                        "status is "
+                        "0 when all are completed, 1 when one ended otherwise, 75 when the time is over.",
+                        "scalectl submit --from tasks.ndjson && scalectl wait --metadata batch=7" },
         { "stats", NULL, NULL, NULL, "scalectl --json stats" },
         { "deliveries", NULL, NULL, "Oldest first, all of them unless -n says otherwise.",
                         "scalectl deliveries --verdict revised --since 2d" },

@@ -21,6 +21,8 @@ static const Verb verbs[] = {
                         "[--give-up N] [--once] [--accept-rewind] [--state FILE] "
                         "--exec CMD [ARG...] | --to URL",
                         "do something with each event, at least once and in order", verb_consume, false },
+        { "wait", "TASK_ID... | --submission ID... | --metadata K=V [--timeout T]",
+                        "wait until tasks are completed", verb_wait, false },
         { "stats", "", "show counts and figures", verb_stats, false },
         { "deliveries", "[--verdict V] [--type T] [--since T] [--until T] [--after N] [-n N]",
                         "list deliveries", verb_deliveries, false },

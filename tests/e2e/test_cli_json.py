@@ -121,6 +121,12 @@ def test_members_of_submissions(world):
     world.submitter.submit.post("/v1/queue/resume")
 
 
+def test_members_of_what_is_waited_for(world):
+    done = world.daemon.query.docs("/v1/tasks?status=completed")[0]["task_id"]
+    objects, known = check("wait", world.ctl("wait", done).stdout)
+    assert set(objects[0]) <= known
+
+
 def test_members_of_what_is_canceled(world):
     objects, known = check("tasks", world.ctl("cancel", world.task).stdout)
     assert objects[0]["status"] == "canceled"

@@ -15,8 +15,7 @@
 #include "basic/parse.h"
 #include "scalectl/api.h"
 #include "scalectl/consume/action.h"
-#include "scalectl/help.h"
-#include "json/encode.h"
+#include "scalectl/metadata.h"
 
 #define PAGE_EVENTS  100U
 #define PAGE_SIZE    ((size_t)1024 * 1024) /* it ends with the event that reaches it */
@@ -168,30 +167,11 @@ static bool list_allows(const OptionList *list, const json_t *value)
         return list->n == 0;
 }
 
-/* As the daemon compares: texts as they are, other scalars as JSON has them. */
-static bool has_metadata(const json_t *task, const char *wanted)
-{
-        const char *value = strchr(wanted, '=') + 1;
-        const json_t *metadata = json_object_get(task, "metadata");
-        const json_t *found = json_object_getn(metadata, wanted, (size_t)(value - wanted - 1));
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(strlen(value) + 1);
-
-        if (json_is_string(found))
-                return streq(json_string_value(found), value);
-        if (!found || json_is_object(found) || json_is_array(found) || json_is_null(found))
-                return false;
-        return json_encode(found, &text) >= 0 && streq(buffer_text(&text), value);
-}
-
 static bool chooses(const ConsumeOptions *o, const json_t *event)
 {
-        if (!list_allows(&o->kinds, json_object_get(event, "kind")) ||
-                        !list_allows(&o->types, json_object_get(event, "type")))
-                return false;
-        FOREACH_ARRAY(item, o->metadata.items, o->metadata.n)
-                if (!has_metadata(json_object_get(event, "task"), *item))
-                        return false;
-        return true;
+        return list_allows(&o->kinds, json_object_get(event, "kind")) &&
+               list_allows(&o->types, json_object_get(event, "type")) &&
+               metadata_fits(json_object_get(event, "task"), &o->metadata);
 }
 
 /* The first events of what is left of the page that are to be done, and what they have to say. 0 or an exit
@@ -547,11 +527,8 @@ static int check_options(const Ctl *ctl, const ConsumeOptions *o, const char *na
                 complain("--from %s: expected start, now or the number of an event", o->from);
                 return EX_USAGE;
         }
-        FOREACH_ARRAY(item, o->metadata.items, o->metadata.n)
-                if (!strchr(*item, '=') || **item == '=') {
-                        complain("--metadata %s: expected KEY=VALUE", *item);
-                        return EX_USAGE;
-                }
+        if (metadata_check(&o->metadata) != 0)
+                return EX_USAGE;
         return o->to ? action_check_url(o->to) : 0;
 }
 
