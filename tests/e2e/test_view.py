@@ -1,15 +1,18 @@
 """The viewer, in headless Chromium: who gets in, every view, what others wrote, a large database, a lost daemon."""
 
 import concurrent.futures
+import http.client
 import io
 import json
 import math
 import os
+import pathlib
 import random
 import re
 import signal
 import struct
 import time
+import urllib.parse
 import wave
 import zlib
 
@@ -703,6 +706,64 @@ Not around `calves`.
 
 ![how it looks]({url}/1.png)
 """
+
+
+def test_export(daemon, viewer):
+    deliver_every_type(daemon)
+    daemon.deliver(callback(metadata={"batch": "a 'b\n"}))
+    viewer.enter()
+    assert {f["name"]: f["folder"] for f in viewer.ask("GET", "/api/formats").json}.items() >= {
+        "jsonl": False, "csv": False, "coco": False, "yolo": True, "srt": False}.items()
+    for options in ([], ["--type", "annotation"], ["--status", "pending"], ["--metadata", "batch=a 'b\n"], ["--since", "2016-06-23T09:03:00Z"]):
+        for name in ("jsonl", "csv", "coco"):
+            there = scalectl(daemon, "--json", "export", "--format", name, *options)
+            here = viewer.ask("GET", f"/api/export?{urllib.parse.urlencode({'format': name, **{o[2:]: v for o, v in zip(options[::2], options[1::2])}})}")
+            assert (here.status, here.body.decode().replace("\r\n", "\n")) == (200, there.stdout), (name, options)
+            assert json.loads(here.headers["Export-Report"]) == json.loads(there.stderr)
+    for query, says in (("format=none", "no such format"), ("format=yolo", "many files"), ("", "no such format"),
+                        ("format=csv&since=whenever", "--since"), ("format=csv&metadata=x", "--metadata")):
+        answer = viewer.ask("GET", f"/api/export?{query}")
+        assert answer.status in (400, 502) and says in answer.json["error"], (query, answer.body)
+
+
+def test_export_ends_with_who_wants_it(daemon, viewer):
+    deliver_many(daemon, 2000)
+    viewer.enter()
+    os.kill(daemon.process.pid, signal.SIGSTOP)  # it takes its time
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", viewer.port, timeout=0.5)
+        connection.request("GET", f"{viewer.place}/api/export?format=jsonl", headers={"Cookie": viewer.cookie})
+        with pytest.raises(TimeoutError):
+            connection.getresponse()
+        children = pathlib.Path(f"/proc/{viewer.process.pid}/task/{viewer.process.pid}/children")
+        assert children.read_text()
+        assert viewer.ask("GET", "/api/export?format=jsonl").status == 503  # one at a time
+        connection.close()
+        eventually(lambda: not children.read_text(), "it ends")
+    finally:
+        os.kill(daemon.process.pid, signal.SIGCONT)
+    assert viewer.ask("GET", "/api/export?format=jsonl").body.count(b"\n") == 2000
+
+
+def test_export_from_the_page(daemon, viewer, browser, tmp_path):
+    deliver_every_type(daemon)
+    browser.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    browser.open(viewer).go("#/tasks?type=annotation&since=2016-06-23")
+    browser.wait("main details summary").click()
+    browser.wait(".export option", 5)
+    browser.run("const s = document.querySelector('.export select'); s.value = 'coco'; s.dispatchEvent(new Event('change'))")
+    assert re.search("--format coco --type annotation --since 2016-06-2[23]T[0-9:]*.000Z -o FILE", browser.texts(".command")[0])
+    browser.wait(".export button").click()
+    browser.says("1 task of 1 in the file.")
+    file = tmp_path / "tasks.coco.json"
+    eventually(file.exists, "it is saved")
+    assert len(json.loads(file.read_text())["images"]) == 1
+    browser.run("const s = document.querySelector('.export select'); s.value = 'yolo'; s.dispatchEvent(new Event('change'))")
+    assert "--images FOLDER -o NEW-FOLDER" in browser.texts(".command")[0] and not browser.wait(".export button").is_displayed()
+    browser.go("#/tasks?text=a")
+    browser.wait("main details summary").click()
+    browser.says("take these filters away")
+    quiet(browser)
 
 
 def test_instructions_are_markdown(daemon, viewer, browser, files):

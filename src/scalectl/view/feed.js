@@ -82,6 +82,16 @@ export async function readMarkdown(body, signal) {
         return (await call("api/markdown", { method: "POST", body, signal })).json();
 }
 
+export async function getFormats(signal) {
+        return (await call("api/formats", { signal })).json();
+}
+
+/* A file, and what was said about it. */
+export async function getExport(params, signal) {
+        const answer = await call(`api/export${query(params)}`, { signal });
+        return { file: await answer.blob(), report: JSON.parse(answer.headers.get("Export-Report") || "{}") };
+}
+
 /* A page of a list; one that is too large at once is asked for in smaller pieces. */
 export async function getPage(path, params, signal) {
         for (let limit = params.limit; ; limit = Math.max(1, Math.floor(limit / 4)))

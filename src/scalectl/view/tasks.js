@@ -1,6 +1,7 @@
 /* The tasks: filters, newest first, live as they come in. */
 
-import { badge, brief, count, h, own, time } from "./dom.js";
+import { badge, brief, count, fold, h, own, time } from "./dom.js";
+import { exporter } from "./export.js";
 import { get, segment, subscribe } from "./feed.js";
 import { List } from "./list.js";
 import { summary, types } from "./result.js";
@@ -126,7 +127,11 @@ export function tasks({ query }, announce) {
                 if ((gap || touched.size) && timer === null)
                         timer = setTimeout(look, 200);
         };
-        return { title: "Tasks", element: h("div", {}, form, list.element), keep: true, list,
+        const refused = text || query.get("test") ? "An export can't choose tasks by their words or keys: take these filters away." : "";
+        const exports = fold("Export these tasks", () => exporter({ type: query.get("type"), status: query.get("status"),
+                since: instant(query.get("since"), 0), until: instant(query.get("until"), 1), metadata: query.get("metadata") },
+        refused, abort.signal));
+        return { title: "Tasks", element: h("div", {}, form, exports, list.element), keep: true, list,
                 start() {
                         end = subscribe(onEvents);
                         addTypes(form, abort.signal).catch(() => null); /* the list says what is wrong */

@@ -277,6 +277,8 @@ static const HttpRoute api_routes[] = {
         { "GET", "/{place}/api/v1/events", on_events, view_gate_cookie },
         { "GET", "/{place}/api/v1/stats", on_stats, view_gate_cookie },
         { "POST", "/{place}/api/markdown", on_markdown, view_gate_cookie },
+        { "GET", "/{place}/api/formats", view_on_formats, view_gate_cookie },
+        { "GET", "/{place}/api/export", view_on_export, view_gate_cookie },
         {},
 };
 
@@ -427,6 +429,7 @@ static int add_signals(sd_event *loop)
         sigemptyset(&set);
         sigaddset(&set, SIGTERM);
         sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGCHLD);
         if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
                 return -errno;
         r = sd_event_add_signal(loop, NULL, SIGTERM, NULL, NULL);
@@ -489,6 +492,7 @@ static int run(View *v, int fd)
         r = sd_event_new(&loop);
         if (r >= 0)
                 r = add_signals(loop);
+        v->loop = loop;
         if (r >= 0)
                 r = serve(v, loop, fd);
         else

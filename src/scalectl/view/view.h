@@ -17,9 +17,13 @@ typedef struct ViewSession {
         bool token_used;
 } ViewSession;
 
+typedef struct ViewExport ViewExport;
+
 typedef struct View {
         Ctl *ctl;
+        sd_event *loop;
         HttpPool *pool;
+        ViewExport *export; /* the one that runs, borrowed; NULL: none */
         ViewSession session;
         bool away; /* the daemon did not answer the last time; said */
 } View;
@@ -37,3 +41,7 @@ int view_gate_cookie(HttpRequest *request, void *userdata);
 
 /* What every answer says to the browser. 0 or negative errno. */
 int view_add_headers(HttpRequest *request);
+
+/* export.c: a file for the browser, and the formats that there are */
+int view_on_export(HttpRequest *request, void *userdata);
+int view_on_formats(HttpRequest *request, void *userdata);
