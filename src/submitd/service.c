@@ -400,8 +400,8 @@ static int render_metrics(LocalBase *base, const Stats *stats, Buffer *out)
 {
         const SubmitContext *context = container_of(base, SubmitContext, base);
         MetricsInputs in = {
-                .metrics = &context->metrics,
-                .api = api_client_stats(context->client),
+                .own = context->metrics,
+                .api = *api_client_stats(context->client),
                 .live_per_day = context->settings->submit.live_per_day,
                 .stats = *stats,
         };
@@ -567,6 +567,6 @@ int service_run(const char *config, const SettingsOverrides *overrides, Settings
                 settings_free(settings);
                 return log_oom(), EX_OSERR;
         }
-        metrics_init(&service->context.metrics);
+        service->context.metrics.started_at = (uint64_t)now_realtime();
         return service_loop_run(&service->loop, &calls, config, overrides, settings, service);
 }

@@ -16,15 +16,12 @@ static void expect(const MetricsInputs *in, const char *line)
 
 static void test_values(_unused_ void **state)
 {
-        ApiClientStats api = { .failed = 3, .usec = 2500000, .in_flight = 2 };
-        Metrics own;
-        MetricsInputs in = { .metrics = &own, .api = &api };
+        MetricsInputs in = { .api = { .failed = 3, .usec = 2500000, .in_flight = 2 } };
 
-        metrics_init(&own);
-        metrics_count_type(&own, task_type_find("comparison"));
-        metrics_count_response(&own, 202);
-        metrics_count_response(&own, 99999);
-        api.answers[429] = 5;
+        metrics_count_type(&in.own, task_type_find("comparison"));
+        metrics_count_response(&in.own, 202);
+        metrics_count_response(&in.own, 99999);
+        in.api.answers[429] = 5;
         in.outbox.in_flight = 4;
         in.outbox.created = 7;
         in.stats.queue.by_state[SUBMISSION_UNKNOWN] = 9;

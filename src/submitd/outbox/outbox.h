@@ -93,6 +93,6 @@ typedef struct OutboxStats {
         uint64_t lists;      /* pages asked for */
         uint64_t duplicates; /* submissions found to have two tasks; never, as long as the API keeps to
                                 [api] settle */
-        unsigned in_flight;
+        uint64_t in_flight;
 } OutboxStats;
 void outbox_get_stats(const Outbox *outbox, OutboxStats *ret);

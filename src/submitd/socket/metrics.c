@@ -5,15 +5,9 @@
 #include <stdio.h>
 
 #include "basic/parse.h"
-#include "basic/time-util.h"
 #include "query/metric.h"
 
 #define PREFIX "scale_submitd_"
-
-void metrics_init(Metrics *counted)
-{
-        *counted = (Metrics){ .started_at = now_realtime() };
-}
 
 void metrics_count_type(Metrics *counted, const TaskType *type)
 {
@@ -33,29 +27,12 @@ static const MetricsInputs *inputs_of(const MetricText *text)
         return text->source;
 }
 
-static int write_start(const Metric *metric, const MetricText *text)
-{
-        return metric_put(metric, text, NULL, NULL, (uint64_t)inputs_of(text)->metrics->started_at);
-}
-
-static int write_own(const Metric *metric, const MetricText *text)
-{
-        return metric_put(metric, text, NULL, NULL,
-                        metric_number_at(inputs_of(text)->metrics, metric->offset));
-}
-
-static int write_api(const Metric *metric, const MetricText *text)
-{
-        return metric_put(metric, text, NULL, NULL, metric_number_at(inputs_of(text)->api, metric->offset));
-}
-
 static int write_types(const Metric *metric, const MetricText *text)
 {
         int r;
 
         for (size_t i = 0; i < METRICS_TYPES_MAX && task_types[i]; i++) {
-                r = metric_put(metric, text, "type", task_types[i]->name,
-                                inputs_of(text)->metrics->accepted[i]);
+                r = metric_put(metric, text, "type", task_types[i]->name, inputs_of(text)->own.accepted[i]);
                 if (r < 0)
                         return r;
         }
@@ -64,7 +41,7 @@ static int write_types(const Metric *metric, const MetricText *text)
 
 static int write_responses(const Metric *metric, const MetricText *text)
 {
-        const Metrics *own = inputs_of(text)->metrics;
+        const Metrics *own = &inputs_of(text)->own;
 
         return metric_put_statuses(
                         metric, text, own->responses, ELEMENTSOF(own->responses), metric_number_at);
@@ -72,24 +49,17 @@ static int write_responses(const Metric *metric, const MetricText *text)
 
 static int write_answers(const Metric *metric, const MetricText *text)
 {
-        const ApiClientStats *api = inputs_of(text)->api;
+        const ApiClientStats *api = &inputs_of(text)->api;
 
         return metric_put_statuses(metric, text, api->answers, ELEMENTSOF(api->answers), metric_number_at);
-}
-
-static int write_in_flight(const Metric *metric, const MetricText *text)
-{
-        return metric_put(metric, text, NULL, NULL, inputs_of(text)->outbox.in_flight);
 }
 
 static int write_reloads(const Metric *metric, const MetricText *text)
 {
         int r;
 
-        r = metric_put(metric, text, "result", "done", inputs_of(text)->metrics->reloads);
-        return r < 0 ? r
-                     : metric_put(metric, text, "result", "failed",
-                                       inputs_of(text)->metrics->reloads_failed);
+        r = metric_put(metric, text, "result", "done", inputs_of(text)->own.reloads);
+        return r < 0 ? r : metric_put(metric, text, "result", "failed", inputs_of(text)->own.reloads_failed);
 }
 
 /* Nothing where there is no cap. */
@@ -109,31 +79,29 @@ static int write_oldest(const Metric *metric, const MetricText *text)
                         metric, text, NULL, NULL, oldest == TIME_NONE || oldest < 0 ? 0 : (uint64_t)oldest);
 }
 
-#define OWN(member)    write_own, offsetof(Metrics, member), 0
-#define API(member)    write_api, offsetof(ApiClientStats, member), 0
 #define INPUT(member)  metric_write_number, offsetof(MetricsInputs, member), 0
+#define TIME(member)   metric_write_number, offsetof(MetricsInputs, member), SECONDS
 #define OUTBOX(member) INPUT(outbox.member)
 #define STATS(member)  metric_write_stats, offsetof(Stats, member), 0
 #define SECONDS        (double)USEC_PER_SEC
 
 static const Metric metrics[] = {
-        { "start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.", write_start, 0,
-                        SECONDS },
+        { "start_time_seconds", "gauge", "When the daemon started, in seconds since 1970.",
+                        TIME(own.started_at) },
         { "submitted_total", "counter", "Submissions taken into the outbox, by type.", write_types },
         { "replayed_total", "counter", "Submissions that came again with their Idempotency-Key.",
-                        OWN(replayed) },
+                        INPUT(own.replayed) },
         { "conflicts_total", "counter", "Submissions refused because their Idempotency-Key is another's.",
-                        OWN(conflicts) },
-        { "invalid_total", "counter", "Submissions refused for their parameters.", OWN(invalid) },
+                        INPUT(own.conflicts) },
+        { "invalid_total", "counter", "Submissions refused for their parameters.", INPUT(own.invalid) },
         { "responses_total", "counter", "Answers on the submit socket, by status code.", write_responses },
         { "reloads_total", "counter", "Reloads of the configuration, by result.", write_reloads },
         { "api_answers_total", "counter", "Answers of the API, by status code.", write_answers },
-        { "api_failures_total", "counter", "Requests to the API that got no answer.", API(failed) },
-        { "api_unsent_total", "counter", "Of those, such of which nothing left.", API(unsent) },
-        { "api_seconds_total", "counter", "Time spent waiting for the API.", write_api,
-                        offsetof(ApiClientStats, usec), SECONDS },
+        { "api_failures_total", "counter", "Requests to the API that got no answer.", INPUT(api.failed) },
+        { "api_unsent_total", "counter", "Of those, such of which nothing left.", INPUT(api.unsent) },
+        { "api_seconds_total", "counter", "Time spent waiting for the API.", TIME(api.usec) },
         { "api_requests", "gauge", "Requests to the API that are under way or wait for their turn.",
-                        API(in_flight) },
+                        INPUT(api.in_flight) },
         { "created_total", "counter", "Submissions that the API made a task of at once.", OUTBOX(created) },
         { "rejected_total", "counter", "Submissions that the API rejected.", OUTBOX(rejected) },
         { "unknown_total", "counter", "Requests after which it was unknown whether there is a task.",
@@ -172,7 +140,7 @@ static const Metric metrics[] = {
                         INPUT(backfill.counts.stored) },
         { "backfill_revised_total", "counter", "Of those, such with another response than was known.",
                         INPUT(backfill.counts.revised) },
-        { "sending", "gauge", "Requests of the outbox under way.", write_in_flight },
+        { "sending", "gauge", "Requests of the outbox under way.", OUTBOX(in_flight) },
         { "submissions", "gauge", "Submissions in the outbox, by state.", metric_write_states },
         { "queue_held", "gauge", "1 while the outbox is held, by who holds it, else 0.", metric_write_hold },
         { "live_tasks_today", "gauge", "Tasks sent with a live key today (UTC).", STATS(queue.live_sent) },

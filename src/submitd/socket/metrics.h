@@ -18,17 +18,16 @@ typedef struct Metrics {
         uint64_t replayed, conflicts, invalid;
         uint64_t responses[600]; /* answers on the submit socket, by status */
         uint64_t reloads, reloads_failed;
-        int64_t started_at;
+        uint64_t started_at;
 } Metrics;
 
-void metrics_init(Metrics *counted);
 void metrics_count_type(Metrics *counted, const TaskType *type);
 void metrics_count_response(Metrics *counted, unsigned status);
 
 /* What is read at the moment of asking. */
 typedef struct MetricsInputs {
-        const Metrics *metrics;
-        const ApiClientStats *api;
+        Metrics own;
+        ApiClientStats api;
         OutboxStats outbox;
         ReconcileStats reconcile;
         BackfillStats backfill;
