@@ -117,7 +117,7 @@ const char *outcome_describe(const ApiAnswer *answer, char buf[static OUTCOME_TE
         if (answer->error != 0) {
                 copy_words(answer->message ? answer->message : strerror(-answer->error), words);
                 snprintf(buf, OUTCOME_TEXT_SIZE, "%s: %s",
-                                waiting_sentence(waiting_cause_of_failure(answer)), words);
+                                waiting_words[waiting_cause_of_failure(answer)].text, words);
                 return buf;
         }
         if (answer->status == 200) {

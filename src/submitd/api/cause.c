@@ -57,16 +57,6 @@ const WaitingWords waiting_words[] = {
 };
 _Static_assert(ELEMENTSOF(waiting_words) == _WAITING_CAUSE_MAX, "a sentence for each");
 
-const char *waiting_to_string(WaitingCause v)
-{
-        return (int)v < 0 || v >= _WAITING_CAUSE_MAX ? NULL : waiting_words[v].name;
-}
-
-const char *waiting_sentence(WaitingCause v)
-{
-        return (int)v < 0 || v >= _WAITING_CAUSE_MAX ? NULL : waiting_words[v].text;
-}
-
 WaitingCause waiting_cause_of_failure(const ApiAnswer *answer)
 {
         static const struct {

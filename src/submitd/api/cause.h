@@ -30,16 +30,12 @@ typedef enum WaitingCause {
 } WaitingCause;
 
 typedef struct WaitingWords {
-        const char *name, *severity;
-        const char *text; /* what follows it, if anything, stands behind a colon */
+        const char *name, *severity; /* words for programs */
+        const char *text;            /* what follows it, if anything, stands behind a colon */
         const char *help;
 } WaitingWords;
 
 extern const WaitingWords waiting_words[_WAITING_CAUSE_MAX];
-
-/* A word for programs; the beginning of the sentence. */
-const char *waiting_to_string(WaitingCause v);
-const char *waiting_sentence(WaitingCause v);
 
 /* Why a request got no answer: `answer->error` is set. */
 WaitingCause waiting_cause_of_failure(const ApiAnswer *answer);
