@@ -174,7 +174,7 @@ void outbox_start(Outbox *outbox)
         outbox->recover.move.now = outbox_realtime(outbox);
         outbox->recover.move.ended_at = (int64_t)outbox_monotonic(outbox);
         outbox->recover.move.grace = outbox_grace(outbox);
-        outbox->recover.move.is_test = outbox->options.api.is_test(outbox->options.api.userdata);
+        outbox->recover.move.is_test = outbox_is_test(outbox);
         save_submit(&outbox->recover);
 }
 

@@ -46,12 +46,16 @@
 #include "submitd/api/backoff.h"
 #include "submitd/outbox/save.h"
 
-#define SCAN_USEC  USEC_PER_SEC
-#define PAGE_SIZE  100U
-#define PAGES_MAX  50000U                     /* of one listing */
-#define TRIES_MAX  6U                         /* of one page: for some seconds */
-#define READ_TRIES 3U                         /* of a page of one task that can't be read */
-#define TASK_MAX   ((size_t)64 * 1024 * 1024) /* bytes of such a page: they are only searched */
+/* How far the clock of created_at may go back. */
+#define API_STEP_USEC    (7 * (int64_t)USEC_PER_DAY)
+#define UNKNOWN_MAX      1024U /* in memory at once; while there are so many, nothing new is sent */
+#define UNKNOWN_RESERVED 256U  /* of these, for what is being sent right now */
+#define SCAN_USEC        USEC_PER_SEC
+#define PAGE_SIZE        100U
+#define PAGES_MAX        50000U                     /* of one listing */
+#define TRIES_MAX        6U                         /* of one page: for some seconds */
+#define READ_TRIES       3U                         /* of a page of one task that can't be read */
+#define TASK_MAX         ((size_t)64 * 1024 * 1024) /* bytes of such a page: they are only searched */
 
 typedef struct Unknown Unknown;
 struct Unknown {
@@ -118,9 +122,11 @@ Resolver *resolver_free(Resolver *resolver)
         return NULL;
 }
 
-unsigned resolver_count(const Resolver *resolver)
+bool resolver_has_room(const Resolver *resolver)
 {
-        return resolver->n;
+        const Outbox *outbox = resolver->outbox;
+
+        return resolver->n + outbox->n_sendings + outbox->options.max_in_flight <= UNKNOWN_MAX;
 }
 
 void resolver_hurry(Resolver *resolver)
@@ -510,7 +516,7 @@ static void on_page(const ApiAnswer *answer, void *userdata)
         resolver->page_failures = 0;
         resolver->limit = MIN(2 * resolver->limit, PAGE_SIZE);
         why = take_page(resolver, page, &more);
-        if (!why && outbox->options.api.is_test(outbox->options.api.userdata) != resolver->is_test)
+        if (!why && outbox_is_test(outbox) != resolver->is_test)
                 why = "another key was read meanwhile";
         if (!why && more && (resolver->n_older >= PAGE_SIZE || !is_anybody_left(resolver)))
                 more = false;
@@ -550,7 +556,7 @@ static bool cover(Resolver *resolver, uint64_t now)
         Unknown *unknown;
         bool any = false;
 
-        resolver->is_test = resolver->outbox->options.api.is_test(resolver->outbox->options.api.userdata);
+        resolver->is_test = outbox_is_test(resolver->outbox);
         resolver->floor = INT64_MAX;
         LIST_FOREACH(unknown, &resolver->unknown, entry) {
                 unknown->covered = !unknown->saving && unknown->settled_at <= now &&
@@ -612,7 +618,7 @@ static int take_task(const TaskDocument *document, void *userdata)
         return task_document_to_json(document, &known->task);
 }
 
-/* 0; negative errno. Afterwards the submission may be in good hands. */
+/* Takes what the store has learned meanwhile. 0 or negative errno. */
 static int look_into_store(Unknown *unknown)
 {
         StoreReader *reader = unknown->resolver->outbox->options.reader;

@@ -20,5 +20,5 @@ int resolver_run(Resolver *resolver, const StoreQueue *queue);
 /* Forgets that listings failed lately. */
 void resolver_hurry(Resolver *resolver);
 
-/* How many are in memory. */
-unsigned resolver_count(const Resolver *resolver);
+/* Whether there is room for all that may be sent now, should nobody answer. */
+bool resolver_has_room(const Resolver *resolver);

@@ -307,7 +307,7 @@ static void sending_ask(Sending *sending)
         snprintf(path, sizeof(path), "/task/%s", sending->type);
         if (outbox->stopping || outbox->fatal)
                 failure.error = -ECANCELED;
-        else if (outbox->options.api.is_test(outbox->options.api.userdata) != sending->attempt.is_test)
+        else if (outbox_is_test(outbox) != sending->attempt.is_test)
                 failure.error = -EKEYREJECTED; /* another key was read meanwhile */
         else if (outbox_grace(outbox) > sending->attempt.grace)
                 failure = (ApiAnswer){
@@ -446,7 +446,7 @@ static Sending *remember(Outbox *outbox, const Submission *submission)
         sending->attempt.expires_at = submission->expires_at;
         sending->attempt.floor_at = outbox_floor(outbox);
         sending->attempt.grace = outbox_grace(outbox);
-        sending->attempt.is_test = outbox->options.api.is_test(outbox->options.api.userdata);
+        sending->attempt.is_test = outbox_is_test(outbox);
 
         LIST_INSERT_HEAD(&outbox->sendings, sending, entry);
         outbox->n_sendings++;
@@ -607,10 +607,7 @@ int sending_run(Outbox *outbox, const StoreQueue *queue)
         LIST_FOREACH(sending, &outbox->sendings, entry)
                 n_starting += sending->step != SENDING_ASKS;
         busy = outbox->in_flight + n_starting;
-        if (busy >= outbox->options.max_in_flight ||
-                        resolver_count(outbox->resolver) + outbox->n_sendings +
-                                                        outbox->options.max_in_flight >
-                                        UNKNOWN_MAX)
+        if (busy >= outbox->options.max_in_flight || !resolver_has_room(outbox->resolver))
                 return 0;
         room.n = outbox->options.max_in_flight - busy;
         room.live = count_live(outbox, queue);

@@ -51,6 +51,11 @@ void outbox_changed(Outbox *outbox)
 
 /* Asking. */
 
+bool outbox_is_test(const Outbox *outbox)
+{
+        return outbox->options.api.is_test(outbox->options.api.userdata);
+}
+
 uint64_t outbox_retry_at(const Outbox *outbox)
 {
         return outbox->options.api.retry_at(outbox->options.api.userdata);

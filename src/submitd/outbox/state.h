@@ -12,10 +12,6 @@
 #include "submitd/outbox/snapshot.h"
 
 #define LOOK_USEC (60 * USEC_PER_SEC) /* the clock may have jumped: how often it is looked at */
-/* How far the clock of created_at may go back. */
-#define API_STEP_USEC    (7 * (int64_t)USEC_PER_DAY)
-#define UNKNOWN_MAX      1024U /* in memory at once; while there are so many, nothing new is sent */
-#define UNKNOWN_RESERVED 256U  /* of these, for what is being sent right now */
 
 /* A request that may have made a task: as in Submission. */
 typedef struct Attempt {
@@ -125,6 +121,7 @@ int64_t outbox_grace(const Outbox *outbox);
 uint64_t outbox_settles_at(const Outbox *outbox, int64_t ended_at, int64_t grace);
 /* When to try again: no later than at the end of its time, where that is still to come. */
 int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at);
+bool outbox_is_test(const Outbox *outbox);      /* whether the key is */
 uint64_t outbox_retry_at(const Outbox *outbox); /* monotonic: see Api */
 bool outbox_may_ask(const Outbox *outbox);      /* whether a request may be made now, of any kind */
 /* A GET or a POST. 0 or negative errno; see Api. done() begins with outbox_note_answer(). */

@@ -107,9 +107,7 @@ static bool look_at_unknown(const Look *look, Waiting *waiting)
 {
         const Outbox *outbox = look->outbox;
 
-        if (!is_due(look) || resolver_count(outbox->resolver) + outbox->n_sendings +
-                                                             outbox->options.max_in_flight <=
-                                             UNKNOWN_MAX)
+        if (!is_due(look) || resolver_has_room(outbox->resolver))
                 return false;
         set(waiting, WAITING_TOO_MANY_UNKNOWN, NULL, look->next[1]);
         return true;
