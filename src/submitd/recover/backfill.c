@@ -1,7 +1,7 @@
 /*
- * Everything that the account has comes in by one walk over the API's list, newest first, through the door
- * of callbacks: what is known leaves no trace, so that a backfill can be run again and again, and one that
- * was interrupted is simply run once more.
+ * Everything that the account has comes in by one walk over the API's list, newest first, and goes the
+ * way of callbacks (ingest): what is known leaves no trace, so that a backfill can be run again and again,
+ * and one that was interrupted is simply run once more.
  *
  * One page is at hand at a time. The next one is asked for when all of it is on disk, so that memory is
  * bounded by a page, and the disk decides how fast it goes.
@@ -469,17 +469,9 @@ static void page_ask(Backfill *backfill)
 
 /* The walk. */
 
-#define COUNT(member) offsetof(BackfillCounts, member)
-
 static void add_counts(BackfillCounts *to, const BackfillCounts *counts)
 {
-        static const size_t members[] = { COUNT(pages), COUNT(seen), COUNT(stored), COUNT(revised),
-                COUNT(known), COUNT(pending), COUNT(invalid), COUNT(retries) };
-
-        _Static_assert(sizeof(members) == sizeof(BackfillCounts), "all of them");
-        FOREACH_ARRAY(m, members, ELEMENTSOF(members))
-                *(uint64_t *)(void *)((char *)to + *m) +=
-                                *(const uint64_t *)(const void *)((const char *)counts + *m);
+        recovery_add_counts((uint64_t *)to, (const uint64_t *)counts, sizeof(BackfillCounts));
 }
 
 int backfill_start(Backfill *backfill, int64_t since, int64_t until)

@@ -18,8 +18,8 @@
  * API is taken to be out of order, and the round ends. What is about the account ends it at once, since
  * every question would get the same.
  *
- * An answer is believed to be about a task only when it says so itself, and then goes through the door of
- * callbacks. A task that is still pending there leaves no trace here.
+ * An answer is believed to be about a task only when it says so itself, and then goes the way of callbacks
+ * (ingest). A task that is still pending there leaves no trace here.
  */
 
 #include "submitd/recover/reconcile.h"
@@ -87,7 +87,7 @@ typedef struct Poll {
 
 struct Reconcile {
         ReconcileOptions options;
-        Snooze *snooze;
+        Snooze snooze;
         LIST_HEAD(, ReconcileWaiter) waiters;
 
         uint64_t next_at; /* of the interval's next round; UINT64_MAX: none */
@@ -206,7 +206,7 @@ static void snooze_task(Poll *poll, const char *what)
 {
         Reconcile *reconcile = poll->reconcile;
 
-        if (snooze_add(reconcile->snooze, poll->pending.place.id, monotonic(reconcile)) &&
+        if (snooze_add(&reconcile->snooze, poll->pending.place.id, monotonic(reconcile)) &&
                         may_tell(reconcile))
                 log_warning("%s %s; it is asked about less often from here on.", poll->pending.task_id,
                                 what);
@@ -287,7 +287,7 @@ static void on_stored(const Receipt *receipt, void *userdata)
                         reconcile->report.counts.known++;
                 else
                         count_brought_in(poll, receipt);
-                snooze_remove(reconcile->snooze, poll->pending.place.id);
+                snooze_remove(&reconcile->snooze, poll->pending.place.id);
                 poll_done(poll);
         }
         changed(poll->reconcile);
@@ -355,7 +355,7 @@ static void take_task(Poll *poll, const ApiAnswer *answer)
         /* A status that isn't known yet is no end. */
         if (poll->is_account && (!status || task_status_from_string(status) <= TASK_PENDING)) {
                 reconcile->report.counts.pending++;
-                snooze_remove(reconcile->snooze, poll->pending.place.id);
+                snooze_remove(&reconcile->snooze, poll->pending.place.id);
                 poll_done(poll);
                 return;
         }
@@ -517,17 +517,9 @@ static void begin_round(Reconcile *reconcile, bool all)
         reconcile->n_told = 0;
 }
 
-#define COUNT(member) offsetof(ReconcileCounts, member)
-
 static void add_counts(ReconcileCounts *to, const ReconcileCounts *counts)
 {
-        static const size_t members[] = { COUNT(asked), COUNT(recovered), COUNT(canceled), COUNT(pending),
-                COUNT(known), COUNT(invalid), COUNT(unknown), COUNT(failed) };
-
-        _Static_assert(sizeof(members) == sizeof(ReconcileCounts), "all of them");
-        FOREACH_ARRAY(m, members, ELEMENTSOF(members))
-                *(uint64_t *)(void *)((char *)to + *m) +=
-                                *(const uint64_t *)(const void *)((const char *)counts + *m);
+        recovery_add_counts((uint64_t *)to, (const uint64_t *)counts, sizeof(ReconcileCounts));
 }
 
 /* Where the next round begins: at what came to nothing, behind what was asked about, or anew. */
@@ -653,7 +645,7 @@ static const Pending *next_pending(Reconcile *reconcile)
                 reconcile->place = pending->place;
                 /* Somebody who wants everything asked about wants these too. */
                 if (reconcile->report.all ||
-                                !snooze_holds(reconcile->snooze, pending->place.id, monotonic(reconcile)))
+                                !snooze_holds(&reconcile->snooze, pending->place.id, monotonic(reconcile)))
                         return pending;
         }
         return NULL;
@@ -742,18 +734,14 @@ uint64_t reconcile_next(const Reconcile *reconcile)
 
 int reconcile_new(const ReconcileOptions *options, Reconcile **ret)
 {
-        _cleanup_(reconcile_freep) Reconcile *reconcile = NULL;
+        Reconcile *reconcile;
         uint64_t first = MIN(options->interval, FIRST_ROUND);
-        int r;
 
         assert(options->in_flight <= RECONCILE_IN_FLIGHT_MAX);
 
         reconcile = calloc(1, sizeof(Reconcile));
         if (!reconcile)
                 return -ENOMEM;
-        r = snooze_new(&reconcile->snooze);
-        if (r < 0)
-                return r;
         reconcile->options = *options;
         reconcile->options.in_flight = options->in_flight ?: IN_FLIGHT_USUAL;
         reconcile->options.per_round = options->per_round ?: PER_ROUND_USUAL;
@@ -763,7 +751,7 @@ int reconcile_new(const ReconcileOptions *options, Reconcile **ret)
         reconcile->next_at = options->interval > 0 ? reconcile->last_end + first : UINT64_MAX;
         FOREACH_ARRAY(poll, reconcile->polls, RECONCILE_IN_FLIGHT_MAX)
                 poll->reconcile = reconcile;
-        *ret = TAKE_PTR(reconcile);
+        *ret = reconcile;
         return 0;
 }
 
@@ -777,7 +765,6 @@ Reconcile *reconcile_free(Reconcile *reconcile)
                 reconcile_unwait(LIST_FIRST(&reconcile->waiters));
         FOREACH_ARRAY(poll, reconcile->polls, RECONCILE_IN_FLIGHT_MAX)
                 poll_done(poll);
-        snooze_free(reconcile->snooze);
         free(reconcile);
         return NULL;
 }
@@ -830,5 +817,5 @@ void reconcile_get_stats(const Reconcile *reconcile, ReconcileStats *ret)
         *ret = reconcile->stats;
         if (is_running(reconcile))
                 add_counts(&ret->counts, &reconcile->report.counts);
-        ret->put_aside = snooze_size(reconcile->snooze);
+        ret->put_aside = reconcile->snooze.n;
 }

@@ -73,6 +73,13 @@ typedef enum RecoveryState {
 
 const char *recovery_state_to_string(RecoveryState v); /* "none", "running", ... */
 
+/* Counts of a kind, which are uint64_t alone. */
+static inline void recovery_add_counts(uint64_t *to, const uint64_t *counts, size_t size)
+{
+        for (size_t i = 0; i < size / sizeof(uint64_t); i++)
+                to[i] += counts[i];
+}
+
 /* What came of asking, each task counted once. */
 typedef struct ReconcileCounts {
         uint64_t asked;

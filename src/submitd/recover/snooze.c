@@ -12,32 +12,6 @@
 #include "basic/parse.h"
 #include "submitd/api/backoff.h"
 
-typedef struct Snoozed {
-        uint64_t id, until;
-        unsigned times;
-} Snoozed;
-
-struct Snooze {
-        size_t n;
-        Snoozed tasks[SNOOZE_MAX]; /* by id */
-};
-
-int snooze_new(Snooze **ret)
-{
-        Snooze *snooze = calloc(1, sizeof(Snooze));
-
-        if (!snooze)
-                return -ENOMEM;
-        *ret = snooze;
-        return 0;
-}
-
-Snooze *snooze_free(Snooze *snooze)
-{
-        free(snooze);
-        return NULL;
-}
-
 /* The first index that is not before the id. */
 static size_t find(const Snooze *snooze, uint64_t id)
 {
@@ -107,9 +81,4 @@ void snooze_remove(Snooze *snooze, uint64_t id)
 
         if (is_at(snooze, i, id))
                 drop(snooze, i);
-}
-
-size_t snooze_size(const Snooze *snooze)
-{
-        return snooze->n;
 }

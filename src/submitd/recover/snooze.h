@@ -6,11 +6,16 @@
 
 #define SNOOZE_MAX 4096U
 
-typedef struct Snooze Snooze;
+typedef struct Snoozed {
+        uint64_t id, until;
+        unsigned times;
+} Snoozed;
 
-int snooze_new(Snooze **ret);
-Snooze *snooze_free(Snooze *snooze);
-DEFINE_CLEANUP(Snooze *, snooze_free)
+/* All zeros: none. */
+typedef struct Snooze {
+        size_t n;
+        Snoozed tasks[SNOOZE_MAX]; /* by id */
+} Snooze;
 
 /* Puts a task (by its number in the store) off: for an hour, and twice as long each time after, up to a
  * day. Where there is no place, the one that would have been asked about next goes. True: it was not
@@ -22,5 +27,3 @@ bool snooze_holds(const Snooze *snooze, uint64_t id, uint64_t now);
 
 /* It is asked about as any other again, if it was put off. */
 void snooze_remove(Snooze *snooze, uint64_t id);
-
-size_t snooze_size(const Snooze *snooze);
