@@ -1,7 +1,7 @@
 /* The log of deliveries: what came, from where, what was decided, and the bytes themselves. */
 
-#include "query/list.h"
 #include "query/local.h"
+#include "query/page.h"
 #include "query/params.h"
 #include "json/encode.h"
 
@@ -68,26 +68,28 @@ static int take_delivery(const StoredDelivery *delivery, void *userdata)
 
 static int list_delivery(const StoredDelivery *delivery, void *userdata)
 {
-        LocalList *list = userdata;
-        int r = local_list_next(list, delivery->n);
+        Page *page = userdata;
+        int r = page_add(page, delivery->n, NULL);
 
-        return r <= 0 ? r : append_delivery(delivery, &list->text);
+        return r <= 0 ? r : append_delivery(delivery, page_text(page));
 }
 
 static int reply_list(HttpRequest *request, StoreReader *reader, const char *task_id)
 {
         DeliveryQuery query = { .verdict = _VERDICT_ERRNO, .limit = 100 };
-        _cleanup_local_list_ LocalList list = LOCAL_LIST_INIT;
+        _cleanup_(page_freep) Page *page = NULL;
         int r;
 
         r = params_read(request, &query);
         if (r != 0)
                 return MIN(r, 0);
 
-        list.limit = query.limit;
+        r = page_new(query.limit, &page);
+        if (r < 0)
+                return r;
         r = store_list_deliveries(reader, query.verdict, task_id, query.after, (unsigned)query.limit + 1,
-                        list_delivery, &list);
-        return r < 0 ? local_reply_failure(reader, request, r) : local_list_reply(&list, request);
+                        list_delivery, page);
+        return r < 0 ? local_reply_failure(reader, request, r) : page_reply(request, TAKE_PTR(page));
 }
 
 static int reply_all(HttpRequest *request, StoreReader *reader, _unused_ void *userdata)

@@ -4,6 +4,7 @@
 
 #include "basic/log.h"
 #include "basic/parse.h"
+#include "basic/time-util.h"
 
 int local_reply_failure(StoreReader *reader, HttpRequest *request, int error)
 {
@@ -44,4 +45,16 @@ int local_on_settings(HttpRequest *request, void *userdata)
         json_t *settings = in_force_to_json(((const LocalBase *)userdata)->in_force);
 
         return settings ? http_reply_json(request, 200, settings) : -ENOMEM;
+}
+
+int member_set_text(json_t *object, const char *name, const char *value)
+{
+        return value ? json_object_set_new(object, name, json_string(value)) : 0;
+}
+
+int member_set_time(json_t *object, const char *name, int64_t t)
+{
+        char text[TIME_STAMP_SIZE];
+
+        return t == TIME_NONE ? 0 : json_object_set_new(object, name, json_string(time_format(t, text)));
 }

@@ -43,6 +43,10 @@ int local_reply_text(HttpRequest *request, Buffer *text);
 /* 404 in the API's shape. */
 int local_reply_not_found(HttpRequest *request, const char *what);
 
+/* Sets a member of an object; a NULL text and TIME_NONE are left out. 0, or -1 without memory. */
+int member_set_text(json_t *object, const char *name, const char *value);
+int member_set_time(json_t *object, const char *name, int64_t t);
+
 /* GET /v1/settings: what is in force. */
 int local_on_settings(HttpRequest *request, void *userdata);
 

@@ -3,29 +3,31 @@
  * are rendered at once until there is a megabyte of them, so that the usual page is one answer of known
  * length; the rest are remembered by key and rendered one at a time as the reader takes them. Memory is
  * bounded by one document beyond the first megabyte, and nothing of the database is held while a reader is
- * slow.
+ * slow. Lists whose rows are small have no such second part.
  */
 
 #include "query/page.h"
 
+#include <inttypes.h>
+
 #define INLINE_SIZE ((size_t)1024 * 1024)
-#define TEXT_MAX                                                                                  \
-        ((size_t)256 * 1024 * 1024) /* of a megabyte and one document, however it grew in writing \
-                                     */
-#define KEYS_MAX 1024U
+#define ROWS_MAX    ((size_t)64 * 1024 * 1024)  /* a hundred small rows are far below */
+#define TEXT_MAX    ((size_t)256 * 1024 * 1024) /* a megabyte and one document, however it grew */
+#define KEYS_MAX    1024U
 
 struct Page {
-        PageRender render;
+        uint64_t limit, n_docs, last;
+        bool has_more;
+        PageRender render; /* NULL: everything is rendered at once */
         Readers *readers;
         char *subject;
         Buffer text, tail;
-        size_t n_docs;
         char **keys; /* left for later */
         size_t n_keys, next_key;
         bool begun; /* the text is given */
 };
 
-int page_new(PageRender render, Readers *readers, const char *subject, Page **ret)
+int page_new(uint64_t limit, Page **ret)
 {
         _cleanup_(page_freep) Page *page = NULL;
         int r;
@@ -33,20 +35,26 @@ int page_new(PageRender render, Readers *readers, const char *subject, Page **re
         page = calloc(1, sizeof(Page));
         if (!page)
                 return -ENOMEM;
-        page->render = render;
-        page->readers = readers;
-        page->text = BUFFER_INIT(TEXT_MAX);
-        page->tail = BUFFER_INIT(TEXT_MAX);
-        if (subject) {
-                page->subject = strdup(subject);
-                if (!page->subject)
-                        return -ENOMEM;
-        }
+        page->limit = limit;
+        page->text = page->tail = BUFFER_INIT(ROWS_MAX);
         r = buffer_append_str(&page->text, "{\"docs\":[");
         if (r < 0)
                 return r;
 
         *ret = TAKE_PTR(page);
+        return 0;
+}
+
+int page_set_render(Page *page, PageRender render, Readers *readers, const char *subject)
+{
+        page->render = render;
+        page->readers = readers;
+        page->text.max = TEXT_MAX;
+        if (subject) {
+                page->subject = strdup(subject);
+                if (!page->subject)
+                        return -ENOMEM;
+        }
         return 0;
 }
 
@@ -67,15 +75,11 @@ Page *page_free(Page *page)
 
 Buffer *page_text(Page *page)
 {
-        if (page->n_keys > 0 || page->text.size > INLINE_SIZE)
-                return NULL;
-        if (page->n_docs > 0 && buffer_append_str(&page->text, ",") < 0)
-                return NULL;
-        page->n_docs++;
         return &page->text;
 }
 
-int page_defer(Page *page, const char *key)
+/* Leaves a document for later. 0, -ENOMEM. */
+static int defer(Page *page, const char *key)
 {
         char *copy;
 
@@ -89,6 +93,21 @@ int page_defer(Page *page, const char *key)
         }
         page->keys[page->n_keys++] = copy;
         return 0;
+}
+
+int page_add(Page *page, uint64_t number, const char *key)
+{
+        int r;
+
+        if (page->n_docs + page->n_keys == page->limit) {
+                page->has_more = true;
+                return 0;
+        }
+        page->last = number;
+        if (page->render && (page->n_keys > 0 || page->text.size > INLINE_SIZE))
+                return defer(page, key);
+        r = page->n_docs++ > 0 ? buffer_append_str(&page->text, ",") : 0;
+        return r < 0 ? r : 1;
 }
 
 static int append_tail(Page *page, Buffer *out)
@@ -129,7 +148,7 @@ static void done(void *userdata)
         page_free(userdata);
 }
 
-int page_reply(HttpRequest *request, Page *taken, Buffer *tail)
+int page_reply_with_tail(HttpRequest *request, Page *taken, Buffer *tail)
 {
         static const ReadSource source = { .lane = READ_LONG, .fill = fill, .free = done };
         _cleanup_(page_freep) Page *page = taken;
@@ -145,4 +164,18 @@ int page_reply(HttpRequest *request, Page *taken, Buffer *tail)
         if (r < 0)
                 return r;
         return http_reply(request, 200, "application/json", page->text.data, page->text.size);
+}
+
+int page_reply(HttpRequest *request, Page *taken)
+{
+        _cleanup_buffer_ Buffer tail = BUFFER_INIT(128);
+        _cleanup_(page_freep) Page *page = taken;
+        int r;
+
+        r = buffer_append_f(&tail, "\"has_more\":%s", page->has_more ? "true" : "false");
+        if (r >= 0 && page->has_more)
+                r = buffer_append_f(&tail, ",\"next\":%" PRIu64, page->last);
+        if (r >= 0)
+                r = buffer_append_str(&tail, "}");
+        return r < 0 ? r : page_reply_with_tail(request, TAKE_PTR(page), &tail);
 }

@@ -7,7 +7,6 @@
 
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "query/list.h"
 #include "query/local.h"
 
 #define TEXT_MAX ((size_t)256 * 1024)

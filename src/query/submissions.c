@@ -4,8 +4,8 @@
  * page.
  */
 
-#include "query/list.h"
 #include "query/local.h"
+#include "query/page.h"
 #include "query/params.h"
 #include "json/encode.h"
 #include "json/parse.h"
@@ -89,7 +89,7 @@ int submission_append(const Submission *submission, void *userdata)
 
 typedef struct Telling {
         LocalBase *base; /* NULL: nothing is told of why something waits */
-        LocalList *list;
+        Page *page;
         Buffer *text;
 } Telling;
 
@@ -133,14 +133,14 @@ int submission_reply_added(LocalBase *base, HttpRequest *request, const Submissi
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
         Submission without = *s;
-        Telling t;
+        Telling telling;
         int r;
 
         without.params = NULL;
-        r = begin_telling(base, &t);
+        r = begin_telling(base, &telling);
         if (r < 0)
                 return local_reply_failure(base->reader, request, r);
-        r = append(t.base, &without, &text);
+        r = append(telling.base, &without, &text);
         if (r < 0)
                 return r;
         text.size--; /* the brace */
@@ -175,28 +175,31 @@ int submissions_on_get(HttpRequest *request, void *userdata)
 static int list_submission(const Submission *submission, void *userdata)
 {
         const Telling *telling = userdata;
-        int r = local_list_next(telling->list, submission->n);
+        int r = page_add(telling->page, submission->n, NULL);
 
-        return r <= 0 ? r : append(telling->base, submission, &telling->list->text);
+        return r <= 0 ? r : append(telling->base, submission, page_text(telling->page));
 }
 
 static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
 {
         SubmissionQuery query = { .state = _SUBMISSION_STATE_ERRNO, .limit = 100 };
-        _cleanup_local_list_ LocalList list = LOCAL_LIST_INIT;
-        Telling telling = { .list = &list };
+        _cleanup_(page_freep) Page *page = NULL;
+        Telling telling = {};
         int r;
 
         r = params_read(request, &query);
         if (r != 0)
                 return MIN(r, 0);
 
-        list.limit = query.limit;
+        r = page_new(query.limit, &page);
+        if (r < 0)
+                return r;
+        telling.page = page;
         r = userdata ? begin_telling(userdata, &telling) : 0;
         if (r >= 0)
                 r = store_list_submissions(reader, query.state, query.after, (unsigned)query.limit + 1,
                                 list_submission, &telling);
-        return r < 0 ? local_reply_failure(reader, request, r) : local_list_reply(&list, request);
+        return r < 0 ? local_reply_failure(reader, request, r) : page_reply(request, TAKE_PTR(page));
 }
 
 int submissions_on_list(HttpRequest *request, void *userdata)

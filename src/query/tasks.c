@@ -73,9 +73,9 @@ static TaskFilter filter_of(const TaskQuery *query)
 static int list_task(const TaskDocument *task, void *userdata)
 {
         Page *page = userdata;
-        Buffer *text = page_text(page);
+        int r = page_add(page, 0, task->task_id);
 
-        return text ? append_task(task, text) : page_defer(page, task->task_id);
+        return r <= 0 ? r : append_task(task, page_text(page));
 }
 
 /* A task that was left for later. */
@@ -132,7 +132,9 @@ static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
         r = read_query(request, &query);
         if (r != 0)
                 return MIN(r, 0);
-        r = page_new(render_task, base->readers, NULL, &page);
+        r = page_new(query.limit, &page);
+        if (r >= 0)
+                r = page_set_render(page, render_task, base->readers, NULL);
         if (r < 0)
                 return r;
 
@@ -144,7 +146,7 @@ static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
         r = append_paging(&query, &paging, &tail);
         if (r < 0)
                 return r;
-        return page_reply(request, TAKE_PTR(page), &tail);
+        return page_reply_with_tail(request, TAKE_PTR(page), &tail);
 }
 
 int tasks_on_list(HttpRequest *request, void *userdata)
@@ -194,13 +196,6 @@ const Param revisions_params[] = {
         {},
 };
 
-typedef struct RevisionList {
-        Page *page;
-        uint64_t limit, n;
-        unsigned last;
-        bool has_more;
-} RevisionList;
-
 static int append_revision(const StoredRevision *revision, Buffer *out)
 {
         json_auto_t *response = NULL;
@@ -224,21 +219,13 @@ static int append_revision(const StoredRevision *revision, Buffer *out)
 
 static int list_revision(const StoredRevision *revision, void *userdata)
 {
-        RevisionList *list = userdata;
-        Buffer *text;
+        Page *page = userdata;
         char key[16];
+        int r;
 
-        /* One more than asked for says whether there are more. */
-        if (list->n++ == list->limit) {
-                list->has_more = true;
-                return 0;
-        }
-        list->last = revision->number;
-        text = page_text(list->page);
-        if (text)
-                return append_revision(revision, text);
         snprintf(key, sizeof(key), "%u", revision->number);
-        return page_defer(list->page, key);
+        r = page_add(page, revision->number, key);
+        return r <= 0 ? r : append_revision(revision, page_text(page));
 }
 
 static int take_revision(const StoredRevision *revision, void *userdata)
@@ -258,36 +245,27 @@ static int render_revision(StoreReader *reader, const char *subject, const char 
 static int reply_revisions(HttpRequest *request, StoreReader *reader, void *userdata)
 {
         const char *id = http_request_path_arg(request, 0);
-        _cleanup_buffer_ Buffer tail = BUFFER_INIT(1024);
         _cleanup_(page_freep) Page *page = NULL;
         RevisionQuery query = { .limit = 100 };
         LocalBase *base = userdata;
-        RevisionList list;
         int r;
 
         r = params_read(request, &query);
         if (r != 0)
                 return MIN(r, 0);
-        r = page_new(render_revision, base->readers, id, &page);
+        r = page_new(query.limit, &page);
+        if (r >= 0)
+                r = page_set_render(page, render_revision, base->readers, id);
         if (r < 0)
                 return r;
 
-        list = (RevisionList){ .page = page, .limit = query.limit };
         r = store_list_revisions(
-                        reader, id, (unsigned)query.after, (unsigned)query.limit + 1, list_revision, &list);
+                        reader, id, (unsigned)query.after, (unsigned)query.limit + 1, list_revision, page);
         if (r < 0)
                 return local_reply_failure(reader, request, r);
         if (r == 0)
                 return local_reply_not_found(request, "Task not found");
-
-        r = buffer_append_f(&tail, "\"has_more\":%s", list.has_more ? "true" : "false");
-        if (r >= 0 && list.has_more)
-                r = buffer_append_f(&tail, ",\"next\":%u", list.last);
-        if (r >= 0)
-                r = buffer_append_str(&tail, "}");
-        if (r < 0)
-                return r;
-        return page_reply(request, TAKE_PTR(page), &tail);
+        return page_reply(request, TAKE_PTR(page));
 }
 
 int tasks_on_revisions(HttpRequest *request, void *userdata)

@@ -7,7 +7,6 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "query/list.h"
 #include "query/params.h"
 #include "query/stats.h"
 #include "submitd/socket/context.h"
