@@ -147,13 +147,7 @@ static int on_retry(HttpRequest *request, void *userdata)
 typedef struct Discard {
         CommitJob job;
         HttpRequest *request;
-        uint64_t n;
 } Discard;
-
-static int run_discard(CommitJob *job, Store *store)
-{
-        return store_discard_delivery(store, container_of(job, Discard, job)->n);
-}
 
 static int reply_discarded(HttpRequest *request, uint64_t n, int result)
 {
@@ -169,7 +163,7 @@ static void on_discarded(CommitJob *job, int result)
         Discard *discard = container_of(job, Discard, job);
         int r;
 
-        r = reply_discarded(discard->request, discard->n, result);
+        r = reply_discarded(discard->request, job->change.number, result);
         if (r < 0)
                 http_request_fail(discard->request, r);
 }
@@ -184,12 +178,12 @@ static int on_discard(HttpRequest *request, void *userdata)
         if (!discard)
                 return -ENOMEM;
         *discard = (Discard){
-                .job = { .run = run_discard, .done = on_discarded },
+                .job = { .change = { .kind = STORE_DISCARD, .number = local_path_number(request, 0) },
+                                .done = on_discarded },
                 .request = request,
-                .n = local_path_number(request, 0),
         };
         http_request_set_userdata(request, discard, free);
-        if (discard->n == 0)
+        if (discard->job.change.number == 0)
                 return local_reply_not_found(request, "Delivery not found");
 
         r = commit_submit(context->port, &discard->job);

@@ -33,11 +33,8 @@ struct Prune {
         CommitPort *port;
         sd_event_source *timer;
         Metrics *metrics;
-        uint64_t age, upto, deleted;
-        uint64_t after, next; /* where the next piece begins: what stays is not looked at again and again */
         PruneResult result;
-        StoreTime time;
-        bool began, more, in_queue, abandoned;
+        bool in_queue, abandoned;
         void (*done)(const PruneResult *result, void *userdata);
         void *userdata;
 };
@@ -62,55 +59,43 @@ static void prune_finish(Prune *prune, int error)
         prune_free(prune);
 }
 
-static int run(CommitJob *job, Store *store)
+static void tell_of_clock(const Prune *prune, const StoreTime *time)
 {
-        Prune *prune = container_of(job, Prune, job);
-        int r = 0;
+        int64_t jump = time->jump, hours = jump / JUMP_USEC;
 
-        if (!prune->began)
-                r = store_count_time(store, now_monotonic(), now_realtime(), &prune->time);
-        if (r >= 0 && !prune->began)
-                r = store_find_older(store, prune->age, &prune->upto);
-        prune->next = prune->after;
-        return r < 0 ? r
-                     : store_prune_deliveries(store, &prune->next, prune->upto, PIECE, &prune->deleted,
-                                       &prune->more);
-}
-
-static void tell_of_clock(Prune *prune)
-{
-        int64_t jump = prune->time.jump, hours = jump / JUMP_USEC;
-
-        if (jump > -JUMP_USEC && jump < (prune->time.resumed ? AWAY_USEC : JUMP_USEC))
+        if (jump > -JUMP_USEC && jump < (time->resumed ? AWAY_USEC : JUMP_USEC))
                 return;
         atomic_fetch_add(&prune->metrics->clock_jumps, 1);
         log_event(LOG_WARNING, MESSAGE_CLOCK_JUMPED, LOG_FIELDS(LOG_NUMBER("HOURS", hours)),
                         "The clock shows %" PRId64 " hours %s than when it was last looked at and what was "
                         "counted since%s. Deliveries get such times, but are pruned by what was counted.",
                         hours < 0 ? -hours : hours, hours < 0 ? "less" : "more",
-                        prune->time.resumed && hours > 0 ? ": it was set, or the service was off for so long"
-                                                         : ": it was set");
+                        time->resumed && hours > 0 ? ": it was set, or the service was off for so long"
+                                                   : ": it was set");
 }
 
 static void piece_done(CommitJob *job, int result)
 {
         Prune *prune = container_of(job, Prune, job);
+        StorePruning *pruning = &job->change.pruning;
+        const StorePruned *pruned = &job->change.pruned;
 
         prune->in_queue = false;
         if (prune->abandoned) {
                 prune_free(prune);
                 return;
         }
-        if (result >= 0 && !prune->began) {
-                prune->began = true;
-                prune->result.counted = prune->time.counted;
-                tell_of_clock(prune);
+        if (result >= 0 && pruning->begins) {
+                prune->result.counted = pruned->time.counted;
+                tell_of_clock(prune, &pruned->time);
         }
         if (result >= 0) {
-                prune->result.deleted += prune->deleted;
-                prune->after = prune->next;
+                prune->result.deleted += pruned->deleted;
+                /* The next piece begins where this one left off: what stays is not looked at again and
+                 * again. */
+                *pruning = (StorePruning){ .after = pruned->next, .upto = pruned->upto, .limit = PIECE };
         }
-        if (result < 0 || !prune->more) {
+        if (result < 0 || !pruned->more) {
                 prune_finish(prune, result);
                 return;
         }
@@ -124,7 +109,6 @@ static int submit(Prune *prune)
 {
         int r;
 
-        prune->job = (CommitJob){ .run = run, .done = piece_done };
         r = commit_submit(prune->port, &prune->job);
         prune->in_queue = r >= 0;
         return r;
@@ -150,7 +134,15 @@ int prune_start(sd_event *loop, CommitPort *port, Metrics *metrics, uint64_t age
         prune = calloc(1, sizeof(Prune));
         if (!prune)
                 return -ENOMEM;
-        *prune = (Prune){ .port = port, .metrics = metrics, .age = age, .done = done, .userdata = userdata };
+        *prune = (Prune){
+                .job = { .change = { .kind = STORE_PRUNE,
+                                         .pruning = { .begins = true, .age = age, .limit = PIECE } },
+                                .done = piece_done },
+                .port = port,
+                .metrics = metrics,
+                .done = done,
+                .userdata = userdata,
+        };
 
         r = sd_event_add_time_relative(loop, &prune->timer, CLOCK_MONOTONIC, 0, 0, on_pause, prune);
         if (r >= 0)

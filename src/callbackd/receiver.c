@@ -230,7 +230,7 @@ static int on_healthz(HttpRequest *request, void *userdata)
         CommitStats stats;
 
         commit_get_stats(receiver->commit, &stats);
-        if (!stats.writable)
+        if (stats.state != STORE_WELL)
                 return receipt_reply_unavailable(request, 0);
         return http_reply(request, 200, "application/json", ok, sizeof(ok) - 1);
 }

@@ -156,8 +156,8 @@ static void on_tick(const CommitStats *stats, char *status, size_t size, void *u
         receiver_tick(service->receiver);
         snprintf(status, size,
                         "%s; %" PRIu64 " stored since the start, %" PRIu64 " waiting, %u connections.",
-                        stats->writable ? "Storing callbacks" : "Callbacks can't be stored", stats->jobs,
-                        stats->queued, in_flight(service));
+                        stats->state == STORE_WELL ? "Storing callbacks" : "Callbacks can't be stored",
+                        stats->jobs, stats->queued, in_flight(service));
 }
 
 /* Putting together. */

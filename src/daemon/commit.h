@@ -5,32 +5,28 @@
 #include <systemd/sd-event.h>
 
 #include "basic/macros.h"
-#include "store/store.h"
+#include "store/change.h"
 
 /* A loop's end of the queue: jobs finished for that loop come back through it. One per thread. */
 typedef struct CommitPort CommitPort;
 typedef struct Commit Commit;
 typedef struct CommitJob CommitJob;
 
-/* One piece of work for the writer, embedded in what the caller keeps about it. */
+/* One change for the writer, embedded in what the caller keeps about it. */
 struct CommitJob {
-        /* On the commit thread, within a group. Any negative return fails this job alone, unless it says
-         * that the disk or the database is at fault. May be called again when its group had to be redone. */
-        int (*run)(CommitJob *job, Store *store);
-        /* On the port's thread: `result` is 0 once all of it is synced to disk, else a negative errno and
-         * nothing of it is kept. */
+        StoreChange change;
+        /* On the port's thread, once the change is on disk or has failed: `result` is the change's. */
         void (*done)(CommitJob *job, int result);
 
         CommitPort *port; /* the rest is the queue's own */
         CommitJob *next;
-        int result;
 };
 
 typedef struct CommitOptions {
-        const char *path; /* of the database */
+        const char *location; /* of the database: see store_open() */
         StoreRole role;
         unsigned max_jobs; /* waiting at once */
-        uint64_t min_free; /* bytes of the file system that are left alone: below, -ENOSPC */
+        uint64_t min_free; /* see store_set_min_free() */
         /* On the commit thread, after each group that made events: the newest one's number. */
         void (*on_events)(uint64_t last_event, void *userdata);
         /* On the commit thread, once: a failure after which nothing may be written again. */
@@ -46,7 +42,7 @@ typedef struct CommitStats {
         uint64_t wal_bytes;     /* yet to be checkpointed */
         uint64_t checkpoints;   /* ever */
         uint64_t last_progress; /* monotonic: when the thread was last seen going round */
-        bool writable;          /* the last group could be stored and there is room */
+        StoreState state;
 } CommitStats;
 
 /* Opens the database (see store_open()) and starts the threads. */
@@ -68,10 +64,4 @@ int commit_submit(CommitPort *p, CommitJob *job);
 
 void commit_get_stats(Commit *c, CommitStats *ret);
 void commit_set_min_free(Commit *c, uint64_t min_free);
-
-/* What is left alone of the file system, in bytes: below, nothing is stored. */
-uint64_t commit_min_free(Commit *c);
-
-/* One group: runs the jobs and commits. Those that fail on their own account are moved from *jobs to
- * *ret_failed with their results. 0: the rest is on disk. Negative errno: nothing is. */
-int commit_group_write(Store *store, CommitJob **jobs, CommitJob **ret_failed);
+uint64_t commit_min_free(const Commit *c);

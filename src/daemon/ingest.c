@@ -117,7 +117,6 @@ typedef struct Ingestion {
         const char *attachments[SUBMISSION_ATTACHMENTS_MAX];
         size_t n_attachments;
         StoreDelivery delivery;
-        bool keep; /* false: only say what was found, record nothing */
         Receipt receipt;
         IngestDone done;
         void *userdata;
@@ -251,15 +250,6 @@ static void describe_delivery(
         memcpy(ingestion->delivery.digest, callback->digest, sizeof(callback->digest));
 }
 
-static int run(CommitJob *job, Store *store)
-{
-        Ingestion *ingestion = container_of(job, Ingestion, job);
-
-        return ingestion->keep ? store_record_delivery(
-                                                 store, &ingestion->delivery, &ingestion->receipt.outcome)
-                               : 0;
-}
-
 /* The one thing that must never be: said once for each task, however it is noticed. */
 static void report_second_task(const Ingestion *ingestion)
 {
@@ -306,6 +296,8 @@ static void finish(CommitJob *job, int result)
 {
         _cleanup_(ingestion_freep) Ingestion *ingestion = container_of(job, Ingestion, job);
 
+        if (result >= 0 && job->change.kind == STORE_DELIVERY)
+                ingestion->receipt.outcome = job->change.outcome;
         if (result >= 0)
                 report_second_task(ingestion);
         if (*ingestion->receipt.outcome.task_id)
@@ -340,14 +332,16 @@ static int ingestion_start(Ingestion *taken, const Ingest *options, const Ingest
         }
         describe_delivery(ingestion, options, in, finding);
 
-        ingestion->keep = finding == 0 || in->retry_of == 0;
         ingestion->receipt = (Receipt){
                 .outcome.verdict = ingestion->delivery.proposed,
                 .task_id = ingestion->callback->task_id,
                 .type = ingestion->callback->type,
                 .problems = &ingestion->callback->problems,
         };
-        ingestion->job = (CommitJob){ .run = run, .done = finish };
+        ingestion->job.done = finish;
+        if (finding == 0 || in->retry_of == 0) /* else it is only said what was found */
+                ingestion->job.change =
+                                (StoreChange){ .kind = STORE_DELIVERY, .delivery = &ingestion->delivery };
 
         r = commit_submit(options->port, &ingestion->job);
         if (r < 0)

@@ -274,7 +274,7 @@ static int add_sources(ServiceLoop *loop)
 static int open_store(ServiceLoop *loop)
 {
         const CommitOptions options = {
-                .path = loop->settings->store.path,
+                .location = loop->settings->store.path,
                 .role = loop->calls->role,
                 .max_jobs = JOBS_MAX,
                 .min_free = loop->settings->store.min_free,
@@ -287,9 +287,9 @@ static int open_store(ServiceLoop *loop)
 
         r = commit_new(&options, &loop->commit, &error);
         if (r >= 0)
-                r = store_reader_open(options.path, READER_USEC, &loop->reader, &error);
+                r = store_reader_open(options.location, READER_USEC, &loop->reader, &error);
         if (r < 0) {
-                log_event(LOG_ERR, MESSAGE_DATABASE, LOG_FIELDS(LOG_TEXT("DATABASE", options.path)),
+                log_event(LOG_ERR, MESSAGE_DATABASE, LOG_FIELDS(LOG_TEXT("DATABASE", options.location)),
                                 "Can't open the database: %s", error ?: strerror(-r));
                 return program_status_of_store(r);
         }

@@ -97,7 +97,7 @@ int metric_write_hold(const Metric *metric, const MetricText *text)
 
 int metric_write_writable(const Metric *metric, const MetricText *text)
 {
-        return metric_put(metric, text, NULL, NULL, text->stats->commit.writable);
+        return metric_put(metric, text, NULL, NULL, text->stats->commit.state == STORE_WELL);
 }
 
 int metrics_render_table(const Metric *table, size_t n, const MetricText *text)

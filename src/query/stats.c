@@ -116,7 +116,7 @@ static int add_commit(json_t *stats, const CommitStats *commit)
         r |= json_object_set_new(queue, "committed", count(commit->jobs));
         r |= json_object_set_new(queue, "groups", count(commit->groups));
         r |= json_object_set_new(queue, "failed", count(commit->failed));
-        return r | json_object_set_new(queue, "writable", json_boolean(commit->writable));
+        return r | json_object_set_new(queue, "writable", json_boolean(commit->state == STORE_WELL));
 }
 
 static int add_disk(json_t *object, const StoreStats *stats)
@@ -180,7 +180,7 @@ int stats_on_readyz(HttpRequest *request, void *userdata)
         CommitStats stats;
 
         commit_get_stats(base->commit, &stats);
-        if (!stats.writable)
+        if (stats.state != STORE_WELL)
                 return http_reply_error(
                                 request, 503, NULL, "Nothing can be stored now: see the daemon's log.");
         return stats_on_healthz(request, userdata);

@@ -67,7 +67,7 @@ typedef struct Submission {
         size_t params_size;
 } Submission;
 
-/* A new one. All pointers are borrowed until store_commit() or store_rollback(). */
+/* A new one. All pointers are borrowed until store_write() returns. */
 typedef struct StoreSubmission {
         const char *id;
         const char *type;
@@ -89,10 +89,6 @@ typedef enum StoreAddition {
         _STORE_ADDITION_MAX,
 } StoreAddition;
 
-/* Within a group. *ret_id: the submission that this is, or that the key belongs to. 0. */
-int store_add_submission(Store *s, const StoreSubmission *n, StoreAddition *ret,
-                char ret_id[static SUBMISSION_ID_SIZE]);
-
 /* One step from one state to another. Members that don't matter for it are still written: fill in all. */
 typedef struct StoreMove {
         unsigned from; /* SUBMISSION_IN()s */
@@ -105,6 +101,8 @@ typedef struct StoreMove {
         const char *error;  /* NULL: none */
         const char *answer; /* NULL: none */
         int64_t expires_at; /* TIME_NONE: stays */
+        int live_by;        /* by how much the number of tasks sent with a live key on `live_day` changes */
+        int64_t live_day;   /* of UTC, since 1970. No day is forgotten: the clock may show it again */
 } StoreMove;
 
 /* Positive outcomes of what follows. */
@@ -113,46 +111,6 @@ enum {
         STORE_UNKNOWN = 2,  /* there is no such submission */
 };
 
-/* Within a group. Makes the events that follow (submission.rejected, submission.expired). Neither to nor
- * from `accepted`, which is final. next_at is only kept for queued and unknown; whoever comes to an end
- * isn't to be canceled any more. 0, STORE_MOVED_ON, STORE_UNKNOWN. */
-int store_move_submission(Store *s, const char *id, const StoreMove *m);
-
-/* Within a group. The API has a task for it, whatever state it is in: `account` describes it (its body has a
- * `task` and is kept as the task's document until a delivery brings another). The task is made if it isn't
- * known; one that has come to its end stays as it is, a pending one that has by this account changes.
- * Without its response nothing is completed: such a task is pending, and due at once. Events:
- * task.submitted, then what else follows. Nothing happens when it is accepted with that task already. 0,
- * STORE_UNKNOWN; STORE_MOVED_ON: it has another task (a second one was made: say so). */
-int store_accept_submission(Store *s, const char *id, const StoreDelivery *account);
-
-/* Within a group. Remembers that it is to be canceled as soon as that can be done. From the states `from`.
- * 0, STORE_MOVED_ON (also where its task has come to its end), STORE_UNKNOWN. */
-int store_want_cancel(Store *s, const char *id, unsigned from, int64_t now);
-
-/* Within a group. No longer: it was canceled, or can't be. The end of its task does the same. 0,
- * STORE_UNKNOWN. */
-int store_forget_cancel(Store *s, const char *id, int64_t now);
-
-/* Within a group. All of state queued or unknown: to be looked at now. */
-int store_flush_submissions(Store *s, int64_t now, uint64_t *ret_n);
-
-/* Within a group, once, when the process starts: what was `sending` when the last one ended is `unknown`.
- * Its request may have left until `ended_at`, which is now by the clock of Submission.ended_at; `grace` is
- * for those of which it isn't known. */
-int store_recover_submissions(Store *s, int64_t now, int64_t ended_at, int64_t grace, uint64_t *ret_n);
-
-/* Within a group, before that, where the database was turned back (see store_take_copied()) to `at`: what
- * was queued then may have been sent since, so that it is `unknown`, and what had come to an end may have
- * been tried again, which a retry finds out. `is_test`: of the key that it may have been sent with. The rest
- * as above; *ret_n: how many were queued. */
-typedef struct StoreDoubt {
-        int64_t now, at, ended_at, grace;
-        bool is_test;
-} StoreDoubt;
-int store_doubt_submissions(Store *s, const StoreDoubt *d, uint64_t *ret_n);
-
-/* Within a group. Holds the whole queue, or resumes it; an event where that changes anything. */
 typedef enum QueueHold {
         QUEUE_RUNNING,
         QUEUE_HELD,         /* by an administrator */
@@ -165,16 +123,6 @@ const char *queue_hold_to_string(QueueHold v); /* "running", "held", "held_accou
 QueueHold queue_hold_from_string(const char *s);
 
 #define QUEUE_REASON_MAX 255U
-/* An administrator's hold stays what it is when an answer would hold the queue as well. The same hold again
- * only changes the reason, and is no event. `reason` is cut to what QUEUE_REASON_MAX allows; NULL: none. */
-int store_hold_queue(Store *s, QueueHold hold, const char *reason, int64_t now);
-
-/* Within a group. Resumes the queue where an answer about the account held it, else does nothing. */
-int store_lift_account_hold(Store *s, int64_t now);
-
-/* Within a group. Counts tasks sent with a live key on a day of UTC (days since 1970). No day is forgotten:
- * the clock may show it again. */
-int store_count_live(Store *s, int64_t day, int by);
 
 typedef struct StoreQueue {
         QueueHold hold;

@@ -58,74 +58,41 @@ DEFINE_CLEANUP(Store *, store_close)
  * is seen from outside: nothing is opened, made or locked. */
 void store_look_at(const char *path, char **mistakes);
 
-/* A group: begin, any number of verbs, commit. After a failed verb the group must be rolled back: nothing of
- * it is kept. store_commit() returns 0 only when everything is synced to the disk. */
-int store_begin(Store *s);
-int store_commit(Store *s);
-void store_rollback(Store *s);
+/* How it stands with the writer. */
+typedef enum StoreState {
+        STORE_WELL,
+        STORE_WAITING, /* nothing is written now; it goes on by itself */
+        STORE_FATAL,   /* nothing will ever be written by this one: leave the process */
+        _STORE_STATE_MAX,
+} StoreState;
 
-/* Outside a group. Whether the files are still those that were opened. 0, -EIDRM, negative errno where it
- * can't be told. Every group asks by itself. */
-int store_check(Store *s);
+typedef struct StoreHealth {
+        StoreState state;
+        int error;          /* why it is not well; 0: it is */
+        const char *reason; /* the same for people; until the next call */
+} StoreHealth;
 
-/* Outside a group. Writes something of no consequence, to see whether it can be done. */
-int store_probe(Store *s);
+StoreHealth store_health(const Store *s);
 
-/* Within a group. Keeps the delivery and what follows from it: task, revision, event, counters. The same
- * bytes again are only counted: the outcome is then a duplicate, or invalid for what is in the quarantine.
- * From a source that asks again and again (reconcile, backfill) a duplicate leaves no row and is not
- * counted. Where it proves that a submission has the task, the outbox knows that from here on. With
- * `retry_of` (never for an invalid one): takes that delivery out of the quarantine; -ENOENT and -EINVAL as
- * store_discard_delivery(). */
-int store_record_delivery(Store *s, const StoreDelivery *d, StoreOutcome *ret);
+/* Between groups, now and then: looks, at most once a second, whether there is a point in writing, tries
+ * whether what failed goes on, and keeps the files in order. */
+void store_tend(Store *s);
 
-/* Within a group. Takes a quarantined delivery out of the quarantine. 0, -ENOENT: no such delivery,
- * -EINVAL: not in the quarantine. */
-int store_discard_delivery(Store *s, uint64_t n);
+/* Whether the files are still those that were opened. Every group asks by itself; this is for who is about
+ * to leave. */
+void store_check(Store *s);
 
-/* What is known of time without trust in the clock on the wall. */
-typedef struct StoreTime {
-        uint64_t counted; /* microseconds for which this database was served so far, at least */
-        int64_t jump;     /* by how much more (less, if negative) the clock on the wall went meanwhile */
-        bool resumed; /* this is the process's first: `jump` has the time in which there was none in it */
-} StoreTime;
-
-/* Within a group. Goes on counting, from `monotonic` to `monotonic`, and notes which deliveries are there.
- * Several processes may do so: none counts what another has counted. 0. */
-int store_count_time(Store *s, uint64_t monotonic, int64_t realtime, StoreTime *ret);
-
-/* Within a group, after store_count_time(): the newest delivery that is certain to be as old as `age`; 0:
- * none is known to be. *ret_n is for store_prune_deliveries(). 0. */
-int store_find_older(Store *s, uint64_t age, uint64_t *ret_n);
-
-/* Within a group. Looks at `limit` deliveries at most, those with numbers behind *after (0 to
- * begin with; then where this left off) up to `upto`, and deletes those on which nothing stands any
- * more: neither a task's document nor a revision, nor the newest of all. Submissions are never pruned.
- * *ret_more: there may be more. */
-int store_prune_deliveries(Store *s, uint64_t *after, uint64_t upto, unsigned limit, uint64_t *ret_deleted,
-                bool *ret_more);
-
-/* Within a group. Whether the database was turned back: it is a copy that somebody made before, and what was
- * done since (tasks sent, above all) is not in it. 1: yes, and that was seen to once this group is
- * committed: it isn't said again; *ret_at: when the copy was made, as far as that is known. 0: no. */
-int store_take_copied(Store *s, int64_t *ret_at);
+/* Bytes of the file system that are left alone, at least some: below, nothing is written. From any thread.
+ */
+void store_set_min_free(Store *s, uint64_t min_free);
+uint64_t store_min_free(const Store *s);
 
 /* The number of the newest event, as of the last commit. */
 uint64_t store_last_event(const Store *s);
 
-/* Bytes in the WAL that a checkpoint has yet to bring into the database. */
+/* Bytes in the WAL that a checkpoint has yet to bring into the database; how often it started over. */
 uint64_t store_wal_size(const Store *s);
-
-/* The writer's part of a checkpoint: brings what is left into the database so that the WAL starts over.
- * Outside a group. Waits for readers no longer than that. 0; -EBUSY: a reader is in the way, later. */
-int store_checkpoint(Store *s, unsigned wait_msec);
-
-/* The helper's part: a connection of its own that checkpoints beside the writer, from another thread. */
-typedef struct StoreCheckpointer StoreCheckpointer;
-int store_checkpointer_open(const char *path, StoreCheckpointer **ret);
-int store_checkpointer_run(StoreCheckpointer *c);
-StoreCheckpointer *store_checkpointer_close(StoreCheckpointer *c);
-DEFINE_CLEANUP(StoreCheckpointer *, store_checkpointer_close)
+uint64_t store_checkpoints(const Store *s);
 
 /* Free bytes on the file system of the database, for who may not use the reserve. 0 or negative errno. */
 int store_free_space(const char *path, uint64_t *ret);

@@ -275,11 +275,6 @@ typedef struct Lift {
         SubmitContext *context;
 } Lift;
 
-static int run_lift(_unused_ CommitJob *job, Store *store)
-{
-        return store_lift_account_hold(store, now_realtime());
-}
-
 static void on_lifted(CommitJob *job, int result)
 {
         _cleanup_free_ Lift *lift = container_of(job, Lift, job);
@@ -299,7 +294,9 @@ static void lift_hold(Service *service)
                 log_oom();
                 return;
         }
-        *lift = (Lift){ .job = { .run = run_lift, .done = on_lifted }, .context = &service->context };
+        *lift = (Lift){ .job = { .change = { .kind = STORE_LIFT_HOLD, .now = now_realtime() },
+                                        .done = on_lifted },
+                .context = &service->context };
         r = commit_submit(service->loop.port, &lift->job);
         if (r < 0)
                 on_lifted(&lift->job, r);
@@ -370,7 +367,7 @@ static void on_tick(const CommitStats *stats, char *status, size_t size, void *u
                 snprintf(status, size,
                                 "%s; %" PRIu64 " queued, %" PRIu64 " sending, %" PRIu64 " unknown, %" PRIu64
                                 " accepted.",
-                                stats->writable ? "Sending" : "Submissions can't be stored",
+                                stats->state == STORE_WELL ? "Sending" : "Submissions can't be stored",
                                 queue.by_state[SUBMISSION_QUEUED], queue.by_state[SUBMISSION_SENDING],
                                 queue.by_state[SUBMISSION_UNKNOWN], queue.by_state[SUBMISSION_ACCEPTED]);
 }

@@ -14,19 +14,11 @@
 typedef struct Job {
         CommitJob job;
         char id[32];
+        StoreDelivery delivery;
         bool told;
         int result;
         unsigned *n_told;
 } Job;
-
-static int run(CommitJob *job, Store *store)
-{
-        Job *j = container_of(job, Job, job);
-        StoreDelivery d = response_of(j->id, "a callback", 1);
-        StoreOutcome o;
-
-        return store_record_delivery(store, &d, &o);
-}
 
 static void done(CommitJob *job, int result)
 {
@@ -44,8 +36,12 @@ static void hand_over(CommitPort *port, sd_event *loop, Job *jobs)
         unsigned taken = 0, told = 0;
 
         for (unsigned i = 0; i < BATCHES * BATCH; i++) {
-                jobs[i] = (Job){ .job = { .run = run, .done = done }, .n_told = &told };
+                jobs[i] = (Job){ .n_told = &told };
                 snprintf(jobs[i].id, sizeof(jobs[i].id), "queued-%u", i);
+                jobs[i].delivery = response_of(jobs[i].id, "a callback", 1);
+                jobs[i].job = (CommitJob){
+                        .change = { .kind = STORE_DELIVERY, .delivery = &jobs[i].delivery }, .done = done
+                };
                 if (commit_submit(port, &jobs[i].job) == 0)
                         taken++;
                 else
@@ -91,7 +87,8 @@ bool nth_queue_run(
         disk_record(live);
         assert_true(sd_event_new(&loop) >= 0);
         assert_int_equal(
-                        commit_new(&(CommitOptions){ .path = s.path, .max_jobs = 100 }, &commit, &error), 0);
+                        commit_new(&(CommitOptions){ .location = s.path, .max_jobs = 100 }, &commit, &error),
+                        0);
         assert_int_equal(commit_port_new(commit, loop, &port), 0);
 
         disk_fail(fault);

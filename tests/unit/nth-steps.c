@@ -5,12 +5,13 @@
 
 #include "nth.h"
 
+#include "store/sqlite/writer.h"
 #include <unistd.h>
 
 void session_close(Session *s)
 {
         s->reader = store_reader_close(s->reader);
-        s->checkpointer = store_checkpointer_close(s->checkpointer);
+        s->checkpointer = checkpointer_close(s->checkpointer);
         s->store = store_close(s->store);
 }
 
@@ -226,15 +227,15 @@ static int copy_back(Session *s)
         int r = 0;
 
         if (!s->checkpointer)
-                r = store_checkpointer_open(s->path, &s->checkpointer);
+                r = checkpointer_open(s->path, &s->checkpointer);
         if (r >= 0)
-                r = store_checkpointer_run(s->checkpointer);
+                r = checkpointer_run(s->checkpointer);
         return r < 0 ? fail_with(s, r, NULL) : 0;
 }
 
 static int start_over(Session *s)
 {
-        int r = store_checkpoint(s->store, 0);
+        int r = checkpoint_finish(s->store, 0);
 
         return r < 0 ? fail_with(s, r, store_error(s->store)) : 0;
 }

@@ -3,6 +3,7 @@
 /* What the nth failure is tried on: the store's work in steps, each done or refused as a whole. */
 
 #include "disk.h"
+#include "store/sqlite/writer.h"
 #include "test-store-outbox.h"
 
 #define STEPS_MAX 12U
@@ -12,7 +13,7 @@ typedef struct Session {
         char path[128], copy[128];
         Store *store;
         StoreReader *reader;
-        StoreCheckpointer *checkpointer;
+        Checkpointer *checkpointer;
         uint64_t seen;    /* by the last step that read */
         bool copied;      /* a backup was said to be done */
         char error[1100]; /* of the last step that failed */

@@ -37,85 +37,6 @@ static bool is_kept_invalid(const Act *a)
         return is_invalid(a) && a->acknowledged && a->outcome.delivery > 0;
 }
 
-/* Running. */
-
-static int run_delivery(Act *a, Store *s)
-{
-        return store_record_delivery(s, &a->delivery, &a->outcome);
-}
-
-static int run_discard(Act *a, Store *s)
-{
-        return store_discard_delivery(s, a->target);
-}
-
-static int run_prune(Act *a, Store *s)
-{
-        uint64_t deleted;
-        StoreTime time;
-        bool more;
-        int r;
-
-        r = store_count_time(s, a->number * (uint64_t)SECOND, a->time, &time);
-        return r < 0 ? r : store_prune_deliveries(s, &(uint64_t){ 0 }, a->target, a->limit, &deleted, &more);
-}
-
-static int run_submit(Act *a, Store *s)
-{
-        char id[SUBMISSION_ID_SIZE];
-
-        return store_add_submission(s, &a->submission, &a->addition, id);
-}
-
-static int run_move(Act *a, Store *s)
-{
-        return store_move_submission(s, a->id, &a->move);
-}
-
-static int run_accept(Act *a, Store *s)
-{
-        return store_accept_submission(s, a->id, &a->delivery);
-}
-
-static int run_want_cancel(Act *a, Store *s)
-{
-        return store_want_cancel(s, a->id, ~0U, a->time);
-}
-
-static int run_forget_cancel(Act *a, Store *s)
-{
-        return store_forget_cancel(s, a->id, a->time);
-}
-
-static int run_flush(Act *a, Store *s)
-{
-        uint64_t n;
-
-        return store_flush_submissions(s, a->time, &n);
-}
-
-static int run_recover(Act *a, Store *s)
-{
-        uint64_t n;
-
-        return store_recover_submissions(s, a->time, 0, SECOND, &n);
-}
-
-static int run_hold(Act *a, Store *s)
-{
-        return store_hold_queue(s, a->hold, "for a reason", a->time);
-}
-
-static int run_lift(Act *a, Store *s)
-{
-        return store_lift_account_hold(s, a->time);
-}
-
-static int run_count_live(Act *a, Store *s)
-{
-        return store_count_live(s, (int64_t)(a->target % 3), a->target % 2 ? 1 : -1);
-}
-
 /* Making. */
 
 /* Mostly small, as bodies are, at times one of many pages. */
@@ -139,7 +60,7 @@ static void fill_delivery(Power *p, Act *a, Verdict proposed)
         uint64_t digest = disk_chance(&p->chance);
 
         a->kind = ACT_DELIVERY;
-        a->run = run_delivery;
+        a->job.change = (StoreChange){ .kind = STORE_DELIVERY, .delivery = &a->delivery };
         a->delivery = (StoreDelivery){
                 .source = SOURCE_CALLBACK,
                 .received_at = a->time,
@@ -286,22 +207,27 @@ static void make_discard(Power *p, Act *a)
 {
         Act *b = pick_act(p, ACT_DELIVERY, is_kept_invalid);
 
-        a->run = run_discard;
-        a->target = b ? b->outcome.delivery : 1;
+        a->job.change = (StoreChange){ .kind = STORE_DISCARD, .number = b ? b->outcome.delivery : 1 };
 }
 
 static void make_prune(Power *p, Act *a)
 {
-        a->kind = ACT_PRUNE;
-        a->run = run_prune;
-        a->target = pick(p, p->n_acts + 1);
-        a->limit = 1 + pick(p, 5);
+        StorePruning pruning = { .limit = 1 + pick(p, 5) };
+
+        if (pick(p, 3) == 0) {
+                pruning.begins = true; /* counts the time, and finds nothing that is so old */
+                pruning.age = INT64_MAX;
+        } else {
+                a->kind = ACT_PRUNE;
+                pruning.upto = a->target = pick(p, p->n_acts + 1);
+        }
+        a->job.change = (StoreChange){ .kind = STORE_PRUNE, .pruning = pruning };
 }
 
 static void make_submit(Power *p, Act *a)
 {
         a->kind = ACT_SUBMISSION;
-        a->run = run_submit;
+        a->job.change = (StoreChange){ .kind = STORE_SUBMISSION, .submission = &a->submission };
         snprintf(a->id, sizeof(a->id), "%032u", a->number);
         snprintf(a->url, sizeof(a->url), "http://www.example.com/%u.jpg", a->number % 5);
         snprintf(a->key, sizeof(a->key), "key-%u", pick(p, 40));
@@ -342,7 +268,9 @@ static void make_move(Power *p, Act *a)
         unsigned i = pick(p, ELEMENTSOF(moves));
         bool left = moves[i].to == SUBMISSION_SENDING || moves[i].to == SUBMISSION_UNKNOWN;
 
-        a->run = run_move;
+        a->job.change = (StoreChange){ .kind = STORE_MOVE, .id = a->id, .now = a->time, .move = &a->move };
+        if (pick(p, 4) == 0)
+                a->job.change.reason = "for a reason";
         (void)name_submission(p, a);
         a->move = (StoreMove){
                 .from = moves[i].from,
@@ -357,6 +285,8 @@ static void make_move(Power *p, Act *a)
                 .status = moves[i].to == SUBMISSION_REJECTED ? 400 : 0,
                 .error = moves[i].to == SUBMISSION_REJECTED ? "rejected" : NULL,
                 .expires_at = TIME_NONE,
+                .live_by = (int)pick(p, 3) - 1,
+                .live_day = (int64_t)pick(p, 3),
         };
 }
 
@@ -364,19 +294,26 @@ static void make_accept(Power *p, Act *a)
 {
         fill_account(p, a);
         a->kind = ACT_ACCOUNT;
-        a->run = run_accept;
+        a->job.change = (StoreChange){ .kind = STORE_ACCEPT, .id = a->id, .delivery = &a->delivery };
         (void)name_submission(p, a);
 }
 
 static void make_other(Power *p, Act *a)
 {
-        static int (*const runs[])(Act *, Store *) = { run_want_cancel, run_want_cancel, run_forget_cancel,
-                run_flush, run_recover, run_hold, run_hold, run_lift, run_count_live };
+        static const StoreChangeKind kinds[] = { STORE_WANT_CANCEL, STORE_WANT_CANCEL, STORE_FORGET_CANCEL,
+                STORE_FLUSH, STORE_RECOVER, STORE_HOLD, STORE_HOLD, STORE_LIFT_HOLD, STORE_NOTHING };
+        StoreChange *change = &a->job.change;
 
-        a->run = runs[pick(p, ELEMENTSOF(runs))];
         (void)name_submission(p, a);
-        a->hold = (QueueHold)pick(p, _QUEUE_HOLD_MAX);
-        a->target = pick(p, 100);
+        *change = (StoreChange){ .kind = kinds[pick(p, ELEMENTSOF(kinds))], .id = a->id, .now = a->time };
+        if (change->kind == STORE_WANT_CANCEL)
+                change->from = ~0U;
+        else if (change->kind == STORE_RECOVER)
+                change->recovery.grace = SECOND;
+        else if (change->kind == STORE_HOLD) {
+                change->hold = (QueueHold)pick(p, _QUEUE_HOLD_MAX);
+                change->reason = "for a reason";
+        }
 }
 
 static const struct {
@@ -398,14 +335,6 @@ static const struct {
         { 8, make_other },
 };
 
-static int run(CommitJob *job, Store *store)
-{
-        Act *a = container_of(job, Act, job);
-
-        a->returned = a->run(a, store);
-        return a->returned;
-}
-
 Act *act_new(Power *p)
 {
         unsigned sum = 0, n, i = 0;
@@ -415,7 +344,6 @@ Act *act_new(Power *p)
         assert_true(p->n_acts < ACTS_MAX);
         p->acts[p->n_acts++] = a;
         a->power = p;
-        a->job.run = run;
         a->kind = ACT_OTHER;
         a->number = p->n_acts;
         a->time = T0 + (int64_t)p->n_acts * SECOND;

@@ -113,10 +113,10 @@ static bool check_promises(Power *p, const char *path)
                         continue;
                 if (a->kind == ACT_DELIVERY && !check_delivery(p, reader, a))
                         return false;
-                if (a->kind == ACT_SUBMISSION && a->addition == STORE_ADDED &&
+                if (a->kind == ACT_SUBMISSION && a->job.change.added.addition == STORE_ADDED &&
                                 !check_submission(p, reader, a))
                         return false;
-                if (a->kind == ACT_ACCOUNT && a->returned == 0 && !check_submission(p, reader, a))
+                if (a->kind == ACT_ACCOUNT && a->job.change.moved == 0 && !check_submission(p, reader, a))
                         return false;
         }
         return true;

@@ -12,6 +12,7 @@
 #include "daemon/commit.h"
 #include "disk.h"
 #include "store/outbox.h"
+#include "store/sqlite/writer.h"
 
 #define T0     INT64_C(1700000000000000) /* microseconds: some time in 2023 */
 #define SECOND INT64_C(1000000)
@@ -23,11 +24,10 @@
 typedef struct Power Power;
 typedef struct Act Act;
 
-/* power-acts.c: one verb of the store, with all that it borrows. */
+/* power-acts.c: one change of the store, with all that it borrows. */
 struct Act {
         CommitJob job;
         Power *power;
-        int (*run)(Act *a, Store *s);
         enum { ACT_DELIVERY, ACT_SUBMISSION, ACT_ACCOUNT, ACT_PRUNE, ACT_OTHER } kind;
         unsigned number;
         char task_id[40], id[SUBMISSION_ID_SIZE], url[64], key[32];
@@ -39,13 +39,9 @@ struct Act {
         StoreMove move;
         int64_t time;
         uint64_t target;
-        unsigned limit;
-        QueueHold hold;
 
         /* What came of it. */
         StoreOutcome outcome;
-        StoreAddition addition;
-        int returned; /* by the verb */
         bool acknowledged;
         bool may_be_gone; /* a pruning of old deliveries took it */
 };
@@ -79,7 +75,7 @@ struct Power {
         bool hasty; /* promises before it commits: the test's own proof that it can fail */
 
         Store *stores[2]; /* either these, as both daemons would have them, ... */
-        StoreCheckpointer *checkpointer;
+        Checkpointer *checkpointer;
         Commit *commit; /* ... or a thread */
         CommitPort *port;
         sd_event *loop;

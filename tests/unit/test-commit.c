@@ -1,6 +1,6 @@
 /* The commit queue: what is on disk, who hears of it, and on which thread. */
 
-#include "test.h"
+#include "test-store-faults.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,34 +22,26 @@ static atomic_uint_fast64_t last_event;
 typedef struct Job {
         CommitJob job;
         char id[32];
-        int fail;
-        unsigned runs;
+        StoreDelivery delivery;
         int result;
 } Job;
 
-static int run(CommitJob *job, Store *store)
+static const char body[] = "{\"task\":{}}";
+
+static StoreDelivery delivery_of(const char *id)
 {
-        static const char body[] = "{\"task\":{}}";
-        Job *j = container_of(job, Job, job);
-        StoreOutcome outcome;
-        const StoreDelivery d = {
+        return (StoreDelivery){
                 .received_at = now_realtime(),
                 .body = body,
                 .body_size = sizeof(body) - 1,
                 .status = 200,
                 .proposed = VERDICT_STORED,
-                .task_id = j->id,
+                .task_id = id,
                 .type = "annotation",
                 .task_status = TASK_COMPLETED,
                 .created_at = TIME_NONE,
                 .completed_at = TIME_NONE,
         };
-
-        assert_false(pthread_equal(pthread_self(), loop_thread));
-        j->runs++;
-        if (j->fail != 0)
-                return j->fail;
-        return store_record_delivery(store, &d, &outcome);
 }
 
 static void done(CommitJob *job, int result)
@@ -69,7 +61,7 @@ static void on_events(uint64_t event, _unused_ void *userdata)
 
 static int set_up(_unused_ void **state)
 {
-        CommitOptions options = { .path = path, .max_jobs = 1000, .on_events = on_events };
+        CommitOptions options = { .location = path, .max_jobs = 1000, .on_events = on_events };
         char *error = NULL;
 
         if (!mkdtemp(dir))
@@ -100,10 +92,24 @@ static int tear_down(_unused_ void **state)
         return 0;
 }
 
-static void submit(Job *j, unsigned i, int fail)
+static void job_init(Job *j, unsigned i)
 {
-        *j = (Job){ .job = { .run = run, .done = done }, .fail = fail };
+        *j = (Job){ .job.done = done, .result = 1 };
         snprintf(j->id, sizeof(j->id), "task-%u", i);
+        j->delivery = delivery_of(j->id);
+        j->job.change = (StoreChange){ .kind = STORE_DELIVERY, .delivery = &j->delivery };
+}
+
+static void submit(Job *j, unsigned i)
+{
+        job_init(j, i);
+        assert_int_equal(commit_submit(port, &j->job), 0);
+}
+
+/* Fails by itself: there is no such delivery. */
+static void submit_bad(Job *j)
+{
+        *j = (Job){ .job = { .change = { .kind = STORE_DISCARD, .number = 12345 }, .done = done } };
         assert_int_equal(commit_submit(port, &j->job), 0);
 }
 
@@ -130,7 +136,7 @@ static void test_many_share_groups(_unused_ void **state)
         CommitStats stats;
 
         for (unsigned i = 0; i < ELEMENTSOF(jobs); i++)
-                submit(&jobs[i], i, 0);
+                submit(&jobs[i], i);
         wait_for(ELEMENTSOF(jobs));
         commit_get_stats(commit, &stats);
         assert_int_equal(stats.jobs, ELEMENTSOF(jobs));
@@ -147,12 +153,10 @@ static void test_a_bad_job_fails_alone(_unused_ void **state)
         static Job jobs[100];
 
         for (unsigned i = 0; i < ELEMENTSOF(jobs); i++)
-                submit(&jobs[i], i, i % 10 == 3 ? -ENOENT : 0);
+                i % 10 == 3 ? submit_bad(&jobs[i]) : submit(&jobs[i], i);
         wait_for(ELEMENTSOF(jobs));
-        for (unsigned i = 0; i < ELEMENTSOF(jobs); i++) {
+        for (unsigned i = 0; i < ELEMENTSOF(jobs); i++)
                 assert_int_equal(jobs[i].result, i % 10 == 3 ? -ENOENT : 0);
-                assert_true(jobs[i].runs > 0);
-        }
         assert_int_equal(n_failed, 10);
         assert_int_equal(count_tasks(), 90);
 }
@@ -163,18 +167,21 @@ static void test_full_disk_and_recovery(_unused_ void **state)
         CommitStats stats;
         Job job;
 
-        submit(&job, 1, -ENOSPC);
+        faulty_room = 0;
+        submit(&job, 1);
         wait_for(1);
         assert_int_equal(job.result, -ENOSPC);
         commit_get_stats(commit, &stats);
-        assert_false(stats.writable);
+        assert_int_equal(stats.state, STORE_WAITING);
+        assert_int_equal(count_tasks(), 0);
 
-        for (unsigned i = 0; i < 600 && !stats.writable; i++) {
+        faulty_room = -1;
+        for (unsigned i = 0; i < 600 && stats.state != STORE_WELL; i++) {
                 usleep(50000);
                 commit_get_stats(commit, &stats);
         }
-        assert_true(stats.writable);
-        submit(&job, 2, 0);
+        assert_int_equal(stats.state, STORE_WELL);
+        submit(&job, 2);
         wait_for(2);
         assert_int_equal(job.result, 0);
         assert_int_equal(count_tasks(), 1);
@@ -182,29 +189,30 @@ static void test_full_disk_and_recovery(_unused_ void **state)
 
 static void test_no_room_is_left(_unused_ void **state)
 {
-        CommitStats stats = { .writable = true };
+        CommitStats stats = { .state = STORE_WELL };
         Job job;
 
         commit_set_min_free(commit, UINT64_MAX);
-        for (unsigned i = 0; i < 600 && stats.writable; i++) {
+        for (unsigned i = 0; i < 600 && stats.state == STORE_WELL; i++) {
                 usleep(50000);
                 commit_get_stats(commit, &stats);
         }
-        assert_false(stats.writable);
-        submit(&job, 1, 0);
+        assert_int_equal(stats.state, STORE_WAITING);
+        submit(&job, 1);
         wait_for(1);
         assert_int_equal(job.result, -ENOSPC);
-        assert_int_equal(job.runs, 0);
+        assert_int_equal(count_tasks(), 0);
 }
 
 static void test_fatal(_unused_ void **state)
 {
         Job job;
 
-        submit(&job, 1, -ENOTRECOVERABLE);
+        faulty_sync = true;
+        submit(&job, 1);
         wait_for(1);
+        faulty_sync = false;
         assert_int_equal(job.result, -ENOTRECOVERABLE);
-        job.fail = 0;
         assert_int_equal(commit_submit(port, &job.job), -ENOTRECOVERABLE);
         assert_int_equal(count_tasks(), 0);
 }
@@ -216,8 +224,7 @@ static void test_the_queue_is_bounded(_unused_ void **state)
         int r = 0;
 
         while (n < ELEMENTSOF(jobs)) {
-                jobs[n] = (Job){ .job = { .run = run, .done = done } };
-                snprintf(jobs[n].id, sizeof(jobs[n].id), "task-%u", n);
+                job_init(&jobs[n], n);
                 r = commit_submit(port, &jobs[n].job);
                 if (r < 0)
                         break;
@@ -236,7 +243,7 @@ static void test_nothing_is_forgotten_at_the_end(_unused_ void **state)
         static Job jobs[200];
 
         for (unsigned i = 0; i < ELEMENTSOF(jobs); i++)
-                submit(&jobs[i], i, 0);
+                submit(&jobs[i], i);
         port = commit_port_free(port);
         assert_int_equal(n_done, ELEMENTSOF(jobs));
         assert_int_equal(count_tasks(), ELEMENTSOF(jobs));
@@ -256,5 +263,6 @@ int main(void)
                 T(test_nothing_is_forgotten_at_the_end),
         };
 
+        faults_install();
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,7 @@ static void test_counters(_unused_ void **state)
         metrics_count_response(&metrics, 200);
         metrics_count_response(&metrics, 99999);
         atomic_fetch_add(&metrics.verdicts[VERDICT_REVISED], 3);
-        inputs.stats.commit = (CommitStats){ .groups = 5, .commit_usec = 1500000, .writable = true };
+        inputs.stats.commit = (CommitStats){ .groups = 5, .commit_usec = 1500000, .state = STORE_WELL };
         inputs.query.connections = 4;
         expect("\nscale_callbackd_responses_total{status_code=\"200\"} 2\n");
         expect("\nscale_callbackd_deliveries_total{verdict=\"revised\"} 3\n");

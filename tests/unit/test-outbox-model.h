@@ -24,6 +24,7 @@
 
 #define ASKED_MAX  24U
 #define WIRES_MAX  512U
+#define JOBS_MAX   256U
 #define EVENTS_MAX 400000U
 
 /* A request on its way: to the world, and the answer back. Both may get lost. */

@@ -15,8 +15,9 @@
 
 #include "power.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
-#include <semaphore.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,6 +67,8 @@ static void promise(Power *p, Act *a, int result)
         if (result < 0 || p->dead)
                 return;
         a->acknowledged = true;
+        if (a->job.change.kind == STORE_DELIVERY)
+                a->outcome = a->job.change.outcome;
         met.promises++;
         if (a->kind != ACT_PRUNE)
                 return;
@@ -107,12 +110,12 @@ static void open_direct(Power *p)
         FOREACH_ARRAY(s, p->stores, ELEMENTSOF(p->stores))
                 if (store_open(p->path, STORE_RECEIVER, s, &error) < 0)
                         fail_msg("%s", error);
-        assert_int_equal(store_checkpointer_open(p->path, &p->checkpointer), 0);
+        assert_int_equal(checkpointer_open(p->path, &p->checkpointer), 0);
 }
 
 static void open_commit(Power *p)
 {
-        const CommitOptions options = { .path = p->path, .max_jobs = 100 };
+        const CommitOptions options = { .location = p->path, .max_jobs = 100 };
         _cleanup_free_ char *error = NULL;
 
         if (commit_new(&options, &p->commit, &error) < 0)
@@ -146,68 +149,66 @@ static void close_all(Power *p)
         p->port = commit_port_free(p->port);
         p->commit = commit_free(p->commit);
         p->loop = sd_event_unref(p->loop);
-        p->checkpointer = store_checkpointer_close(p->checkpointer);
+        p->checkpointer = checkpointer_close(p->checkpointer);
         FOREACH_ARRAY(s, p->stores, ELEMENTSOF(p->stores))
                 *s = store_close(*s);
         p->moment = MOMENT_NONE;
-}
-
-static sem_t gate_reached, gate_open;
-
-static int run_gate(_unused_ CommitJob *job, _unused_ Store *s)
-{
-        sem_post(&gate_reached);
-        while (sem_wait(&gate_open) < 0)
-                continue;
-        return 0;
 }
 
 static void gate_done(_unused_ CommitJob *job, _unused_ int result)
 {
 }
 
+/* The write lock of another process: see write-lock.c. */
+static bool try_lock(int fd, short type, off_t byte)
+{
+        struct flock range = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+
+        return fcntl(fd, F_OFD_SETLK, &range) == 0;
+}
+
 static void run_group_of_threads(Power *p)
 {
-        CommitJob gate = { .run = run_gate, .done = gate_done };
+        CommitJob gate = { .done = gate_done };
+        char path[128];
+        int fd;
 
-        /* Holds the writer until all of the group wait behind it. */
+        /* Holds the writer, which waits for the lock, until all of the group wait behind it. */
+        snprintf(path, sizeof(path), "%s-turn", p->path);
+        fd = open(path, O_RDWR | O_CLOEXEC);
+        assert_true(fd >= 0);
+        while (!try_lock(fd, F_WRLCK, 1))
+                sched_yield();
         assert_int_equal(commit_submit(p->port, &gate), 0);
-        while (sem_wait(&gate_reached) < 0)
-                continue;
+        while (try_lock(fd, F_WRLCK, 0)) {
+                assert_true(try_lock(fd, F_UNLCK, 0));
+                sched_yield();
+        }
         FOREACH_ARRAY(a, p->acts + p->n_acts - p->n_group, p->n_group)
                 assert_int_equal(commit_submit(p->port, &(*a)->job), 0);
-        assert_int_equal(sem_post(&gate_open), 0);
+        close(fd);
         while (p->n_done < p->n_group)
                 assert_true(sd_event_run(p->loop, 60 * USEC_PER_SEC) > 0);
 }
 
 static void run_group_directly(Power *p)
 {
-        CommitJob *jobs = NULL, *failed = NULL, *next;
         Store *s = p->stores[pick(p, ELEMENTSOF(p->stores))];
+        Act **acts = p->acts + p->n_acts - p->n_group;
+        StoreChange *group[ACTS_GROUP + 1];
         int r;
 
-        for (unsigned i = 1; i <= p->n_group; i++) {
-                CommitJob *job = &p->acts[p->n_acts - i]->job;
-
-                job->next = jobs;
-                jobs = job;
-        }
         if (p->hasty) {
-                FOREACH_ARRAY(a, p->acts + p->n_acts - p->n_group, p->n_group)
+                FOREACH_ARRAY(a, acts, p->n_group)
                         (*a)->acknowledged = (*a)->kind == ACT_SUBMISSION;
         }
-        r = commit_group_write(s, &jobs, &failed);
+        for (unsigned i = 0; i < p->n_group; i++)
+                group[i] = &acts[i]->job.change;
+        r = store_write(s, group, p->n_group);
         if (r < 0)
                 fail_msg("%s", store_error(s));
-        for (CommitJob *j = failed; j; j = next) {
-                next = j->next;
-                j->done(j, j->result);
-        }
-        for (CommitJob *j = jobs; j; j = next) {
-                next = j->next;
-                j->done(j, 0);
-        }
+        FOREACH_ARRAY(a, acts, p->n_group)
+                (*a)->job.done(&(*a)->job, (*a)->job.change.result);
 }
 
 static void run_group(Power *p)
@@ -238,10 +239,10 @@ static void checkpoint(Power *p)
         if (!s)
                 return;
         met.checkpoints++;
-        assert_int_equal(store_checkpointer_run(p->checkpointer), 0);
+        assert_int_equal(checkpointer_run(p->checkpointer), 0);
         if (pick(p, 2))
                 run_group(p); /* between the two phases */
-        assert_int_equal(store_checkpoint(s, 0), 0);
+        assert_int_equal(checkpoint_finish(s, 0), 0);
 }
 
 static void live(Power *p)
@@ -411,8 +412,6 @@ int main(void)
         int r;
 
         power_init();
-        if (sem_init(&gate_reached, 0, 0) < 0 || sem_init(&gate_open, 0, 0) < 0)
-                return EXIT_FAILURE;
         r = cmocka_run_group_tests(tests, NULL, NULL);
         power_done();
         return r;

@@ -130,23 +130,6 @@ static void test_a_submission_is_said(void **state)
 
 #define SUBMISSION "0123456789abcdef0123456789abcdef"
 
-static int run_add(_unused_ CommitJob *job, Store *store)
-{
-        const StoreSubmission n = {
-                .id = SUBMISSION,
-                .type = "categorization",
-                .created_at = T0,
-                .next_at = T0,
-                .expires_at = TIME_NONE,
-                .params = "{}",
-                .params_size = 2,
-        };
-        char id[SUBMISSION_ID_SIZE];
-        StoreAddition a;
-
-        return store_add_submission(store, &n, &a, id);
-}
-
 static bool is_added;
 
 static void on_added(_unused_ CommitJob *job, int result)
@@ -158,7 +141,17 @@ static void on_added(_unused_ CommitJob *job, int result)
 /* In the log with its own id, and with all that the catalog names. */
 static void test_a_second_task_is_an_event(void **state)
 {
-        CommitJob job = { .run = run_add, .done = on_added };
+        const StoreSubmission submission = {
+                .id = SUBMISSION,
+                .type = "categorization",
+                .created_at = T0,
+                .next_at = T0,
+                .expires_at = TIME_NONE,
+                .params = "{}",
+                .params_size = 2,
+        };
+        CommitJob job = { .change = { .kind = STORE_SUBMISSION, .submission = &submission },
+                .done = on_added };
         json_auto_t *metadata = json_pack("{s:s}", TASK_SUBMISSION_KEY, SUBMISSION);
         Fixture *f = *state;
 

@@ -229,7 +229,7 @@ static inline bool script_500(_unused_ Fixture *f, _unused_ const char *path, Sc
 static inline void open_commit(Fixture *f, unsigned max_jobs)
 {
         _cleanup_free_ char *error = NULL;
-        CommitOptions options = { .path = f->path, .max_jobs = max_jobs };
+        CommitOptions options = { .location = f->path, .max_jobs = max_jobs };
 
         assert_int_equal(commit_new(&options, &f->commit, &error), 0);
         assert_int_equal(commit_port_new(f->commit, f->loop, &f->port), 0);

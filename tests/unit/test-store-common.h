@@ -11,7 +11,7 @@
 
 #include <dirent.h>
 
-#include "store/store.h"
+#include "store/verbs.h"
 
 #define T0     INT64_C(1700000000000000) /* microseconds: some time in 2023 */
 #define SECOND INT64_C(1000000)

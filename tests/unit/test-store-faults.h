@@ -15,9 +15,9 @@ typedef struct FaultyFile {
         sqlite3_file *real;
 } FaultyFile;
 
-static bool faulty_sync;         /* every sync fails */
-static int64_t faulty_room = -1; /* bytes that can still be written; -1: any number */
-static atomic_uint faulty_syncs; /* that succeeded */
+static atomic_bool faulty_sync;       /* every sync fails */
+static atomic_llong faulty_room = -1; /* bytes that can still be written; -1: any number */
+static atomic_uint faulty_syncs;      /* that succeeded */
 static sqlite3_vfs *faulty_below;
 
 static inline sqlite3_file *real_file(sqlite3_file *f)

@@ -327,7 +327,7 @@ static void test_failed_sync_is_final(void **state)
 
         /* That it would work now proves nothing. */
         assert_int_equal(store_begin(f->store), -ENOTRECOVERABLE);
-        assert_int_equal(store_checkpoint(f->store, 0), -ENOTRECOVERABLE);
+        assert_int_equal(checkpoint_finish(f->store, 0), -ENOTRECOVERABLE);
         assert_int_equal(store_last_event(f->store), 3);
 
         /* Leaving touches nothing; a new process finds what was acknowledged. */
@@ -342,18 +342,18 @@ static void test_failed_sync_is_final(void **state)
 static void test_failed_sync_of_a_checkpoint(void **state)
 {
         Fixture *f = *state;
-        StoreCheckpointer *c;
+        Checkpointer *c;
 
         f->store = open_store(f->path);
-        assert_int_equal(store_checkpointer_open(f->path, &c), 0);
+        assert_int_equal(checkpointer_open(f->path, &c), 0);
         record_many(f->store, "before", 3, 3000);
         faulty_sync = true;
-        assert_int_equal(store_checkpointer_run(c), -ENOTRECOVERABLE);
-        assert_int_equal(store_checkpoint(f->store, 0), -ENOTRECOVERABLE);
+        assert_int_equal(checkpointer_run(c), -ENOTRECOVERABLE);
+        assert_int_equal(checkpoint_finish(f->store, 0), -ENOTRECOVERABLE);
         faulty_sync = false;
-        assert_int_equal(store_checkpointer_run(c), -ENOTRECOVERABLE);
+        assert_int_equal(checkpointer_run(c), -ENOTRECOVERABLE);
         assert_int_equal(store_begin(f->store), -ENOTRECOVERABLE);
-        store_checkpointer_close(c);
+        checkpointer_close(c);
 }
 
 static void test_free_space(void **state)

@@ -364,7 +364,7 @@ static void test_time_limit(void **state)
         /* It works again, and the snapshot of the call that failed is gone: the WAL can start over. */
         filter.limit = 1;
         assert_int_equal(store_list_tasks(hasty, &filter, count_task, &n, &page), 0);
-        assert_int_equal(store_checkpoint(f->store, 0), 0);
+        assert_int_equal(checkpoint_finish(f->store, 0), 0);
 
         hasty->deadline = now_monotonic() - 1;
         assert_int_equal(connection_run(&hasty->connection,

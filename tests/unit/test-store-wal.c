@@ -1,5 +1,6 @@
 #include "test-store-files.h"
 
+#include "store/sqlite/writer.h"
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,7 +10,7 @@
 #define MARK (1024U * 1024)
 
 typedef struct Helper {
-        StoreCheckpointer *checkpointer;
+        Checkpointer *checkpointer;
         atomic_bool stop;
         atomic_int wanted, result;
         atomic_uint runs;
@@ -21,7 +22,7 @@ static void *run_helper(void *userdata)
 
         while (!atomic_load(&h->stop)) {
                 if (atomic_load(&h->wanted) == 1) {
-                        atomic_store(&h->result, store_checkpointer_run(h->checkpointer));
+                        atomic_store(&h->result, checkpointer_run(h->checkpointer));
                         atomic_fetch_add(&h->runs, 1);
                         atomic_store(&h->wanted, 2);
                 }
@@ -39,7 +40,7 @@ static void test_wal_stays_bounded(void **state)
         unsigned finished = 0;
 
         f->store = open_store(f->path);
-        assert_int_equal(store_checkpointer_open(f->path, &h.checkpointer), 0);
+        assert_int_equal(checkpointer_open(f->path, &h.checkpointer), 0);
         assert_int_equal(pthread_create(&thread, NULL, run_helper, &h), 0);
 
         /* 40 MB of bodies. */
@@ -49,7 +50,7 @@ static void test_wal_stays_bounded(void **state)
                 snprintf(prefix, sizeof(prefix), "g%u", i);
                 record_many(f->store, prefix, 50, 2000);
                 if (atomic_load(&h.wanted) == 2) {
-                        int r = store_checkpoint(f->store, 0);
+                        int r = checkpoint_finish(f->store, 0);
 
                         assert_true(r == 0 || r == -EBUSY);
                         finished += r == 0;
@@ -65,7 +66,7 @@ static void test_wal_stays_bounded(void **state)
         }
         atomic_store(&h.stop, true);
         assert_int_equal(pthread_join(thread, NULL), 0);
-        store_checkpointer_close(h.checkpointer);
+        checkpointer_close(h.checkpointer);
 
         assert_int_equal(h.result, 0);
         assert_true(h.runs > 2);
@@ -127,7 +128,7 @@ static int write_meanwhile(_unused_ const TaskDocument *t, void *userdata)
                 snprintf(prefix, sizeof(prefix), "slow%u", i);
                 record_many(s, prefix, 50, 2000);
         }
-        assert_int_equal(store_checkpoint(s, 0), -EBUSY);
+        assert_int_equal(checkpoint_finish(s, 0), -EBUSY);
         assert_true(store_wal_size(s) > 0);
         x->grown = size_of(x->fixture->path, "-wal");
         return 0;
@@ -145,7 +146,7 @@ static void test_slow_reader_gone(void **state)
         assert_true(x.grown > (int64_t)MARK);
 
         /* The reader is still open, but between two calls it holds nothing. */
-        assert_int_equal(store_checkpoint(f->store, 0), 0);
+        assert_int_equal(checkpoint_finish(f->store, 0), 0);
         assert_int_equal(store_wal_size(f->store), 0);
         record_many(f->store, "after", 50, 2000);
         assert_int_equal(size_of(f->path, "-wal"), x.grown); /* written over */
@@ -187,7 +188,7 @@ static void test_backup(void **state)
 
         f->store = open_store(f->path);
         record_many(f->store, "a", 500, 2000);
-        assert_int_equal(store_checkpoint(f->store, 0), 0);
+        assert_int_equal(checkpoint_finish(f->store, 0), 0);
         record_many(f->store, "b", 100, 2000);
         snprintf(target, sizeof(target), "%s/copy.db", f->directory);
 
@@ -207,7 +208,7 @@ static void test_backup(void **state)
         assert_int_equal(count_tasks(f->path), 600 + 5 * steps);
         assert_int_equal(size_of(target, "-journal"), -1);
         assert_int_equal(size_of(target, "-wal"), -1);
-        assert_int_equal(store_checkpoint(f->store, 0), 0); /* its snapshot is gone */
+        assert_int_equal(checkpoint_finish(f->store, 0), 0); /* its snapshot is gone */
 
         f->store = store_close(f->store);
         f->store = open_store(target);

@@ -193,7 +193,7 @@ static void test_checkpoints_beside_a_writer(void **state)
                 largest = MAX(largest, size_of(f->path, "-wal"));
                 if (n % 10 != 9)
                         continue;
-                r = store_checkpoint(f->store, 0);
+                r = checkpoint_finish(f->store, 0);
                 assert_true(r == 0 || r == -EBUSY);
                 done += r == 0;
                 if (r == 0)
@@ -279,7 +279,7 @@ static void test_wal_started_over_by_another(void **state)
         other = open_store(f->path);
         record_many(f->store, "a", 100, 2000);
         assert_true(store_wal_size(f->store) > 200000);
-        assert_int_equal(store_checkpoint(other, 0), 0);
+        assert_int_equal(checkpoint_finish(other, 0), 0);
         record_many(f->store, "b", 1, 10);
         assert_true(store_wal_size(f->store) < 200000);
 

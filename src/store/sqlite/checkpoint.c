@@ -7,6 +7,14 @@
 
 #include "store/sqlite/writer.h"
 
+#include <pthread.h>
+
+#include "basic/log.h"
+
+#define CHECKPOINT_MARK  (UINT64_C(16) * 1024 * 1024) /* bytes of WAL */
+#define READER_WAIT_MSEC 50U
+#define READER_WAIT_USEC USEC_PER_SEC /* how long readers may be in the way before they are waited for */
+
 static int checkpoint(Store *s, int mode, unsigned wait_msec)
 {
         Connection *c = &s->connection;
@@ -50,26 +58,26 @@ static int checkpoint(Store *s, int mode, unsigned wait_msec)
         return r;
 }
 
-int store_checkpoint(Store *s, unsigned wait_msec)
+int checkpoint_finish(Store *s, unsigned wait_msec)
 {
         return checkpoint(s, SQLITE_CHECKPOINT_RESTART, wait_msec);
 }
 
-int store_empty_log(Store *s)
+int checkpoint_empty_log(Store *s)
 {
         return checkpoint(s, SQLITE_CHECKPOINT_TRUNCATE, 0);
 }
 
-struct StoreCheckpointer {
+struct Checkpointer {
         Connection connection;
 };
 
-int store_checkpointer_open(const char *path, StoreCheckpointer **ret)
+int checkpointer_open(const char *path, Checkpointer **ret)
 {
-        _cleanup_(store_checkpointer_closep) StoreCheckpointer *c = NULL;
+        _cleanup_(checkpointer_closep) Checkpointer *c = NULL;
         int version, r;
 
-        c = calloc(1, sizeof(StoreCheckpointer));
+        c = calloc(1, sizeof(Checkpointer));
         if (!c)
                 return -ENOMEM;
 
@@ -88,7 +96,7 @@ int store_checkpointer_open(const char *path, StoreCheckpointer **ret)
         return 0;
 }
 
-int store_checkpointer_run(StoreCheckpointer *c)
+int checkpointer_run(Checkpointer *c)
 {
         if (c->connection.lost)
                 return -ENOTRECOVERABLE;
@@ -99,7 +107,7 @@ int store_checkpointer_run(StoreCheckpointer *c)
         return 0;
 }
 
-StoreCheckpointer *store_checkpointer_close(StoreCheckpointer *c)
+Checkpointer *checkpointer_close(Checkpointer *c)
 {
         if (!c)
                 return NULL;
@@ -107,4 +115,143 @@ StoreCheckpointer *store_checkpointer_close(StoreCheckpointer *c)
         connection_done(&c->connection);
         free(c);
         return NULL;
+}
+
+/* The helper. */
+
+struct CheckpointHelper {
+        Checkpointer *checkpointer; /* the thread's own */
+        pthread_t thread;
+        bool started;
+
+        pthread_mutex_t lock; /* for what follows */
+        pthread_cond_t cond;
+        enum { HELPER_IDLE, HELPER_ASKED, HELPER_FINISHED } state;
+        int result;
+        bool stop;
+};
+
+static void *helper_thread(void *userdata)
+{
+        CheckpointHelper *helper = userdata;
+        int r;
+
+        pthread_setname_np(pthread_self(), "checkpoint");
+        pthread_mutex_lock(&helper->lock);
+        for (;;) {
+                while (helper->state != HELPER_ASKED && !helper->stop)
+                        pthread_cond_wait(&helper->cond, &helper->lock);
+                if (helper->stop)
+                        break;
+
+                pthread_mutex_unlock(&helper->lock);
+                r = checkpointer_run(helper->checkpointer);
+                pthread_mutex_lock(&helper->lock);
+
+                helper->result = r;
+                helper->state = HELPER_FINISHED;
+        }
+        pthread_mutex_unlock(&helper->lock);
+        return NULL;
+}
+
+int checkpoint_helper_start(const char *path, CheckpointHelper **ret)
+{
+        _cleanup_(checkpoint_helper_stopp) CheckpointHelper *helper = NULL;
+        int r;
+
+        helper = calloc(1, sizeof(CheckpointHelper));
+        if (!helper)
+                return -ENOMEM;
+        pthread_mutex_init(&helper->lock, NULL);
+        pthread_cond_init(&helper->cond, NULL);
+        r = checkpointer_open(path, &helper->checkpointer);
+        if (r < 0)
+                return r;
+        r = pthread_create(&helper->thread, NULL, helper_thread, helper);
+        if (r != 0)
+                return -r;
+        helper->started = true;
+        *ret = TAKE_PTR(helper);
+        return 0;
+}
+
+CheckpointHelper *checkpoint_helper_stop(CheckpointHelper *helper)
+{
+        if (!helper)
+                return NULL;
+
+        pthread_mutex_lock(&helper->lock);
+        helper->stop = true;
+        pthread_cond_signal(&helper->cond);
+        pthread_mutex_unlock(&helper->lock);
+        if (helper->started)
+                pthread_join(helper->thread, NULL);
+        checkpointer_close(helper->checkpointer);
+        pthread_cond_destroy(&helper->cond);
+        pthread_mutex_destroy(&helper->lock);
+        free(helper);
+        return NULL;
+}
+
+/* 1: it is through, and this was said now. */
+static int helper_take_result(CheckpointHelper *helper)
+{
+        int r;
+
+        pthread_mutex_lock(&helper->lock);
+        r = helper->state == HELPER_FINISHED;
+        if (r > 0)
+                helper->state = HELPER_IDLE;
+        if (r > 0 && helper->result < 0)
+                r = helper->result;
+        pthread_mutex_unlock(&helper->lock);
+        return r;
+}
+
+static void helper_ask(CheckpointHelper *helper)
+{
+        pthread_mutex_lock(&helper->lock);
+        if (helper->state == HELPER_IDLE) {
+                helper->state = HELPER_ASKED;
+                pthread_cond_signal(&helper->cond);
+        }
+        pthread_mutex_unlock(&helper->lock);
+}
+
+/* The writer's part. A reader in the way is not waited for, unless one was for a while: then for a moment,
+ * in which whoever reads comes to an end while new ones need the WAL no more. */
+static int finish(Store *s)
+{
+        uint64_t now = now_monotonic();
+        bool wait = s->busy_since > 0 && now - s->busy_since > READER_WAIT_USEC;
+        int r;
+
+        r = checkpoint_finish(s, wait ? READER_WAIT_MSEC : 0);
+        if (r != -EBUSY)
+                s->busy_since = 0;
+        else if (wait || s->busy_since == 0)
+                s->busy_since = now;
+        if (r >= 0)
+                s->checkpoints++;
+        return r;
+}
+
+int checkpoint_tend(Store *s)
+{
+        int r;
+
+        r = helper_take_result(s->helper);
+        if (r > 0)
+                r = finish(s);
+        else if (r == 0 && (store_wal_size(s) > CHECKPOINT_MARK || s->busy_since > 0))
+                helper_ask(s->helper);
+        if (r < 0)
+                log_debug_errno(r, "Checkpoint put off");
+        return r;
+}
+
+uint64_t store_checkpoints(const Store *s)
+{
+        return s->checkpoints;
 }

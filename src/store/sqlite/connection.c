@@ -263,6 +263,8 @@ int connection_fail(Connection *c, const char *what)
 
         if (r == -ENOTRECOVERABLE)
                 c->lost = true;
+        if (r != -EMSGSIZE && r != -EUCLEAN)
+                c->at_fault = true;
 
         snprintf(c->error, sizeof(c->error), "%s %s: %s%s%s. %s", what, c->path,
                         c->db ? sqlite3_errmsg(c->db) : "out of memory", of_system ? ", " : "",

@@ -15,6 +15,7 @@ typedef struct Connection {
         sqlite3 *db;
         char *path;
         bool lost;      /* a sync failed or the files are others: nothing may be tried any more */
+        bool at_fault;  /* since that was cleared: it, or the disk, failed, and not what was asked of it */
         bool no_memory; /* for a text of a row: what it is part of has failed */
         char error[STORE_ERROR_MAX];
 } Connection;

@@ -321,7 +321,7 @@ void files_clean(const char *path)
         }
 }
 
-int store_check(Store *s)
+int writer_check_files(Store *s)
 {
         int r;
 

@@ -145,7 +145,7 @@ static int prepare(Store *s, bool *ret_turned_back)
         (void)sqlite3_wal_hook(c->db, on_wal, s);
 
         /* What an earlier process left in the WAL; a reader in the way is nobody's fault. */
-        r = store_empty_log(s);
+        r = checkpoint_empty_log(s);
         return r == -EBUSY ? 0 : r;
 }
 
@@ -201,7 +201,11 @@ static int store_setup(Store *s, const char *path, StoreRole role)
         if (r >= 0 && turned_back)
                 r = chain_mark_turned_back(s);
         write_lock_release(&s->write_lock);
-        return r;
+        if (r < 0)
+                return r;
+        r = checkpoint_helper_start(path, &s->helper);
+        return r < 0 ? connection_refuse(c, r, "Could not start the helper for %s: %s.", path, strerror(-r))
+                     : 0;
 }
 
 int store_open(const char *path, StoreRole role, Store **ret, char **ret_error)
@@ -229,6 +233,7 @@ Store *store_close(Store *s)
         if (!s)
                 return NULL;
 
+        checkpoint_helper_stop(s->helper);
         statements_done(s->statements, _W_MAX);
         statements_done(s->outbox, _OW_MAX);
         connection_done(&s->connection);
@@ -270,6 +275,7 @@ int store_begin(Store *s)
         int r;
 
         assert(!s->in_group);
+        s->connection.at_fault = false;
         if (s->connection.lost)
                 return s->files.moved ? -EIDRM : -ENOTRECOVERABLE;
 
@@ -331,7 +337,7 @@ void store_rollback(Store *s)
         forget_group(s);
 }
 
-int store_probe(Store *s)
+int writer_probe(Store *s)
 {
         int r;
 

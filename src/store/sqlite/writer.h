@@ -2,12 +2,13 @@
 
 /* The writer: its files, its numbers, and the rows as it sees them. */
 
+#include <stdatomic.h>
 #include <sys/stat.h>
 
-#include "store/outbox.h"
 #include "store/sqlite/connection.h"
 #include "store/sqlite/sql.h"
 #include "store/sqlite/write-lock.h"
+#include "store/verbs.h"
 
 /* files.c: whether the files still have their names. */
 
@@ -46,7 +47,16 @@ typedef struct StoreTypeName {
         char name[CALLBACK_TYPE_MAX + 1];
 } StoreTypeName;
 
+typedef struct CheckpointHelper CheckpointHelper;
+
 struct Store {
+        /* How it stands: see write.c. */
+        StoreState state;
+        int failure;
+        char reason[STORE_ERROR_MAX];
+        uint64_t checked; /* monotonic, the disk and the files; 0: never */
+        atomic_uint_fast64_t min_free;
+
         Connection connection;
         sqlite3_stmt *statements[_W_MAX], *outbox[_OW_MAX];
         WriteLock write_lock;
@@ -71,6 +81,9 @@ struct Store {
         size_t n_types;
 
         uint64_t page_size, frames, frames_done; /* of the WAL: there, and already brought over */
+        CheckpointHelper *helper;
+        uint64_t busy_since; /* monotonic: readers keep the WAL from starting over; 0: they don't */
+        uint64_t checkpoints;
 
         /* The time that was counted when the monotonic clock was `counted_at`; see age.c. */
         bool counts;
@@ -131,8 +144,35 @@ int chain_mark_turned_back(Store *s);
  * file. TIME_NONE where it isn't known when it was made: then it may say so already. Leaves `c` open. */
 int chain_mark_copy(const char *target, int64_t at, Connection *c);
 
-/* checkpoint.c: like store_checkpoint(), without waiting, and nothing stays in the log's file. */
-int store_empty_log(Store *s);
+/* checkpoint.c */
+
+/* The writer's part of a checkpoint: brings what is left into the database so that the WAL starts over.
+ * Outside a group. Waits for readers no longer than that. 0; -EBUSY: a reader is in the way, later. */
+int checkpoint_finish(Store *s, unsigned wait_msec);
+
+/* The same without waiting, and nothing stays in the log's file. */
+int checkpoint_empty_log(Store *s);
+
+/* The helper's part: a connection of its own that checkpoints beside the writer, from another thread. */
+typedef struct Checkpointer Checkpointer;
+int checkpointer_open(const char *path, Checkpointer **ret);
+int checkpointer_run(Checkpointer *c);
+Checkpointer *checkpointer_close(Checkpointer *c);
+DEFINE_CLEANUP(Checkpointer *, checkpointer_close)
+
+/* The thread that does that when it is asked. */
+int checkpoint_helper_start(const char *path, CheckpointHelper **ret);
+CheckpointHelper *checkpoint_helper_stop(CheckpointHelper *helper);
+DEFINE_CLEANUP(CheckpointHelper *, checkpoint_helper_stop)
+
+/* Outside a group: has the WAL kept short. 0; -ENOTRECOVERABLE and -EIDRM, which are for good; any other
+ * negative errno: later. */
+int checkpoint_tend(Store *s);
+
+/* writer.c: outside a group. Whether the files are still those that were opened: 0, -EIDRM, negative errno
+ * where it can't be told. Writes something of no consequence, to see whether it can be done. */
+int writer_check_files(Store *s);
+int writer_probe(Store *s);
 
 /* task.c: the writer's view of a task. */
 

@@ -172,7 +172,7 @@ static void end(Cancel *cancel)
 {
         cancel->step = CANCEL_ENDS;
         save_init(&cancel->save, cancel->outbox, cancel->id, on_ended, cancel);
-        cancel->save.kind = SAVE_FORGET_CANCEL;
+        cancel->save.kind = STORE_FORGET_CANCEL;
         cancel->save.move.now = outbox_realtime(cancel->outbox);
         cancel->save.once = !LIST_EMPTY(&cancel->waiters);
         save_submit(&cancel->save);

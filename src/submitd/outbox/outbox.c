@@ -90,7 +90,7 @@ static int check_clock(Outbox *outbox)
         log_warning("The clock went back: the queue is looked at anew");
         outbox->flush_busy = true;
         save_init(&outbox->flush, outbox, "", on_flushed, NULL);
-        outbox->flush.kind = SAVE_FLUSH;
+        outbox->flush.kind = STORE_FLUSH;
         outbox->flush.move.now = outbox_realtime(outbox);
         save_submit(&outbox->flush);
         return 0;
@@ -157,11 +157,11 @@ uint64_t outbox_next(const Outbox *outbox)
 
 static void on_recovered(Save *save, int result, _unused_ void *userdata)
 {
-        if (result == 0 && save->copied_at != TIME_NONE)
+        if (result == 0 && save->job.change.recovered.copied_at != TIME_NONE)
                 log_warning("The database is a backup that was put back: %" PRIu64
                             " submissions that were queued in it "
                             "may have been sent since, which is looked for before they are sent.",
-                                save->n_doubted);
+                                save->job.change.recovered.n_doubted);
         save->outbox->recovered = result == 0;
 }
 
@@ -170,7 +170,7 @@ void outbox_start(Outbox *outbox)
         assert(!outbox->started);
         outbox->started = true;
         save_init(&outbox->recover, outbox, "", on_recovered, NULL);
-        outbox->recover.kind = SAVE_RECOVER;
+        outbox->recover.kind = STORE_RECOVER;
         outbox->recover.move.now = outbox_realtime(outbox);
         outbox->recover.move.ended_at = (int64_t)outbox_monotonic(outbox);
         outbox->recover.move.grace = outbox_grace(outbox);

@@ -212,11 +212,11 @@ static void on_saved(Save *save, int result, void *userdata)
 {
         Unknown *unknown = userdata;
         Outbox *outbox = save->outbox;
-        bool accepts = save->kind == SAVE_ACCEPT;
+        bool accepts = save->kind == STORE_ACCEPT;
 
-        if (result == 0 && accepts && save->outcome == STORE_MOVED_ON)
+        if (result == 0 && accepts && save->job.change.moved == STORE_MOVED_ON)
                 outbox->stats.duplicates++;
-        else if (result == 0 && save->outcome == 0) {
+        else if (result == 0 && save->job.change.moved == 0) {
                 outbox->stats.resolved_found += accepts;
                 outbox->stats.resolved_absent += !accepts && save->move.sent_at == TIME_NONE;
                 outbox->stats.canceled += !accepts && save->move.to == SUBMISSION_CANCELED;
@@ -245,7 +245,7 @@ static int unknown_accept(Unknown *unknown, const json_t *task)
         if (r < 0)
                 return r;
         save = begin_save(unknown);
-        save->kind = SAVE_ACCEPT;
+        save->kind = STORE_ACCEPT;
         save->snapshot = snapshot;
         save_submit(save);
         return 0;
@@ -257,7 +257,7 @@ static void leave_unknown(Unknown *unknown, SubmissionState to, bool maybe, cons
         Save *save = begin_save(unknown);
         Outbox *outbox = save->outbox;
 
-        save->kind = SAVE_MOVE;
+        save->kind = STORE_MOVE;
         save->move = (StoreMove){
                 .from = SUBMISSION_IN(SUBMISSION_UNKNOWN),
                 .to = to,
@@ -274,8 +274,8 @@ static void leave_unknown(Unknown *unknown, SubmissionState to, bool maybe, cons
                         backoff_delay(unknown->attempt.n, &outbox->chance), unknown->attempt.expires_at);
         snprintf(save->error, sizeof(save->error), "%s", why);
         if (!maybe && !unknown->attempt.is_test) {
-                save->live_by = -1;
-                save->live_day = unknown->attempt.live_day;
+                save->move.live_by = -1;
+                save->move.live_day = unknown->attempt.live_day;
         }
         save_submit(save);
 }

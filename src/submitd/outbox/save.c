@@ -18,7 +18,7 @@
 void save_init(Save *save, Outbox *outbox, const char *id,
                 void (*finished)(Save *save, int result, void *userdata), void *userdata)
 {
-        *save = (Save){ .outbox = outbox, .finished = finished, .userdata = userdata };
+        *save = (Save){ .kind = STORE_MOVE, .outbox = outbox, .finished = finished, .userdata = userdata };
         snprintf(save->id, sizeof(save->id), "%s", id);
 }
 
@@ -28,74 +28,6 @@ void save_done(Save *save)
         task_snapshot_free(save->snapshot);
         save->answer = NULL;
         save->snapshot = NULL;
-}
-
-/* On the writer's thread. */
-static int move(Save *save, Store *store)
-{
-        int r;
-
-        r = store_move_submission(store, save->id, &save->move);
-        save->outcome = MAX(r, 0);
-        if (r == 0 && save->live_by != 0)
-                r = store_count_live(store, save->live_day, save->live_by);
-        return MIN(r, 0);
-}
-
-/* What an earlier process left, or a copy that was put back. */
-static int recover(Save *save, Store *store)
-{
-        const StoreMove *move = &save->move;
-        uint64_t n;
-        int r;
-
-        save->copied_at = TIME_NONE;
-        r = store_lift_account_hold(store, move->now);
-        if (r >= 0)
-                r = store_take_copied(store, &save->copied_at);
-        if (r > 0) {
-                int64_t at = save->copied_at > 0 ? MIN(save->copied_at, move->now) : move->now;
-
-                r = store_doubt_submissions(store,
-                                &(StoreDoubt){ move->now, at, move->ended_at, move->grace, move->is_test },
-                                &save->n_doubted);
-        }
-        if (r >= 0)
-                r = store_recover_submissions(store, move->now, move->ended_at, move->grace, &n);
-        return MIN(r, 0);
-}
-
-static int run(CommitJob *job, Store *store)
-{
-        Save *save = container_of(job, Save, job);
-        uint64_t n;
-        int r = 0;
-
-        save->outcome = 0;
-        switch (save->kind) {
-        case SAVE_MOVE:
-                r = move(save, store);
-                break;
-        case SAVE_ACCEPT:
-                r = store_accept_submission(store, save->id, &save->snapshot->delivery);
-                save->outcome = MAX(r, 0);
-                break;
-        case SAVE_FORGET_CANCEL:
-                r = store_forget_cancel(store, save->id, save->move.now);
-                break;
-        case SAVE_FLUSH:
-                r = store_flush_submissions(store, save->move.now, &n);
-                break;
-        case SAVE_RECOVER:
-                r = recover(save, store);
-                break;
-        case SAVE_HOLD:
-        default:
-                break;
-        }
-        if (r >= 0 && save->hold)
-                r = store_hold_queue(store, QUEUE_HELD_ACCOUNT, save->error, save->move.now);
-        return MIN(r, 0);
 }
 
 /* What an administrator should hear of a change, once it is stored. */
@@ -116,13 +48,13 @@ static void tell(const Save *save)
                 log_event(LOG_ERR, MESSAGE_QUEUE_HELD, LOG_FIELDS(LOG_TEXT("REASON", save->error)),
                                 "The queue is held until `scalectl queue resume` or a reload: %s",
                                 save->error);
-        if (save->kind == SAVE_ACCEPT && save->outcome == STORE_MOVED_ON)
+        if (save->kind == STORE_ACCEPT && save->job.change.moved == STORE_MOVED_ON)
                 log_event(LOG_ERR, MESSAGE_SECOND_TASK,
                                 LOG_FIELDS(LOG_TEXT("SUBMISSION", save->id),
                                                 LOG_TEXT("TASK_ID", save->snapshot->delivery.task_id)),
                                 "Submission %s has two tasks, one of them is %s: see that it is canceled.",
                                 save->id, save->snapshot->delivery.task_id);
-        if (save->kind != SAVE_MOVE || save->outcome != 0)
+        if (save->kind != STORE_MOVE || save->job.change.moved != 0)
                 return;
         FOREACH_ARRAY(m, moves, ELEMENTSOF(moves))
                 if (m->to == save->move.to)
@@ -180,12 +112,32 @@ static void done(CommitJob *job, int result)
                 finish(save, 0);
 }
 
+/* What it is about, by its kind. */
+static void describe(const Save *save, StoreChange *change)
+{
+        const StoreMove *move = &save->move;
+
+        if (save->kind == STORE_MOVE)
+                change->move = move;
+        else if (save->kind == STORE_ACCEPT)
+                change->delivery = &save->snapshot->delivery;
+        else if (save->kind == STORE_HOLD)
+                change->hold = QUEUE_HELD_ACCOUNT;
+        else if (save->kind == STORE_RECOVER)
+                change->recovery = (StoreRecovery){ move->ended_at, move->grace, move->is_test };
+}
+
 static void hand_over(Save *save)
 {
         Outbox *outbox = save->outbox;
         int r;
 
-        save->job = (CommitJob){ .run = run, .done = done };
+        save->job = (CommitJob){ .change = { .kind = save->kind,
+                                                 .id = save->id,
+                                                 .now = save->move.now,
+                                                 .reason = save->hold ? save->error : NULL },
+                .done = done };
+        describe(save, &save->job.change);
         save->under_way = true;
         r = outbox->fatal ? -ENOTRECOVERABLE
                           : outbox->options.writer.submit(outbox->options.writer.userdata, &save->job);
@@ -208,7 +160,7 @@ void save_hold(Outbox *outbox, const char *reason)
         if (outbox->n_holds > 0)
                 return; /* another answer said so just before */
         save_init(&outbox->hold, outbox, "", NULL, NULL);
-        outbox->hold.kind = SAVE_HOLD;
+        outbox->hold.kind = STORE_HOLD;
         outbox->hold.hold = true;
         outbox->hold.move.now = outbox_realtime(outbox);
         snprintf(outbox->hold.error, sizeof(outbox->hold.error), "%s", reason);

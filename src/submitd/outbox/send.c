@@ -92,15 +92,15 @@ static void on_ended(Save *save, int result, void *userdata)
         Sending *sending = userdata;
         Outbox *outbox = sending->outbox;
 
-        if (result == 0 && save->kind == SAVE_ACCEPT && save->outcome == STORE_MOVED_ON)
+        if (result == 0 && save->kind == STORE_ACCEPT && save->job.change.moved == STORE_MOVED_ON)
                 outbox->stats.duplicates++;
-        else if (result == 0 && save->kind == SAVE_ACCEPT) {
+        else if (result == 0 && save->kind == STORE_ACCEPT) {
                 outbox->stats.created++;
                 if (save->snapshot->has_response)
                         outbox_tell_task(outbox, save->snapshot);
         }
 
-        if (result == 0 && save->outcome == 0 && save->kind == SAVE_MOVE) {
+        if (result == 0 && save->job.change.moved == 0 && save->kind == STORE_MOVE) {
                 outbox->stats.rejected += save->move.to == SUBMISSION_REJECTED;
                 outbox->stats.unknown += save->move.to == SUBMISSION_UNKNOWN;
                 outbox->stats.retried += save->move.to == SUBMISSION_QUEUED;
@@ -119,7 +119,7 @@ static StoreMove *sending_end(Sending *sending, SubmissionState to)
         save_done(save);
         save_init(save, sending->outbox, sending->attempt.id, on_ended, sending);
         set_step(sending, SENDING_ENDS);
-        save->kind = SAVE_MOVE;
+        save->kind = STORE_MOVE;
         save->move = (StoreMove){
                 .from = SUBMISSION_IN(SUBMISSION_SENDING),
                 .to = to,
@@ -143,8 +143,8 @@ static void end_without_task(Sending *sending, SubmissionState to, unsigned stat
         move->status = status;
         move->next_at = outbox_next_try(move->now, delay, sending->attempt.expires_at);
         if (!sending->attempt.is_test) {
-                sending->save.live_by = -1;
-                sending->save.live_day = sending->attempt.live_day;
+                sending->save.move.live_by = -1;
+                sending->save.move.live_day = sending->attempt.live_day;
         }
 }
 
@@ -195,7 +195,7 @@ static void on_done(Sending *sending, const ApiAnswer *answer)
         if (claim == TASK_OURS &&
                         task_snapshot_new(task, outbox_realtime(sending->outbox), &snapshot) >= 0) {
                 sending_end(sending, SUBMISSION_ACCEPTED);
-                sending->save.kind = SAVE_ACCEPT;
+                sending->save.kind = STORE_ACCEPT;
                 sending->save.snapshot = snapshot;
                 return;
         }
@@ -276,7 +276,7 @@ static void end(Sending *sending, Outcome outcome, const ApiAnswer *answer)
 {
         sending->attempt.ended_at = (int64_t)outbox_monotonic(sending->outbox);
         endings[outcome](sending, answer);
-        if (sending->save.error[0] == 0 && sending->save.kind == SAVE_MOVE)
+        if (sending->save.error[0] == 0 && sending->save.kind == STORE_MOVE)
                 outcome_describe(answer, sending->save.error);
         save_submit(&sending->save);
 }
@@ -458,7 +458,7 @@ static void on_started(Save *save, int result, void *userdata)
 {
         Sending *sending = userdata;
 
-        if (result < 0 || save->outcome != 0)
+        if (result < 0 || save->job.change.moved != 0)
                 sending_forget(sending); /* the row is as it was, or somebody else's */
         else
                 sending_ask(sending);
@@ -491,8 +491,8 @@ static void start(Sending *sending, int64_t day)
         move->grace = sending->attempt.grace;
         move->attempt = true;
         if (!sending->attempt.is_test) {
-                save->live_by = 1;
-                save->live_day = day;
+                save->move.live_by = 1;
+                save->move.live_day = day;
         }
         save_submit(save);
 }

@@ -35,30 +35,18 @@ struct Save {
         void *userdata;
 
         char id[SUBMISSION_ID_SIZE];
-        bool once; /* given up when it fails; others are tried until they are stored */
-        enum {
-                SAVE_MOVE,   /* with `move` */
-                SAVE_ACCEPT, /* with `snapshot` */
-                SAVE_HOLD,   /* nothing but `hold` */
-                SAVE_FORGET_CANCEL,
-                SAVE_FLUSH,
-                SAVE_RECOVER,
-        } kind;
-        StoreMove move;
+        bool once;            /* given up when it fails; others are tried until they are stored */
+        StoreChangeKind kind; /* STORE_ACCEPT with `snapshot` */
+        StoreMove move;       /* others take their times from it as well */
         char error[OUTCOME_TEXT_SIZE];
         char *answer;           /* owned; NULL: none */
         TaskSnapshot *snapshot; /* owned */
         bool hold;              /* the queue with it, because of `error` */
-        int live_by;            /* what changes on live_day, where it moves */
-        int64_t live_day;
-        int64_t copied_at; /* of SAVE_RECOVER: the database was turned back to then; TIME_NONE: it wasn't */
-        uint64_t n_doubted;
 
         bool under_way; /* with the writer */
         unsigned failures;
         uint64_t retry_at;
         int result;
-        int outcome; /* 0, STORE_MOVED_ON, STORE_UNKNOWN: valid with result 0 */
 };
 
 /* Over all wishes of the store, in the order of their submissions. */

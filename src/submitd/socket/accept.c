@@ -196,9 +196,8 @@ typedef struct Acceptance {
         Buffer text;    /* the parameters as JSON */
         char *warnings; /* as JSON */
         const char *attachments[SUBMISSION_ATTACHMENTS_MAX];
-        char id[SUBMISSION_ID_SIZE], found[SUBMISSION_ID_SIZE];
+        char id[SUBMISSION_ID_SIZE];
         StoreSubmission submission;
-        StoreAddition outcome;
 } Acceptance;
 
 static void acceptance_free(void *userdata)
@@ -332,13 +331,6 @@ static int describe_submission(Acceptance *acceptance)
         return r < 0 ? r : make_digest(acceptance, acceptance->submission.digest);
 }
 
-static int run_add(CommitJob *job, Store *store)
-{
-        Acceptance *acceptance = container_of(job, Acceptance, job);
-
-        return store_add_submission(store, &acceptance->submission, &acceptance->outcome, acceptance->found);
-}
-
 /* The answer. */
 
 static int reply_added(Acceptance *acceptance)
@@ -366,21 +358,20 @@ static int reply_added(Acceptance *acceptance)
 static int reply(Acceptance *acceptance)
 {
         Metrics *counted = &acceptance->context->metrics;
+        const StoreAdded *added = &acceptance->job.change.added;
         int r;
 
-        if (acceptance->outcome == STORE_CONFLICT) {
+        if (added->addition == STORE_CONFLICT) {
                 counted->conflicts++;
                 return http_reply_error(acceptance->request, 409, NULL,
                                 "This " KEY_HEADER " came with another task before: it is submission %s.",
-                                acceptance->found);
+                                added->id);
         }
-        if (acceptance->outcome == STORE_ADDED)
+        if (added->addition == STORE_ADDED)
                 return reply_added(acceptance);
         counted->replayed++;
         r = http_reply_header(acceptance->request, "Idempotency-Replayed", "true");
-        return r < 0 ? r
-                     : submission_reply(&acceptance->context->base, acceptance->request, 202,
-                                       acceptance->found);
+        return r < 0 ? r : submission_reply(&acceptance->context->base, acceptance->request, 202, added->id);
 }
 
 static void on_added(CommitJob *job, int result)
@@ -433,7 +424,9 @@ static int submit(Acceptance *acceptance)
         if (r < 0)
                 return r;
 
-        acceptance->job = (CommitJob){ .run = run_add, .done = on_added };
+        acceptance->job = (CommitJob){ .change = { .kind = STORE_SUBMISSION,
+                                                       .submission = &acceptance->submission },
+                .done = on_added };
         r = commit_submit(context->port, &acceptance->job);
         return r < 0 ? submit_reply_unavailable(acceptance->request, r) : 0;
 }

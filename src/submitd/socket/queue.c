@@ -36,7 +36,7 @@ int queue_read(SubmitContext *context, StoreQueue *ret_queue, Waiting *ret_waiti
 
         commit_get_stats(context->base.commit, &stats);
         r = store_get_queue(context->base.reader, now_realtime(), ret_queue);
-        return r < 0 ? r : waiting_look(context->outbox, ret_queue, stats.writable, ret_waiting);
+        return r < 0 ? r : waiting_look(context->outbox, ret_queue, stats.state == STORE_WELL, ret_waiting);
 }
 
 int queue_waiting_begin(LocalBase *base)
@@ -99,8 +99,6 @@ typedef struct QueueCall {
         CommitJob job;
         SubmitContext *context;
         HttpRequest *request;
-        const char *reason; /* the request's */
-        uint64_t flushed;
 } QueueCall;
 
 static void on_changed(CommitJob *job, int result)
@@ -112,14 +110,14 @@ static void on_changed(CommitJob *job, int result)
         if (result < 0)
                 r = submit_reply_unavailable(call->request, result);
         else
-                r = reply_queue(context, call->request, call->flushed);
+                r = reply_queue(context, call->request,
+                                job->change.kind == STORE_FLUSH ? job->change.flushed : UINT64_MAX);
         if (r < 0)
                 http_request_fail(call->request, r);
         submit_hurry(context);
 }
 
-static int change(SubmitContext *context, HttpRequest *request, const char *reason,
-                int (*run)(CommitJob *job, Store *store))
+static int change(SubmitContext *context, HttpRequest *request, StoreChange what)
 {
         QueueCall *call;
         int r;
@@ -128,32 +126,15 @@ static int change(SubmitContext *context, HttpRequest *request, const char *reas
         if (!call)
                 return -ENOMEM;
         *call = (QueueCall){
-                .job = { .run = run, .done = on_changed },
+                .job = { .change = what, .done = on_changed },
                 .context = context,
                 .request = request,
-                .reason = reason,
-                .flushed = UINT64_MAX,
         };
+        call->job.change.now = now_realtime();
         http_request_set_userdata(request, call, free);
 
         r = commit_submit(context->port, &call->job);
         return r < 0 ? submit_reply_unavailable(request, r) : 0;
-}
-
-static int run_hold(CommitJob *job, Store *store)
-{
-        return store_hold_queue(
-                        store, QUEUE_HELD, container_of(job, QueueCall, job)->reason, now_realtime());
-}
-
-static int run_resume(_unused_ CommitJob *job, Store *store)
-{
-        return store_hold_queue(store, QUEUE_RUNNING, NULL, now_realtime());
-}
-
-static int run_flush(CommitJob *job, Store *store)
-{
-        return store_flush_submissions(store, now_realtime(), &container_of(job, QueueCall, job)->flushed);
 }
 
 typedef struct HoldQuery {
@@ -173,15 +154,19 @@ int queue_on_hold(HttpRequest *request, void *userdata)
         r = params_read(request, &query);
         if (r == 0 && query.reason && !text_is_utf8(query.reason, strlen(query.reason)))
                 r = params_refuse(request, "reason", "text in UTF-8") ?: 1;
-        return r != 0 ? MIN(r, 0) : change(userdata, request, query.reason, run_hold);
+        return r != 0 ? MIN(r, 0)
+                      : change(userdata, request,
+                                        (StoreChange){ .kind = STORE_HOLD,
+                                                        .hold = QUEUE_HELD,
+                                                        .reason = query.reason });
 }
 
 int queue_on_resume(HttpRequest *request, void *userdata)
 {
-        return change(userdata, request, NULL, run_resume);
+        return change(userdata, request, (StoreChange){ .kind = STORE_HOLD, .hold = QUEUE_RUNNING });
 }
 
 int queue_on_flush(HttpRequest *request, void *userdata)
 {
-        return change(userdata, request, NULL, run_flush);
+        return change(userdata, request, (StoreChange){ .kind = STORE_FLUSH });
 }

@@ -55,12 +55,10 @@ typedef struct Step {
         SubmissionState state; /* as it was seen */
         StoreMove move;
         char *error, *answer; /* owned; of `move` */
-        int outcome;
 
         /* Of a cancel. */
         bool may_be_task;                                                  /* the id */
         bool wished;                                                       /* the wish is stored */
-        unsigned from;                                                     /* see store_want_cancel() */
         char submission[SUBMISSION_ID_SIZE], task_id[CALLBACK_ID_MAX + 1]; /* "": none that is known */
         CancelWaiter waiter;
 } Step;
@@ -128,23 +126,11 @@ static int refuse(Step *step, const VerbRule *rule)
                         submission_state_to_string(step->state), rule->why);
 }
 
-static int run_move(CommitJob *job, Store *store)
-{
-        Step *step = container_of(job, Step, job);
-        int r;
-
-        r = store_move_submission(store, step->id, &step->move);
-        if (r < 0)
-                return r;
-        step->outcome = r;
-        return 0;
-}
-
 static int finish(Step *step, int result)
 {
         if (result < 0)
                 return submit_reply_unavailable(step->request, result);
-        if (step->outcome == STORE_MOVED_ON)
+        if (step->job.change.moved == STORE_MOVED_ON)
                 return step_look(step);
         return submission_reply(&step->context->base, step->request, 200, step->id);
 }
@@ -209,22 +195,10 @@ static void on_canceled(CancelWaiter *waiter, const ApiAnswer *answer)
                 http_request_fail(step->request, r);
 }
 
-static int run_want(CommitJob *job, Store *store)
-{
-        Step *step = container_of(job, Step, job);
-        int r;
-
-        r = store_want_cancel(store, step->submission, step->from, now_realtime());
-        if (r < 0)
-                return r;
-        step->outcome = r;
-        return 0;
-}
-
 static int take_wish(Step *step, int result)
 {
-        step->wished = result == 0 && step->outcome == 0;
-        if (step->from == FROM_ACCEPTED) {
+        step->wished = result == 0 && step->job.change.moved == 0;
+        if (step->job.change.from == FROM_ACCEPTED) {
                 outbox_cancel(step->context->outbox, step->wished ? step->submission : "", step->task_id,
                                 &step->waiter);
                 return 0;
@@ -253,9 +227,12 @@ static int want_cancel(Step *step, unsigned from)
 
         if (++step->tries > TRIES_MAX)
                 return submit_reply_unavailable(step->request, -EAGAIN);
-        step->from = from;
         step->waiter.done = on_canceled;
-        step->job = (CommitJob){ .run = run_want, .done = on_wanted };
+        step->job = (CommitJob){ .change = { .kind = STORE_WANT_CANCEL,
+                                                 .id = step->submission,
+                                                 .from = from,
+                                                 .now = now_realtime() },
+                .done = on_wanted };
         r = commit_submit(step->context->port, &step->job);
         return r < 0 ? take_wish(step, r) : 0;
 }
@@ -344,7 +321,8 @@ static int step_look(Step *step)
                 return submit_reply_unavailable(step->request, -EAGAIN);
 
         plan(&step->move, rule);
-        step->job = (CommitJob){ .run = run_move, .done = on_moved };
+        step->job = (CommitJob){ .change = { .kind = STORE_MOVE, .id = step->id, .move = &step->move },
+                .done = on_moved };
         r = commit_submit(context->port, &step->job);
         return r < 0 ? submit_reply_unavailable(step->request, r) : 0;
 }
