@@ -310,8 +310,9 @@ const char *const outbox_writer_sql[_OW_MAX] = {
 
         /* Of what may have been sent since the database was copied all that is known is that the API had its
          * tasks before. Parameters: now, the time of the copy, ended_at, grace, is_test. */
-        [OW_DOUBT_ATTACHMENTS] = "UPDATE attachment SET open = 1 "
-                                 "WHERE submission IN (SELECT n FROM submission WHERE state = 0)",
+        [OW_DOUBT_ATTACHMENTS] =
+                        "UPDATE attachment SET open = 1 "
+                        "WHERE submission IN (SELECT n FROM submission WHERE state = 0 AND failure = 0)",
         [OW_DOUBT_ENDED] = "UPDATE submission SET sent_at = ?2, ended_at = ?3, grace = ?4, "
                            "  is_test = CASE WHEN attempts > 0 THEN is_test ELSE ?5 END, "
                            "  floor_at = " LAST_CREATED " "
