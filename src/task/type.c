@@ -22,15 +22,11 @@ const Field task_common_params[] = {
         {},
 };
 
-const TaskType *const task_types[] = {
-        &task_type_categorization,
-        &task_type_comparison,
-        &task_type_datacollection,
-        &task_type_annotation,
-        &task_type_transcription,
-        &task_type_audiotranscription,
-        NULL,
-};
+#define DECLARE(name) extern const TaskType task_type_##name;
+TASK_TYPES(DECLARE)
+
+#define ADDRESS(name) &task_type_##name,
+const TaskType *const task_types[] = { TASK_TYPES(ADDRESS) NULL };
 
 static bool has_alias(const TaskType *t, const char *name)
 {

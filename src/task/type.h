@@ -6,6 +6,7 @@
 
 #include "basic/macros.h"
 #include "task/problem.h"
+#include "task/type-list.h" /* made by meson.build */
 
 typedef enum TaskStatus {
         TASK_PENDING,
@@ -86,12 +87,12 @@ typedef struct TaskType {
 /* The parameters that every type takes (callback_url, instruction where not listed, urgency, metadata). */
 extern const Field task_common_params[];
 
-/* One a file. */
-extern const TaskType task_type_annotation, task_type_audiotranscription, task_type_categorization,
-                task_type_comparison, task_type_datacollection, task_type_transcription;
-
-/* All types, in the order of the reference; ends with a NULL. */
+/* All types, in the order of the reference; ends with a NULL. Each is task_type_NAME in types/NAME.c, and
+ * the list is that of meson.build. */
 extern const TaskType *const task_types[];
+
+#define TASK_TYPES_ONE(name) +1U
+#define TASK_TYPES_N         (TASK_TYPES(TASK_TYPES_ONE))
 
 /* By name or alias; NULL for a type that is not known. */
 const TaskType *task_type_find(const char *name);

@@ -25,6 +25,11 @@ PATIENCE = float(os.environ.get("PATIENCE", "1"))  # for a machine that is slowe
 WAIT = 180 * PATIENCE  # seconds without any movement: only ever waited for in full when something is wrong
 
 
+def task_types():
+    """The types of task that the program was built with."""
+    return re.findall(r"\bTYPE\((\w+)\)", (BUILD / "src/task/type-list.h").read_text())
+
+
 def moved():
     """Tells whoever watches this run (../stage.py) that what a test waits for is on its way."""
     if "STAGE_RESULTS" in os.environ:

@@ -21,7 +21,8 @@ from harness import DATA, KEY, PARAMS, Daemon, Submitter, callback, eventually, 
 SCHEMAS = DATA / "schema"
 MIGRATIONS = DATA.parents[1] / "sql"
 LIVE_KEY = "live_canary0123456789abcdef"
-TYPES = ("categorization", "comparison", "datacollection", "annotation", "transcription", "audiotranscription")
+SAMPLES = sorted(path.stem for path in (DATA / "quickstart").glob("*.json"))  # a response of each type, and a failure
+TYPES = [name.split("-", 1)[1] for name in SAMPLES if "failure" not in name]
 VERDICTS = ("stored", "duplicate", "revised", "invalid", "attachment_failure", "discarded")
 STATES = ("queued", "sending", "unknown", "accepted", "rejected", "canceled", "expired")
 VOLATILE = {"database_bytes", "wal_bytes", "free_bytes", "disk_free_bytes", "live_today"}
@@ -34,9 +35,8 @@ def fill_receiver(daemon):
     daemon.post("[", status=400)
     daemon.post(sample("quickstart/1-categorization"), status=200)
     daemon.control.post("/v1/prune?older_than=0")  # the log has a gap
-    for number, kind in enumerate(TYPES[1:], 2):
-        daemon.post(sample(f"quickstart/{number}-{kind}"), status=200)
-    daemon.post(sample("quickstart/7-attachment-failure"), status=200)  # of nothing that is known
+    for name in SAMPLES[1:]:
+        daemon.post(sample(f"quickstart/{name}"), status=200)
 
     first = callback(id="576ba74eec471ff9b0155700")
     daemon.deliver(first)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import SCALECTL, WAIT, UnixConnection, callback, eventually, scalectl
+from harness import SCALECTL, WAIT, UnixConnection, callback, eventually, scalectl, task_types
 
 
 def quarantined(daemon):
@@ -180,11 +180,11 @@ def test_scalectl_changes(daemon, tmp_path):
 
 
 def test_scalectl_simulate_and_doctor(daemon):
-    for kind in ("categorization", "comparison", "datacollection", "annotation", "transcription", "audiotranscription"):
+    for kind in task_types():
         assert scalectl(daemon, "simulate", kind).stdout.startswith("stored: ")
     assert scalectl(daemon, "simulate", "attachment_failure").stdout.startswith("attachment_failure: ")
     assert scalectl(daemon, "simulate", "nonsense").returncode == 64
-    assert len(daemon.query.docs("/v1/tasks?is_test=true")) == 6
+    assert len(daemon.query.docs("/v1/tasks?is_test=true")) == len(task_types())
     run = scalectl(daemon, "doctor")
     assert run.returncode == 0 and "failure" not in run.stdout
     assert scalectl(daemon, "check-config").returncode == 0

@@ -157,11 +157,9 @@ function transcription(task, response, shared) {
 const renderers = { annotation, categorization, comparison, datacollection: collection, transcription: collection,
         audiotranscription: transcription };
 
-export function known(type) {
+function known(type) {
         return Object.keys(renderers).includes(type);
 }
-
-export const types = Object.keys(renderers);
 
 /* What came back for a task, or, without a response, what was asked. `shared` is an object that all results on
  * one page have in common. */

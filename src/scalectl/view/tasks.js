@@ -4,7 +4,8 @@ import { badge, brief, count, fold, h, own, time } from "./dom.js";
 import { exporter } from "./export.js";
 import { get, segment, subscribe } from "./feed.js";
 import { List } from "./list.js";
-import { summary, types } from "./result.js";
+import { summary } from "./result.js";
+import { types } from "./types.js";
 
 const STATUSES = ["pending", "completed", "canceled"];
 const QUIET = 1000;      /* ms between two looks at the newest rows, however much comes in */

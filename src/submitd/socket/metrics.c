@@ -11,7 +11,7 @@
 
 void metrics_count_type(Metrics *counted, const TaskType *type)
 {
-        for (size_t i = 0; i < METRICS_TYPES_MAX && task_types[i]; i++)
+        for (size_t i = 0; i < TASK_TYPES_N; i++)
                 if (task_types[i] == type)
                         counted->accepted[i]++;
 }
@@ -31,7 +31,7 @@ static int write_types(const Metric *metric, const MetricText *text)
 {
         int r;
 
-        for (size_t i = 0; i < METRICS_TYPES_MAX && task_types[i]; i++) {
+        for (size_t i = 0; i < TASK_TYPES_N; i++) {
                 r = metric_put(metric, text, "type", task_types[i]->name, inputs_of(text)->own.accepted[i]);
                 if (r < 0)
                         return r;

@@ -11,10 +11,8 @@
 #include "submitd/recover/reconcile.h"
 #include "task/type.h"
 
-#define METRICS_TYPES_MAX 16U /* task types that are counted apart */
-
 typedef struct Metrics {
-        uint64_t accepted[METRICS_TYPES_MAX]; /* submissions since the start, in the order of task_types */
+        uint64_t accepted[TASK_TYPES_N]; /* submissions since the start, in the order of task_types */
         uint64_t replayed, conflicts, invalid;
         uint64_t responses[600]; /* answers on the submit socket, by status */
         uint64_t reloads, reloads_failed;
