@@ -334,12 +334,6 @@ static const Field *find_field(const TaskType *type, const char *name)
         return NULL;
 }
 
-/* Whether the type of the attachment is looked at first, and missed where it is missing. */
-static bool wants_type_first(const TaskType *type)
-{
-        return streq(type->name, "datacollection");
-}
-
 /* NULL, or the words for an attachment_type that is none of the type's. 0 or -ENOMEM. */
 static int describe_attachment_type(
                 const TaskType *type, const json_t *params, const Problems *problems, char **ret)
@@ -351,7 +345,7 @@ static int describe_attachment_type(
 
         *ret = NULL;
         if (!field || !field->values || !find_problem(problems, "attachment_type") ||
-                        (!member_get(params, "attachment_type") && !wants_type_first(type)))
+                        (!member_get(params, "attachment_type") && !type->wants_attachment_type))
                 return 0;
         r = buffer_append_str(&text, start);
         for (const char *const *v = field->values; r >= 0 && *v; v++)
@@ -374,7 +368,7 @@ static int refuse(const TaskType *type, const json_t *params, const Problems *pr
         r = describe_attachment_type(type, params, problems, &wrong_type);
         if (r < 0)
                 return r;
-        if (wrong_type && wants_type_first(type))
+        if (wrong_type && type->wants_attachment_type)
                 return answer_error(a, 400, TAKE_PTR(list), "%s", wrong_type);
         if (find_problem(problems, "attachment"))
                 return answer_error(a, 400, TAKE_PTR(list),

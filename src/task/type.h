@@ -80,6 +80,8 @@ typedef struct TaskType {
         void (*check_params)(const json_t *params, Problems *problems);
         /* A made-up response, see task_make_response(). */
         int (*make_response)(const json_t *params, uint64_t n, json_t **ret);
+        bool wants_attachment_type; /* the API looks at it before all else, and misses it where it is missing
+                                     */
         /* A task and a response that fits it, as JSON: for trying an installation. */
         const char *example_instruction, *example_params, *example_response;
 } TaskType;

@@ -28,6 +28,7 @@ const TaskType task_type_datacollection = {
         .response = response,
         .check_response = rules_check_fields,
         .make_response = rules_make_fields_response,
+        .wants_attachment_type = true,
         .example_instruction = "Find the URL of the hiring page of this company.",
         .example_params = "{\"attachment_type\":\"website\",\"attachment\":\"http://www.example.com/"
                           "\",\"fields\":{\"hiring_page\":\"Hiring page URL\"}}",
