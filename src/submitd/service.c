@@ -264,9 +264,7 @@ static void warn_of_callback_url(const Settings *settings)
 {
         if (!settings->submit.callback_url)
                 log_event(LOG_WARNING, MESSAGE_CALLBACK_URL_MISSING, NULL, 0,
-                                "[submit] callback_url is not set: tasks keep their own callback_url, or "
-                                "get the account's, and a callback about a bad attachment can't tell which "
-                                "submission it is for.");
+                                "[submit] callback_url is not set: tasks keep their own callback_url, or get the account's, and a callback about a bad attachment can't tell which submission it is for.");
 }
 
 /* A hold by an answer about the account is tried again with the key that there is now. */

@@ -206,8 +206,7 @@ int answer_read(const ApiAnswer *answer, json_t **ret)
                 return -EBADMSG;
         r = json_parse_noting(answer->body, answer->body_size, 0, ret, &findings, NULL);
         if (r == 0 && findings.n_unpaired > 0)
-                log_warning("The API tells of texts with half a character, %zu in all, which are read as "
-                            "U+FFFD.",
+                log_warning("The API tells of texts with half a character, %zu in all, which are read as U+FFFD.",
                                 findings.n_unpaired);
         return r;
 }

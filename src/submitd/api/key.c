@@ -58,8 +58,7 @@ int api_key_read(const char *path, const char *name, ApiKey *ret, char **mistake
 
 const Credential api_key_credential = {
         .name = "api-key",
-        .missing = "No API key: write it into /etc/credstore/api-key (mode 0600), which is the credential "
-                   "api-key, or name such a file in [api] key_file",
+        .missing = "No API key: write it into /etc/credstore/api-key (mode 0600), which is the credential api-key, or name such a file in [api] key_file",
 };
 
 int api_key_load(const Settings *settings, ApiKey *ret, char **mistakes)

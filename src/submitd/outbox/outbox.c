@@ -159,8 +159,7 @@ static void on_recovered(Save *save, int result, _unused_ void *userdata)
 {
         if (result == 0 && save->job.change.recovered.copied_at != TIME_NONE)
                 log_warning("The database is a backup that was put back: %" PRIu64
-                            " submissions that were queued in it "
-                            "may have been sent since, which is looked for before they are sent.",
+                            " submissions that were queued in it may have been sent since, which is looked for before they are sent.",
                                 save->job.change.recovered.n_doubted);
         save->outbox->recovered = result == 0;
 }

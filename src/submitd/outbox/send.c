@@ -205,9 +205,7 @@ static void on_done(Sending *sending, const ApiAnswer *answer)
                  * more. */
                 sending->save.hold = true;
                 snprintf(sending->save.error, sizeof(sending->save.error),
-                                "the API answered 200 with a task that doesn't carry the submission's id; "
-                                "is "
-                                "[api] url right?");
+                                "the API answered 200 with a task that doesn't carry the submission's id; is [api] url right?");
         }
 }
 

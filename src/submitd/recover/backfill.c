@@ -514,8 +514,8 @@ static void end(Backfill *backfill)
         add_counts(&backfill->stats.counts, counts);
 
         if (failed)
-                log_warning("A backfill was given up after %" PRIu64 " tasks: %s. What it brought in stays; "
-                            "it may be run again.",
+                log_warning("A backfill was given up after %" PRIu64
+                            " tasks: %s. What it brought in stays; it may be run again.",
                                 counts->seen, backfill->report.error);
         else
                 log_notice("A backfill is done: %" PRIu64 " tasks, %" PRIu64 " stored, %" PRIu64

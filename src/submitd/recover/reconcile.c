@@ -248,8 +248,8 @@ static void count_brought_in(Poll *poll, const Receipt *receipt)
                 log_event(LOG_WARNING, MESSAGE_RECOVERED,
                                 LOG_FIELDS(LOG_TEXT("TASK_ID", poll->pending.task_id),
                                                 LOG_NUMBER("DELIVERY", receipt->outcome.delivery)),
-                                "Task %s was %s at the API, but no callback said so: recovered as delivery "
-                                "%" PRIu64 ".",
+                                "Task %s was %s at the API, but no callback said so: recovered as delivery %" PRIu64
+                                ".",
                                 poll->pending.task_id, canceled ? "canceled" : "finished",
                                 receipt->outcome.delivery);
 }
@@ -344,8 +344,7 @@ static void take_task(Poll *poll, const ApiAnswer *answer)
         response = json_object_get(task, "response");
         if (!streq_ptr(outcome_task_id(task), poll->pending.task_id)) {
                 try_again_soon(poll,
-                                "the API answered with something that is not the task that it was asked "
-                                "about");
+                                "the API answered with something that is not the task that it was asked about");
                 return;
         }
 

@@ -124,8 +124,7 @@ static int parse_form(const TaskType *type, const void *body, size_t size, json_
                 return -ENOMEM;
         if (*text == '{') {
                 problems_add(problems, SEVERITY_ERROR, "",
-                                "the body looks like JSON and is called a form: expected Content-Type: "
-                                "application/json");
+                                "the body looks like JSON and is called a form: expected Content-Type: application/json");
                 return ACCEPT_UNREADABLE;
         }
 
@@ -151,8 +150,7 @@ static void check_own(const json_t *params, const char *callback_url, Problems *
                                 "this member is set by the submitter; leave it out");
         if (callback_url && given && !streq(given, callback_url))
                 problems_add(problems, SEVERITY_WARNING, "callback_url",
-                                "not used: the callbacks of what is submitted here go to [submit] "
-                                "callback_url");
+                                "not used: the callbacks of what is submitted here go to [submit] callback_url");
 }
 
 int accept_parse(const TaskType *type, BodyKind kind, const void *body, size_t size,
@@ -231,8 +229,7 @@ static int refuse_type(HttpRequest *request, const char *name)
 static int refuse_content(HttpRequest *request)
 {
         return http_reply_error(request, 415, NULL,
-                        "Content-Type has to be application/json or application/x-www-form-urlencoded, and "
-                        "Content-Encoding absent.");
+                        "Content-Type has to be application/json or application/x-www-form-urlencoded, and Content-Encoding absent.");
 }
 
 static int refuse_key(HttpRequest *request)

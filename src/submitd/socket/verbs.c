@@ -368,11 +368,8 @@ int verbs_on_drop(HttpRequest *request, void *userdata)
 {
         static const VerbRule rules[_SUBMISSION_STATE_MAX] = {
                 [SUBMISSION_QUEUED] = { .action = VERB_MOVE, .to = SUBMISSION_CANCELED },
-                [SUBMISSION_SENDING] = { .why = "it is under way right now; cancel it, and it will be as "
-                                                "soon "
-                                                "as it is known what became of it" },
-                [SUBMISSION_UNKNOWN] = { .why = "the API may have a task for it; cancel it, and it will be "
-                                                "as soon as that is known" },
+                [SUBMISSION_SENDING] = { .why = "it is under way right now; cancel it, and it will be as soon as it is known what became of it" },
+                [SUBMISSION_UNKNOWN] = { .why = "the API may have a task for it; cancel it, and it will be as soon as that is known" },
                 [SUBMISSION_ACCEPTED] = { .why = "the API has its task; cancel that" },
                 [SUBMISSION_REJECTED] = { .action = VERB_MOVE, .to = SUBMISSION_CANCELED },
                 [SUBMISSION_CANCELED] = { .action = VERB_NOTHING },
@@ -403,8 +400,7 @@ int verbs_on_cancel(HttpRequest *request, void *userdata)
                 [SUBMISSION_EXPIRED] = { .action = VERB_MOVE,
                                 .to = SUBMISSION_CANCELED,
                                 .only_without = true,
-                                .why = "the API may have a task for it all the same; retry it, which looks "
-                                       "for that, and cancel it then" },
+                                .why = "the API may have a task for it all the same; retry it, which looks for that, and cancel it then" },
         };
         const char *id = http_request_path_arg(request, 0);
         int r;
