@@ -61,8 +61,8 @@ static Cancel *add(Outbox *outbox, const char *id, const char *task_id)
         if (!cancel)
                 return NULL;
         cancel->outbox = outbox;
-        cancel->failures = *id ? outbox->cancel_walk.n
-                               : 0; /* it may have been in hand in each of these walks */
+        /* It may have been in hand in each of these walks. */
+        cancel->failures = *id ? outbox->cancel_walk.n : 0;
         snprintf(cancel->id, sizeof(cancel->id), "%s", id);
         snprintf(cancel->task_id, sizeof(cancel->task_id), "%s", task_id);
         LIST_INSERT_HEAD(&outbox->cancels, cancel, entry);

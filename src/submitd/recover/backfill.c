@@ -52,7 +52,6 @@
 typedef struct Handed {
         Backfill *backfill;
         bool busy;
-        bool is_pending;
 } Handed;
 
 struct Backfill {
