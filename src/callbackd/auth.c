@@ -8,8 +8,8 @@
  * holds nothing that could be shown. Every key is compared, also when the first one fits. Messages about the
  * file of keys name a line and never quote it: what stands in the wrong place may be the key.
  *
- * A callback with a key that comes to another path is a mistake in somebody's set-up, which burns the twenty
- * tries that there are, so the log names the path. The answer is the same 404 as without a key.
+ * A callback with a key that comes to another path is a mistake in somebody's set-up, which uses up the
+ * twenty tries that there are, so the log names the path. The answer is the same 404 as without a key.
  */
 
 #include "callbackd/auth.h"

@@ -11,7 +11,7 @@
 #include "basic/log.h"
 #include "daemon/sockets.h"
 
-#define MODE_CALLBACK 0666 /* the key is the lock; a proxy of another user has to get in */
+#define MODE_CALLBACK 0666 /* for a proxy of another user: who shows no key gets nothing */
 #define MODE_QUERY    0660
 #define MODE_CONTROL  0600
 

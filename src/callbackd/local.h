@@ -16,7 +16,7 @@ typedef struct LocalOptions {
         Commit *commit;           /* borrowed */
         InForce *in_force;        /* borrowed */
         Metrics *metrics;         /* borrowed */
-        HttpServer *callback;     /* borrowed, for its figures only; may be NULL */
+        HttpServer *callback;     /* borrowed, for its stats only; may be NULL */
         bool strict;              /* rules for retried deliveries */
 } LocalOptions;
 

@@ -136,7 +136,7 @@ static int gate(HttpRequest *request, void *userdata)
 
 /* The answer. */
 
-/* How loud a verdict is: what somebody should look at, and what is the daily bread. */
+/* At what level a verdict is logged: those that somebody should look at, and the ordinary ones. */
 static const struct {
         int level;
         const char *message;
@@ -167,7 +167,7 @@ static void log_delivery(const Exchange *exchange, const Receipt *receipt, uint6
                         exchange->key_label);
 }
 
-static void account(const Exchange *exchange, const Receipt *receipt)
+static void count_delivery(const Exchange *exchange, const Receipt *receipt)
 {
         Metrics *metrics = exchange->receiver->metrics;
         const StoreOutcome *outcome = &receipt->outcome;
@@ -189,7 +189,7 @@ static void on_receipt(const Receipt *receipt, void *userdata)
         Exchange *exchange = userdata;
         int r;
 
-        account(exchange, receipt);
+        count_delivery(exchange, receipt);
         r = receipt_reply(exchange->request, receipt); /* ends the exchange */
         if (r < 0)
                 http_request_fail(exchange->request, r);

@@ -108,61 +108,32 @@ static int add_override(Arguments *arguments, const char *text)
 /* 0, or the status to leave with. */
 static int parse_arguments(int argc, char **argv, Arguments *ret)
 {
-        enum {
-                OPT_CONFIG = 0x100,
-                OPT_CHECK,
-                OPT_DUMP,
-                OPT_METRICS,
-                OPT_RELOAD,
-                OPT_LEVEL,
-                OPT_VERSION,
-        };
+        enum { OPT_CONFIG = 0x100, OPT_LEVEL, OPT_ACTION };
         static const struct option options[] = {
                 { "config", required_argument, NULL, OPT_CONFIG },
                 { "option", required_argument, NULL, 'o' },
-                { "check-config", no_argument, NULL, OPT_CHECK },
-                { "dump-config", no_argument, NULL, OPT_DUMP },
-                { "list-metrics", no_argument, NULL, OPT_METRICS },
-                { "reload", no_argument, NULL, OPT_RELOAD },
                 { "log-level", required_argument, NULL, OPT_LEVEL },
-                { "version", no_argument, NULL, OPT_VERSION },
-                { "help", no_argument, NULL, 'h' },
+                { "check-config", no_argument, NULL, OPT_ACTION + ACTION_CHECK },
+                { "dump-config", no_argument, NULL, OPT_ACTION + ACTION_DUMP },
+                { "list-metrics", no_argument, NULL, OPT_ACTION + ACTION_METRICS },
+                { "reload", no_argument, NULL, OPT_ACTION + ACTION_RELOAD },
+                { "version", no_argument, NULL, OPT_ACTION + ACTION_VERSION },
+                { "help", no_argument, NULL, OPT_ACTION + ACTION_HELP },
                 {},
         };
         int c, r = 0;
 
         while (r == 0 && (c = getopt_long(argc, argv, "o:h", options, NULL)) >= 0)
-                switch (c) {
-                case OPT_CONFIG:
+                if (c == OPT_CONFIG)
                         ret->config = optarg;
-                        break;
-                case 'o':
+                else if (c == 'o')
                         r = add_override(ret, optarg);
-                        break;
-                case OPT_CHECK:
-                        ret->action = ACTION_CHECK;
-                        break;
-                case OPT_DUMP:
-                        ret->action = ACTION_DUMP;
-                        break;
-                case OPT_METRICS:
-                        ret->action = ACTION_METRICS;
-                        break;
-                case OPT_RELOAD:
-                        ret->action = ACTION_RELOAD;
-                        break;
-                case OPT_LEVEL:
+                else if (c == OPT_LEVEL)
                         r = set_log_level(optarg);
-                        break;
-                case OPT_VERSION:
-                        ret->action = ACTION_VERSION;
-                        break;
-                case 'h':
-                        ret->action = ACTION_HELP;
-                        break;
-                default:
+                else if (c == 'h' || c >= OPT_ACTION)
+                        ret->action = c == 'h' ? ACTION_HELP : (Action)(c - OPT_ACTION);
+                else
                         return EX_USAGE;
-                }
 
         if (r == 0 && optind < argc) {
                 log_error("Expected no arguments, got \"%s\": see --help.", argv[optind]);

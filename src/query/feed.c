@@ -367,43 +367,29 @@ static int refuse_subscriber(HttpRequest *request)
                         SUBSCRIBERS_MAX);
 }
 
-int feed_on_events(HttpRequest *request, void *userdata)
+static int subscriber_new(LocalBase *base, const FeedQuery *query, bool sse, Subscriber **ret)
 {
-        static const ReadSource source = { .lane = READ_QUICK, .fill = fill, .end = end, .free = done };
-        bool sse = wants_sse(request);
-        FeedQuery query = { .follow = sse, .time = TIME_NONE };
         _cleanup_(subscriber_freep) Subscriber *subscriber = NULL;
-        LocalBase *base = userdata;
         Feed *feed = base->feed;
-        ReadStream **stream;
         int r;
-
-        r = read_query(request, &query);
-        if (r == 0)
-                r = check_place(request, base, &query);
-        if (r != 0)
-                return MIN(r, 0);
-
-        if ((query.follow || query.wait > 0) && feed->n_waiting >= SUBSCRIBERS_MAX)
-                return refuse_subscriber(request);
 
         subscriber = calloc(1, sizeof(Subscriber));
         if (!subscriber)
                 return -ENOMEM;
         *subscriber = (Subscriber){
                 .base = base,
-                .after = query.after,
-                .left = query.limit > 0 ? query.limit
-                        : query.follow  ? UINT64_MAX
-                                        : LIMIT_DEFAULT,
+                .after = query->after,
+                .left = query->limit > 0 ? query->limit
+                        : query->follow  ? UINT64_MAX
+                                         : LIMIT_DEFAULT,
                 .sse = sse,
-                .with_task = query.include,
-                .follow = query.follow,
-                .waits = query.follow || query.wait > 0,
-                .may_wait = query.follow || query.wait > 0,
+                .with_task = query->include,
+                .follow = query->follow,
+                .waits = query->follow || query->wait > 0,
+                .may_wait = query->follow || query->wait > 0,
         };
-        r = subscriber_arm(subscriber, query.wait);
-        if (r >= 0 && subscriber->may_wait)
+        r = subscriber_arm(subscriber, query->wait);
+        if (r >= 0 && subscriber->waits)
                 r = feed_look(base);
         if (r < 0)
                 return r;
@@ -412,11 +398,32 @@ int feed_on_events(HttpRequest *request, void *userdata)
         subscriber->listed = true;
         feed->n_waiting += subscriber->waits;
         feed->n_following += subscriber->follow;
+        *ret = TAKE_PTR(subscriber);
+        return 0;
+}
+
+int feed_on_events(HttpRequest *request, void *userdata)
+{
+        static const ReadSource source = { .lane = READ_QUICK, .fill = fill, .end = end, .free = done };
+        bool sse = wants_sse(request);
+        FeedQuery query = { .follow = sse, .time = TIME_NONE };
+        Subscriber *subscriber;
+        LocalBase *base = userdata;
+        int r;
+
+        r = read_query(request, &query);
+        if (r == 0)
+                r = check_place(request, base, &query);
+        if (r != 0)
+                return MIN(r, 0);
+        if ((query.follow || query.wait > 0) && base->feed->n_waiting >= SUBSCRIBERS_MAX)
+                return refuse_subscriber(request);
 
         r = http_reply_header(request, "Cache-Control", "no-store");
+        if (r >= 0)
+                r = subscriber_new(base, &query, sse, &subscriber);
         if (r < 0)
                 return r;
-        stream = &subscriber->stream;
         return readers_stream(base->readers, request, sse ? "text/event-stream" : "application/x-ndjson",
-                        &source, TAKE_PTR(subscriber), stream);
+                        &source, subscriber, &subscriber->stream);
 }
