@@ -240,8 +240,7 @@ void auth_log_misdirected(
                 log_event(LOG_WARNING, MESSAGE_MISDIRECTED,
                                 LOG_FIELDS(LOG_TEXT("REMOTE_ADDRESS", remote), LOG_TEXT("KEY_LABEL", label),
                                                 LOG_TEXT("PATH", log->path), LOG_NUMBER("REQUESTS", 1)),
-                                "A callback with the key %s, from %s, came to the path %s, where nothing is "
-                                "taken: answered 404.",
+                                "A callback with the key %s, from %s, came to the path %s, where nothing is taken: answered 404.",
                                 label, remote, log->path);
 }
 
@@ -253,8 +252,8 @@ void auth_log_flush(AuthLog *log, uint64_t now)
         if (log->path[0])
                 log_event(LOG_WARNING, MESSAGE_MISDIRECTED,
                                 LOG_FIELDS(LOG_TEXT("PATH", log->path), LOG_NUMBER("REQUESTS", log->silent)),
-                                "%" PRIu64 " more callbacks with a valid key came to paths where nothing is "
-                                "taken, the last one to %s: answered 404.",
+                                "%" PRIu64
+                                " more callbacks with a valid key came to paths where nothing is taken, the last one to %s: answered 404.",
                                 log->silent, log->path);
         else
                 log_event(LOG_WARNING, MESSAGE_UNAUTHORIZED, LOG_FIELDS(LOG_NUMBER("REQUESTS", log->silent)),

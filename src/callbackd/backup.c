@@ -102,8 +102,7 @@ static int refuse_for_room(Backup *backup)
         return http_reply_error(backup->request, 507, NULL,
                         "There is no room for a backup: it takes %" PRIu64
                         " KiB beside the database, and %" PRIu64
-                        " KiB have to stay free there for callbacks ([store] min_free). Make room, then try "
-                        "again.",
+                        " KiB have to stay free there for callbacks ([store] min_free). Make room, then try again.",
                         backup->size / 1024, commit_min_free(backup->context->base.commit) / 1024);
 }
 

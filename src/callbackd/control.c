@@ -20,12 +20,11 @@ static int reply_unavailable(HttpRequest *request, int error)
                 int error;
                 const char *text;
         } reasons[] = {
-                { ENOSPC, "There is no room on the disk, and any change takes some: make room, then try "
-                          "again." },
+                { ENOSPC, "There is no room on the disk, and any change takes some: make room, then try again." },
                 { EAGAIN, "Too much is waiting for the disk: try again." },
         };
-        const char *text = "The database can't be changed now: see the log of scale-callbackd, then try "
-                           "again.";
+        const char *text =
+                        "The database can't be changed now: see the log of scale-callbackd, then try again.";
 
         FOREACH_ARRAY(i, reasons, ELEMENTSOF(reasons))
                 if (error == -i->error)
@@ -77,8 +76,8 @@ static int take_body(const StoredDelivery *delivery, void *userdata)
 static int reply_not_quarantined(HttpRequest *request, uint64_t n)
 {
         return http_reply_error(request, 409, NULL,
-                        "Delivery %" PRIu64 " is not in the quarantine: only invalid ones can be retried or "
-                        "discarded.",
+                        "Delivery %" PRIu64
+                        " is not in the quarantine: only invalid ones can be retried or discarded.",
                         n);
 }
 

@@ -238,8 +238,7 @@ static const Metric rows[] = {
                         write_duration },
         { "reloads_total", "counter", "Reloads of the configuration, by result.", write_reloads },
         { "clock_jumps_total", "counter",
-                        "Times that the clock was found to be set by more than an hour, or a week at the "
-                        "start.",
+                        "Times that the clock was found to be set by more than an hour, or a week at the start.",
                         OWN(clock_jumps) },
         { "event_readers", "gauge", "Connections that follow the event feed.", INPUT(event_readers) },
         { "commit_groups_total", "counter", "Transactions committed.", STATS(commit.groups) },

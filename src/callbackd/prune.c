@@ -67,8 +67,8 @@ static void tell_of_clock(const Prune *prune, const StoreTime *time)
                 return;
         atomic_fetch_add(&prune->metrics->clock_jumps, 1);
         log_event(LOG_WARNING, MESSAGE_CLOCK_JUMPED, LOG_FIELDS(LOG_NUMBER("HOURS", hours)),
-                        "The clock shows %" PRId64 " hours %s than when it was last looked at and what was "
-                        "counted since%s. Deliveries get such times, but are pruned by what was counted.",
+                        "The clock shows %" PRId64
+                        " hours %s than when it was last looked at and what was counted since%s. Deliveries get such times, but are pruned by what was counted.",
                         hours < 0 ? -hours : hours, hours < 0 ? "less" : "more",
                         time->resumed && hours > 0 ? ": it was set, or the service was off for so long"
                                                    : ": it was set");

@@ -40,11 +40,7 @@ static void raise_descriptor_limit(const Settings *settings)
 
 const Credential service_credential = {
         .name = "callback-auth-keys",
-        .missing = "No callback auth key: write a line `label key` for each into "
-                   "/etc/credstore/callback-auth-keys "
-                   "(mode 0600), which is the credential callback-auth-keys, or name such a file in "
-                   "[callback] "
-                   "auth_keys_file",
+        .missing = "No callback auth key: write a line `label key` for each into /etc/credstore/callback-auth-keys (mode 0600), which is the credential callback-auth-keys, or name such a file in [callback] auth_keys_file",
 };
 
 static int load_keys(const Settings *settings, char **mistakes, void *userdata)

@@ -272,8 +272,8 @@ void ingest_log_invalid(const Receipt *receipt)
                                         LOG_TEXT("TASK_ID", receipt->task_id),
                                         LOG_TEXT("TASK_TYPE", receipt->type),
                                         LOG_TEXT("VERDICT", verdict_to_string(receipt->outcome.verdict))),
-                        "What the API told of task %s is not valid, and is in the quarantine as delivery "
-                        "%" PRIu64 ".",
+                        "What the API told of task %s is not valid, and is in the quarantine as delivery %" PRIu64
+                        ".",
                         strna(receipt->task_id), receipt->outcome.delivery);
 }
 

@@ -55,14 +55,10 @@ static int print_help(const Program *program)
                       "  -o, --option=SECTION.KEY=VALUE set one setting; wins over files, can be repeated\n"
                       "      --check-config             name all that keeps it from starting, and leave\n"
                       "      --dump-config              print the settings in force and leave\n"
-                      "      --list-metrics             print the name, type and meaning of every metric "
-                      "and "
-                      "leave\n"
-                      "      --reload                   for the unit: have the daemon read settings and "
-                      "keys\n"
+                      "      --list-metrics             print the name, type and meaning of every metric and leave\n"
+                      "      --reload                   for the unit: have the daemon read settings and keys\n"
                       "                                 again, and fail when it refuses\n"
-                      "      --log-level=LEVEL          error, warning, notice, info (the default) or "
-                      "debug\n"
+                      "      --log-level=LEVEL          error, warning, notice, info (the default) or debug\n"
                       "      --version                  print the version and leave\n"
                       "  -h, --help                     print this and leave\n"
                       "\n"
@@ -241,13 +237,10 @@ static bool is_refusal(int status)
 static void say_refused(const Program *program)
 {
         if (sd_notifyf(false,
-                            "STATUS=Refused to start, the log says why; when that is mended: `systemctl "
-                            "start %s`",
+                            "STATUS=Refused to start, the log says why; when that is mended: `systemctl start %s`",
                             program->name) > 0)
                 log_event(LOG_ERR, MESSAGE_REFUSED, NULL, 0,
-                                "Refused to start, and stays down with its sockets closed until somebody "
-                                "mends "
-                                "what was named and then runs `systemctl start %s`.",
+                                "Refused to start, and stays down with its sockets closed until somebody mends what was named and then runs `systemctl start %s`.",
                                 program->name);
 }
 

@@ -138,8 +138,7 @@ int reload_ask(const Credential *credential)
         uint64_t n;
 
         if (folder < 0 || !pid || parse_u64(pid, 2, INT32_MAX, &n) < 0) {
-                log_error("--reload is for ExecReload= of the unit, which sets MAINPID and "
-                          "RUNTIME_DIRECTORY: run `systemctl reload`.");
+                log_error("--reload is for ExecReload= of the unit, which sets MAINPID and RUNTIME_DIRECTORY: run `systemctl reload`.");
                 return EX_USAGE;
         }
         if (credential_pass_on(credential) < 0)

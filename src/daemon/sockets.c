@@ -53,8 +53,7 @@ int sockets_take_passed(const SocketPlace *places, size_t n_places)
                 int fd = SD_LISTEN_FDS_START + i;
 
                 if (!take_passed(places, n_places, names[i], fd)) {
-                        log_error("The service manager passed a socket named \"%s\" that has no place here: "
-                                  "expected listening stream sockets with these names: %s.",
+                        log_error("The service manager passed a socket named \"%s\" that has no place here: expected listening stream sockets with these names: %s.",
                                         names[i], expected);
                         fd_close(fd);
                         status = EX_CONFIG;
@@ -100,8 +99,7 @@ void sockets_warn_unused(
         FOREACH_ARRAY(fd, fds, n)
                 if (streq(describe(*fd, buf, sizeof(buf)), place))
                         return;
-        log_warning("%s = %s is not used, because the service manager passed another socket: it is the "
-                    "socket unit that says where, `systemctl edit %s` changes it.",
+        log_warning("%s = %s is not used, because the service manager passed another socket: it is the socket unit that says where, `systemctl edit %s` changes it.",
                         setting, address, unit);
 }
 

@@ -340,16 +340,13 @@ static int check_place(HttpRequest *request, const LocalBase *base, const FeedQu
                 return 0;
         if (r == 0)
                 r = http_reply_error(request, 409, NULL,
-                                "There is no event %" PRIu64 " (any more): the database was turned back, as "
-                                "by a backup that was put back. Decide where to go on, and leave out "
-                                "`time`.",
+                                "There is no event %" PRIu64
+                                " (any more): the database was turned back, as by a backup that was put back. Decide where to go on, and leave out `time`.",
                                 query->after);
         else
                 r = http_reply_error(request, 409, NULL,
                                 "Event %" PRIu64
-                                " is another one now, of %s: the database was turned back, as "
-                                "by a backup that was put back. Decide where to go on, and leave out "
-                                "`time`.",
+                                " is another one now, of %s: the database was turned back, as by a backup that was put back. Decide where to go on, and leave out `time`.",
                                 query->after, time_format(was, time));
         return r < 0 ? r : 1;
 }
@@ -362,8 +359,7 @@ static int refuse_subscriber(HttpRequest *request)
         if (r < 0)
                 return r;
         return http_reply_error(request, 503, NULL,
-                        "%u readers wait for events already: come back later, or ask without wait and "
-                        "follow.",
+                        "%u readers wait for events already: come back later, or ask without wait and follow.",
                         SUBSCRIBERS_MAX);
 }
 

@@ -15,8 +15,7 @@ int local_reply_failure(StoreReader *reader, HttpRequest *request, int error)
                 if (r < 0)
                         return r;
                 return http_reply_error(request, 503, NULL,
-                                "The query took longer than %u seconds and was given up: ask for less at "
-                                "once.",
+                                "The query took longer than %u seconds and was given up: ask for less at once.",
                                 LOCAL_QUERY_TIME_LIMIT_SEC);
         }
         log_error_errno(error, "A query failed: %s", store_reader_error(reader));

@@ -207,8 +207,8 @@ static int append_revision(const StoredRevision *revision, Buffer *out)
                 return r;
 
         r = buffer_append_f(out,
-                        "{\"revision\":%u,\"current\":%s,\"delivery\":%" PRIu64 ",\"source\":\"%s\","
-                        "\"received_at\":\"%s\",\"completed_at\":\"%s\",\"response\":",
+                        "{\"revision\":%u,\"current\":%s,\"delivery\":%" PRIu64
+                        ",\"source\":\"%s\",\"received_at\":\"%s\",\"completed_at\":\"%s\",\"response\":",
                         revision->number, revision->current ? "true" : "false", revision->delivery,
                         source_to_string(revision->source), time_format(revision->received_at, received),
                         time_format(revision->completed_at, completed));
