@@ -136,60 +136,33 @@ static int feed_look(LocalBase *base)
 
 /* Events as text. */
 
-static int append_text_member(Buffer *out, const char *name, const char *value)
+static json_t *number_or_null(uint64_t n)
 {
-        json_auto_t *text = NULL;
-        int r;
-
-        if (!value)
-                return buffer_append_f(out, ",\"%s\":null", name);
-        text = json_string(value);
-        if (!text)
-                return -ENOMEM;
-        r = buffer_append_f(out, ",\"%s\":", name);
-        return r < 0 ? r : json_encode(text, out);
-}
-
-static int append_number_member(Buffer *out, const char *name, uint64_t value)
-{
-        if (value == 0)
-                return buffer_append_f(out, ",\"%s\":null", name);
-        return buffer_append_f(out, ",\"%s\":%" PRIu64, name, value);
-}
-
-static int append_task_member(Buffer *out, const TaskDocument *task)
-{
-        json_auto_t *value = NULL;
-        int r;
-
-        r = task_document_to_json(task, &value);
-        if (r >= 0)
-                r = buffer_append_str(out, ",\"task\":");
-        return r < 0 ? r : json_encode(value, out);
+        return n > 0 ? json_integer((json_int_t)n) : json_null();
 }
 
 static int append_event(const StoredEvent *event, Buffer *out)
 {
+        json_auto_t *object = NULL, *task = NULL;
         char time[TIME_STAMP_SIZE];
         int r;
 
-        r = buffer_append_f(out, "{\"seq\":%" PRIu64 ",\"time\":\"%s\",\"kind\":\"%s\"", event->seq,
-                        time_format(event->time, time), event_kind_to_string(event->kind));
-        if (r >= 0)
-                r = append_text_member(out, "task_id", event->task_id);
-        if (r >= 0)
-                r = append_text_member(out, "type", event->type);
-        if (r >= 0)
-                r = append_text_member(out, "status", task_status_to_string(event->status));
-        if (r >= 0)
-                r = append_number_member(out, "revision", event->revision);
-        if (r >= 0)
-                r = append_number_member(out, "delivery", event->delivery);
-        if (r >= 0)
-                r = append_text_member(out, "submission", event->submission);
-        if (r >= 0 && event->task)
-                r = append_task_member(out, event->task);
-        return r < 0 ? r : buffer_append_str(out, "}");
+        object = json_pack("{s:I, s:s, s:s, s:s?, s:s?, s:s?, s:o, s:o, s:s?}", "seq",
+                        (json_int_t)event->seq, "time", time_format(event->time, time), "kind",
+                        event_kind_to_string(event->kind), "task_id", event->task_id, "type", event->type,
+                        "status", task_status_to_string(event->status), "revision",
+                        number_or_null(event->revision), "delivery", number_or_null(event->delivery),
+                        "submission", event->submission);
+        if (!object)
+                return -ENOMEM;
+        if (event->task) {
+                r = task_document_to_json(event->task, &task);
+                if (r < 0)
+                        return r;
+                if (json_object_set(object, "task", task) < 0)
+                        return -ENOMEM;
+        }
+        return json_encode(object, out);
 }
 
 static int take_event(const StoredEvent *event, void *userdata)
