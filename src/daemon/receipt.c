@@ -18,6 +18,7 @@ int receipt_reply_unavailable(HttpRequest *request, int error)
         } reasons[] = {
                 { ENOSPC, "There is no room on the disk: nothing was kept, please send it again." },
                 { EAGAIN, "Too much is waiting for the disk: please send it again." },
+                { EINPROGRESS, "Whether it was kept is not known: please send it again." },
                 { ENOMEM, "There is not enough memory: nothing was kept, please send it again." },
         };
         const char *text = "It can't be stored now: nothing was kept, please send it again.";

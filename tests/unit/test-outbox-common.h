@@ -42,8 +42,9 @@ typedef struct Bench {
         RetryAfter retry_after;
 
         CommitJob *jobs, **jobs_tail;
-        int disk; /* what commits fail with */
-        int full; /* what handing over fails with */
+        int disk;  /* what commits fail with */
+        bool kept; /* they are stored all the same */
+        int full;  /* what handing over fails with */
 
         unsigned n_tasks; /* told by on_task() */
         char *task;       /* the last */
@@ -122,8 +123,10 @@ static inline bool bench_commit(Bench *b)
                 group[n++] = &j->change;
                 j->change.result = b->disk;
         }
-        if (b->disk >= 0)
+        if (b->disk >= 0 || b->kept)
                 (void)store_write(b->fixture->store, group, n);
+        for (size_t i = 0; i < n && b->disk < 0; i++)
+                group[i]->result = b->disk;
         for (CommitJob *j = jobs; j; j = next) {
                 next = j->next;
                 j->done(j, j->change.result);

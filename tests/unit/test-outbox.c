@@ -73,6 +73,35 @@ static void test_what_is_sent_carries_the_submission(void **state)
         assert_non_null(strstr(b->asked[0].body, "\"callback_url\":\"https://example.com/callback/" ID(1)));
 }
 
+/* Nothing leaves before it is certain that it is written down, and nothing stays behind as if it had left.
+ */
+static void test_nobody_knows_whether_a_start_is_stored(void **state)
+{
+        Bench *b = *state;
+
+        for (unsigned kept = 0; kept < 2; kept++) {
+                void *again = b;
+
+                bench_add(b, ID(1));
+                bench_start(b);
+                b->disk = -EINPROGRESS;
+                b->kept = kept;
+                bench_probe(b);
+                bench_pass(b, MINUTE);
+                assert_int_equal(bench_row(b, ID(1)).attempts, kept);
+                assert_state(b, ID(1), SUBMISSION_QUEUED);
+                assert_int_equal(b->n_asked, 0);
+                b->disk = 0;
+                bench_pass(b, MINUTE);
+                assert_int_equal(b->n_asked, 1);
+                bench_answer(b, "POST", "/task", 200, TASK(1));
+                assert_state(b, ID(1), SUBMISSION_ACCEPTED);
+                bench_tear_down(&again);
+                bench_set_up(state);
+                b = *state;
+        }
+}
+
 #define OWN "\"" TASK_SUBMISSION_KEY "\":\"" ID(1) "\"}"
 #define URL "\"callback_url\":\"https://example.com/callback/" ID(1) "\"}"
 
@@ -1008,6 +1037,7 @@ int main(void)
                 T(test_sending_is_on_disk_before_the_request_leaves),
                 T(test_a_full_disk_keeps_requests_back),
                 T(test_what_is_sent_carries_the_submission),
+                T(test_nobody_knows_whether_a_start_is_stored),
                 T(test_what_is_sent),
                 T(test_without_a_callback_url_the_task_keeps_its_own),
                 T(test_200_with_our_task_is_accepted),

@@ -171,9 +171,7 @@ static void on_ended(_unused_ Save *save, int result, void *userdata)
 static void end(Cancel *cancel)
 {
         cancel->step = CANCEL_ENDS;
-        save_init(&cancel->save, cancel->outbox, cancel->id, on_ended, cancel);
-        cancel->save.kind = STORE_FORGET_CANCEL;
-        cancel->save.move.now = outbox_realtime(cancel->outbox);
+        save_init(&cancel->save, cancel->outbox, STORE_FORGET_CANCEL, cancel->id, on_ended, cancel);
         cancel->save.once = !LIST_EMPTY(&cancel->waiters);
         save_submit(&cancel->save);
 }

@@ -89,9 +89,7 @@ static int check_clock(Outbox *outbox)
                 return r;
         log_warning("The clock went back: the queue is looked at anew");
         outbox->flush_busy = true;
-        save_init(&outbox->flush, outbox, "", on_flushed, NULL);
-        outbox->flush.kind = STORE_FLUSH;
-        outbox->flush.move.now = outbox_realtime(outbox);
+        save_init(&outbox->flush, outbox, STORE_FLUSH, "", on_flushed, NULL);
         save_submit(&outbox->flush);
         return 0;
 }
@@ -168,12 +166,12 @@ void outbox_start(Outbox *outbox)
 {
         assert(!outbox->started);
         outbox->started = true;
-        save_init(&outbox->recover, outbox, "", on_recovered, NULL);
-        outbox->recover.kind = STORE_RECOVER;
-        outbox->recover.move.now = outbox_realtime(outbox);
-        outbox->recover.move.ended_at = (int64_t)outbox_monotonic(outbox);
-        outbox->recover.move.grace = outbox_grace(outbox);
-        outbox->recover.move.is_test = outbox_is_test(outbox);
+        save_init(&outbox->recover, outbox, STORE_RECOVER, "", on_recovered, NULL);
+        outbox->recover.job.change.recovery = (StoreRecovery){
+                (int64_t)outbox_monotonic(outbox),
+                outbox_grace(outbox),
+                outbox_is_test(outbox),
+        };
         save_submit(&outbox->recover);
 }
 

@@ -212,7 +212,7 @@ static void on_saved(Save *save, int result, void *userdata)
 {
         Unknown *unknown = userdata;
         Outbox *outbox = save->outbox;
-        bool accepts = save->kind == STORE_ACCEPT;
+        bool accepts = save->job.change.kind == STORE_ACCEPT;
 
         if (result == 0 && accepts && save->job.change.moved == STORE_MOVED_ON)
                 outbox->stats.duplicates++;
@@ -227,10 +227,10 @@ static void on_saved(Save *save, int result, void *userdata)
         unknown_forget(unknown);
 }
 
-static Save *begin_save(Unknown *unknown)
+static Save *begin_save(Unknown *unknown, StoreChangeKind kind)
 {
         save_done(&unknown->save);
-        save_init(&unknown->save, unknown->resolver->outbox, unknown->attempt.id, on_saved, unknown);
+        save_init(&unknown->save, unknown->resolver->outbox, kind, unknown->attempt.id, on_saved, unknown);
         unknown->saving = true;
         return &unknown->save;
 }
@@ -244,8 +244,7 @@ static int unknown_accept(Unknown *unknown, const json_t *task)
         r = task_snapshot_new(task, outbox_realtime(unknown->resolver->outbox), &snapshot);
         if (r < 0)
                 return r;
-        save = begin_save(unknown);
-        save->kind = STORE_ACCEPT;
+        save = begin_save(unknown, STORE_ACCEPT);
         save->snapshot = snapshot;
         save_submit(save);
         return 0;
@@ -254,10 +253,9 @@ static int unknown_accept(Unknown *unknown, const json_t *task)
 /* `maybe`: there may be a task for it. */
 static void leave_unknown(Unknown *unknown, SubmissionState to, bool maybe, const char *why)
 {
-        Save *save = begin_save(unknown);
+        Save *save = begin_save(unknown, STORE_MOVE);
         Outbox *outbox = save->outbox;
 
-        save->kind = STORE_MOVE;
         save->move = (StoreMove){
                 .from = SUBMISSION_IN(SUBMISSION_UNKNOWN),
                 .to = to,

@@ -15,13 +15,6 @@
 #include "basic/log.h"
 #include "daemon/message.h"
 
-void save_init(Save *save, Outbox *outbox, const char *id,
-                void (*finished)(Save *save, int result, void *userdata), void *userdata)
-{
-        *save = (Save){ .kind = STORE_MOVE, .outbox = outbox, .finished = finished, .userdata = userdata };
-        snprintf(save->id, sizeof(save->id), "%s", id);
-}
-
 void save_done(Save *save)
 {
         free(save->answer);
@@ -48,13 +41,13 @@ static void tell(const Save *save)
                 log_event(LOG_ERR, MESSAGE_QUEUE_HELD, LOG_FIELDS(LOG_TEXT("REASON", save->error)),
                                 "The queue is held until `scalectl queue resume` or a reload: %s",
                                 save->error);
-        if (save->kind == STORE_ACCEPT && save->job.change.moved == STORE_MOVED_ON)
+        if (save->job.change.kind == STORE_ACCEPT && save->job.change.moved == STORE_MOVED_ON)
                 log_event(LOG_ERR, MESSAGE_SECOND_TASK,
                                 LOG_FIELDS(LOG_TEXT("SUBMISSION", save->id),
                                                 LOG_TEXT("TASK_ID", save->snapshot->delivery.task_id)),
                                 "Submission %s has two tasks, one of them is %s: see that it is canceled.",
                                 save->id, save->snapshot->delivery.task_id);
-        if (save->kind != STORE_MOVE || save->job.change.moved != 0)
+        if (save->job.change.kind != STORE_MOVE || save->job.change.moved != 0)
                 return;
         FOREACH_ARRAY(m, moves, ELEMENTSOF(moves))
                 if (m->to == save->move.to)
@@ -84,7 +77,6 @@ static void put_off(Save *save, int result)
 {
         Outbox *outbox = save->outbox;
 
-        save->under_way = false;
         save->result = result;
         save->retry_at = outbox_monotonic(outbox) + backoff_local(save->failures);
         if (save->failures++ == 0 && !save->once)
@@ -105,26 +97,23 @@ static void done(CommitJob *job, int result)
 {
         Save *save = container_of(job, Save, job);
 
-        save->under_way = false;
         if (result < 0)
                 put_off(save, result);
         else
                 finish(save, 0);
 }
 
-/* What it is about, by its kind. */
-static void describe(const Save *save, StoreChange *change)
+void save_init(Save *save, Outbox *outbox, StoreChangeKind kind, const char *id,
+                void (*finished)(Save *save, int result, void *userdata), void *userdata)
 {
-        const StoreMove *move = &save->move;
-
-        if (save->kind == STORE_MOVE)
-                change->move = move;
-        else if (save->kind == STORE_ACCEPT)
-                change->delivery = &save->snapshot->delivery;
-        else if (save->kind == STORE_HOLD)
-                change->hold = QUEUE_HELD_ACCOUNT;
-        else if (save->kind == STORE_RECOVER)
-                change->recovery = (StoreRecovery){ move->ended_at, move->grace, move->is_test };
+        *save = (Save){
+                .job = { .change = { .kind = kind, .now = outbox_realtime(outbox) }, .done = done },
+                .outbox = outbox,
+                .finished = finished,
+                .userdata = userdata,
+        };
+        save->job.change.id = save->id;
+        snprintf(save->id, sizeof(save->id), "%s", id);
 }
 
 static void hand_over(Save *save)
@@ -132,13 +121,6 @@ static void hand_over(Save *save)
         Outbox *outbox = save->outbox;
         int r;
 
-        save->job = (CommitJob){ .change = { .kind = save->kind,
-                                                 .id = save->id,
-                                                 .now = save->move.now,
-                                                 .reason = save->hold ? save->error : NULL },
-                .done = done };
-        describe(save, &save->job.change);
-        save->under_way = true;
         r = outbox->fatal ? -ENOTRECOVERABLE
                           : outbox->options.writer.submit(outbox->options.writer.userdata, &save->job);
         if (r < 0)
@@ -147,8 +129,16 @@ static void hand_over(Save *save)
 
 void save_submit(Save *save)
 {
+        StoreChange *change = &save->job.change;
+
         save->move.error = save->error[0] ? save->error : NULL;
         save->move.answer = save->answer;
+        if (change->kind == STORE_MOVE)
+                change->move = &save->move;
+        else if (change->kind == STORE_ACCEPT)
+                change->delivery = &save->snapshot->delivery;
+        if (save->hold)
+                change->reason = save->error;
         save->failures = 0;
         save->outbox->n_saves++;
         save->outbox->n_holds += save->hold;
@@ -159,10 +149,9 @@ void save_hold(Outbox *outbox, const char *reason)
 {
         if (outbox->n_holds > 0)
                 return; /* another answer said so just before */
-        save_init(&outbox->hold, outbox, "", NULL, NULL);
-        outbox->hold.kind = STORE_HOLD;
+        save_init(&outbox->hold, outbox, STORE_HOLD, "", NULL, NULL);
+        outbox->hold.job.change.hold = QUEUE_HELD_ACCOUNT;
         outbox->hold.hold = true;
-        outbox->hold.move.now = outbox_realtime(outbox);
         snprintf(outbox->hold.error, sizeof(outbox->hold.error), "%s", reason);
         save_submit(&outbox->hold);
 }

@@ -4,7 +4,9 @@
 
 #include "submitd/outbox/state.h"
 
-void save_init(Save *save, Outbox *outbox, const char *id,
+/* Begins one, now, of this kind: what else its change and `move` say is for the caller. `id`: of a
+ * submission; "": none. */
+void save_init(Save *save, Outbox *outbox, StoreChangeKind kind, const char *id,
                 void (*finished)(Save *save, int result, void *userdata), void *userdata);
 /* Lets go of what it owns, for it to be used again or freed. */
 void save_done(Save *save);

@@ -92,15 +92,15 @@ static void on_ended(Save *save, int result, void *userdata)
         Sending *sending = userdata;
         Outbox *outbox = sending->outbox;
 
-        if (result == 0 && save->kind == STORE_ACCEPT && save->job.change.moved == STORE_MOVED_ON)
+        if (result == 0 && save->job.change.kind == STORE_ACCEPT && save->job.change.moved == STORE_MOVED_ON)
                 outbox->stats.duplicates++;
-        else if (result == 0 && save->kind == STORE_ACCEPT) {
+        else if (result == 0 && save->job.change.kind == STORE_ACCEPT) {
                 outbox->stats.created++;
                 if (save->snapshot->has_response)
                         outbox_tell_task(outbox, save->snapshot);
         }
 
-        if (result == 0 && save->job.change.moved == 0 && save->kind == STORE_MOVE) {
+        if (result == 0 && save->job.change.moved == 0 && save->job.change.kind == STORE_MOVE) {
                 outbox->stats.rejected += save->move.to == SUBMISSION_REJECTED;
                 outbox->stats.unknown += save->move.to == SUBMISSION_UNKNOWN;
                 outbox->stats.retried += save->move.to == SUBMISSION_QUEUED;
@@ -117,9 +117,8 @@ static StoreMove *sending_end(Sending *sending, SubmissionState to)
         Save *save = &sending->save;
 
         save_done(save);
-        save_init(save, sending->outbox, sending->attempt.id, on_ended, sending);
+        save_init(save, sending->outbox, STORE_MOVE, sending->attempt.id, on_ended, sending);
         set_step(sending, SENDING_ENDS);
-        save->kind = STORE_MOVE;
         save->move = (StoreMove){
                 .from = SUBMISSION_IN(SUBMISSION_SENDING),
                 .to = to,
@@ -195,7 +194,7 @@ static void on_done(Sending *sending, const ApiAnswer *answer)
         if (claim == TASK_OURS &&
                         task_snapshot_new(task, outbox_realtime(sending->outbox), &snapshot) >= 0) {
                 sending_end(sending, SUBMISSION_ACCEPTED);
-                sending->save.kind = STORE_ACCEPT;
+                sending->save.job.change.kind = STORE_ACCEPT;
                 sending->save.snapshot = snapshot;
                 return;
         }
@@ -274,7 +273,7 @@ static void end(Sending *sending, Outcome outcome, const ApiAnswer *answer)
 {
         sending->attempt.ended_at = (int64_t)outbox_monotonic(sending->outbox);
         endings[outcome](sending, answer);
-        if (sending->save.error[0] == 0 && sending->save.kind == STORE_MOVE)
+        if (sending->save.error[0] == 0 && sending->save.job.change.kind == STORE_MOVE)
                 outcome_describe(answer, sending->save.error);
         save_submit(&sending->save);
 }
@@ -456,7 +455,10 @@ static void on_started(Save *save, int result, void *userdata)
 {
         Sending *sending = userdata;
 
-        if (result < 0 || save->job.change.moved != 0)
+        if (result == -EINPROGRESS) {
+                end_without_task(sending, SUBMISSION_QUEUED, 0, 0); /* it may be stored: nothing has left */
+                save_submit(&sending->save);
+        } else if (result < 0 || save->job.change.moved != 0)
                 sending_forget(sending); /* the row is as it was, or somebody else's */
         else
                 sending_ask(sending);

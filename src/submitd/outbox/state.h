@@ -35,15 +35,13 @@ struct Save {
         void *userdata;
 
         char id[SUBMISSION_ID_SIZE];
-        bool once;            /* given up when it fails; others are tried until they are stored */
-        StoreChangeKind kind; /* STORE_ACCEPT with `snapshot` */
-        StoreMove move;       /* others take their times from it as well */
+        bool once;      /* given up when it fails; others are tried until they are stored */
+        StoreMove move; /* of STORE_MOVE */
         char error[OUTCOME_TEXT_SIZE];
         char *answer;           /* owned; NULL: none */
-        TaskSnapshot *snapshot; /* owned */
+        TaskSnapshot *snapshot; /* owned; of STORE_ACCEPT */
         bool hold;              /* the queue with it, because of `error` */
 
-        bool under_way; /* with the writer */
         unsigned failures;
         uint64_t retry_at;
         int result;
