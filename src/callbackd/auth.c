@@ -121,8 +121,8 @@ int keys_load(const char *path, const char *name, Keys **ret, char **mistakes)
         if (r < 0)
                 return r;
 
-        FOREACH_ARRAY(l, lines.items, lines.n)
-                add_key(keys, l);
+        FOREACH_ARRAY(line, lines.items, lines.n)
+                add_key(keys, line);
         *ret = TAKE_PTR(keys);
         return 0;
 }

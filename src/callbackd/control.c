@@ -26,9 +26,9 @@ static int reply_unavailable(HttpRequest *request, int error)
         const char *text =
                         "The database can't be changed now: see the log of scale-callbackd, then try again.";
 
-        FOREACH_ARRAY(i, reasons, ELEMENTSOF(reasons))
-                if (error == -i->error)
-                        text = i->text;
+        FOREACH_ARRAY(reason, reasons, ELEMENTSOF(reasons))
+                if (error == -reason->error)
+                        text = reason->text;
         return http_reply_error(request, 503, NULL, "%s", text);
 }
 

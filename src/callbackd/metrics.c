@@ -48,13 +48,13 @@ void metrics_count_response(Metrics *metrics, unsigned status)
 
 void metrics_count_key(Metrics *metrics, const char *label)
 {
-        FOREACH_ARRAY(k, metrics->keys, METRICS_KEYS_MAX) {
-                if (!atomic_load(&k->used)) {
-                        strncpy(k->label, label, sizeof(k->label) - 1);
-                        atomic_store(&k->used, true);
+        FOREACH_ARRAY(key, metrics->keys, METRICS_KEYS_MAX) {
+                if (!atomic_load(&key->used)) {
+                        strncpy(key->label, label, sizeof(key->label) - 1);
+                        atomic_store(&key->used, true);
                 }
-                if (streq(k->label, label)) {
-                        atomic_fetch_add(&k->n, 1);
+                if (streq(key->label, label)) {
+                        atomic_fetch_add(&key->n, 1);
                         return;
                 }
         }
@@ -94,8 +94,9 @@ static int write_servers(const Metric *metric, const MetricText *text)
         };
         int r;
 
-        FOREACH_ARRAY(s, servers, ELEMENTSOF(servers)) {
-                r = metric_put(metric, text, "server", s->name, metric_number_at(s->stats, metric->offset));
+        FOREACH_ARRAY(server, servers, ELEMENTSOF(servers)) {
+                r = metric_put(metric, text, "server", server->name,
+                                metric_number_at(server->stats, metric->offset));
                 if (r < 0)
                         return r;
         }
@@ -140,10 +141,10 @@ static int write_keys(const Metric *metric, const MetricText *text)
 {
         int r;
 
-        FOREACH_ARRAY(k, inputs_of(text)->metrics->keys, METRICS_KEYS_MAX) {
-                if (!atomic_load(&k->used))
+        FOREACH_ARRAY(key, inputs_of(text)->metrics->keys, METRICS_KEYS_MAX) {
+                if (!atomic_load(&key->used))
                         break;
-                r = metric_put(metric, text, "key", k->label, atomic_load(&k->n));
+                r = metric_put(metric, text, "key", key->label, atomic_load(&key->n));
                 if (r < 0)
                         return r;
         }
@@ -202,14 +203,14 @@ static int write_tasks(const Metric *metric, const MetricText *text)
         const StoreStats *stats = &text->stats->store;
         int r;
 
-        FOREACH_ARRAY(t, stats->by_type, stats->n_by_type) {
+        FOREACH_ARRAY(count, stats->by_type, stats->n_by_type) {
                 r = buffer_append_f(text->out, PREFIX "%s{type=\"", metric->name);
                 if (r >= 0)
-                        r = put_type(text->out, t->type);
+                        r = put_type(text->out, count->type);
                 if (r >= 0)
                         r = buffer_append_f(text->out, "\",status=\"%s\",is_test=\"%s\"} %" PRIu64 "\n",
-                                        strna(task_status_to_string(t->status)),
-                                        t->is_test ? "true" : "false", t->n);
+                                        strna(task_status_to_string(count->status)),
+                                        count->is_test ? "true" : "false", count->n);
                 if (r < 0)
                         return r;
         }

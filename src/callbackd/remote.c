@@ -80,8 +80,8 @@ static bool address_parse(const char *text, size_t size, Address *ret)
 
 static bool is_trusted(const Address *address, const Network *trusted, size_t n)
 {
-        FOREACH_ARRAY(i, trusted, n)
-                if (network_contains(i, address->family, address->bytes))
+        FOREACH_ARRAY(network, trusted, n)
+                if (network_contains(network, address->family, address->bytes))
                         return true;
         return false;
 }

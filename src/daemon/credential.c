@@ -48,11 +48,11 @@ int credential_locate(
         const char *folders[] = { getenv("RUNTIME_DIRECTORY"), getenv("CREDENTIALS_DIRECTORY") };
         _cleanup_free_ char *path = NULL;
 
-        FOREACH_ARRAY(f, folders, ELEMENTSOF(folders)) {
-                if (!*f)
+        FOREACH_ARRAY(folder, folders, ELEMENTSOF(folders)) {
+                if (!*folder)
                         continue;
                 free(path);
-                path = join(*f, credential->name);
+                path = join(*folder, credential->name);
                 if (!path)
                         return -ENOMEM;
                 if (access(path, F_OK) == 0) {
@@ -80,8 +80,8 @@ static Found look_in_stores(const Credential *credential, void (*look)(const cha
 {
         Found found = FOUND_NOWHERE;
 
-        FOREACH_ARRAY(s, stores, ELEMENTSOF(stores)) {
-                _cleanup_free_ char *path = join(*s, credential->name);
+        FOREACH_ARRAY(store, stores, ELEMENTSOF(stores)) {
+                _cleanup_free_ char *path = join(*store, credential->name);
 
                 if (path && access(path, F_OK) == 0) {
                         look(path, path, mistakes);
@@ -168,9 +168,9 @@ int credential_pass_on(const Credential *credential)
         _cleanup_free_ char *path = NULL;
         int r;
 
-        FOREACH_ARRAY(s, stores, ELEMENTSOF(stores)) {
+        FOREACH_ARRAY(store, stores, ELEMENTSOF(stores)) {
                 free(path);
-                path = join(*s, credential->name);
+                path = join(*store, credential->name);
                 if (!path)
                         return log_oom();
                 from = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);

@@ -99,8 +99,8 @@ int metadata_collect(const json_t *task, Metadata *ret)
 
 void metadata_done(Metadata *metadata)
 {
-        FOREACH_ARRAY(i, metadata->numbers, metadata->n)
-                free(*i);
+        FOREACH_ARRAY(number, metadata->numbers, metadata->n)
+                free(*number);
         *metadata = (Metadata){ 0 };
 }
 

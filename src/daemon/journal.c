@@ -63,9 +63,9 @@ static bool send_to_journal(int level, const char *id, const LogField *fields, s
         add(&entry, "SYSLOG_IDENTIFIER", identifier, 0);
         if (id)
                 add(&entry, "MESSAGE_ID", id, 0);
-        FOREACH_ARRAY(f, fields, MIN(n, FIELDS_MAX))
-                if (!f->is_text || f->text)
-                        add(&entry, f->name, f->text, f->number);
+        FOREACH_ARRAY(field, fields, MIN(n, FIELDS_MAX))
+                if (!field->is_text || field->text)
+                        add(&entry, field->name, field->text, field->number);
         return sd_journal_sendv(entry.parts, entry.n) >= 0;
 }
 

@@ -81,9 +81,9 @@ static int set_log_level(const char *name)
                 { "debug", LOG_DEBUG },
         };
 
-        FOREACH_ARRAY(l, levels, ELEMENTSOF(levels))
-                if (streq(l->name, name)) {
-                        log_set_max_level(l->level);
+        FOREACH_ARRAY(row, levels, ELEMENTSOF(levels))
+                if (streq(row->name, name)) {
+                        log_set_max_level(row->level);
                         return 0;
                 }
 
@@ -340,8 +340,8 @@ int program_status_of_store(int error)
                 { ENOSPC, EX_TEMPFAIL },
         };
 
-        FOREACH_ARRAY(i, statuses, ELEMENTSOF(statuses))
-                if (error == -i->error)
-                        return i->status;
+        FOREACH_ARRAY(row, statuses, ELEMENTSOF(statuses))
+                if (error == -row->error)
+                        return row->status;
         return EX_IOERR;
 }

@@ -39,9 +39,9 @@ static int reply_invalid(HttpRequest *request, const Receipt *receipt)
         const Problem *first = NULL;
         char kept[64] = "The callback is still not valid"; /* a retry leaves nothing behind */
 
-        FOREACH_ARRAY(p, receipt->problems->items, receipt->problems->n)
-                if (p->severity == SEVERITY_ERROR) {
-                        first = p;
+        FOREACH_ARRAY(problem, receipt->problems->items, receipt->problems->n)
+                if (problem->severity == SEVERITY_ERROR) {
+                        first = problem;
                         break;
                 }
 

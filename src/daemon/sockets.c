@@ -20,9 +20,9 @@ static void list_names(const SocketPlace *places, size_t n_places, char *buf, si
 {
         size_t n = 0;
 
-        FOREACH_ARRAY(p, places, n_places)
+        FOREACH_ARRAY(place, places, n_places)
                 if (n < size)
-                        n += (size_t)snprintf(buf + n, size - n, "%s%s", n > 0 ? ", " : "", p->name);
+                        n += (size_t)snprintf(buf + n, size - n, "%s%s", n > 0 ? ", " : "", place->name);
 }
 
 /* Puts one passed socket where its name says. False: it has no place here. */
@@ -30,9 +30,9 @@ static bool take_passed(const SocketPlace *places, size_t n_places, const char *
 {
         if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
                 return false;
-        FOREACH_ARRAY(p, places, n_places)
-                if (streq(p->name, name) && *p->n < p->max) {
-                        p->fds[(*p->n)++] = fd;
+        FOREACH_ARRAY(place, places, n_places)
+                if (streq(place->name, name) && *place->n < place->max) {
+                        place->fds[(*place->n)++] = fd;
                         return true;
                 }
         return false;

@@ -86,9 +86,9 @@ static void done(void *userdata)
 {
         Export *export = userdata;
 
-        FOREACH_ARRAY(m, export->metadata, ELEMENTSOF(export->metadata)) {
-                free((char *)(uintptr_t)m->key);
-                free((char *)(uintptr_t)m->value);
+        FOREACH_ARRAY(item, export->metadata, ELEMENTSOF(export->metadata)) {
+                free((char *)(uintptr_t)item->key);
+                free((char *)(uintptr_t)item->value);
         }
         free(export);
 }

@@ -104,11 +104,11 @@ int metrics_render_table(const Metric *table, size_t n, const MetricText *text)
 {
         int r;
 
-        FOREACH_ARRAY(m, table, n) {
-                r = buffer_append_f(text->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", text->prefix, m->name,
-                                m->help, text->prefix, m->name, m->type);
+        FOREACH_ARRAY(row, table, n) {
+                r = buffer_append_f(text->out, "# HELP %s%s %s\n# TYPE %s%s %s\n", text->prefix, row->name,
+                                row->help, text->prefix, row->name, row->type);
                 if (r >= 0)
-                        r = m->write(m, text);
+                        r = row->write(row, text);
                 if (r < 0)
                         return r;
         }
@@ -121,8 +121,8 @@ void metrics_describe_table(const Metric *table, size_t n, const char *prefix,
 {
         char name[128];
 
-        FOREACH_ARRAY(m, table, n) {
-                snprintf(name, sizeof(name), "%s%s", prefix, m->name);
-                fn(name, m->type, m->help, userdata);
+        FOREACH_ARRAY(row, table, n) {
+                snprintf(name, sizeof(name), "%s%s", prefix, row->name);
+                fn(name, row->type, row->help, userdata);
         }
 }

@@ -164,8 +164,8 @@ int readers_new(sd_event *loop, const char *database, uint64_t time_limit, Reade
         pthread_mutex_init(&readers->lock, NULL);
         pthread_cond_init(&readers->cond, NULL);
         STAILQ_INIT(&readers->finished);
-        FOREACH_ARRAY(q, readers->waiting, ELEMENTSOF(readers->waiting))
-                STAILQ_INIT(q);
+        FOREACH_ARRAY(queue, readers->waiting, ELEMENTSOF(readers->waiting))
+                STAILQ_INIT(queue);
 
         readers->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (readers->fd < 0)
@@ -190,20 +190,20 @@ Readers *readers_free(Readers *readers)
 
         pthread_mutex_lock(&readers->lock);
         readers->ending = true;
-        FOREACH_ARRAY(q, readers->waiting, ELEMENTSOF(readers->waiting))
-                while ((job = queue_pop(q))) {
+        FOREACH_ARRAY(queue, readers->waiting, ELEMENTSOF(readers->waiting))
+                while ((job = queue_pop(queue))) {
                         job->result = -ECANCELED;
                         STAILQ_INSERT_TAIL(&readers->finished, job, entry);
                 }
         pthread_cond_broadcast(&readers->cond);
         pthread_mutex_unlock(&readers->lock);
 
-        FOREACH_ARRAY(t, readers->threads, N_THREADS) {
-                if (t->started) {
-                        store_reader_interrupt(t->reader);
-                        pthread_join(t->thread, NULL);
+        FOREACH_ARRAY(thread, readers->threads, N_THREADS) {
+                if (thread->started) {
+                        store_reader_interrupt(thread->reader);
+                        pthread_join(thread->thread, NULL);
                 }
-                store_reader_close(t->reader);
+                store_reader_close(thread->reader);
         }
         run_finished(readers);
 

@@ -50,18 +50,18 @@ static int add_tasks(json_t *object, const StoreStats *stats)
         r |= json_object_set_new(object, "by_type", by_type);
         r |= json_object_set_new(object, "by_status", by_status);
 
-        FOREACH_ARRAY(t, stats->by_type, stats->n_by_type) {
-                const char *status = task_status_to_string(t->status);
-                json_t *of_type = json_object_get(by_type, t->type);
+        FOREACH_ARRAY(kind, stats->by_type, stats->n_by_type) {
+                const char *status = task_status_to_string(kind->status);
+                json_t *of_type = json_object_get(by_type, kind->type);
 
                 if (!of_type) {
                         of_type = json_object();
-                        r |= json_object_set_new(by_type, t->type, of_type);
+                        r |= json_object_set_new(by_type, kind->type, of_type);
                 }
-                r |= add(of_type, status, t->n);
-                r |= add(by_status, status, t->n);
-                if (t->is_test)
-                        tests += t->n;
+                r |= add(of_type, status, kind->n);
+                r |= add(by_status, status, kind->n);
+                if (kind->is_test)
+                        tests += kind->n;
         }
         return r | json_object_set_new(object, "test_tasks", count(tests));
 }
