@@ -116,8 +116,9 @@ int keys_load(const char *path, const char *name, Keys **ret, char **mistakes)
                 return r;
         }
         r = key_lines_read(name, secret_data(file), secret_size(file), &lines, mistakes);
-        if (r >= 0)
-                r = keys_new(&keys);
+        if (r < 0)
+                return r;
+        r = keys_new(&keys);
         if (r < 0)
                 return r;
 

@@ -175,24 +175,28 @@ static int local_prepare(Local *local, int *query_fd, int *control_fd, char **re
         if (local->events_fd < 0 || local->end_fd < 0)
                 return -errno;
         r = sd_event_add_io(context->base.loop, &local->events, local->events_fd, EPOLLIN, on_events, local);
-        if (r >= 0)
-                r = sd_event_add_io(context->base.loop, &local->end, local->end_fd, EPOLLIN, on_end, local);
-        if (r >= 0)
-                r = store_reader_open(context->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
-                                &context->base.reader, ret_error);
-        if (r >= 0)
-                r = readers_new(context->base.loop, context->database,
-                                LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC, &context->base.readers,
-                                ret_error);
-        if (r >= 0)
-                r = commit_port_new(context->base.commit, context->base.loop, &context->port);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(context->base.loop, &local->end, local->end_fd, EPOLLIN, on_end, local);
+        if (r < 0)
+                return r;
+        r = store_reader_open(context->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
+                        &context->base.reader, ret_error);
+        if (r < 0)
+                return r;
+        r = readers_new(context->base.loop, context->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
+                        &context->base.readers, ret_error);
+        if (r < 0)
+                return r;
+        r = commit_port_new(context->base.commit, context->base.loop, &context->port);
+        if (r < 0)
+                return r;
         context->ingest.port = context->port;
         context->ingest.reader = context->base.reader;
-        if (r >= 0)
-                r = add_server(local, query_routes, "query", query_fd, &context->query);
-        if (r >= 0)
-                r = add_server(local, control_routes, "control", control_fd, &context->control);
-        return r;
+        r = add_server(local, query_routes, "query", query_fd, &context->query);
+        if (r < 0)
+                return r;
+        return add_server(local, control_routes, "control", control_fd, &context->control);
 }
 
 int local_new(const LocalOptions *options, Local **ret, char **ret_error)

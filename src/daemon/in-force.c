@@ -118,13 +118,15 @@ int in_force_set(InForce *in_force, const Settings *settings, const char *const 
         int r;
 
         r = object ? settings_each(settings, add_setting, &choice) : -ENOMEM;
-        if (r >= 0)
-                r = put(in_force, "settings", json_incref(object));
-        if (r >= 0)
-                r = put(in_force, "keys", keys_to_json(keys));
-        if (r >= 0)
-                r = put(in_force, "since", json_string(time_format(now_realtime(), since)));
-        return r;
+        if (r < 0)
+                return r;
+        r = put(in_force, "settings", json_incref(object));
+        if (r < 0)
+                return r;
+        r = put(in_force, "keys", keys_to_json(keys));
+        if (r < 0)
+                return r;
+        return put(in_force, "since", json_string(time_format(now_realtime(), since)));
 }
 
 int in_force_refuse(InForce *in_force, const char *mistakes)

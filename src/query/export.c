@@ -47,8 +47,9 @@ static int take_task(const TaskDocument *task, void *userdata)
         int r;
 
         r = task_document_to_json(task, &value);
-        if (r >= 0)
-                r = json_encode(value, out);
+        if (r < 0)
+                return r;
+        r = json_encode(value, out);
         return r < 0 ? r : buffer_append_str(out, "\n");
 }
 

@@ -174,10 +174,12 @@ static int take_event(const StoredEvent *event, void *userdata)
         if (subscriber->sse)
                 r = buffer_append_f(subscriber->out, "id: %" PRIu64 "@%s\ndata: ", event->seq,
                                 time_format(event->time, time));
-        if (r >= 0)
-                r = append_event(event, subscriber->out);
-        if (r >= 0)
-                r = buffer_append_str(subscriber->out, subscriber->sse ? "\n\n" : "\n");
+        if (r < 0)
+                return r;
+        r = append_event(event, subscriber->out);
+        if (r < 0)
+                return r;
+        r = buffer_append_str(subscriber->out, subscriber->sse ? "\n\n" : "\n");
         if (r < 0)
                 return r;
 
@@ -389,8 +391,9 @@ int feed_on_events(HttpRequest *request, void *userdata)
                 return refuse_subscriber(request);
 
         r = http_reply_header(request, "Cache-Control", "no-store");
-        if (r >= 0)
-                r = subscriber_new(base, &query, sse, &subscriber);
+        if (r < 0)
+                return r;
+        r = subscriber_new(base, &query, sse, &subscriber);
         if (r < 0)
                 return r;
         return readers_stream(base->readers, request, sse ? "text/event-stream" : "application/x-ndjson",

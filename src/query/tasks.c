@@ -133,8 +133,9 @@ static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
         if (r != 0)
                 return MIN(r, 0);
         r = page_new(query.limit, &page);
-        if (r >= 0)
-                r = page_set_render(page, render_task, base->readers, NULL);
+        if (r < 0)
+                return r;
+        r = page_set_render(page, render_task, base->readers, NULL);
         if (r < 0)
                 return r;
 
@@ -212,8 +213,9 @@ static int append_revision(const StoredRevision *revision, Buffer *out)
                         revision->number, revision->current ? "true" : "false", revision->delivery,
                         source_to_string(revision->source), time_format(revision->received_at, received),
                         time_format(revision->completed_at, completed));
-        if (r >= 0)
-                r = json_encode(response, out);
+        if (r < 0)
+                return r;
+        r = json_encode(response, out);
         return r < 0 ? r : buffer_append_str(out, "}");
 }
 
@@ -254,8 +256,9 @@ static int reply_revisions(HttpRequest *request, StoreReader *reader, void *user
         if (r != 0)
                 return MIN(r, 0);
         r = page_new(query.limit, &page);
-        if (r >= 0)
-                r = page_set_render(page, render_revision, base->readers, id);
+        if (r < 0)
+                return r;
+        r = page_set_render(page, render_revision, base->readers, id);
         if (r < 0)
                 return r;
 
