@@ -20,7 +20,6 @@
 #include "basic/time-util.h"
 #include "daemon/message.h"
 #include "daemon/program.h"
-#include "daemon/receipt.h"
 #include "daemon/service-loop.h"
 #include "daemon/sockets.h"
 #include "submitd/socket/context.h"
@@ -47,8 +46,8 @@ static const HttpLimits limits = {
         .write_timeout = 30 * USEC_PER_SEC,
 };
 
-/* Reconciliation and backfill: what is done with one is done with both. What the API says is held against
- * the same rules as what callbacks say, so `strict` is the receiver's. */
+/* Reconciliation and backfill. What the API says is held against the same rules as what callbacks say, so
+ * `strict` is the receiver's. */
 
 static int recovery_new(SubmitContext *context, const OutboxClock *clock, void (*on_change)(void *userdata),
                 void *userdata)
@@ -72,29 +71,6 @@ static int recovery_new(SubmitContext *context, const OutboxClock *clock, void (
                         &context->backfill);
 }
 
-static void recovery_free(SubmitContext *context)
-{
-        context->reconcile = reconcile_free(context->reconcile);
-        context->backfill = backfill_free(context->backfill);
-}
-
-static void recovery_reload(SubmitContext *context, const Settings *settings)
-{
-        context->ingest.strict = settings->callback.strict;
-        reconcile_set_interval(context->reconcile, settings->reconcile.interval);
-}
-
-static void recovery_run(SubmitContext *context)
-{
-        reconcile_run(context->reconcile);
-        backfill_run(context->backfill);
-}
-
-static uint64_t recovery_next(const SubmitContext *context)
-{
-        return MIN(reconcile_next(context->reconcile), backfill_next(context->backfill));
-}
-
 static void recovery_stop(SubmitContext *context)
 {
         if (context->reconcile)
@@ -103,20 +79,14 @@ static void recovery_stop(SubmitContext *context)
                 backfill_stop(context->backfill);
 }
 
-static bool recovery_is_idle(const SubmitContext *context)
-{
-        return reconcile_is_idle(context->reconcile) && backfill_is_idle(context->backfill);
-}
-
 /* The outbox, reconciliation and backfill on the loop. */
 
 static void arm(Service *service)
 {
         const SubmitContext *context = &service->context;
-        uint64_t next = outbox_next(context->outbox);
+        uint64_t next = MIN(outbox_next(context->outbox),
+                        MIN(reconcile_next(context->reconcile), backfill_next(context->backfill)));
         int r;
-
-        next = MIN(next, recovery_next(context));
 
         if (next == UINT64_MAX) {
                 (void)sd_event_source_set_enabled(service->timer, SD_EVENT_OFF);
@@ -140,7 +110,8 @@ static void run_parts(Service *service)
                 log_error_errno(r, "The outbox could not be read (%s); it is tried again",
                                 store_reader_error(service->loop.reader));
         }
-        recovery_run(&service->context);
+        reconcile_run(service->context.reconcile);
+        backfill_run(service->context.backfill);
         arm(service);
 }
 
@@ -154,23 +125,6 @@ static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
 {
         run_parts(userdata);
         return 0;
-}
-
-void submit_kick(SubmitContext *context)
-{
-        if (context->work)
-                (void)sd_event_source_set_enabled(context->work, SD_EVENT_ONESHOT);
-}
-
-void submit_hurry(SubmitContext *context)
-{
-        outbox_hurry(context->outbox);
-        submit_kick(context);
-}
-
-int submit_reply_unavailable(HttpRequest *request, int error)
-{
-        return receipt_reply_unavailable(request, error);
 }
 
 static void on_change(void *userdata)
@@ -229,7 +183,7 @@ static OutboxOptions outbox_options(Service *service, const Settings *settings)
         };
 }
 
-/* Where the service's life turns. */
+/* Stopping and reloading. */
 
 static void quiesce(void *userdata)
 {
@@ -244,7 +198,8 @@ static void quiesce(void *userdata)
 static unsigned in_flight(void *userdata)
 {
         const SubmitContext *context = &((Service *)userdata)->context;
-        bool idle = outbox_is_idle(context->outbox) && recovery_is_idle(context);
+        bool idle = outbox_is_idle(context->outbox) && reconcile_is_idle(context->reconcile) &&
+                    backfill_is_idle(context->backfill);
 
         return http_server_connections(context->server) + (idle ? 0 : 1);
 }
@@ -279,7 +234,7 @@ static void on_lifted(CommitJob *job, int result)
 
         if (result < 0)
                 log_warning_errno(result, "The queue stays held, if it was: that could not be changed");
-        submit_hurry(lift->context);
+        outbox_hurry(lift->context->outbox);
 }
 
 static void lift_hold(Service *service)
@@ -338,7 +293,8 @@ static void on_reloaded(int result, void *userdata)
         api_client_reload(context->client, settings, &service->loaded);
         options = outbox_options(service, settings);
         outbox_set_options(context->outbox, &options);
-        recovery_reload(context, settings);
+        context->ingest.strict = settings->callback.strict;
+        reconcile_set_interval(context->reconcile, settings->reconcile.interval);
         lift_hold(service);
         log_event(LOG_NOTICE, MESSAGE_RELOADED, NULL, 0, "Reloaded, with a %s key.",
                         api_client_is_test(context->client) ? "test" : "live");
@@ -541,7 +497,8 @@ static Service *service_free(Service *service)
         context->base.readers = readers_free(context->base.readers);
         service_loop_settle(&service->loop); /* what is on its way to the disk is answered */
         outbox_free(context->outbox);
-        recovery_free(context);
+        reconcile_free(context->reconcile);
+        backfill_free(context->backfill);
         http_server_free(context->server);
         api_client_free(context->client);
         sd_event_source_disable_unref(service->timer);

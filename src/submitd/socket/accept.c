@@ -378,7 +378,7 @@ static void on_added(CommitJob *job, int result)
         int r;
 
         if (result < 0)
-                r = submit_reply_unavailable(acceptance->request, result);
+                r = receipt_reply_unavailable(acceptance->request, result);
         else
                 r = reply(acceptance); /* ends the request, and with it the acceptance */
         if (r < 0)
@@ -425,7 +425,7 @@ static int submit(Acceptance *acceptance)
                                                        .submission = &acceptance->submission },
                 .done = on_added };
         r = commit_submit(context->port, &acceptance->job);
-        return r < 0 ? submit_reply_unavailable(acceptance->request, r) : 0;
+        return r < 0 ? receipt_reply_unavailable(acceptance->request, r) : 0;
 }
 
 int accept_on_task(HttpRequest *request, void *userdata)

@@ -5,7 +5,7 @@
 #include <systemd/sd-event.h>
 
 #include "basic/parse.h"
-#include "daemon/ingest.h"
+#include "daemon/receipt.h"
 #include "http/server.h"
 #include "query/local.h"
 #include "query/params.h"
@@ -38,19 +38,17 @@ typedef struct SubmitContext {
 extern const HttpRoute submit_routes[];
 
 /* There may be something to do for the outbox or its neighbours: it is looked at soon, from the loop. */
-void submit_kick(SubmitContext *context);
-
-/* Likewise, and because somebody asked for it: failures of lately are forgotten. */
-void submit_hurry(SubmitContext *context);
+static inline void submit_kick(SubmitContext *context)
+{
+        if (context->work)
+                (void)sd_event_source_set_enabled(context->work, SD_EVENT_ONESHOT);
+}
 
 /* Reads how the queue stands, and what it waits for. 0 or negative errno (of reading). */
 int queue_read(SubmitContext *context, StoreQueue *ret_queue, Waiting *ret_waiting);
 /* As base.waiting_begin and base.waiting_of have it. */
 int queue_waiting_begin(LocalBase *base);
 json_t *queue_waiting_of(LocalBase *base, const Submission *submission);
-
-/* 503 with Retry-After: it could not be stored, nothing was changed. */
-int submit_reply_unavailable(HttpRequest *request, int error);
 
 /* What the handlers take in a query, and the handlers, by the file they are in. */
 extern const Param hold_params[], reconcile_params[], backfill_params[];

@@ -108,13 +108,13 @@ static void on_changed(CommitJob *job, int result)
         int r;
 
         if (result < 0)
-                r = submit_reply_unavailable(call->request, result);
+                r = receipt_reply_unavailable(call->request, result);
         else
                 r = reply_queue(context, call->request,
                                 job->change.kind == STORE_FLUSH ? job->change.flushed : UINT64_MAX);
         if (r < 0)
                 http_request_fail(call->request, r);
-        submit_hurry(context);
+        outbox_hurry(context->outbox);
 }
 
 static int change(SubmitContext *context, HttpRequest *request, StoreChange what)
@@ -134,7 +134,7 @@ static int change(SubmitContext *context, HttpRequest *request, StoreChange what
         http_request_set_userdata(request, call, free);
 
         r = commit_submit(context->port, &call->job);
-        return r < 0 ? submit_reply_unavailable(request, r) : 0;
+        return r < 0 ? receipt_reply_unavailable(request, r) : 0;
 }
 
 typedef struct HoldQuery {

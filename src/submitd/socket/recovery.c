@@ -204,7 +204,7 @@ int backfill_on_post(HttpRequest *request, void *userdata)
                 return http_reply_error(request, 409, NULL,
                                 "A backfill is running: GET /v1/backfill says how far it is.");
         if (r < 0)
-                return submit_reply_unavailable(request, r);
+                return receipt_reply_unavailable(request, r);
         return http_reply_json(request, 202, describe_backfill(backfill_report(context->backfill)));
 }
 

@@ -129,7 +129,7 @@ static int refuse(Step *step, const VerbRule *rule)
 static int finish(Step *step, int result)
 {
         if (result < 0)
-                return submit_reply_unavailable(step->request, result);
+                return receipt_reply_unavailable(step->request, result);
         if (step->job.change.moved == STORE_MOVED_ON)
                 return step_look(step);
         return submission_reply(&step->context->base, step->request, 200, step->id);
@@ -144,7 +144,7 @@ static void on_moved(CommitJob *job, int result)
         r = finish(step, result);
         if (r < 0)
                 http_request_fail(step->request, r);
-        submit_hurry(context);
+        outbox_hurry(context->outbox);
 }
 
 /* Fills in what becomes of it. */
@@ -204,7 +204,7 @@ static int take_wish(Step *step, int result)
                 return 0;
         }
         if (result < 0)
-                return submit_reply_unavailable(step->request, result);
+                return receipt_reply_unavailable(step->request, result);
         return step->wished ? submission_reply(&step->context->base, step->request, 202, step->submission)
                             : step_look(step);
 }
@@ -226,7 +226,7 @@ static int want_cancel(Step *step, unsigned from)
         int r;
 
         if (++step->tries > TRIES_MAX)
-                return submit_reply_unavailable(step->request, -EAGAIN);
+                return receipt_reply_unavailable(step->request, -EAGAIN);
         step->waiter.done = on_canceled;
         step->job = (CommitJob){ .change = { .kind = STORE_WANT_CANCEL,
                                                  .id = step->submission,
@@ -318,13 +318,13 @@ static int step_look(Step *step)
         if (rule->action == VERB_REFUSE || (rule->only_without && step->move.sent_at != TIME_NONE))
                 return refuse(step, rule);
         if (++step->tries > TRIES_MAX)
-                return submit_reply_unavailable(step->request, -EAGAIN);
+                return receipt_reply_unavailable(step->request, -EAGAIN);
 
         plan(&step->move, rule);
         step->job = (CommitJob){ .change = { .kind = STORE_MOVE, .id = step->id, .move = &step->move },
                 .done = on_moved };
         r = commit_submit(context->port, &step->job);
-        return r < 0 ? submit_reply_unavailable(step->request, r) : 0;
+        return r < 0 ? receipt_reply_unavailable(step->request, r) : 0;
 }
 
 /* Answers 200 with the submission as it is afterwards, or as the rule of its state has it; 404, 409, 503. */
