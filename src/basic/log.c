@@ -27,11 +27,6 @@ void log_set_sink(LogSink s)
         sink = s;
 }
 
-int log_get_max_level(void)
-{
-        return max_level;
-}
-
 /* 1 while standard error is a terminal; asked once. */
 static bool is_terminal(void)
 {

@@ -8,7 +8,6 @@
 
 /* Nothing less urgent than `level` (LOG_ERR ... LOG_DEBUG) is written. The default is LOG_INFO. */
 void log_set_max_level(int level);
-int log_get_max_level(void);
 
 /* Writes one line to standard error, at once and whole; when standard error is the journal's stream
  * (JOURNAL_STREAM) or nobody's terminal, the line starts with the priority in systemd's "<N>" form.

@@ -265,15 +265,3 @@ int time_parse_http_date(const char *s, int64_t *ret)
         *ret = t;
         return 0;
 }
-
-const char *time_format_http_date(int64_t t, char buf[static TIME_HTTP_SIZE])
-{
-        struct tm tm;
-
-        (void)split_time(t, &tm);
-        (void)snprintf(buf, TIME_HTTP_SIZE, "%s, %02u %s %04u %02u:%02u:%02u GMT",
-                        weekdays[(unsigned)tm.tm_wday % 7U], (unsigned)tm.tm_mday % 100U,
-                        months[(unsigned)tm.tm_mon % 12U], ((unsigned)tm.tm_year + 1900U) % 10000U,
-                        (unsigned)tm.tm_hour % 100U, (unsigned)tm.tm_min % 100U, (unsigned)tm.tm_sec % 100U);
-        return buf;
-}

@@ -25,11 +25,7 @@ int time_parse(const char *s, int64_t *ret);
  * What lies outside of the years 1000 to 9999 is shown as the nearest time within. Returns buf. */
 const char *time_format(int64_t t, char buf[static TIME_STAMP_SIZE]);
 
-#define TIME_HTTP_SIZE sizeof("Sun, 06 Nov 1994 08:49:37 GMT")
-
-/* HTTP's date (IMF-fixdate), that one form alone: two digits for the day, the right weekday, GMT. A leap
- * second is taken for the second behind it. Years 1970 to 9999. 0 or -EINVAL. */
+/* HTTP's date (IMF-fixdate), "Sun, 06 Nov 1994 08:49:37 GMT", that one form alone: two digits for the day,
+ * the right weekday, GMT. A leap second is taken for the second behind it. Years 1970 to 9999. 0 or -EINVAL.
+ */
 int time_parse_http_date(const char *s, int64_t *ret);
-
-/* Whole seconds, what is left is dropped; limits as time_format(). Returns buf. */
-const char *time_format_http_date(int64_t t, char buf[static TIME_HTTP_SIZE]);

@@ -36,7 +36,8 @@ typedef struct Call {
         uint64_t number;
 } Call;
 
-bool url_is_local(const char *url)
+/* Whether the URL's host is this one: localhost, 127.0.0.0/8, [::1]. */
+static bool is_local_url(const char *url)
 {
         static const char *const local[] = { "localhost", "[::1]" };
         const char *host = strstr(url, "://"), *at;
@@ -131,7 +132,7 @@ static void send_one(Callbacks *c, const WorldCallback *w)
 {
         int r;
 
-        if (!c->options.anywhere && !url_is_local(w->url)) {
+        if (!c->options.anywhere && !is_local_url(w->url)) {
                 tell(c, w->number, 0, "not sent: the host is not this one, see --call-anywhere");
                 return;
         }

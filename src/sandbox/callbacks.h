@@ -23,6 +23,3 @@ void callbacks_run(Callbacks *c);
 /* Leaves those alone that are under way. */
 Callbacks *callbacks_free(Callbacks *c);
 DEFINE_CLEANUP(Callbacks *, callbacks_free)
-
-/* Whether the URL's host is this one: localhost, 127.0.0.0/8, [::1]. */
-bool url_is_local(const char *url) _pure_;

@@ -15,13 +15,21 @@
 
 /* Each sets what its option says; NULL, or what would have been right. */
 
+/* Whether one may listen there: on this host alone. */
+static bool is_local(const char *address)
+{
+        size_t n = strcspn(address, ":");
+
+        if (*address == '/' || strncmp(address, "unix:", 5) == 0 || strncmp(address, "[::1]:", 6) == 0)
+                return true;
+        return strncmp(address, "127.", 4) == 0 && strspn(address, "0123456789.") == n;
+}
+
 static const char *set_listen(Options *o, const char *value)
 {
         o->listen = value;
-        return options_is_local(value) ? NULL
-                                       : "an address of this host alone, as 127.0.0.1:8091, [::1]:8091 or "
-                                         "unix:/path, "
-                                         "because whoever reaches it may do everything";
+        return is_local(value) ? NULL
+                               : "an address of this host alone, like 127.0.0.1:8091, [::1]:8091 or unix:/path, because whoever reaches it may do everything";
 }
 
 static const char *add_key(Options *o, const char *value)
@@ -165,15 +173,6 @@ static const OptionRow rows[] = {
         { "version", NULL, set_version, "print the version and leave" },
         { "help", NULL, set_help, "print this and leave" },
 };
-
-bool options_is_local(const char *address)
-{
-        size_t n = strcspn(address, ":");
-
-        if (*address == '/' || strncmp(address, "unix:", 5) == 0 || strncmp(address, "[::1]:", 6) == 0)
-                return true;
-        return strncmp(address, "127.", 4) == 0 && strspn(address, "0123456789.") == n;
-}
 
 int options_print_help(void)
 {

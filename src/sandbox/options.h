@@ -26,6 +26,3 @@ int options_parse(int argc, char **argv, Options *ret);
 
 /* 0 or EX_IOERR. */
 int options_print_help(void);
-
-/* Whether one may listen there: on this host alone. */
-bool options_is_local(const char *address) _pure_;

@@ -28,6 +28,3 @@ int task_document_to_json(const TaskDocument *d, json_t **ret);
 /* A new reference to the `response` of a callback body, {"error", "attachments"} for a bare failure. 0,
  * -ENOMEM, -EBADMSG, -ENOENT when it has none. */
 int task_response_of_body(const void *body, size_t size, json_t **ret);
-
-/* Parses a body of ours leniently (it was accepted once). A new reference. 0, -ENOMEM, -EBADMSG. */
-int task_body_parse(const void *body, size_t size, json_t **ret);

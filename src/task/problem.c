@@ -15,13 +15,6 @@
 
 #define TEXT_MAX ((size_t)4 * 1024 * 1024) /* bytes of all of them, as JSON */
 
-static const char *const severity_table[_SEVERITY_MAX] = {
-        [SEVERITY_WARNING] = "warning",
-        [SEVERITY_ERROR] = "error",
-};
-
-DEFINE_STRING_TABLE(severity, Severity, _SEVERITY_MAX)
-
 static void problem_done(Problem *p)
 {
         free(p->path);
@@ -36,7 +29,8 @@ void problems_done(Problems *p)
         *p = (Problems){};
 }
 
-bool problems_have_room(const Problems *p, Severity severity)
+/* Whether one more would be kept and not only counted: else nobody will read what is said of it. */
+static bool have_room(const Problems *p, Severity severity)
 {
         return p->n < PROBLEMS_MAX || (severity == SEVERITY_ERROR && p->n_warnings > 0);
 }
@@ -89,7 +83,7 @@ void problems_addv(Problems *p, Severity severity, const char *path, const char 
                 p->n_errors++;
         if (p->n == PROBLEMS_MAX) {
                 p->n_beyond++;
-                if (!problems_have_room(p, severity))
+                if (!have_room(p, severity))
                         return;
                 drop_warning(p);
         }
@@ -138,8 +132,9 @@ void problems_escalate(Problems *p)
 
 static int append_problem(json_t *array, const char *path, const char *message, Severity severity)
 {
-        return json_array_append_new(array, json_pack("{s:s, s:s, s:s}", "path", path, "message", message,
-                                                            "severity", severity_to_string(severity)));
+        return json_array_append_new(
+                        array, json_pack("{s:s, s:s, s:s}", "path", path, "message", message, "severity",
+                                               severity == SEVERITY_ERROR ? "error" : "warning"));
 }
 
 json_t *problems_to_json(const Problems *p)
@@ -247,7 +242,7 @@ const char *problem_quote(const json_t *value, char buf[static PROBLEM_QUOTE_SIZ
 const char *problems_quote(const Problems *p, Severity severity, const json_t *value,
                 char buf[static PROBLEM_QUOTE_SIZE])
 {
-        return problems_have_room(p, severity) ? problem_quote(value, buf) : "";
+        return have_room(p, severity) ? problem_quote(value, buf) : "";
 }
 
 /*
@@ -327,15 +322,6 @@ static void append_path(Text *t, const Path *p)
         text_append(t, piece, (size_t)snprintf(piece, sizeof(piece), "[%zu]", p->index));
 }
 
-const char *path_format(const Path *p, char buf[static PATH_SIZE])
-{
-        Text t = { .buf = buf };
-
-        buf[0] = 0;
-        append_path(&t, p);
-        return buf;
-}
-
 void path_problem(Problems *problems, Severity severity, const Path *at, const char *name,
                 const char *format, ...)
 {
@@ -344,7 +330,7 @@ void path_problem(Problems *problems, Severity severity, const Path *at, const c
         Text t = { .buf = buf };
         va_list ap;
 
-        if (problems_have_room(problems, severity))
+        if (have_room(problems, severity))
                 append_path(&t, name ? &member : at);
         problems->failed |= t.no_memory;
         va_start(ap, format);

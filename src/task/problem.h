@@ -14,11 +14,7 @@
 typedef enum Severity {
         SEVERITY_WARNING,
         SEVERITY_ERROR,
-        _SEVERITY_MAX,
 } Severity;
-
-const char *severity_to_string(Severity v);
-Severity severity_from_string(const char *s);
 
 typedef struct Problem {
         Severity severity;
@@ -42,9 +38,6 @@ void problems_done(Problems *p);
 void problems_add(Problems *p, Severity severity, const char *path, const char *format, ...) _printf_(4, 5);
 void problems_addv(Problems *p, Severity severity, const char *path, const char *format, va_list ap)
                 _printf_(4, 0);
-
-/* Whether one more would be kept and not only counted: else nobody will read what is said of it. */
-bool problems_have_room(const Problems *p, Severity severity) _pure_;
 
 /* A warning of what JSON's reader found in `text`, where it found something. */
 void problems_add_findings(Problems *p, const JsonFindings *findings, const void *text);
@@ -81,12 +74,9 @@ struct Path {
         size_t index;
 };
 
-#define PATH_SIZE 256U
+#define PATH_SIZE 256U /* of what is said of a place */
 
-/* "response.annotations[3].left"; names that are no plain words as ["in quotes"], long ones cut. Returns
- * buf. */
-const char *path_format(const Path *p, char buf[static PATH_SIZE]);
-
-/* Adds a problem with the member `name` of the place `at`; NULL: with that place itself. */
+/* Adds a problem with the member `name` of the place `at`; NULL: with that place itself. It reads as
+ * "response.annotations[3].left"; names that are no plain words as ["in quotes"], long ones cut. */
 void path_problem(Problems *problems, Severity severity, const Path *at, const char *name,
                 const char *format, ...) _printf_(5, 6);

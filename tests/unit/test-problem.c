@@ -59,6 +59,18 @@ static void test_quotes(_unused_ void **state)
         json_decref(value);
 }
 
+/* As it reads in a problem. Returns buf. */
+static const char *path_of(const Path *path, char buf[static PATH_SIZE])
+{
+        Problems problems = {};
+
+        path_problem(&problems, SEVERITY_ERROR, path, NULL, "x");
+        assert_int_equal(problems.n, 1);
+        snprintf(buf, PATH_SIZE, "%s", problems.items[0].path);
+        problems_done(&problems);
+        return buf;
+}
+
 static void test_paths(_unused_ void **state)
 {
         const Path root = { .name = "response" }, list = { .up = &root, .name = "annotations" };
@@ -66,10 +78,10 @@ static void test_paths(_unused_ void **state)
         const Path odd = { .up = &root, .name = "a.b" }, empty = { .up = &root, .name = "" };
         char buf[PATH_SIZE];
 
-        assert_string_equal(path_format(&root, buf), "response");
-        assert_string_equal(path_format(&left, buf), "response.annotations[3].left");
-        assert_string_equal(path_format(&odd, buf), "response[\"a.b\"]");
-        assert_string_equal(path_format(&empty, buf), "response[\"\"]");
+        assert_string_equal(path_of(&root, buf), "response");
+        assert_string_equal(path_of(&left, buf), "response.annotations[3].left");
+        assert_string_equal(path_of(&odd, buf), "response[\"a.b\"]");
+        assert_string_equal(path_of(&empty, buf), "response[\"\"]");
 }
 
 static void test_a_path_too_long_ends_early(_unused_ void **state)
@@ -81,7 +93,7 @@ static void test_a_path_too_long_ends_early(_unused_ void **state)
         name[40] = 0;
         for (size_t i = 0; i < ELEMENTSOF(frames); i++)
                 frames[i] = (Path){ .up = i > 0 ? &frames[i - 1] : NULL, .name = name };
-        path_format(&frames[ELEMENTSOF(frames) - 1], buf);
+        path_of(&frames[ELEMENTSOF(frames) - 1], buf);
         assert_true(strlen(buf) < PATH_SIZE && strlen(buf) > PATH_SIZE / 2);
 }
 

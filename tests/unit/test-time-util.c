@@ -125,24 +125,17 @@ static void test_http_date(_unused_ void **state)
                 { "Thu, 29 Feb 2024 23:59:59 GMT", 1709251199 },
                 { "Fri, 31 Dec 9999 23:59:59 GMT", INT64_C(253402300799) },
         };
-        char buf[TIME_HTTP_SIZE];
         int64_t t;
 
         FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
                 t = 1;
                 if (time_parse_http_date(c->text, &t) != 0 || t != c->seconds * 1000000)
                         fail_msg("%s: %lld", c->text, (long long)t);
-                assert_string_equal(time_format_http_date(t, buf), c->text);
-                assert_string_equal(time_format_http_date(t + 999999, buf), c->text);
         }
 
         /* A leap second is of the day that it ends. */
         assert_int_equal(time_parse_http_date("Sat, 31 Dec 2016 23:59:60 GMT", &t), 0);
-        assert_string_equal(time_format_http_date(t, buf), "Sun, 01 Jan 2017 00:00:00 GMT");
-
-        assert_string_equal(time_format_http_date(INT64_MAX, buf), "Fri, 31 Dec 9999 23:59:59 GMT");
-        assert_string_equal(time_format_http_date(TIME_NONE, buf), "Wed, 01 Jan 1000 00:00:00 GMT");
-        assert_string_equal(time_format_http_date(-1, buf), "Wed, 31 Dec 1969 23:59:59 GMT");
+        assert_int_equal(t, INT64_C(1483228800) * 1000000);
 }
 
 static void test_http_date_refuses(_unused_ void **state)

@@ -66,11 +66,17 @@ static void say_counts(const ExportRun *x)
                 complain("for what is new from here on: --after %" PRIu64, x->last_event);
 }
 
-static void export_report(const ExportRun *x, int status)
+/* 0, or the exit status for what was left out under --strict. */
+static int check_strict(const ExportRun *x)
 {
-        if (status == 0 || export_check_strict(x) == status)
+        return x->o->strict && exporter_counts(x->exporter)->n_left_out > 0 ? EX_DATAERR : 0;
+}
+
+static void report(const ExportRun *x, int status)
+{
+        if (status == 0 || check_strict(x) == status)
                 (x->ctl->json ? say_json : say_counts)(x);
-        if (status != 0 && export_check_strict(x) == status && x->status == 0)
+        if (status != 0 && check_strict(x) == status && x->status == 0)
                 complain("that is an error with --strict%s",
                                 streq(x->o->output, "-") ? "" : ": nothing was kept");
 }
@@ -365,11 +371,6 @@ static void close_target(ExportRun *x)
 
 /* The passes. */
 
-int export_check_strict(const ExportRun *x)
-{
-        return x->o->strict && exporter_counts(x->exporter)->n_left_out > 0 ? EX_DATAERR : 0;
-}
-
 static int begin_pass(ExportRun *x, unsigned pass)
 {
         return complain_of(x, exporter_begin(x->exporter, pass));
@@ -388,7 +389,7 @@ static int first_pass(ExportRun *x)
         if (r == 0)
                 r = fetch(x);
         if (r == 0)
-                r = export_check_strict(x);
+                r = check_strict(x);
         return r == 0 ? end_pass(x) : r;
 }
 
@@ -456,7 +457,7 @@ int export_run(ExportRun *x)
                 r = load_classes(x);
         if (r == 0) {
                 r = run_passes(x);
-                export_report(x, r);
+                report(x, r);
         }
         return r;
 }

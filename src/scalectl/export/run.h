@@ -39,6 +39,3 @@ int export_run(ExportRun *x);
 
 /* Lets go of everything; what was not finished is thrown away. */
 void export_run_done(ExportRun *x);
-
-/* 0, or the exit status for what was left out under --strict. */
-int export_check_strict(const ExportRun *x);

@@ -16,7 +16,6 @@ typedef struct Term {
 /* SGR sequences, used only where Term.colour is set. */
 #define SGR_RESET  "\x1b[0m"
 #define SGR_BOLD   "\x1b[1m"
-#define SGR_DIM    "\x1b[2m"
 #define SGR_RED    "\x1b[31m"
 #define SGR_GREEN  "\x1b[32m"
 #define SGR_YELLOW "\x1b[33m"
