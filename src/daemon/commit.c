@@ -156,13 +156,14 @@ static int on_port(_unused_ sd_event_source *s, int fd, _unused_ uint32_t revent
 static void take_state(Commit *c)
 {
         StoreHealth health = store_health(c->store);
+        StoreCounts counts = store_counts(c->store);
         StoreState was;
 
         pthread_mutex_lock(&c->lock);
         was = c->stats.state;
         c->stats.state = health.state;
-        c->stats.wal_bytes = store_wal_size(c->store);
-        c->stats.checkpoints = store_checkpoints(c->store);
+        c->stats.wal_bytes = counts.wal_bytes;
+        c->stats.checkpoints = counts.checkpoints;
         pthread_mutex_unlock(&c->lock);
 
         if (was == health.state)

@@ -32,7 +32,7 @@ typedef struct Store Store;
 /* One reader: read-only, for one thread at a time. No transaction stays open between two calls. */
 typedef struct StoreReader StoreReader;
 
-/* A sentence for people about the last failure of this handle: what, where, and what would help. */
+/* A sentence for people about the last failure of this database: what, where, and what would help. */
 const char *store_error(const Store *s);
 const char *store_reader_error(const StoreReader *r);
 
@@ -47,16 +47,18 @@ typedef enum StoreRole {
         _STORE_ROLE_MAX,
 } StoreRole;
 
-/* Opens or creates the database, brings it to the current schema (in one transaction, see sql/), sets WAL
- * and synchronous=FULL and reads both back. The message of a failed open is written to `ret_error` (owned by
- * the caller, NULL when out of memory) . */
-int store_open(const char *path, StoreRole role, Store **ret, char **ret_error);
+/* Opens or creates the database at a location, which is the path of a file, and brings it to the current
+ * schema. The message of a failed open is written to `ret_error` (owned by the caller, NULL when out of
+ * memory) . */
+int store_open(const char *location, StoreRole role, Store **ret, char **ret_error);
 Store *store_close(Store *s);
 DEFINE_CLEANUP(Store *, store_close)
 
 /* Adds a line to *mistakes (see basic/mistakes.h) for what would keep store_open() from it, as far as that
  * is seen from outside: nothing is opened, made or locked. */
 void store_look_at(const char *path, char **mistakes);
+
+#define STORE_REASON_MAX 1024U /* of a sentence about a failure */
 
 /* How it stands with the writer. */
 typedef enum StoreState {
@@ -90,15 +92,19 @@ uint64_t store_min_free(const Store *s);
 /* The number of the newest event, as of the last commit. */
 uint64_t store_last_event(const Store *s);
 
-/* Bytes in the WAL that a checkpoint has yet to bring into the database; how often it started over. */
-uint64_t store_wal_size(const Store *s);
-uint64_t store_checkpoints(const Store *s);
+/* What the writer tells of itself, for metrics; 0 where its kind of database has nothing like it. */
+typedef struct StoreCounts {
+        uint64_t wal_bytes;   /* that a checkpoint has yet to bring into the database */
+        uint64_t checkpoints; /* ever */
+} StoreCounts;
+
+StoreCounts store_counts(const Store *s);
 
 /* Free bytes on the file system of the database, for who may not use the reserve. 0 or negative errno. */
 int store_free_space(const char *path, uint64_t *ret);
 
 /* Reading. `time_limit` (microseconds, 0: none) bounds each call. */
-int store_reader_open(const char *path, uint64_t time_limit, StoreReader **ret, char **ret_error);
+int store_reader_open(const char *location, uint64_t time_limit, StoreReader **ret, char **ret_error);
 StoreReader *store_reader_close(StoreReader *r);
 DEFINE_CLEANUP(StoreReader *, store_reader_close)
 

@@ -69,7 +69,7 @@ static int fill(Store *store, Templates *templates, uint64_t n, double between)
                 if (i % GROUP == GROUP - 1 || i == n - 1)
                         r = store_commit(store);
                 if (r >= 0 && i % ((uint64_t)GROUP * 8) == (uint64_t)GROUP * 8 - 1)
-                        r = checkpoint_finish(store, 1000);
+                        r = checkpoint_finish(sqlite_of(store), 1000);
                 if (r < 0)
                         return r;
         }

@@ -235,7 +235,7 @@ static int copy_back(Session *s)
 
 static int start_over(Session *s)
 {
-        int r = checkpoint_finish(s->store, 0);
+        int r = checkpoint_finish(sqlite_of(s->store), 0);
 
         return r < 0 ? fail_with(s, r, store_error(s->store)) : 0;
 }

@@ -167,14 +167,9 @@ uint64_t store_last_event(_unused_ const Store *s)
         return 0;
 }
 
-uint64_t store_wal_size(_unused_ const Store *s)
+StoreCounts store_counts(_unused_ const Store *s)
 {
-        return 0;
-}
-
-uint64_t store_checkpoints(_unused_ const Store *s)
-{
-        return 0;
+        return (StoreCounts){};
 }
 
 /* The loops. */

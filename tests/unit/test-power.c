@@ -242,7 +242,7 @@ static void checkpoint(Power *p)
         assert_int_equal(checkpointer_run(p->checkpointer), 0);
         if (pick(p, 2))
                 run_group(p); /* between the two phases */
-        assert_int_equal(checkpoint_finish(s, 0), 0);
+        assert_int_equal(checkpoint_finish(sqlite_of(s), 0), 0);
 }
 
 static void live(Power *p)

@@ -97,7 +97,7 @@ static void test_backup_beside_the_log(void **state)
                 copy_file(backup, left);
                 assert_refused(left);
                 if (i == 1)
-                        assert_int_equal(checkpoint_finish(f->store, 0), 0);
+                        assert_int_equal(checkpoint_finish(sqlite_of(f->store), 0), 0);
         }
 
         /* With the log gone it is a proper restore. */
@@ -127,7 +127,7 @@ static void test_cold_copy_beside_the_log(void **state)
         assert_whole(left, 100);
 
         /* A part of what came since was in an earlier log. */
-        assert_int_equal(checkpoint_finish(f->store, 0), 0);
+        assert_int_equal(checkpoint_finish(sqlite_of(f->store), 0), 0);
         record_many(f->store, "c", 50, 1000);
         kill_all(f, "x-scale.db", left);
         assert_whole(left, 150);
@@ -146,7 +146,7 @@ static void test_other_databases_beside_the_log(void **state)
 
         f->store = open_store(f->path);
         record_many(f->store, "a", 50, 1000);
-        assert_int_equal(checkpoint_finish(f->store, 0), 0);
+        assert_int_equal(checkpoint_finish(sqlite_of(f->store), 0), 0);
         record_many(f->store, "b", 50, 1000);
 
         kill_all(f, "x-scale.db", left);
@@ -188,7 +188,7 @@ static void test_torn_pages(void **state)
 
         f->store = open_store(f->path);
         record_many(f->store, "a", 50, 1000);
-        assert_int_equal(checkpoint_finish(f->store, 0), 0);
+        assert_int_equal(checkpoint_finish(sqlite_of(f->store), 0), 0);
         root = ask(f->path, "SELECT rootpage FROM sqlite_schema WHERE name = 'chain'");
         memset(noise, 0xa5, sizeof(noise));
         for (unsigned size = 512; size <= 4096; size += 512) {

@@ -201,7 +201,7 @@ static void test_locked_by_another(void **state)
         sqlite3 *db;
 
         f->store = open_store(f->path);
-        assert_int_equal(sqlite3_busy_timeout(f->store->connection.db, 10), SQLITE_OK);
+        assert_int_equal(sqlite3_busy_timeout(sqlite_of(f->store)->connection.db, 10), SQLITE_OK);
         assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
         assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
         assert_int_equal(store_begin(f->store), -EBUSY);
@@ -327,7 +327,7 @@ static void test_failed_sync_is_final(void **state)
 
         /* That it would work now proves nothing. */
         assert_int_equal(store_begin(f->store), -ENOTRECOVERABLE);
-        assert_int_equal(checkpoint_finish(f->store, 0), -ENOTRECOVERABLE);
+        assert_int_equal(checkpoint_finish(sqlite_of(f->store), 0), -ENOTRECOVERABLE);
         assert_int_equal(store_last_event(f->store), 3);
 
         /* Leaving touches nothing; a new process finds what was acknowledged. */
@@ -349,7 +349,7 @@ static void test_failed_sync_of_a_checkpoint(void **state)
         record_many(f->store, "before", 3, 3000);
         faulty_sync = true;
         assert_int_equal(checkpointer_run(c), -ENOTRECOVERABLE);
-        assert_int_equal(checkpoint_finish(f->store, 0), -ENOTRECOVERABLE);
+        assert_int_equal(checkpoint_finish(sqlite_of(f->store), 0), -ENOTRECOVERABLE);
         faulty_sync = false;
         assert_int_equal(checkpointer_run(c), -ENOTRECOVERABLE);
         assert_int_equal(store_begin(f->store), -ENOTRECOVERABLE);

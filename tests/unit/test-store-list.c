@@ -88,13 +88,13 @@ static void roll_task(Model *m)
 static void fill_types(Store *s)
 {
         assert_int_equal(store_begin(s), 0);
-        assert_true(store_type_id(s, "new type", &(int64_t){ 0 }) == 0);
+        assert_true(sqlite_find_type(s, "new type", &(int64_t){ 0 }) == 0);
         for (unsigned i = 0; i < STORE_TYPES_OWN; i++) {
                 char name[32];
                 int64_t id;
 
                 snprintf(name, sizeof(name), "made-up-%u", i);
-                assert_int_equal(store_type_id(s, name, &id), 0);
+                assert_int_equal(sqlite_find_type(s, name, &id), 0);
         }
         assert_int_equal(store_commit(s), 0);
 }
@@ -364,10 +364,10 @@ static void test_time_limit(void **state)
         /* It works again, and the snapshot of the call that failed is gone: the WAL can start over. */
         filter.limit = 1;
         assert_int_equal(store_list_tasks(hasty, &filter, count_task, &n, &page), 0);
-        assert_int_equal(checkpoint_finish(f->store, 0), 0);
+        assert_int_equal(checkpoint_finish(sqlite_of(f->store), 0), 0);
 
-        hasty->deadline = now_monotonic() - 1;
-        assert_int_equal(connection_run(&hasty->connection,
+        sqlite_reader_of(hasty)->deadline = now_monotonic() - 1;
+        assert_int_equal(connection_run(&sqlite_reader_of(hasty)->connection,
                                          "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
                                          "SELECT count(*) FROM n",
                                          "Could not read"),
@@ -402,11 +402,11 @@ static void test_pages_cost_the_same(void **state)
         assert_int_equal(store_commit(f->store), 0);
 
         /* Counted in steps of SQLite's machine, so that no clock has a say. */
-        sqlite3_progress_handler(f->reader->connection.db, 10, add_steps, &first);
+        sqlite3_progress_handler(sqlite_reader_of(f->reader)->connection.db, 10, add_steps, &first);
         assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
         filter.has_cursor = true;
         filter.cursor = (TaskCursor){ T0 - HOUR, 2500 };
-        sqlite3_progress_handler(f->reader->connection.db, 10, add_steps, &deep);
+        sqlite3_progress_handler(sqlite_reader_of(f->reader)->connection.db, 10, add_steps, &deep);
         assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
         assert_int_equal(page.next.id, 2490);
         assert_int_equal(page.total, 5000);
@@ -418,13 +418,13 @@ static void test_pages_cost_the_same(void **state)
         filter = any(10);
         filter.after_seq = 1;
         filter.without_total = true;
-        sqlite3_progress_handler(f->reader->connection.db, 10, add_steps, &first);
+        sqlite3_progress_handler(sqlite_reader_of(f->reader)->connection.db, 10, add_steps, &first);
         assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
         assert_int_equal(page.until_seq, 5000);
         filter.has_cursor = true;
         filter.cursor = (TaskCursor){ 2500, 0 };
         filter.until_seq = page.until_seq;
-        sqlite3_progress_handler(f->reader->connection.db, 10, add_steps, &deep);
+        sqlite3_progress_handler(sqlite_reader_of(f->reader)->connection.db, 10, add_steps, &deep);
         assert_int_equal(store_list_tasks(f->reader, &filter, count_task, &n, &page), 0);
         assert_true(page.has_more);
         assert_int_equal(page.next.created_at, 2510);
@@ -435,7 +435,7 @@ static void test_pages_cost_the_same(void **state)
  * type, and the figures. */
 static void cost_of_types(Fixture *f, unsigned n, unsigned ret[static 3])
 {
-        sqlite3 *db = f->reader->connection.db;
+        sqlite3 *db = sqlite_reader_of(f->reader)->connection.db;
         TaskFilter filter = any(10);
         unsigned shown = 0;
         TaskPage page;
@@ -540,12 +540,12 @@ static void cost_of_metadata(Fixture *f, unsigned from, unsigned to, unsigned re
                 unsigned shown = 0;
                 TaskPage page;
 
-                sqlite3_progress_handler(f->reader->connection.db, 10, add_steps, &ret[i]);
+                sqlite3_progress_handler(sqlite_reader_of(f->reader)->connection.db, 10, add_steps, &ret[i]);
                 assert_int_equal(store_list_tasks(f->reader, &lists[i], count_task, &shown, &page), 0);
                 assert_int_equal(shown, n_shown[i]);
                 assert_int_equal(page.total, totals[i]);
         }
-        sqlite3_progress_handler(f->reader->connection.db, 0, NULL, NULL);
+        sqlite3_progress_handler(sqlite_reader_of(f->reader)->connection.db, 0, NULL, NULL);
 }
 
 /* Whatever else has the same metadata. */
@@ -610,7 +610,7 @@ static void check_list_plans(Connection *c, const TaskFilter *f, size_t lead)
 static void test_plans(void **state)
 {
         Fixture *f = *state;
-        Connection *c = &f->store->connection;
+        Connection *c = &sqlite_of(f->store)->connection;
         StoreMetadata metadata[STORE_METADATA_MAX];
         TaskFilter filter = any(10);
 

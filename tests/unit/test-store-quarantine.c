@@ -151,9 +151,7 @@ static void test_discard(void **state)
         record(f->store, &bad);
         record(f->store, &good);
         assert_int_equal(discard(f->store, 9), -ENOENT);
-        assert_non_null(strstr(store_error(f->store), "no delivery 9"));
         assert_int_equal(discard(f->store, 2), -EINVAL);
-        assert_non_null(strstr(store_error(f->store), "not in the quarantine"));
         assert_int_equal(discard(f->store, 1), 0);
         assert_int_equal(discard(f->store, 1), -EINVAL);
 

@@ -50,17 +50,17 @@ static void test_wal_stays_bounded(void **state)
                 snprintf(prefix, sizeof(prefix), "g%u", i);
                 record_many(f->store, prefix, 50, 2000);
                 if (atomic_load(&h.wanted) == 2) {
-                        int r = checkpoint_finish(f->store, 0);
+                        int r = checkpoint_finish(sqlite_of(f->store), 0);
 
                         assert_true(r == 0 || r == -EBUSY);
                         finished += r == 0;
                         atomic_store(&h.wanted, 0);
                 }
-                if (atomic_load(&h.wanted) == 0 && store_wal_size(f->store) > MARK)
+                if (atomic_load(&h.wanted) == 0 && writer_wal_size(sqlite_of(f->store)) > MARK)
                         atomic_store(&h.wanted, 1);
                 /* A machine that is busy with other things may let the helper wait: so does the writer then.
                  */
-                while (store_wal_size(f->store) > 8 * MARK && atomic_load(&h.wanted) == 1)
+                while (writer_wal_size(sqlite_of(f->store)) > 8 * MARK && atomic_load(&h.wanted) == 1)
                         usleep(1000);
                 largest = MAX(largest, size_of(f->path, "-wal"));
         }
@@ -128,8 +128,8 @@ static int write_meanwhile(_unused_ const TaskDocument *t, void *userdata)
                 snprintf(prefix, sizeof(prefix), "slow%u", i);
                 record_many(s, prefix, 50, 2000);
         }
-        assert_int_equal(checkpoint_finish(s, 0), -EBUSY);
-        assert_true(store_wal_size(s) > 0);
+        assert_int_equal(checkpoint_finish(sqlite_of(s), 0), -EBUSY);
+        assert_true(writer_wal_size(sqlite_of(s)) > 0);
         x->grown = size_of(x->fixture->path, "-wal");
         return 0;
 }
@@ -146,11 +146,11 @@ static void test_slow_reader_gone(void **state)
         assert_true(x.grown > (int64_t)MARK);
 
         /* The reader is still open, but between two calls it holds nothing. */
-        assert_int_equal(checkpoint_finish(f->store, 0), 0);
-        assert_int_equal(store_wal_size(f->store), 0);
+        assert_int_equal(checkpoint_finish(sqlite_of(f->store), 0), 0);
+        assert_int_equal(writer_wal_size(sqlite_of(f->store)), 0);
         record_many(f->store, "after", 50, 2000);
         assert_int_equal(size_of(f->path, "-wal"), x.grown); /* written over */
-        assert_true(store_wal_size(f->store) > 0 && store_wal_size(f->store) < MARK);
+        assert_true(writer_wal_size(sqlite_of(f->store)) > 0 && writer_wal_size(sqlite_of(f->store)) < MARK);
         assert_int_equal(count_tasks(f->path), 1051);
 }
 
@@ -171,7 +171,7 @@ static void test_left_wal(void **state)
         f->store = store_close(f->store);
         f->store = open_store(copy);
         assert_int_equal(store_last_event(f->store), 10);
-        assert_int_equal(store_wal_size(f->store), 0);
+        assert_int_equal(writer_wal_size(sqlite_of(f->store)), 0);
         assert_int_equal(count_tasks(copy), 10);
 }
 
@@ -188,7 +188,7 @@ static void test_backup(void **state)
 
         f->store = open_store(f->path);
         record_many(f->store, "a", 500, 2000);
-        assert_int_equal(checkpoint_finish(f->store, 0), 0);
+        assert_int_equal(checkpoint_finish(sqlite_of(f->store), 0), 0);
         record_many(f->store, "b", 100, 2000);
         snprintf(target, sizeof(target), "%s/copy.db", f->directory);
 
@@ -208,7 +208,7 @@ static void test_backup(void **state)
         assert_int_equal(count_tasks(f->path), 600 + 5 * steps);
         assert_int_equal(size_of(target, "-journal"), -1);
         assert_int_equal(size_of(target, "-wal"), -1);
-        assert_int_equal(checkpoint_finish(f->store, 0), 0); /* its snapshot is gone */
+        assert_int_equal(checkpoint_finish(sqlite_of(f->store), 0), 0); /* its snapshot is gone */
 
         f->store = store_close(f->store);
         f->store = open_store(target);

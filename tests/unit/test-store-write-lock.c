@@ -193,11 +193,11 @@ static void test_checkpoints_beside_a_writer(void **state)
                 largest = MAX(largest, size_of(f->path, "-wal"));
                 if (n % 10 != 9)
                         continue;
-                r = checkpoint_finish(f->store, 0);
+                r = checkpoint_finish(sqlite_of(f->store), 0);
                 assert_true(r == 0 || r == -EBUSY);
                 done += r == 0;
                 if (r == 0)
-                        assert_int_equal(store_wal_size(f->store), 0);
+                        assert_int_equal(writer_wal_size(sqlite_of(f->store)), 0);
         }
         atomic_store(&shared->stop, true);
         end_child(pid, 0);
@@ -278,15 +278,15 @@ static void test_wal_started_over_by_another(void **state)
         f->store = open_store(f->path);
         other = open_store(f->path);
         record_many(f->store, "a", 100, 2000);
-        assert_true(store_wal_size(f->store) > 200000);
-        assert_int_equal(checkpoint_finish(other, 0), 0);
+        assert_true(writer_wal_size(sqlite_of(f->store)) > 200000);
+        assert_int_equal(checkpoint_finish(sqlite_of(other), 0), 0);
         record_many(f->store, "b", 1, 10);
-        assert_true(store_wal_size(f->store) < 200000);
+        assert_true(writer_wal_size(sqlite_of(f->store)) < 200000);
 
         /* The other way: it counts what others wrote, too. */
         record_many(other, "c", 200, 2000);
         record_many(f->store, "d", 1, 10);
-        assert_true(store_wal_size(f->store) > 400000);
+        assert_true(writer_wal_size(sqlite_of(f->store)) > 400000);
         store_close(other);
 }
 
@@ -327,7 +327,9 @@ static void test_killed_with_the_write_lock(void **state)
         atomic_store(&shared->stop, true);
         while (atomic_load(&shared->groups) == 0)
                 usleep(500);
-        assert_int_equal(write_lock_take(&f->store->write_lock, &f->store->connection, 5), -EBUSY);
+        assert_int_equal(write_lock_take(&sqlite_of(f->store)->write_lock, &sqlite_of(f->store)->connection,
+                                         5),
+                        -EBUSY);
         assert_int_equal(kill(pid, SIGKILL), 0);
         end_child(pid, SIGKILL);
         assert_int_equal(write_group(f->store, "parent", 0), 0);
@@ -344,9 +346,9 @@ static void test_waiting_is_bounded(void **state)
 
         f->store = open_store(f->path);
         other = open_store(f->path);
-        lock = &f->store->write_lock;
+        lock = &sqlite_of(f->store)->write_lock;
         assert_int_equal(store_begin(other), 0);
-        assert_int_equal(write_lock_take(lock, &f->store->connection, 20), -EBUSY);
+        assert_int_equal(write_lock_take(lock, &sqlite_of(f->store)->connection, 20), -EBUSY);
         assert_non_null(strstr(store_error(f->store), "Another process"));
         assert_false(lock->held);
         store_rollback(other);
@@ -354,7 +356,8 @@ static void test_waiting_is_bounded(void **state)
 
         /* Who couldn't have it in time holds nobody up. */
         assert_int_equal(store_begin(f->store), 0);
-        assert_int_equal(write_lock_take(&other->write_lock, &other->connection, 0), -EBUSY);
+        assert_int_equal(write_lock_take(&sqlite_of(other)->write_lock, &sqlite_of(other)->connection, 0),
+                        -EBUSY);
         store_rollback(f->store);
         record_many(other, "b", 1, 10);
         record_many(f->store, "c", 1, 10);

@@ -97,7 +97,7 @@ static void pick_value(ChainLink *link)
         sqlite3_randomness(sizeof(link->value), link->value);
 }
 
-int chain_go_on(Store *s)
+int chain_go_on(SqliteStore *s)
 {
         memcpy(s->next_link.previous, s->link.value, sizeof(s->next_link.previous));
         pick_value(&s->next_link);
@@ -105,7 +105,7 @@ int chain_go_on(Store *s)
         return set_link(&s->connection, s->statements[W_SET_LINK], &s->next_link);
 }
 
-void chain_note(Store *s)
+void chain_note(SqliteStore *s)
 {
         if (s->goes_on)
                 s->link = s->next_link;
@@ -502,7 +502,7 @@ int chain_check(const char *path, Connection *c)
 
 /* Copies that say nothing. */
 
-int chain_is_turned_back(Store *s, bool *ret)
+int chain_is_turned_back(SqliteStore *s, bool *ret)
 {
         uint8_t noted[CHAIN_VALUE_SIZE];
         LogFound log = {};
@@ -523,30 +523,30 @@ int chain_is_turned_back(Store *s, bool *ret)
         return 0;
 }
 
-int chain_mark_turned_back(Store *s)
+int chain_mark_turned_back(SqliteStore *s)
 {
         int r;
 
-        r = store_begin(s);
+        r = writer_begin(s);
         if (r < 0)
                 return r;
         r = connection_run(&s->connection, store_writer_sql[W_NOTICE_COPY], "Could not write to");
         if (r >= 0)
-                r = store_commit(s);
+                r = writer_commit(s);
         if (r < 0)
-                store_rollback(s);
+                writer_rollback(s);
         return r;
 }
 
 /* What has become of a copy. */
 
-int store_take_copied(Store *s, int64_t *ret_at)
+int sqlite_take_copied(Store *store, int64_t *ret_at)
 {
+        SqliteStore *s = sqlite_of(store);
         Query get = store_query(s, W_GET_COPIED), drop = store_query(s, W_DROP_COPIED);
         int64_t at = 0;
         int r;
 
-        assert(s->in_group);
         r = query_step(&get, "Could not read");
         if (r > 0)
                 at = query_column(&get, 0);

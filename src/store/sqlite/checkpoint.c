@@ -15,13 +15,13 @@
 #define READER_WAIT_MSEC 50U
 #define READER_WAIT_USEC USEC_PER_SEC /* how long readers may be in the way before they are waited for */
 
-static int checkpoint(Store *s, int mode, unsigned wait_msec)
+static int checkpoint(SqliteStore *s, int mode, unsigned wait_msec)
 {
         Connection *c = &s->connection;
         int frames = 0, done = 0, rc, r;
         bool was_held;
 
-        assert(!s->in_group);
+        assert(!s->base.in_group);
         if (c->lost)
                 return s->files.moved ? -EIDRM : -ENOTRECOVERABLE;
 
@@ -58,12 +58,12 @@ static int checkpoint(Store *s, int mode, unsigned wait_msec)
         return r;
 }
 
-int checkpoint_finish(Store *s, unsigned wait_msec)
+int checkpoint_finish(SqliteStore *s, unsigned wait_msec)
 {
         return checkpoint(s, SQLITE_CHECKPOINT_RESTART, wait_msec);
 }
 
-int checkpoint_empty_log(Store *s)
+int checkpoint_empty_log(SqliteStore *s)
 {
         return checkpoint(s, SQLITE_CHECKPOINT_TRUNCATE, 0);
 }
@@ -221,7 +221,7 @@ static void helper_ask(CheckpointHelper *helper)
 
 /* The writer's part. A reader in the way is not waited for, unless one was for a while: then for a moment,
  * in which whoever reads comes to an end while new ones need the WAL no more. */
-static int finish(Store *s)
+static int finish(SqliteStore *s)
 {
         uint64_t now = now_monotonic();
         bool wait = s->busy_since > 0 && now - s->busy_since > READER_WAIT_USEC;
@@ -237,21 +237,18 @@ static int finish(Store *s)
         return r;
 }
 
-int checkpoint_tend(Store *s)
+int checkpoint_tend(SqliteStore *s)
 {
         int r;
 
         r = helper_take_result(s->helper);
         if (r > 0)
                 r = finish(s);
-        else if (r == 0 && (store_wal_size(s) > CHECKPOINT_MARK || s->busy_since > 0))
+        else if (r == 0 && (writer_wal_size(s) > CHECKPOINT_MARK || s->busy_since > 0))
                 helper_ask(s->helper);
         if (r < 0)
                 log_debug_errno(r, "Checkpoint put off");
-        return r;
-}
-
-uint64_t store_checkpoints(const Store *s)
-{
-        return s->checkpoints;
+        if (r == -ENOTRECOVERABLE)
+                return connection_refuse(&s->connection, r, "a checkpoint could not be synced to the disk");
+        return r == -EIDRM ? r : 0;
 }

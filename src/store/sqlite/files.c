@@ -114,7 +114,7 @@ static int look(const char *path, FileId *ret)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : -errno;
 }
 
-int files_open(Store *s)
+int files_open(SqliteStore *s)
 {
         Connection *c = &s->connection;
         const char *real = sqlite3_db_filename(c->db, "main"); /* what a link stands for */
@@ -167,7 +167,7 @@ typedef struct FileStates {
         FileState database, wal, shm;
 } FileStates;
 
-static int find_file_states(const Store *s, FileStates *ret)
+static int find_file_states(const SqliteStore *s, FileStates *ret)
 {
         const Files *f = &s->files;
         int r;
@@ -191,7 +191,7 @@ static void remove_left_over(const char *path, const FileId *was)
 
 /* Nothing is left in the WAL for another database to take for its own. Where another process may have begun
  * a new WAL on the same database nothing is known of that one, and nothing is done. */
-static void leave_files(Store *s, const FileStates *states)
+static void leave_files(SqliteStore *s, const FileStates *states)
 {
         sqlite3 *db = s->connection.db;
 
@@ -219,7 +219,7 @@ static const char *advise(const FileStates *states)
         return "What it held is in the database. Leave these files alone while a daemon runs.";
 }
 
-int files_check(Store *s)
+int files_check(SqliteStore *s)
 {
         static const char *const words[_FILE_MAX] = {
                 [FILE_GONE] = "removed or renamed",
@@ -321,11 +321,11 @@ void files_clean(const char *path)
         }
 }
 
-int writer_check_files(Store *s)
+int writer_check_files(SqliteStore *s)
 {
         int r;
 
-        assert(!s->in_group);
+        assert(!s->base.in_group);
         if (s->files.moved)
                 return -EIDRM;
         r = write_lock_take(&s->write_lock, &s->connection, STORE_BUSY_MSEC);

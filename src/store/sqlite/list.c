@@ -40,7 +40,7 @@ typedef struct Kind {
 } Kind;
 
 typedef struct Listing {
-        StoreReader *reader;
+        SqliteReader *reader;
         const TaskFilter *filter;
         int64_t type; /* 0: any */
         int64_t start, end;
@@ -625,16 +625,18 @@ static int give_page(Listing *l, StoreTaskFn fn, void *userdata, TaskPage *ret)
         return 0;
 }
 
-int store_list_tasks(StoreReader *r, const TaskFilter *filter, StoreTaskFn fn, void *userdata, TaskPage *ret)
+int sqlite_read_list_tasks(
+                StoreReader *base, const TaskFilter *filter, StoreTaskFn fn, void *userdata, TaskPage *ret)
 {
+        SqliteReader *reader = sqlite_reader_of(base);
         _cleanup_(listing_done) Listing l = {
-                .reader = r,
+                .reader = reader,
                 .filter = filter,
                 .start = filter->start_time,
                 .end = filter->end_time != TIME_NONE ? filter->end_time : INT64_MAX,
                 .counts = !filter->without_total && !(filter->has_cursor && filter->cursor.total > 0),
         };
-        int k;
+        int r;
 
         assert(filter->limit >= 1 && filter->limit <= 1000);
         assert(filter->n_metadata <= STORE_METADATA_MAX);
@@ -643,11 +645,11 @@ int store_list_tasks(StoreReader *r, const TaskFilter *filter, StoreTaskFn fn, v
         if (!l.page)
                 return -ENOMEM;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        k = find_keys(&l);
-        if (k >= 0)
-                k = give_page(&l, fn, userdata, ret);
-        return reader_end(r, k);
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        r = find_keys(&l);
+        if (r >= 0)
+                r = give_page(&l, fn, userdata, ret);
+        return reader_end(reader, r);
 }

@@ -15,13 +15,13 @@ static const char what[] = "Could not read";
 
 static int read_parameters(Query *q, int64_t n, Submission *s)
 {
-        int k;
+        int r;
 
         query_int(q, n);
-        k = query_step(q, what);
-        if (k < 0)
-                return k;
-        if (k == 0)
+        r = query_step(q, what);
+        if (r < 0)
+                return r;
+        if (r == 0)
                 return connection_refuse(q->connection, -EBADMSG,
                                 "The parameters of submission %" PRId64 " are missing in %s: it is damaged.",
                                 n, q->connection->path);
@@ -30,9 +30,9 @@ static int read_parameters(Query *q, int64_t n, Submission *s)
 }
 
 static int give_submission(
-                StoreReader *r, const Query *q, bool with_params, StoreSubmissionFn fn, void *userdata)
+                SqliteReader *reader, const Query *q, bool with_params, StoreSubmissionFn fn, void *userdata)
 {
-        _cleanup_query_ Query parameters = reader_outbox_query(r, OR_PARAMETERS);
+        _cleanup_query_ Query parameters = reader_outbox_query(reader, OR_PARAMETERS);
         Submission s = {
                 .n = (uint64_t)query_column(q, 0),
                 .id = query_column_text(q, 1),
@@ -56,162 +56,168 @@ static int give_submission(
                 .answer = query_column_text(q, 19),
                 .problems = query_column_text(q, 20),
         };
-        int k;
+        int r;
 
         if (with_params) {
-                k = read_parameters(&parameters, query_column(q, 0), &s);
-                if (k < 0)
-                        return k;
+                r = read_parameters(&parameters, query_column(q, 0), &s);
+                if (r < 0)
+                        return r;
         }
         return fn(&s, userdata);
 }
 
 /* All rows that `q` has still to give. 1: there was one, 0: none. */
-static int give_submissions(StoreReader *r, Query *q, bool with_params, StoreSubmissionFn fn, void *userdata)
+static int give_submissions(
+                SqliteReader *reader, Query *q, bool with_params, StoreSubmissionFn fn, void *userdata)
 {
-        int k, found = 0;
+        int r, found = 0;
 
-        while ((k = query_step(q, what)) > 0) {
-                k = give_submission(r, q, with_params, fn, userdata);
-                if (k < 0)
-                        return k;
+        while ((r = query_step(q, what)) > 0) {
+                r = give_submission(reader, q, with_params, fn, userdata);
+                if (r < 0)
+                        return r;
                 found = 1;
         }
-        return k < 0 ? k : found;
+        return r < 0 ? r : found;
 }
 
-static int get_by(StoreReader *r, OutboxReaderStatement by, const char *name, bool with_params,
+static int get_by(SqliteReader *reader, OutboxReaderStatement by, const char *name, bool with_params,
                 StoreSubmissionFn fn, void *userdata)
 {
-        _cleanup_query_ Query q = reader_outbox_query(r, by);
-        int k;
+        _cleanup_query_ Query q = reader_outbox_query(reader, by);
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
         query_text(&q, name);
-        k = give_submissions(r, &q, with_params, fn, userdata);
+        r = give_submissions(reader, &q, with_params, fn, userdata);
         query_done(&q);
-        return reader_end(r, k);
+        return reader_end(reader, r);
 }
 
-int store_get_submission(
-                StoreReader *r, const char *id, bool with_params, StoreSubmissionFn fn, void *userdata)
+int sqlite_read_get_submission(
+                StoreReader *base, const char *id, bool with_params, StoreSubmissionFn fn, void *userdata)
 {
-        return get_by(r, OR_SUBMISSION, id, with_params, fn, userdata);
+        SqliteReader *reader = sqlite_reader_of(base);
+        return get_by(reader, OR_SUBMISSION, id, with_params, fn, userdata);
 }
 
-static int give_list(StoreReader *r, SubmissionState state, uint64_t after, unsigned limit,
+static int give_list(SqliteReader *reader, SubmissionState state, uint64_t after, unsigned limit,
                 StoreSubmissionFn fn, void *userdata)
 {
-        _cleanup_query_ Query q = reader_outbox_query(r, (int)state < 0 ? OR_LIST : OR_LIST_OF_STATE);
-        int k;
+        _cleanup_query_ Query q = reader_outbox_query(reader, (int)state < 0 ? OR_LIST : OR_LIST_OF_STATE);
+        int r;
 
         query_int(&q, (int64_t)MIN(after, (uint64_t)INT64_MAX));
         query_int(&q, limit);
         if ((int)state >= 0)
                 query_int(&q, state);
-        k = give_submissions(r, &q, false, fn, userdata);
-        return MIN(k, 0);
+        r = give_submissions(reader, &q, false, fn, userdata);
+        return MIN(r, 0);
 }
 
-int store_list_submissions(StoreReader *r, SubmissionState state, uint64_t after, unsigned limit,
+int sqlite_read_list_submissions(StoreReader *base, SubmissionState state, uint64_t after, unsigned limit,
                 StoreSubmissionFn fn, void *userdata)
 {
-        int k;
+        SqliteReader *reader = sqlite_reader_of(base);
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        return reader_end(r, give_list(r, state, after, limit, fn, userdata));
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        return reader_end(reader, give_list(reader, state, after, limit, fn, userdata));
 }
 
-static int give_due(StoreReader *r, SubmissionState state, int64_t now, unsigned limit, StoreSubmissionFn fn,
-                void *userdata)
+static int give_due(SqliteReader *reader, SubmissionState state, int64_t now, unsigned limit,
+                StoreSubmissionFn fn, void *userdata)
 {
-        _cleanup_query_ Query q = reader_outbox_query(r, OR_DUE);
-        int k;
+        _cleanup_query_ Query q = reader_outbox_query(reader, OR_DUE);
+        int r;
 
         query_int(&q, state);
         query_int(&q, now);
         query_int(&q, limit);
-        k = give_submissions(r, &q, true, fn, userdata);
-        return MIN(k, 0);
+        r = give_submissions(reader, &q, true, fn, userdata);
+        return MIN(r, 0);
 }
 
-int store_list_due(StoreReader *r, SubmissionState state, int64_t now, unsigned limit, StoreSubmissionFn fn,
-                void *userdata)
+int sqlite_read_list_due(StoreReader *base, SubmissionState state, int64_t now, unsigned limit,
+                StoreSubmissionFn fn, void *userdata)
 {
-        int k;
+        SqliteReader *reader = sqlite_reader_of(base);
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        return reader_end(r, give_due(r, state, now, limit, fn, userdata));
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        return reader_end(reader, give_due(reader, state, now, limit, fn, userdata));
 }
 
 static int give_cancel_wanted(
-                StoreReader *r, uint64_t after, unsigned limit, StoreSubmissionFn fn, void *userdata)
+                SqliteReader *reader, uint64_t after, unsigned limit, StoreSubmissionFn fn, void *userdata)
 {
-        _cleanup_query_ Query q = reader_outbox_query(r, OR_CANCEL_WANTED);
-        int k;
+        _cleanup_query_ Query q = reader_outbox_query(reader, OR_CANCEL_WANTED);
+        int r;
 
         query_int(&q, (int64_t)MIN(after, (uint64_t)INT64_MAX));
         query_int(&q, limit);
-        k = give_submissions(r, &q, false, fn, userdata);
-        return MIN(k, 0);
+        r = give_submissions(reader, &q, false, fn, userdata);
+        return MIN(r, 0);
 }
 
-int store_list_cancel_wanted(
-                StoreReader *r, uint64_t after, unsigned limit, StoreSubmissionFn fn, void *userdata)
+int sqlite_read_list_cancel_wanted(
+                StoreReader *base, uint64_t after, unsigned limit, StoreSubmissionFn fn, void *userdata)
 {
-        int k;
+        SqliteReader *reader = sqlite_reader_of(base);
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        return reader_end(r, give_cancel_wanted(r, after, limit, fn, userdata));
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        return reader_end(reader, give_cancel_wanted(reader, after, limit, fn, userdata));
 }
 
 /* The one time that a statement gives for a state; TIME_NONE: no row. */
 static int get_time_of_state(
-                StoreReader *r, OutboxReaderStatement statement, SubmissionState state, int64_t *ret)
+                SqliteReader *reader, OutboxReaderStatement statement, SubmissionState state, int64_t *ret)
 {
-        _cleanup_query_ Query q = reader_outbox_query(r, statement);
-        int k;
+        _cleanup_query_ Query q = reader_outbox_query(reader, statement);
+        int r;
 
         query_int(&q, state);
-        k = query_step(&q, what);
-        if (k < 0)
-                return k;
-        *ret = k > 0 ? query_column_time(&q, 0) : TIME_NONE;
+        r = query_step(&q, what);
+        if (r < 0)
+                return r;
+        *ret = r > 0 ? query_column_time(&q, 0) : TIME_NONE;
         return 0;
 }
 
-int store_get_next_due(StoreReader *r, SubmissionState state, int64_t *ret)
+int sqlite_read_get_next_due(StoreReader *base, SubmissionState state, int64_t *ret)
 {
+        SqliteReader *reader = sqlite_reader_of(base);
         int64_t t = TIME_NONE;
-        int k;
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        k = reader_end(r, get_time_of_state(r, OR_NEXT_DUE, state, &t));
-        if (k >= 0)
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        r = reader_end(reader, get_time_of_state(reader, OR_NEXT_DUE, state, &t));
+        if (r >= 0)
                 *ret = t;
-        return k;
+        return r;
 }
 
 /* The queue. */
 
-static int get_hold(StoreReader *r, StoreQueue *ret)
+static int get_hold(SqliteReader *reader, StoreQueue *ret)
 {
-        _cleanup_query_ Query q = reader_outbox_query(r, OR_QUEUE);
-        int k;
+        _cleanup_query_ Query q = reader_outbox_query(reader, OR_QUEUE);
+        int r;
 
-        k = query_step(&q, what);
-        if (k <= 0)
-                return k;
+        r = query_step(&q, what);
+        if (r <= 0)
+                return r;
         ret->hold = (QueueHold)query_column(&q, 0);
         if (ret->hold == QUEUE_RUNNING)
                 return 0;
@@ -220,99 +226,101 @@ static int get_hold(StoreReader *r, StoreQueue *ret)
         return 0;
 }
 
-static int get_counts(StoreReader *r, StoreQueue *ret)
+static int get_counts(SqliteReader *reader, StoreQueue *ret)
 {
-        _cleanup_query_ Query q = reader_outbox_query(r, OR_TALLY);
-        int k;
+        _cleanup_query_ Query q = reader_outbox_query(reader, OR_TALLY);
+        int r;
 
-        while ((k = query_step(&q, what)) > 0) {
+        while ((r = query_step(&q, what)) > 0) {
                 int64_t state = query_column(&q, 0);
 
                 if (state >= 0 && state < _SUBMISSION_STATE_MAX) /* else of a newer program */
                         ret->by_state[state] = (uint64_t)query_column(&q, 1);
         }
-        return k;
+        return r;
 }
 
-static int get_oldest(StoreReader *r, StoreQueue *ret)
+static int get_oldest(SqliteReader *reader, StoreQueue *ret)
 {
         for (int state = SUBMISSION_QUEUED; state <= SUBMISSION_UNKNOWN; state++) {
                 int64_t t;
-                int k;
+                int r;
 
-                k = get_time_of_state(r, OR_OLDEST, (SubmissionState)state, &t);
-                if (k < 0)
-                        return k;
+                r = get_time_of_state(reader, OR_OLDEST, (SubmissionState)state, &t);
+                if (r < 0)
+                        return r;
                 if (t != TIME_NONE && (ret->oldest == TIME_NONE || t < ret->oldest))
                         ret->oldest = t;
         }
         return 0;
 }
 
-static int get_live(StoreReader *r, int64_t day, StoreQueue *ret)
+static int get_live(SqliteReader *reader, int64_t day, StoreQueue *ret)
 {
-        _cleanup_query_ Query q = reader_outbox_query(r, OR_LIVE);
-        int k;
+        _cleanup_query_ Query q = reader_outbox_query(reader, OR_LIVE);
+        int r;
 
         query_int(&q, day);
-        k = query_step(&q, what);
-        if (k > 0)
+        r = query_step(&q, what);
+        if (r > 0)
                 ret->live_sent = (uint64_t)query_column(&q, 0);
-        return MIN(k, 0);
+        return MIN(r, 0);
 }
 
-static int get_queue(StoreReader *r, int64_t now, StoreQueue *ret)
+static int get_queue(SqliteReader *reader, int64_t now, StoreQueue *ret)
 {
-        int k;
+        int r;
 
-        k = get_hold(r, ret);
-        if (k >= 0)
-                k = get_counts(r, ret);
-        if (k >= 0)
-                k = get_oldest(r, ret);
-        if (k >= 0)
-                k = get_live(r, now / (int64_t)USEC_PER_DAY, ret);
-        return k;
+        r = get_hold(reader, ret);
+        if (r >= 0)
+                r = get_counts(reader, ret);
+        if (r >= 0)
+                r = get_oldest(reader, ret);
+        if (r >= 0)
+                r = get_live(reader, now / (int64_t)USEC_PER_DAY, ret);
+        return r;
 }
 
-int store_get_queue(StoreReader *r, int64_t now, StoreQueue *ret)
+int sqlite_read_get_queue(StoreReader *base, int64_t now, StoreQueue *ret)
 {
+        SqliteReader *reader = sqlite_reader_of(base);
         StoreQueue queue = { .held_since = TIME_NONE, .oldest = TIME_NONE };
-        int k;
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        k = reader_end(r, get_queue(r, now, &queue));
-        if (k >= 0)
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        r = reader_end(reader, get_queue(reader, now, &queue));
+        if (r >= 0)
                 *ret = queue;
-        return k;
+        return r;
 }
 
 /* Tasks. */
 
-int store_find_task_of_submission(
-                StoreReader *r, const char *id, char ret_task_id[static CALLBACK_ID_MAX + 1])
+int sqlite_read_find_task_of_submission(
+                StoreReader *base, const char *id, char ret_task_id[static CALLBACK_ID_MAX + 1])
 {
-        _cleanup_query_ Query q = reader_outbox_query(r, OR_FIND_TASK);
-        int k;
+        SqliteReader *reader = sqlite_reader_of(base);
+        _cleanup_query_ Query q = reader_outbox_query(reader, OR_FIND_TASK);
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
         query_text(&q, id);
-        k = query_step(&q, what);
-        if (k > 0)
+        r = query_step(&q, what);
+        if (r > 0)
                 snprintf(ret_task_id, CALLBACK_ID_MAX + 1, "%s", query_column_text(&q, 0));
         query_done(&q);
-        return reader_end(r, k);
+        return reader_end(reader, r);
 }
 
 static int give_pending(Query *q, StorePendingFn fn, void *userdata)
 {
-        int k;
+        int r;
 
-        while ((k = query_step(q, what)) > 0) {
+        while ((r = query_step(q, what)) > 0) {
                 PendingTask t = {
                         .task_id = query_column_text(q, 0),
                         .submission = query_column_text(q, 1),
@@ -321,42 +329,30 @@ static int give_pending(Query *q, StorePendingFn fn, void *userdata)
                         .id = (uint64_t)query_column(q, 4),
                 };
 
-                k = fn(&t, userdata);
-                if (k < 0)
-                        return k;
+                r = fn(&t, userdata);
+                if (r < 0)
+                        return r;
         }
-        return k;
+        return r;
 }
 
-int store_list_pending_tasks(StoreReader *r, int64_t due_before, int64_t after_due, uint64_t after_id,
-                unsigned limit, StorePendingFn fn, void *userdata)
+int sqlite_read_list_pending_tasks(StoreReader *base, int64_t due_before, int64_t after_due,
+                uint64_t after_id, unsigned limit, StorePendingFn fn, void *userdata)
 {
-        _cleanup_query_ Query q = reader_outbox_query(r, OR_PENDING);
-        int k;
+        SqliteReader *reader = sqlite_reader_of(base);
+        _cleanup_query_ Query q = reader_outbox_query(reader, OR_PENDING);
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
         query_int(&q, due_before);
         query_int(&q, after_due); /* TIME_NONE is before all others */
         query_int(&q, (int64_t)MIN(after_id, (uint64_t)INT64_MAX));
         query_int(&q, limit);
-        k = give_pending(&q, fn, userdata);
+        r = give_pending(&q, fn, userdata);
         query_done(&q);
-        return reader_end(r, k);
+        return reader_end(reader, r);
 }
 
 /* Whatever was committed. */
-
-int store_reader_changed(StoreReader *r)
-{
-        _cleanup_query_ Query q = reader_outbox_query(r, OR_DATA_VERSION);
-        int64_t before = r->data_version;
-        int k;
-
-        k = query_step(&q, what);
-        if (k < 0)
-                return k;
-        r->data_version = query_column(&q, 0);
-        return r->data_version != before;
-}

@@ -21,113 +21,113 @@ static const char what[] = "Could not read";
 
 static int on_progress(void *userdata)
 {
-        const StoreReader *r = userdata;
+        const SqliteReader *reader = userdata;
 
-        return r->deadline != 0 && (now_monotonic() > r->deadline || atomic_load(&r->interrupted));
+        return reader->deadline != 0 &&
+               (now_monotonic() > reader->deadline || atomic_load(&reader->interrupted));
 }
 
-static int reader_setup(StoreReader *r, const char *path)
+static int reader_setup(SqliteReader *reader, const char *path)
 {
-        int version, k;
+        int version, r;
 
-        k = connection_open(&r->connection, path, SQLITE_OPEN_READONLY, NULL);
-        if (k >= 0)
-                k = connection_run(&r->connection, "PRAGMA query_only = ON", "Could not set up");
-        if (k >= 0)
-                k = connection_identify(&r->connection, &version);
-        if (k < 0)
-                return k;
+        r = connection_open(&reader->connection, path, SQLITE_OPEN_READONLY, NULL);
+        if (r >= 0)
+                r = connection_run(&reader->connection, "PRAGMA query_only = ON", "Could not set up");
+        if (r >= 0)
+                r = connection_identify(&reader->connection, &version);
+        if (r < 0)
+                return r;
         if (version < store_schema_version())
-                return connection_refuse(&r->connection, -EPROTONOSUPPORT,
+                return connection_refuse(&reader->connection, -EPROTONOSUPPORT,
                                 "%s has schema %d, and %d is needed: it is brought up to date when the "
                                 "receiver "
                                 "starts.",
                                 path, version, store_schema_version());
 
-        k = statements_prepare(&r->connection, store_reader_sql, r->statements, _R_MAX);
-        if (k >= 0)
-                k = statements_prepare(&r->connection, outbox_reader_sql, r->outbox, _OR_MAX);
-        if (k >= 0 && r->time_limit > 0)
-                sqlite3_progress_handler(r->connection.db, PROGRESS_STEPS, on_progress, r);
-        return k;
+        r = statements_prepare(&reader->connection, store_reader_sql, reader->statements, _R_MAX);
+        if (r >= 0)
+                r = statements_prepare(&reader->connection, outbox_reader_sql, reader->outbox, _OR_MAX);
+        if (r >= 0 && reader->time_limit > 0)
+                sqlite3_progress_handler(reader->connection.db, PROGRESS_STEPS, on_progress, reader);
+        return r;
 }
 
-int store_reader_open(const char *path, uint64_t time_limit, StoreReader **ret, char **ret_error)
+static StoreReader *read_close(StoreReader *base)
 {
-        _cleanup_(store_reader_closep) StoreReader *r = NULL;
-        int k;
+        SqliteReader *reader = sqlite_reader_of(base);
 
-        *ret_error = NULL;
-        r = calloc(1, sizeof(StoreReader));
-        if (!r)
-                return -ENOMEM;
-        r->time_limit = time_limit;
-
-        k = reader_setup(r, path);
-        if (k < 0) {
-                *ret_error = strdup(r->connection.error);
-                return k;
-        }
-        *ret = TAKE_PTR(r);
-        return 0;
-}
-
-StoreReader *store_reader_close(StoreReader *r)
-{
-        if (!r)
-                return NULL;
-
-        statements_done(r->statements, _R_MAX);
-        statements_done(r->outbox, _OR_MAX);
-        connection_done(&r->connection);
-        free(r);
+        statements_done(reader->statements, _R_MAX);
+        statements_done(reader->outbox, _OR_MAX);
+        connection_done(&reader->connection);
+        free(reader);
         return NULL;
 }
 
-const char *store_reader_error(const StoreReader *r)
+static int read_open(const char *path, uint64_t time_limit, StoreReader **ret, char **ret_error)
 {
-        return r->connection.error;
+        SqliteReader *reader = calloc(1, sizeof(SqliteReader));
+        int r;
+
+        if (!reader)
+                return -ENOMEM;
+        reader->base.reading = &sqlite_reading;
+        reader->time_limit = time_limit;
+
+        r = reader_setup(reader, path);
+        if (r < 0) {
+                *ret_error = strdup(reader->connection.error);
+                read_close(&reader->base);
+                return r;
+        }
+        *ret = &reader->base;
+        return 0;
 }
 
-void store_reader_interrupt(StoreReader *r)
+static const char *read_error(const StoreReader *base)
 {
-        atomic_store(&r->interrupted, true);
+        return sqlite_reader_of(base)->connection.error;
 }
 
-int reader_begin(StoreReader *r)
+static void read_interrupt(StoreReader *base)
 {
-        Query begin = QUERY(&r->connection, r->statements[R_BEGIN]);
+        atomic_store(&sqlite_reader_of(base)->interrupted, true);
+}
 
-        r->deadline = r->time_limit > 0 ? now_monotonic() + r->time_limit : 0;
+int reader_begin(SqliteReader *reader)
+{
+        Query begin = QUERY(&reader->connection, reader->statements[R_BEGIN]);
+
+        reader->deadline = reader->time_limit > 0 ? now_monotonic() + reader->time_limit : 0;
         return query_run(&begin, what);
 }
 
-int reader_end(StoreReader *r, int result)
+int reader_end(SqliteReader *reader, int result)
 {
-        Query commit = QUERY(&r->connection, r->statements[R_COMMIT]);
-        Query rollback = QUERY(&r->connection, r->statements[R_ROLLBACK]);
-        int k;
+        Query commit = QUERY(&reader->connection, reader->statements[R_COMMIT]);
+        Query rollback = QUERY(&reader->connection, reader->statements[R_ROLLBACK]);
+        int r;
 
-        r->deadline = 0; /* ending is not to be interrupted */
-        result = connection_check_memory(&r->connection, result);
+        reader->deadline = 0; /* ending is not to be interrupted */
+        result = connection_check_memory(&reader->connection, result);
 
         /* Some errors have ended it already. */
-        if (sqlite3_get_autocommit(r->connection.db))
+        if (sqlite3_get_autocommit(reader->connection.db))
                 return result;
-        k = result < 0 ? result : query_run(&commit, what);
-        if (k < 0)
+        r = result < 0 ? result : query_run(&commit, what);
+        if (r < 0)
                 query_try(&rollback);
-        return k < 0 ? k : result;
+        return r < 0 ? r : result;
 }
 
-int reader_check_time(StoreReader *r)
+int reader_check_time(SqliteReader *reader)
 {
-        if (!on_progress(r))
+        if (!on_progress(reader))
                 return 0;
-        return connection_refuse(&r->connection, -ETIME,
+        return connection_refuse(&reader->connection, -ETIME,
                         "%s took longer to read than allowed: ask for less at a time, or for a narrower "
                         "range.",
-                        r->connection.path);
+                        reader->connection.path);
 }
 
 /* Tasks. */
@@ -154,28 +154,28 @@ static int read_body(Query *q, int64_t n, const void **ret, size_t *ret_size)
  * is none when a delivery brought the task, without one. */
 static int read_account(Query *q, int64_t submission, TaskDocument *t)
 {
-        int k;
+        int r;
 
         query_int(q, submission);
-        k = query_step(q, what);
-        if (k > 0)
+        r = query_step(q, what);
+        if (r > 0)
                 t->document = query_column_blob(q, 0, &t->document_size);
-        return k;
+        return r;
 }
 
-int reader_give_task(StoreReader *r, int64_t id, StoreTaskFn fn, void *userdata)
+int reader_give_task(SqliteReader *reader, int64_t id, StoreTaskFn fn, void *userdata)
 {
-        _cleanup_query_ Query q = reader_query(r, R_TASK), document = reader_query(r, R_BODY),
-                              response = reader_query(r, R_RESPONSE),
-                              account = reader_outbox_query(r, OR_ACCOUNT);
+        _cleanup_query_ Query q = reader_query(reader, R_TASK), document = reader_query(reader, R_BODY),
+                              response = reader_query(reader, R_RESPONSE),
+                              account = reader_outbox_query(reader, OR_ACCOUNT);
         int64_t document_n, response_n;
         TaskDocument t;
-        int k;
+        int r;
 
         query_int(&q, id);
-        k = query_step(&q, what);
-        if (k <= 0)
-                return k;
+        r = query_step(&q, what);
+        if (r <= 0)
+                return r;
 
         t = (TaskDocument){
                 .task_id = query_column_text(&q, 0),
@@ -189,66 +189,67 @@ int reader_give_task(StoreReader *r, int64_t id, StoreTaskFn fn, void *userdata)
         response_n = query_column(&q, 7);
 
         if (document_n != 0) {
-                k = read_body(&document, document_n, &t.document, &t.document_size);
-                if (k < 0)
-                        return k;
+                r = read_body(&document, document_n, &t.document, &t.document_size);
+                if (r < 0)
+                        return r;
         } else if (query_column(&q, 8) != 0) {
-                k = read_account(&account, query_column(&q, 8), &t);
-                if (k < 0)
-                        return k;
+                r = read_account(&account, query_column(&q, 8), &t);
+                if (r < 0)
+                        return r;
         }
         if (response_n != 0 && response_n == document_n) {
                 t.response = t.document;
                 t.response_size = t.document_size;
         } else if (response_n != 0) {
-                k = read_body(&response, response_n, &t.response, &t.response_size);
-                if (k < 0)
-                        return k;
+                r = read_body(&response, response_n, &t.response, &t.response_size);
+                if (r < 0)
+                        return r;
         }
 
-        k = fn(&t, userdata);
-        return k < 0 ? k : 1;
+        r = fn(&t, userdata);
+        return r < 0 ? r : 1;
 }
 
 /* 1 and its key, or 0. */
-static int find_task(StoreReader *r, const char *task_id, int64_t *ret)
+static int find_task(SqliteReader *reader, const char *task_id, int64_t *ret)
 {
-        _cleanup_query_ Query q = reader_query(r, R_TASK_BY_KEY);
-        int k;
+        _cleanup_query_ Query q = reader_query(reader, R_TASK_BY_KEY);
+        int r;
 
         query_text(&q, task_id);
-        k = query_step(&q, what);
-        if (k > 0)
+        r = query_step(&q, what);
+        if (r > 0)
                 *ret = query_column(&q, 0);
-        return k;
+        return r;
 }
 
-int store_get_task(StoreReader *r, const char *task_id, StoreTaskFn fn, void *userdata)
+int sqlite_read_get_task(StoreReader *base, const char *task_id, StoreTaskFn fn, void *userdata)
 {
+        SqliteReader *reader = sqlite_reader_of(base);
         int64_t id;
-        int k;
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        k = find_task(r, task_id, &id);
-        if (k > 0)
-                k = reader_give_task(r, id, fn, userdata);
-        return reader_end(r, k);
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        r = find_task(reader, task_id, &id);
+        if (r > 0)
+                r = reader_give_task(reader, id, fn, userdata);
+        return reader_end(reader, r);
 }
 
 /* Revisions. */
 
-static int give_revisions(StoreReader *r, int64_t task, unsigned after, unsigned limit, StoreRevisionFn fn,
-                void *userdata)
+static int give_revisions(SqliteReader *reader, int64_t task, unsigned after, unsigned limit,
+                StoreRevisionFn fn, void *userdata)
 {
-        _cleanup_query_ Query q = reader_query(r, R_REVISIONS);
-        int k;
+        _cleanup_query_ Query q = reader_query(reader, R_REVISIONS);
+        int r;
 
         query_int(&q, task);
         query_int(&q, after);
         query_int(&q, limit);
-        while ((k = query_step(&q, what)) > 0) {
+        while ((r = query_step(&q, what)) > 0) {
                 StoredRevision v = {
                         .number = (unsigned)query_column(&q, 0),
                         .current = query_column(&q, 1) != 0,
@@ -259,35 +260,36 @@ static int give_revisions(StoreReader *r, int64_t task, unsigned after, unsigned
                 };
 
                 v.body = query_column_blob(&q, 6, &v.body_size);
-                k = fn(&v, userdata);
-                if (k < 0)
-                        return k;
+                r = fn(&v, userdata);
+                if (r < 0)
+                        return r;
         }
-        return k < 0 ? k : 1;
+        return r < 0 ? r : 1;
 }
 
-int store_list_revisions(StoreReader *r, const char *task_id, unsigned after, unsigned limit,
+int sqlite_read_list_revisions(StoreReader *base, const char *task_id, unsigned after, unsigned limit,
                 StoreRevisionFn fn, void *userdata)
 {
+        SqliteReader *reader = sqlite_reader_of(base);
         int64_t id;
-        int k;
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        k = find_task(r, task_id, &id);
-        if (k > 0)
-                k = give_revisions(r, id, after, limit, fn, userdata);
-        return reader_end(r, k);
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        r = find_task(reader, task_id, &id);
+        if (r > 0)
+                r = give_revisions(reader, id, after, limit, fn, userdata);
+        return reader_end(reader, r);
 }
 
 /* Deliveries. */
 
 int reader_give_deliveries(Query *q, bool with_body, StoreDeliveryFn fn, void *userdata)
 {
-        int k, n = 0;
+        int r, n = 0;
 
-        while ((k = query_step(q, what)) > 0) {
+        while ((r = query_step(q, what)) > 0) {
                 StoredDelivery d = {
                         .n = (uint64_t)query_column(q, 0),
                         .received_at = query_column(q, 1),
@@ -311,12 +313,12 @@ int reader_give_deliveries(Query *q, bool with_body, StoreDeliveryFn fn, void *u
 
                 if (with_body)
                         d.body = query_column_blob(q, 18, &d.body_size);
-                k = fn(&d, userdata);
-                if (k < 0)
-                        return k;
+                r = fn(&d, userdata);
+                if (r < 0)
+                        return r;
                 n = 1;
         }
-        return k < 0 ? k : n;
+        return r < 0 ? r : n;
 }
 
 /* Which statement walks along the deliveries asked for, and what its third parameter is. */
@@ -334,57 +336,61 @@ static ReaderStatement choose_list(Verdict verdict, const char *task_id, int64_t
         return verdict < 0 ? R_DELIVERIES : R_DELIVERIES_OF_VERDICT;
 }
 
-static int give_deliveries(StoreReader *r, Verdict verdict, const char *task_id, uint64_t after,
+static int give_deliveries(SqliteReader *reader, Verdict verdict, const char *task_id, uint64_t after,
                 unsigned limit, StoreDeliveryFn fn, void *userdata)
 {
         int64_t third, task = 0;
         ReaderStatement statement = choose_list(verdict, task_id, &third);
-        _cleanup_query_ Query q = reader_query(r, statement);
-        int k;
+        _cleanup_query_ Query q = reader_query(reader, statement);
+        int r;
 
         query_int(&q, (int64_t)MIN(after, (uint64_t)INT64_MAX));
         query_int(&q, limit);
         if (statement == R_DELIVERIES_OF_TASK) {
-                k = find_task(r, task_id, &task);
-                if (k < 0)
-                        return k;
+                r = find_task(reader, task_id, &task);
+                if (r < 0)
+                        return r;
                 query_time(&q, third >= 0 ? third : TIME_NONE);
                 query_int(&q, task);
                 query_text(&q, task_id);
         } else if (statement == R_DELIVERIES_OF_VERDICT || statement == R_DELIVERIES_OF_QUARANTINE)
                 query_int(&q, third);
 
-        k = reader_give_deliveries(&q, false, fn, userdata);
-        return k < 0 ? k : 0;
+        r = reader_give_deliveries(&q, false, fn, userdata);
+        return r < 0 ? r : 0;
 }
 
-int store_list_deliveries(StoreReader *r, Verdict verdict, const char *task_id, uint64_t after,
+int sqlite_read_list_deliveries(StoreReader *base, Verdict verdict, const char *task_id, uint64_t after,
                 unsigned limit, StoreDeliveryFn fn, void *userdata)
 {
-        int k;
+        SqliteReader *reader = sqlite_reader_of(base);
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        return reader_end(r, give_deliveries(r, verdict, task_id, after, limit, fn, userdata));
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        return reader_end(reader, give_deliveries(reader, verdict, task_id, after, limit, fn, userdata));
 }
 
-static int give_delivery(StoreReader *r, uint64_t n, bool with_body, StoreDeliveryFn fn, void *userdata)
+static int give_delivery(
+                SqliteReader *reader, uint64_t n, bool with_body, StoreDeliveryFn fn, void *userdata)
 {
-        _cleanup_query_ Query q = reader_query(r, R_DELIVERY);
+        _cleanup_query_ Query q = reader_query(reader, R_DELIVERY);
 
         query_int(&q, (int64_t)MIN(n, (uint64_t)INT64_MAX));
         return reader_give_deliveries(&q, with_body, fn, userdata);
 }
 
-int store_get_delivery(StoreReader *r, uint64_t n, bool with_body, StoreDeliveryFn fn, void *userdata)
+int sqlite_read_get_delivery(
+                StoreReader *base, uint64_t n, bool with_body, StoreDeliveryFn fn, void *userdata)
 {
-        int k;
+        SqliteReader *reader = sqlite_reader_of(base);
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        return reader_end(r, give_delivery(r, n, with_body, fn, userdata));
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        return reader_end(reader, give_delivery(reader, n, with_body, fn, userdata));
 }
 
 /*
@@ -410,7 +416,7 @@ static int give_with_task(const TaskDocument *task, void *userdata)
         return x->fn(x->event, x->userdata);
 }
 
-static int give_event(StoreReader *r, const Query *q, bool with_task, StoreEventFn fn, void *userdata)
+static int give_event(SqliteReader *reader, const Query *q, bool with_task, StoreEventFn fn, void *userdata)
 {
         int64_t status = query_column_time(q, 5), task = query_column(q, 9);
         StoredEvent e = {
@@ -426,78 +432,81 @@ static int give_event(StoreReader *r, const Query *q, bool with_task, StoreEvent
         };
         EventTask x = { &e, fn, userdata };
 
-        return with_task && task != 0 ? reader_give_task(r, task, give_with_task, &x) : fn(&e, userdata);
+        return with_task && task != 0 ? reader_give_task(reader, task, give_with_task, &x)
+                                      : fn(&e, userdata);
 }
 
-static int give_events(StoreReader *r, uint64_t after, unsigned limit, bool with_task, StoreEventFn fn,
+static int give_events(SqliteReader *reader, uint64_t after, unsigned limit, bool with_task, StoreEventFn fn,
                 void *userdata)
 {
-        _cleanup_query_ Query q = reader_query(r, R_EVENTS);
-        int k;
+        _cleanup_query_ Query q = reader_query(reader, R_EVENTS);
+        int r;
 
         query_int(&q, (int64_t)MIN(after, (uint64_t)INT64_MAX));
         query_int(&q, limit);
-        while ((k = query_step(&q, what)) > 0) {
-                k = give_event(r, &q, with_task, fn, userdata);
-                if (k < 0)
-                        return k;
+        while ((r = query_step(&q, what)) > 0) {
+                r = give_event(reader, &q, with_task, fn, userdata);
+                if (r < 0)
+                        return r;
         }
-        return k;
+        return r;
 }
 
-int store_list_events(StoreReader *r, uint64_t after, unsigned limit, bool with_task, StoreEventFn fn,
-                void *userdata)
+int sqlite_read_list_events(StoreReader *base, uint64_t after, unsigned limit, bool with_task,
+                StoreEventFn fn, void *userdata)
 {
-        int k;
+        SqliteReader *reader = sqlite_reader_of(base);
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        return reader_end(r, give_events(r, after, limit, with_task, fn, userdata));
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        return reader_end(reader, give_events(reader, after, limit, with_task, fn, userdata));
 }
 
-static int find_event_time(StoreReader *r, uint64_t seq, int64_t *ret)
+static int find_event_time(SqliteReader *reader, uint64_t seq, int64_t *ret)
 {
-        _cleanup_query_ Query q = reader_query(r, R_EVENT_TIME);
-        int k;
+        _cleanup_query_ Query q = reader_query(reader, R_EVENT_TIME);
+        int r;
 
         query_int(&q, (int64_t)MIN(seq, (uint64_t)INT64_MAX));
-        k = query_step(&q, "Could not read an event from");
-        if (k > 0)
+        r = query_step(&q, "Could not read an event from");
+        if (r > 0)
                 *ret = query_column(&q, 0);
-        return k;
+        return r;
 }
 
-int store_get_event_time(StoreReader *r, uint64_t seq, int64_t *ret)
+int sqlite_read_get_event_time(StoreReader *base, uint64_t seq, int64_t *ret)
 {
-        int k;
+        SqliteReader *reader = sqlite_reader_of(base);
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        return reader_end(r, find_event_time(r, seq, ret));
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        return reader_end(reader, find_event_time(reader, seq, ret));
 }
 
-static int get_number(StoreReader *r, ReaderStatement statement, uint64_t *ret)
+static int get_number(SqliteReader *reader, ReaderStatement statement, uint64_t *ret)
 {
-        _cleanup_query_ Query q = reader_query(r, statement);
-        int k;
+        _cleanup_query_ Query q = reader_query(reader, statement);
+        int r;
 
-        k = query_step(&q, what);
-        if (k < 0)
-                return k;
+        r = query_step(&q, what);
+        if (r < 0)
+                return r;
         *ret = (uint64_t)query_column(&q, 0);
         return 0;
 }
 
 /* Figures. */
 
-static int get_types(StoreReader *r, StoreStats *ret)
+static int get_types(SqliteReader *reader, StoreStats *ret)
 {
-        _cleanup_query_ Query q = reader_query(r, R_TALLY);
-        int k;
+        _cleanup_query_ Query q = reader_query(reader, R_TALLY);
+        int r;
 
-        while ((k = query_step(&q, what)) > 0) {
+        while ((r = query_step(&q, what)) > 0) {
                 const char *type = query_column_text(&q, 0);
                 uint64_t n = (uint64_t)query_column(&q, 3);
                 StoreTypeCount *t;
@@ -511,17 +520,17 @@ static int get_types(StoreReader *r, StoreStats *ret)
                 t->n = n;
                 snprintf(t->type, sizeof(t->type), "%s", type ? type : "");
         }
-        return k;
+        return r;
 }
 
 /* A repetition of what was valid is a duplicate that needed no row; one of what was not is only more of the
  * same. */
-static int get_verdicts(StoreReader *r, StoreStats *ret)
+static int get_verdicts(SqliteReader *reader, StoreStats *ret)
 {
-        _cleanup_query_ Query q = reader_query(r, R_VERDICTS);
-        int k;
+        _cleanup_query_ Query q = reader_query(reader, R_VERDICTS);
+        int r;
 
-        while ((k = query_step(&q, what)) > 0) {
+        while ((r = query_step(&q, what)) > 0) {
                 int64_t verdict = query_column(&q, 0);
 
                 if (verdict < 0 || verdict >= _VERDICT_MAX)
@@ -530,64 +539,104 @@ static int get_verdicts(StoreReader *r, StoreStats *ret)
                 if (verdict != VERDICT_INVALID && verdict != VERDICT_DISCARDED)
                         ret->by_verdict[VERDICT_DUPLICATE] += (uint64_t)query_column(&q, 2);
         }
-        return k;
+        return r;
 }
 
 /* 0 for a file that isn't there: the WAL comes and goes. */
-static int get_size(StoreReader *r, const char *suffix, uint64_t *ret)
+static int get_size(SqliteReader *reader, const char *suffix, uint64_t *ret)
 {
         _cleanup_free_ char *path = NULL;
         struct stat st;
 
-        if (asprintf(&path, "%s%s", r->connection.path, suffix) < 0) {
+        if (asprintf(&path, "%s%s", reader->connection.path, suffix) < 0) {
                 path = NULL;
                 return -ENOMEM;
         }
         if (stat(path, &st) < 0) {
                 if (errno != ENOENT)
-                        return connection_refuse(&r->connection, -errno, "Could not look at %s: %s.", path,
-                                        strerror(errno));
+                        return connection_refuse(&reader->connection, -errno, "Could not look at %s: %s.",
+                                        path, strerror(errno));
                 st.st_size = 0;
         }
         *ret = (uint64_t)st.st_size;
         return 0;
 }
 
-static int get_stats(StoreReader *r, StoreStats *ret)
+static int get_stats(SqliteReader *reader, StoreStats *ret)
 {
-        int k;
+        int r;
 
-        k = get_types(r, ret);
-        if (k >= 0)
-                k = get_verdicts(r, ret);
-        if (k >= 0)
-                k = get_number(r, R_LAST_DELIVERY, &ret->deliveries);
-        if (k >= 0)
-                k = get_number(r, R_LAST_EVENT, &ret->events);
-        return k;
+        r = get_types(reader, ret);
+        if (r >= 0)
+                r = get_verdicts(reader, ret);
+        if (r >= 0)
+                r = get_number(reader, R_LAST_DELIVERY, &ret->deliveries);
+        if (r >= 0)
+                r = get_number(reader, R_LAST_EVENT, &ret->events);
+        return r;
 }
 
-int store_get_stats(StoreReader *r, StoreStats *ret)
+int sqlite_read_get_stats(StoreReader *base, StoreStats *ret)
 {
+        SqliteReader *reader = sqlite_reader_of(base);
         StoreStats stats = { 0 };
-        int k;
+        int r;
 
-        k = reader_begin(r);
-        if (k < 0)
-                return k;
-        k = reader_end(r, get_stats(r, &stats));
-        if (k >= 0)
-                k = get_size(r, "", &stats.database_bytes);
-        if (k >= 0)
-                k = get_size(r, "-wal", &stats.wal_bytes);
-        if (k < 0)
-                return k;
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        r = reader_end(reader, get_stats(reader, &stats));
+        if (r >= 0)
+                r = get_size(reader, "", &stats.database_bytes);
+        if (r >= 0)
+                r = get_size(reader, "-wal", &stats.wal_bytes);
+        if (r < 0)
+                return r;
 
-        k = store_free_space(r->connection.path, &stats.free_bytes);
-        if (k < 0)
-                return connection_refuse(&r->connection, k,
-                                "Could not ask for the free space beside %s: %s.", r->connection.path,
-                                strerror(-k));
+        r = store_free_space(reader->connection.path, &stats.free_bytes);
+        if (r < 0)
+                return connection_refuse(&reader->connection, r,
+                                "Could not ask for the free space beside %s: %s.", reader->connection.path,
+                                strerror(-r));
         *ret = stats;
         return 0;
 }
+
+/* Whether anything was committed. */
+static int read_changed(StoreReader *base)
+{
+        SqliteReader *reader = sqlite_reader_of(base);
+        _cleanup_query_ Query q = reader_outbox_query(reader, OR_DATA_VERSION);
+        int64_t before = reader->data_version;
+        int r;
+
+        r = query_step(&q, what);
+        if (r < 0)
+                return r;
+        reader->data_version = query_column(&q, 0);
+        return reader->data_version != before;
+}
+
+const StoreReading sqlite_reading = {
+        .open = read_open,
+        .close = read_close,
+        .error = read_error,
+        .interrupt = read_interrupt,
+        .changed = read_changed,
+        .get_task = sqlite_read_get_task,
+        .list_revisions = sqlite_read_list_revisions,
+        .list_deliveries = sqlite_read_list_deliveries,
+        .get_delivery = sqlite_read_get_delivery,
+        .list_events = sqlite_read_list_events,
+        .get_event_time = sqlite_read_get_event_time,
+        .get_stats = sqlite_read_get_stats,
+        .list_tasks = sqlite_read_list_tasks,
+        .get_submission = sqlite_read_get_submission,
+        .list_submissions = sqlite_read_list_submissions,
+        .list_due = sqlite_read_list_due,
+        .list_cancel_wanted = sqlite_read_list_cancel_wanted,
+        .get_next_due = sqlite_read_get_next_due,
+        .get_queue = sqlite_read_get_queue,
+        .find_task_of_submission = sqlite_read_find_task_of_submission,
+        .list_pending_tasks = sqlite_read_list_pending_tasks,
+};

@@ -13,7 +13,9 @@
  */
 
 #include "store/sqlite/writer.h"
+#include "store/sqlite/read.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 /* Larger pages were measured: slower for small groups, and no faster for large ones. */
@@ -81,7 +83,7 @@ static int configure(Connection *c)
 
 static int on_wal(void *userdata, _unused_ sqlite3 *db, _unused_ const char *name, int frames)
 {
-        Store *s = userdata;
+        SqliteStore *s = userdata;
 
         if ((uint64_t)frames < s->frames)
                 s->frames_done = 0; /* it started over */
@@ -89,7 +91,7 @@ static int on_wal(void *userdata, _unused_ sqlite3 *db, _unused_ const char *nam
         return SQLITE_OK;
 }
 
-static int read_numbers(Store *s)
+static int read_numbers(SqliteStore *s)
 {
         _cleanup_query_ Query q = store_query(s, W_NUMBERS);
         const void *link;
@@ -99,9 +101,9 @@ static int read_numbers(Store *s)
         r = query_step(&q, "Could not read the numbers of");
         if (r < 0)
                 return r;
-        s->delivery = query_column(&q, 0);
-        s->task = query_column(&q, 1);
-        s->event = query_column(&q, 2);
+        s->base.delivery = query_column(&q, 0);
+        s->base.task = query_column(&q, 1);
+        s->base.event = query_column(&q, 2);
         link = query_column_blob(&q, 3, &size);
         if (!chain_decode(link, size, &s->link))
                 s->link = (ChainLink){}; /* nothing stands before the next one then */
@@ -109,7 +111,7 @@ static int read_numbers(Store *s)
 }
 
 /* With the write lock held: processes that start together set up one after the other. */
-static int prepare(Store *s, bool *ret_turned_back)
+static int prepare(SqliteStore *s, bool *ret_turned_back)
 {
         Connection *c = &s->connection;
         int64_t page_size = 0;
@@ -141,7 +143,7 @@ static int prepare(Store *s, bool *ret_turned_back)
                 chain_note(s);
 
         s->page_size = (uint64_t)page_size;
-        s->last_event = (uint64_t)s->event;
+        s->base.last_event = (uint64_t)s->base.event;
         (void)sqlite3_wal_hook(c->db, on_wal, s);
 
         /* What an earlier process left in the WAL; a reader in the way is nobody's fault. */
@@ -151,7 +153,7 @@ static int prepare(Store *s, bool *ret_turned_back)
 
 /* The database is this process's in its role, and it holds the write lock. Without `make` there may be
  * nothing to take, and then nobody who has it. */
-static int store_take(Store *s, StoreRole role, bool make)
+static int store_take(SqliteStore *s, StoreRole role, bool make)
 {
         Connection *c = &s->connection;
         int r;
@@ -165,7 +167,7 @@ static int store_take(Store *s, StoreRole role, bool make)
         return r < 0 ? r : write_lock_take(&s->write_lock, c, OPEN_WAIT_MSEC);
 }
 
-static int store_setup(Store *s, const char *path, StoreRole role)
+static int store_setup(SqliteStore *s, const char *path, StoreRole role)
 {
         Connection *c = &s->connection;
         bool turned_back = false;
@@ -208,30 +210,9 @@ static int store_setup(Store *s, const char *path, StoreRole role)
                      : 0;
 }
 
-int store_open(const char *path, StoreRole role, Store **ret, char **ret_error)
+static Store *sqlite_close(Store *store)
 {
-        _cleanup_(store_closep) Store *s = NULL;
-        int r;
-
-        *ret_error = NULL;
-        s = calloc(1, sizeof(Store));
-        if (!s)
-                return -ENOMEM;
-        s->write_lock = WRITE_LOCK_INIT;
-
-        r = store_setup(s, path, role);
-        if (r < 0) {
-                *ret_error = strdup(s->connection.error);
-                return r;
-        }
-        *ret = TAKE_PTR(s);
-        return 0;
-}
-
-Store *store_close(Store *s)
-{
-        if (!s)
-                return NULL;
+        SqliteStore *s = sqlite_of(store);
 
         checkpoint_helper_stop(s->helper);
         statements_done(s->statements, _W_MAX);
@@ -243,25 +224,52 @@ Store *store_close(Store *s)
         return NULL;
 }
 
-const char *store_error(const Store *s)
+static int sqlite_open(const char *path, StoreRole role, Store **ret, char **ret_error)
 {
-        return s->connection.error;
+        SqliteStore *s = calloc(1, sizeof(SqliteStore));
+        int r;
+
+        if (!s)
+                return -ENOMEM;
+        s->base.driver = &sqlite_driver;
+        s->write_lock = WRITE_LOCK_INIT;
+
+        r = store_setup(s, path, role);
+        if (r < 0) {
+                *ret_error = strdup(s->connection.error);
+                sqlite_close(&s->base);
+                return r;
+        }
+        *ret = &s->base;
+        return 0;
 }
 
-uint64_t store_last_event(const Store *s)
+static const char *sqlite_error(const Store *store)
 {
-        return s->last_event;
+        return sqlite_of(store)->connection.error;
 }
 
-uint64_t store_wal_size(const Store *s)
+static bool sqlite_at_fault(const Store *store)
+{
+        return sqlite_of(store)->connection.at_fault;
+}
+
+static void sqlite_count(const Store *store, StoreCounts *ret)
+{
+        const SqliteStore *s = sqlite_of(store);
+
+        *ret = (StoreCounts){ .wal_bytes = writer_wal_size(s), .checkpoints = s->checkpoints };
+}
+
+uint64_t writer_wal_size(const SqliteStore *s)
 {
         return (s->frames - MIN(s->frames, s->frames_done)) * (s->page_size + WAL_FRAME_HEADER);
 }
 
 /* What a group gathers in memory. */
-static void forget_group(Store *s)
+static void forget_group(SqliteStore *s)
 {
-        s->in_group = s->goes_on = false;
+        s->goes_on = false;
         s->n_deltas = 0;
         memset(s->verdicts, 0, sizeof(s->verdicts));
         memset(s->repeats, 0, sizeof(s->repeats));
@@ -269,12 +277,11 @@ static void forget_group(Store *s)
         write_lock_release(&s->write_lock);
 }
 
-int store_begin(Store *s)
+int writer_begin(SqliteStore *s)
 {
         Query begin = QUERY(&s->connection, s->statements[W_BEGIN]);
         int r;
 
-        assert(!s->in_group);
         s->connection.at_fault = false;
         if (s->connection.lost)
                 return s->files.moved ? -EIDRM : -ENOTRECOVERABLE;
@@ -289,22 +296,20 @@ int store_begin(Store *s)
                 write_lock_release(&s->write_lock);
                 return r;
         }
-        s->in_group = true;
         s->changes = sqlite3_total_changes64(s->connection.db);
 
         r = read_numbers(s);
         if (r < 0)
-                store_rollback(s);
+                writer_rollback(s);
         return r;
 }
 
-int store_commit(Store *s)
+int writer_commit(SqliteStore *s)
 {
         Query commit = QUERY(&s->connection, s->statements[W_COMMIT]);
         int r;
 
-        assert(s->in_group);
-        r = connection_check_memory(&s->connection, store_flush_tallies(s));
+        r = connection_check_memory(&s->connection, rows_flush_counters(s));
         if (r >= 0 && sqlite3_total_changes64(s->connection.db) != s->changes)
                 r = chain_go_on(s);
         if (r >= 0) {
@@ -319,12 +324,11 @@ int store_commit(Store *s)
         if (r < 0)
                 return r;
 
-        s->last_event = (uint64_t)s->event;
         forget_group(s);
         return 0;
 }
 
-void store_rollback(Store *s)
+void writer_rollback(SqliteStore *s)
 {
         Query rollback = QUERY(&s->connection, s->statements[W_ROLLBACK]);
 
@@ -337,17 +341,127 @@ void store_rollback(Store *s)
         forget_group(s);
 }
 
-int writer_probe(Store *s)
+int writer_probe(SqliteStore *s)
 {
         int r;
 
-        r = store_begin(s);
+        r = writer_begin(s);
         if (r < 0)
                 return r;
         r = chain_go_on(s);
         if (r >= 0)
-                r = store_commit(s);
+                r = writer_commit(s);
         if (r < 0)
-                store_rollback(s);
+                writer_rollback(s);
         return r;
 }
+
+/* Whether there is a point in writing. */
+static int sqlite_check(Store *store)
+{
+        SqliteStore *s = sqlite_of(store);
+        Connection *c = &s->connection;
+        uint64_t free_bytes, wanted = store_min_free(store);
+        int r;
+
+        r = writer_check_files(s);
+        if (r == -EIDRM)
+                return r;
+        r = store_free_space(c->path, &free_bytes);
+        if (r < 0)
+                return connection_refuse(
+                                c, r, "the free space beside %s can't be read: %s", c->path, strerror(-r));
+        if (free_bytes < wanted)
+                return connection_refuse(c, -ENOSPC,
+                                "%" PRIu64
+                                " KiB are free beside the database, [store] min_free asks for %" PRIu64
+                                " KiB",
+                                free_bytes / 1024, wanted / 1024);
+        return 0;
+}
+
+/* The driver. */
+
+static int sqlite_begin(Store *store, _unused_ StoreChange *const *changes, _unused_ size_t n)
+{
+        return writer_begin(sqlite_of(store));
+}
+
+static int sqlite_commit(Store *store)
+{
+        return writer_commit(sqlite_of(store));
+}
+
+static void sqlite_rollback(Store *store)
+{
+        writer_rollback(sqlite_of(store));
+}
+
+static int sqlite_probe(Store *store)
+{
+        return writer_probe(sqlite_of(store));
+}
+
+static int sqlite_tend(Store *store)
+{
+        return checkpoint_tend(sqlite_of(store));
+}
+
+const StoreDriver sqlite_driver = {
+        .open = sqlite_open,
+        .close = sqlite_close,
+        .error = sqlite_error,
+        .begin = sqlite_begin,
+        .commit = sqlite_commit,
+        .rollback = sqlite_rollback,
+        .at_fault = sqlite_at_fault,
+        .check = sqlite_check,
+        .probe = sqlite_probe,
+        .tend = sqlite_tend,
+        .count = sqlite_count,
+        .find_type = sqlite_find_type,
+        .find_task = sqlite_find_task,
+        .find_task_of_ref = sqlite_find_task_of_ref,
+        .get_task = sqlite_get_task,
+        .save_task = sqlite_save_task,
+        .find_revision = sqlite_find_revision,
+        .add_revision = sqlite_add_revision,
+        .set_revision_time = sqlite_set_revision_time,
+        .add_delivery = sqlite_add_delivery,
+        .find_delivery = sqlite_find_delivery,
+        .is_body = sqlite_is_body,
+        .get_verdict = sqlite_get_verdict,
+        .count_repeat = sqlite_count_repeat,
+        .get_names = sqlite_get_names,
+        .add_event = sqlite_add_event,
+        .add_quarantined = sqlite_add_quarantined,
+        .get_quarantined = sqlite_get_quarantined,
+        .discard = sqlite_discard,
+        .get_time = sqlite_get_time,
+        .set_time = sqlite_set_time,
+        .find_mark = sqlite_find_mark,
+        .find_old = sqlite_find_old,
+        .drop_delivery = sqlite_drop_delivery,
+        .find_submission = sqlite_find_submission,
+        .get_submission = sqlite_get_submission,
+        .find_key = sqlite_find_key,
+        .add_submission = sqlite_add_submission,
+        .move_submission = sqlite_move_submission,
+        .accept_submission = sqlite_accept_submission,
+        .set_failure = sqlite_set_failure,
+        .set_cancel = sqlite_set_cancel,
+        .end_cancel = sqlite_end_cancel,
+        .flush_submissions = sqlite_flush_submissions,
+        .recover_submissions = sqlite_recover_submissions,
+        .doubt_submissions = sqlite_doubt_submissions,
+        .open_attachments = sqlite_open_attachments,
+        .drop_attachments = sqlite_drop_attachments,
+        .find_attachments = sqlite_find_attachments,
+        .keep_snapshot = sqlite_keep_snapshot,
+        .drop_snapshot = sqlite_drop_snapshot,
+        .get_queue = sqlite_get_queue,
+        .set_queue = sqlite_set_queue,
+        .count_live = sqlite_count_live,
+        .take_copied = sqlite_take_copied,
+        .reading = &sqlite_reading,
+};

@@ -5,10 +5,10 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include "store/driver.h"
 #include "store/sqlite/connection.h"
 #include "store/sqlite/sql.h"
 #include "store/sqlite/write-lock.h"
-#include "store/verbs.h"
 
 /* files.c: whether the files still have their names. */
 
@@ -49,23 +49,12 @@ typedef struct StoreTypeName {
 
 typedef struct CheckpointHelper CheckpointHelper;
 
-struct Store {
-        /* How it stands: see write.c. */
-        StoreState state;
-        int failure;
-        char reason[STORE_ERROR_MAX];
-        uint64_t checked; /* monotonic, the disk and the files; 0: never */
-        atomic_uint_fast64_t min_free;
-
+typedef struct SqliteStore {
+        Store base;
         Connection connection;
         sqlite3_stmt *statements[_W_MAX], *outbox[_OW_MAX];
         WriteLock write_lock;
         Files files;
-        bool in_group;
-
-        /* The newest numbers, within the group; last_event: as committed. */
-        int64_t delivery, task, event;
-        uint64_t last_event;
 
         ChainLink link, next_link; /* as the group found it; to be the newest when it is committed */
         bool goes_on;              /* there is a next one */
@@ -84,18 +73,19 @@ struct Store {
         CheckpointHelper *helper;
         uint64_t busy_since; /* monotonic: readers keep the WAL from starting over; 0: they don't */
         uint64_t checkpoints;
+} SqliteStore;
 
-        /* The time that was counted when the monotonic clock was `counted_at`; see age.c. */
-        bool counts;
-        uint64_t counted, counted_at;
-};
+static inline SqliteStore *sqlite_of(const Store *store)
+{
+        return container_of(store, SqliteStore, base);
+}
 
-static inline Query store_query(Store *s, WriterStatement statement)
+static inline Query store_query(SqliteStore *s, WriterStatement statement)
 {
         return QUERY(&s->connection, s->statements[statement]);
 }
 
-static inline Query outbox_query(Store *s, OutboxWriterStatement statement)
+static inline Query outbox_query(SqliteStore *s, OutboxWriterStatement statement)
 {
         return QUERY(&s->connection, s->outbox[statement]);
 }
@@ -106,11 +96,11 @@ static inline Query outbox_query(Store *s, OutboxWriterStatement statement)
 int files_prepare(Connection *c, const char *path);
 
 /* With the write lock held, once the WAL is there. */
-int files_open(Store *s);
+int files_open(SqliteStore *s);
 void files_close(Files *f);
 
 /* With the write lock held. 0; -EIDRM, for good: see store.h; negative errno: it can't be told. */
-int files_check(Store *s);
+int files_check(SqliteStore *s);
 
 /* Removes what a backup or a restore that was killed has left beside the database. */
 void files_clean(const char *path);
@@ -121,10 +111,10 @@ void files_clean(const char *path);
 bool chain_decode(const void *p, size_t size, ChainLink *ret);
 
 /* Within a group: the link behind the one that the group began with. */
-int chain_go_on(Store *s);
+int chain_go_on(SqliteStore *s);
 
 /* The group was committed, or there was none yet: notes the newest link beside the database. */
-void chain_note(Store *s);
+void chain_note(SqliteStore *s);
 
 /* The same in a transaction that is no group. Nothing is noted. */
 int chain_go_on_alone(Connection *c);
@@ -135,10 +125,13 @@ int chain_check(const char *path, Connection *c);
 
 /* At the start, before the log is brought over: whether this is not the database that was last written to
  * here, nor one that goes on from that: so somebody put another in its place. 0 or negative errno. */
-int chain_is_turned_back(Store *s, bool *ret);
+int chain_is_turned_back(SqliteStore *s, bool *ret);
 
-/* Outside a group: makes it one of which store_take_copied() says so. */
-int chain_mark_turned_back(Store *s);
+/* Within a group: see StoreDriver. */
+int sqlite_take_copied(Store *store, int64_t *ret_at);
+
+/* Outside a group: makes it one of which that says so. */
+int chain_mark_turned_back(SqliteStore *s);
 
 /* The database at `target` is a finished copy, which nobody else has open: makes it one that says so, in one
  * file. TIME_NONE where it isn't known when it was made: then it may say so already. Leaves `c` open. */
@@ -148,10 +141,10 @@ int chain_mark_copy(const char *target, int64_t at, Connection *c);
 
 /* The writer's part of a checkpoint: brings what is left into the database so that the WAL starts over.
  * Outside a group. Waits for readers no longer than that. 0; -EBUSY: a reader is in the way, later. */
-int checkpoint_finish(Store *s, unsigned wait_msec);
+int checkpoint_finish(SqliteStore *s, unsigned wait_msec);
 
 /* The same without waiting, and nothing stays in the log's file. */
-int checkpoint_empty_log(Store *s);
+int checkpoint_empty_log(SqliteStore *s);
 
 /* The helper's part: a connection of its own that checkpoints beside the writer, from another thread. */
 typedef struct Checkpointer Checkpointer;
@@ -167,96 +160,71 @@ DEFINE_CLEANUP(CheckpointHelper *, checkpoint_helper_stop)
 
 /* Outside a group: has the WAL kept short. 0; -ENOTRECOVERABLE and -EIDRM, which are for good; any other
  * negative errno: later. */
-int checkpoint_tend(Store *s);
+int checkpoint_tend(SqliteStore *s);
 
-/* writer.c: outside a group. Whether the files are still those that were opened: 0, -EIDRM, negative errno
+/* writer.c: a group. */
+int writer_begin(SqliteStore *s);
+int writer_commit(SqliteStore *s);
+void writer_rollback(SqliteStore *s);
+uint64_t writer_wal_size(const SqliteStore *s);
+
+/* Outside a group. Whether the files are still those that were opened: 0, -EIDRM, negative errno
  * where it can't be told. Writes something of no consequence, to see whether it can be done. */
-int writer_check_files(Store *s);
-int writer_probe(Store *s);
+int writer_check_files(SqliteStore *s);
+int writer_probe(SqliteStore *s);
 
-/* task.c: the writer's view of a task. */
+/* rows.c, outbox.c: what the rules ask for, each as its namesake in StoreDriver. */
 
-typedef struct TaskRow {
-        int64_t id; /* 0: none */
-        int64_t type;
-        int status;
-        bool is_test;
-        int64_t created_at, completed_at;
-        int64_t document, response; /* deliveries; 0: none. Without a revision the response is the failure
-                                     * of an attachment */
-        int64_t revision, revisions;
-        int64_t last_event;
-        int64_t submission; /* 0: not ours */
-        int64_t due_at;     /* TIME_NONE only where it never was pending */
-        bool described;     /* not a column: what its document says of it was just taken over */
-} TaskRow;
+int sqlite_find_type(Store *store, const char *name, int64_t *ret);
+int sqlite_find_task(Store *store, const char *task_id, TaskRow *ret);
+int sqlite_find_task_of_ref(Store *store, const char *ref, TaskRow *ret);
+int sqlite_get_task(Store *store, int64_t id, TaskRow *ret);
+int sqlite_save_task(Store *store, const TaskRow *before, const TaskRow *task, const StoreDelivery *d);
+int sqlite_find_revision(Store *store, int64_t task, const uint8_t *digest, int64_t *ret_number,
+                int64_t *ret_delivery);
+int sqlite_add_revision(Store *store, int64_t task, int64_t number, int64_t delivery, int64_t completed_at,
+                const uint8_t *digest);
+int sqlite_set_revision_time(Store *store, int64_t task, int64_t number, int64_t completed_at);
+int sqlite_add_delivery(Store *store, const DeliveryRow *row);
+int sqlite_find_delivery(Store *store, int64_t fingerprint, Verdict verdict, const StoreDelivery *delivery,
+                int64_t *ret_n, int64_t *ret_revision);
+int sqlite_is_body(Store *store, int64_t n, const void *body, size_t size);
+int sqlite_get_verdict(Store *store, int64_t n, Verdict *ret);
+int sqlite_count_repeat(Store *store, int64_t n, Verdict verdict, int64_t at);
+int sqlite_get_names(Store *store, int64_t n, int64_t task, int64_t type, StoreOutcome *ret);
+int sqlite_add_event(Store *store, const EventRow *event);
+int sqlite_add_quarantined(Store *store, int64_t n);
+int sqlite_get_quarantined(Store *store, uint64_t n, bool *ret_discarded, int64_t *ret_repeats);
+int sqlite_discard(Store *store, uint64_t n, uint64_t superseded_by, int64_t repeats);
+int sqlite_get_time(Store *store, uint64_t *ret_counted, int64_t *ret_noted_at);
+int sqlite_set_time(Store *store, uint64_t counted, int64_t noted_at);
+int sqlite_find_mark(Store *store, uint64_t counted, uint64_t *ret_n);
+int sqlite_find_old(
+                Store *store, uint64_t after, uint64_t upto, unsigned limit, OldRow *ret, unsigned *ret_n);
+int sqlite_drop_delivery(Store *store, const OldRow *old);
 
-/* The type's number, made if need be; 0 for NULL. */
-int store_type_id(Store *s, const char *name, int64_t *ret);
-
-/* 1: found, 0: not. */
-int store_find_task(Store *s, const char *task_id, TaskRow *ret);
-int store_find_task_of_ref(Store *s, const char *ref, TaskRow *ret);
-int store_find_task_of_number(Store *s, int64_t id, TaskRow *ret);
-
-/* Writes the row back: `before` is NULL for a new one. Keeps counters, metadata and what its submission
- * still has of it in step; the metadata is `d`'s when its document was taken over. */
-int store_save_task(Store *s, const TaskRow *before, const TaskRow *task, const StoreDelivery *d);
+int sqlite_find_submission(Store *store, const char *id, SubmissionRow *ret);
+int sqlite_get_submission(Store *store, int64_t n, SubmissionRow *ret);
+int sqlite_find_key(Store *store, const char *key, char ret_id[static SUBMISSION_ID_SIZE],
+                uint8_t ret_digest[static CALLBACK_DIGEST_SIZE]);
+int sqlite_add_submission(Store *store, const StoreSubmission *submission, int64_t type);
+int sqlite_move_submission(Store *store, const SubmissionRow *row, const StoreMove *move);
+int sqlite_accept_submission(
+                Store *store, const SubmissionRow *row, int64_t task, unsigned status, int64_t now);
+int sqlite_set_failure(Store *store, int64_t n, int64_t failure);
+int sqlite_set_cancel(Store *store, int64_t n, bool wanted, int64_t now);
+int sqlite_end_cancel(Store *store, int64_t n);
+int sqlite_flush_submissions(Store *store, SubmissionState state, int64_t now, uint64_t *ret_n);
+int sqlite_recover_submissions(Store *store, int64_t now, int64_t ended_at, int64_t grace, uint64_t *ret_n);
+int sqlite_doubt_submissions(Store *store, const StoreDoubt *doubt, uint64_t *ret_n);
+int sqlite_open_attachments(Store *store, int64_t submission, bool open);
+int sqlite_drop_attachments(Store *store, int64_t submission);
+int sqlite_find_attachments(Store *store, const char *const *urls, size_t n, SubmissionRow *ret);
+int sqlite_keep_snapshot(Store *store, int64_t submission, const void *body, size_t size);
+int sqlite_drop_snapshot(Store *store, int64_t submission);
+int sqlite_get_queue(Store *store, QueueHold *ret, int64_t *ret_since);
+int sqlite_set_queue(Store *store, QueueHold hold, const char *reason, int64_t since);
+int sqlite_count_live(Store *store, int64_t day, int by);
 
 /* Brings the counters of a group into the database, before it commits. */
-int store_flush_tallies(Store *s);
-
-/* outbox.c: the writer's view of a submission. */
-
-typedef struct SubmissionRow {
-        int64_t n; /* 0: none */
-        char id[SUBMISSION_ID_SIZE];
-        int64_t type;
-        SubmissionState state;
-        int64_t task;    /* 0: none */
-        int64_t failure; /* a delivery; 0: none */
-        int64_t expires_at;
-} SubmissionRow;
-
-/* 1: found, 0: not. */
-int store_find_submission(Store *s, const char *id, SubmissionRow *ret);
-int store_find_submission_of_number(Store *s, int64_t n, SubmissionRow *ret);
-
-/* What it has only as long as its task is pending. */
-int store_tidy_submission(Store *s, int64_t n);
-
-/* It has this task. `status`: of the answer that said so; 0: none did. */
-int store_settle_submission(Store *s, SubmissionRow *row, const TaskRow *task, unsigned status, int64_t now);
-
-/* An attachment of it failed, as delivery `failure` says, and its task is not known yet. */
-int store_fail_submission(Store *s, SubmissionRow *row, int64_t failure);
-
-/* URLs and the submissions that they may be about. */
-
-int store_add_attachments(Store *s, int64_t submission, const char *const *urls, size_t n);
-
-/* Whether they can be found: there is, or may be, a pending task. */
-int store_open_attachments(Store *s, int64_t submission, bool open);
-int store_drop_attachments(Store *s, int64_t submission);
-
-/* The oldest open submission that has all of these. 1: found, 0: none. */
-int store_find_attachments(Store *s, const char *const *urls, size_t n, SubmissionRow *ret);
-
-/* record.c: events, in words of the store. */
-
-typedef struct StoreNews {
-        EventKind kind;
-        int64_t time;
-        int64_t type;
-        int64_t task;           /* 0: none */
-        int status;             /* _TASK_STATUS_INVALID: it is not about a task's state */
-        int64_t revision;       /* 0: none */
-        int64_t delivery;       /* 0: none */
-        const char *named;      /* a task_id that is no task of ours; NULL: none */
-        const char *submission; /* NULL: none, or known by the task */
-} StoreNews;
-
-int store_add_event(Store *s, const StoreNews *news);
-
-/* Of bytes, to find them again; never 0. */
-int64_t store_fingerprint(const void *body, size_t size);
+int rows_flush_counters(SqliteStore *s);

@@ -1,5 +1,5 @@
 /*
- * Groups of changes, and how it stands with the store.
+ * The store as everybody sees it: groups of changes, how it stands, and which driver has what is asked for.
  *
  * A group is one transaction. A change that fails by itself is taken out, and the rest is done again from
  * the beginning; every round takes one out, so it ends. When the disk or the database is at fault, all of
@@ -13,13 +13,14 @@
  * - after a failed sync, and when the files are no longer those that were opened, it ends.
  */
 
-#include "store/sqlite/writer.h"
-
-#include <inttypes.h>
 #include <stdio.h>
 
-#define ROUND_USEC USEC_PER_SEC            /* free space and files are looked at this often */
+#include "basic/parse.h"
+#include "store/driver.h"
+
+#define ROUND_USEC USEC_PER_SEC            /* how often it is looked whether there is a point in writing */
 #define ROOM_MIN   (UINT64_C(1024) * 1024) /* bytes free without which a group is not even tried */
+#define REDO_MAX   3U                      /* how often a group is done again as it was */
 
 /* Changes. */
 
@@ -150,6 +151,43 @@ static int (*const verbs[_STORE_CHANGE_KIND_MAX])(Store *s, StoreChange *change)
         [STORE_RECOVER] = recover,
 };
 
+/* Opening. */
+
+int store_open_with(const StoreDriver *driver, const char *location, StoreRole role, Store **ret,
+                char **ret_error)
+{
+        *ret_error = NULL;
+        return driver->open(location, role, ret, ret_error);
+}
+
+int store_open(const char *location, StoreRole role, Store **ret, char **ret_error)
+{
+        return store_open_with(&sqlite_driver, location, role, ret, ret_error);
+}
+
+Store *store_close(Store *s)
+{
+        return s ? s->driver->close(s) : NULL;
+}
+
+const char *store_error(const Store *s)
+{
+        return s->driver->error(s);
+}
+
+uint64_t store_last_event(const Store *s)
+{
+        return s->last_event;
+}
+
+StoreCounts store_counts(const Store *s)
+{
+        StoreCounts counts = {};
+
+        s->driver->count(s, &counts);
+        return counts;
+}
+
 /* How it stands. */
 
 static void set_health(Store *s, int error, const char *reason)
@@ -176,7 +214,7 @@ static void note_failure(Store *s, int error)
 
 void store_check(Store *s)
 {
-        if (s->state != STORE_FATAL && writer_check_files(s) == -EIDRM)
+        if (s->state != STORE_FATAL && s->driver->check(s) == -EIDRM)
                 set_health(s, -EIDRM, store_error(s));
 }
 
@@ -190,43 +228,20 @@ uint64_t store_min_free(const Store *s)
         return MAX(atomic_load(&s->min_free), ROOM_MIN);
 }
 
-/* 0, or negative errno and why. */
-static int check_room(const Store *s, char *why, size_t size)
-{
-        uint64_t free_bytes, wanted = store_min_free(s);
-        int r;
-
-        r = store_free_space(s->connection.path, &free_bytes);
-        if (r < 0) {
-                snprintf(why, size, "the free space beside %s can't be read: %s", s->connection.path,
-                                strerror(-r));
-                return r;
-        }
-        snprintf(why, size,
-                        "%" PRIu64 " KiB are free beside the database, [store] min_free asks for %" PRIu64
-                        " KiB",
-                        free_bytes / 1024, wanted / 1024);
-        return free_bytes >= wanted ? 0 : -ENOSPC;
-}
-
 /* A disk that failed is believed to take writes again when it has taken one: not whoever comes next tries it
  * out. */
 static void look(Store *s)
 {
-        char why[256];
         int r;
 
-        store_check(s);
-        if (s->state == STORE_FATAL)
-                return;
-        r = check_room(s, why, sizeof(why));
+        r = s->driver->check(s);
         if (r < 0) {
-                set_health(s, r, why);
+                set_health(s, r, store_error(s));
                 return;
         }
         if (s->state == STORE_WELL)
                 return;
-        r = writer_probe(s);
+        r = s->driver->probe(s);
         if (r < 0)
                 note_failure(s, r);
         else
@@ -246,21 +261,53 @@ void store_tend(Store *s)
         }
         if (s->state == STORE_FATAL)
                 return;
-        r = checkpoint_tend(s);
-        if (r == -ENOTRECOVERABLE)
-                set_health(s, r, "a checkpoint could not be synced to the disk");
-        else if (r == -EIDRM)
+        r = s->driver->tend(s);
+        if (r < 0)
                 set_health(s, r, store_error(s));
 }
 
 /* Groups. */
+
+static int begin(Store *s, StoreChange *const *changes, size_t n)
+{
+        int r;
+
+        assert(!s->in_group);
+        r = s->driver->begin(s, changes, n);
+        s->in_group = r >= 0;
+        return r;
+}
+
+int store_begin(Store *s)
+{
+        return begin(s, NULL, 0);
+}
+
+int store_commit(Store *s)
+{
+        int r;
+
+        assert(s->in_group);
+        r = s->driver->commit(s);
+        if (r < 0)
+                return r;
+        s->last_event = (uint64_t)s->event;
+        s->in_group = false;
+        return 0;
+}
+
+void store_rollback(Store *s)
+{
+        s->driver->rollback(s);
+        s->in_group = false;
+}
 
 /* 0; 1: again, without the one that failed by itself; negative errno: all fail. */
 static int try_group(Store *s, StoreChange *const *changes, size_t n)
 {
         int r;
 
-        r = store_begin(s);
+        r = begin(s, changes, n);
         if (r < 0)
                 return r;
         FOREACH_ARRAY(change, changes, n) {
@@ -270,7 +317,7 @@ static int try_group(Store *s, StoreChange *const *changes, size_t n)
                 if (r >= 0)
                         continue;
                 store_rollback(s);
-                if (s->connection.at_fault)
+                if (s->driver->at_fault(s))
                         return r;
                 (*change)->result = r;
                 return 1;
@@ -284,6 +331,7 @@ static int try_group(Store *s, StoreChange *const *changes, size_t n)
 int store_write(Store *s, StoreChange *const *changes, size_t n)
 {
         size_t n_left = n;
+        unsigned redone = 0;
         int r = 0;
 
         FOREACH_ARRAY(change, changes, n)
@@ -291,8 +339,14 @@ int store_write(Store *s, StoreChange *const *changes, size_t n)
         if (s->state != STORE_WELL)
                 r = s->failure;
         else {
-                while (n_left > 0 && (r = try_group(s, changes, n)) > 0)
-                        n_left--;
+                while (n_left > 0) {
+                        r = try_group(s, changes, n);
+                        if (r > 0)
+                                n_left--;
+                        else if (r != -EAGAIN || ++redone > REDO_MAX)
+                                break;
+                }
+                r = MIN(r, 0);
                 if (r < 0)
                         note_failure(s, r);
         }
@@ -302,4 +356,121 @@ int store_write(Store *s, StoreChange *const *changes, size_t n)
                 if ((*change)->result == 0)
                         (*change)->result = r;
         return r;
+}
+
+/* Reading. */
+
+int store_reader_open(const char *location, uint64_t time_limit, StoreReader **ret, char **ret_error)
+{
+        *ret_error = NULL;
+        return sqlite_driver.reading->open(location, time_limit, ret, ret_error);
+}
+
+StoreReader *store_reader_close(StoreReader *r)
+{
+        return r ? r->reading->close(r) : NULL;
+}
+
+const char *store_reader_error(const StoreReader *r)
+{
+        return r->reading->error(r);
+}
+
+void store_reader_interrupt(StoreReader *r)
+{
+        r->reading->interrupt(r);
+}
+
+int store_reader_changed(StoreReader *r)
+{
+        return r->reading->changed(r);
+}
+
+int store_get_stats(StoreReader *r, StoreStats *ret)
+{
+        return r->reading->get_stats(r, ret);
+}
+
+int store_get_task(StoreReader *r, const char *task_id, StoreTaskFn fn, void *userdata)
+{
+        return r->reading->get_task(r, task_id, fn, userdata);
+}
+
+int store_list_tasks(StoreReader *r, const TaskFilter *filter, StoreTaskFn fn, void *userdata, TaskPage *ret)
+{
+        return r->reading->list_tasks(r, filter, fn, userdata, ret);
+}
+
+int store_list_revisions(StoreReader *r, const char *task_id, unsigned after, unsigned limit,
+                StoreRevisionFn fn, void *userdata)
+{
+        return r->reading->list_revisions(r, task_id, after, limit, fn, userdata);
+}
+
+int store_list_deliveries(StoreReader *r, Verdict verdict, const char *task_id, uint64_t after,
+                unsigned limit, StoreDeliveryFn fn, void *userdata)
+{
+        return r->reading->list_deliveries(r, verdict, task_id, after, limit, fn, userdata);
+}
+
+int store_get_delivery(StoreReader *r, uint64_t n, bool with_body, StoreDeliveryFn fn, void *userdata)
+{
+        return r->reading->get_delivery(r, n, with_body, fn, userdata);
+}
+
+int store_list_events(StoreReader *r, uint64_t after, unsigned limit, bool with_task, StoreEventFn fn,
+                void *userdata)
+{
+        return r->reading->list_events(r, after, limit, with_task, fn, userdata);
+}
+
+int store_get_event_time(StoreReader *r, uint64_t seq, int64_t *ret)
+{
+        return r->reading->get_event_time(r, seq, ret);
+}
+
+int store_get_submission(
+                StoreReader *r, const char *id, bool with_params, StoreSubmissionFn fn, void *userdata)
+{
+        return r->reading->get_submission(r, id, with_params, fn, userdata);
+}
+
+int store_list_submissions(StoreReader *r, SubmissionState state, uint64_t after, unsigned limit,
+                StoreSubmissionFn fn, void *userdata)
+{
+        return r->reading->list_submissions(r, state, after, limit, fn, userdata);
+}
+
+int store_list_due(StoreReader *r, SubmissionState state, int64_t now, unsigned limit, StoreSubmissionFn fn,
+                void *userdata)
+{
+        return r->reading->list_due(r, state, now, limit, fn, userdata);
+}
+
+int store_get_next_due(StoreReader *r, SubmissionState state, int64_t *ret)
+{
+        return r->reading->get_next_due(r, state, ret);
+}
+
+int store_list_cancel_wanted(
+                StoreReader *r, uint64_t after, unsigned limit, StoreSubmissionFn fn, void *userdata)
+{
+        return r->reading->list_cancel_wanted(r, after, limit, fn, userdata);
+}
+
+int store_get_queue(StoreReader *r, int64_t now, StoreQueue *ret)
+{
+        return r->reading->get_queue(r, now, ret);
+}
+
+int store_find_task_of_submission(
+                StoreReader *r, const char *id, char ret_task_id[static CALLBACK_ID_MAX + 1])
+{
+        return r->reading->find_task_of_submission(r, id, ret_task_id);
+}
+
+int store_list_pending_tasks(StoreReader *r, int64_t due_before, int64_t after_due, uint64_t after_id,
+                unsigned limit, StorePendingFn fn, void *userdata)
+{
+        return r->reading->list_pending_tasks(r, due_before, after_due, after_id, limit, fn, userdata);
 }

@@ -39,9 +39,8 @@
  * ends of their tables.
  */
 
-#include "store/sqlite/writer.h"
-
-#include <stdio.h>
+#include "basic/parse.h"
+#include "store/driver.h"
 
 #define WEEK (7 * (int64_t)USEC_PER_DAY) /* the longest that an urgency allows */
 
@@ -84,65 +83,41 @@ static int log_delivery(DeliveryTransaction *transaction, Verdict verdict, int64
 {
         const StoreDelivery *delivery = transaction->delivery;
         Store *s = transaction->store;
-        Query q = store_query(s, W_ADD_DELIVERY);
+        DeliveryRow row = {
+                .n = s->delivery + 1,
+                .delivery = delivery,
+                .verdict = verdict,
+                .type = transaction->type,
+                .task = transaction->task.id,
+                .revision = revision,
+        };
         int r;
 
         if (aside && transaction->fingerprint == 0)
                 transaction->fingerprint = store_fingerprint(delivery->body, delivery->body_size);
-        query_int(&q, s->delivery + 1);
-        query_int(&q, delivery->received_at);
-        query_int(&q, delivery->source);
-        query_int(&q, verdict);
-        query_int(&q, delivery->status);
-        query_int(&q, delivery->unchecked);
-        query_int(&q, transaction->type);
-        query_id(&q, transaction->task.id);
-        query_int(&q, revision);
-        query_int(&q, (int64_t)MIN(delivery->duration, (uint64_t)INT64_MAX));
-        query_id(&q, aside ? transaction->fingerprint : 0);
-        query_text(&q, delivery->key_label);
-        query_text(&q, delivery->remote);
-        query_text(&q, delivery->ref);
-        query_text(&q, transaction->task.id == 0 ? delivery->task_id : NULL);
-        query_text(&q, delivery->problems);
-        query_blob(&q, delivery->body, delivery->body_size);
-        r = query_run(&q, "Could not add a delivery to");
+        if (aside)
+                row.fingerprint = transaction->fingerprint;
+        r = s->driver->add_delivery(s, &row);
         if (r < 0)
                 return r;
-
         transaction->n = ++s->delivery;
-        s->verdicts[verdict]++;
         return 0;
 }
 
 /* It came before as delivery n, and is counted there. */
 static int count_repeat(DeliveryTransaction *transaction, int64_t n)
 {
-        Query get = store_query(transaction->store, W_GET_VERDICT),
-              q = store_query(transaction->store, W_COUNT_REPEAT);
-        int r, verdict;
+        Store *s = transaction->store;
+        Verdict verdict;
+        int r;
 
         transaction->n = n;
         if (source_is_poll(transaction->delivery->source))
                 return 0;
-
-        query_int(&get, n);
-        r = query_step(&get, "Could not read a delivery in");
-        verdict = r > 0 ? (int)query_column(&get, 0) : _VERDICT_ERRNO;
-        query_done(&get);
-        if (r < 0)
-                return r;
-        if (verdict < 0 || verdict >= _VERDICT_MAX)
-                return connection_refuse(&transaction->store->connection, -EUCLEAN,
-                                "Delivery %lld of %s has no verdict.", (long long)n,
-                                transaction->store->connection.path);
-
-        query_int(&q, n);
-        query_int(&q, transaction->delivery->received_at);
-        r = query_run(&q, "Could not count a repetition in");
-        if (r >= 0)
-                transaction->store->repeats[verdict]++;
-        return r;
+        r = s->driver->get_verdict(s, n, &verdict);
+        if (r <= 0)
+                return r < 0 ? r : -EUCLEAN; /* what refers to it was just read */
+        return s->driver->count_repeat(s, n, verdict, transaction->delivery->received_at);
 }
 
 /* 1: it came before, byte for byte and with this verdict, and is counted there. */
@@ -150,77 +125,44 @@ static int find_repeat(
                 DeliveryTransaction *transaction, Verdict verdict, int64_t *ret_n, int64_t *ret_revision)
 {
         const StoreDelivery *delivery = transaction->delivery;
-        _cleanup_query_ Query q = store_query(transaction->store, W_FIND_ASIDE);
+        Store *s = transaction->store;
         int r;
 
         transaction->fingerprint = store_fingerprint(delivery->body, delivery->body_size);
-        query_int(&q, transaction->fingerprint);
-        query_int(&q, verdict);
-        query_blob(&q, delivery->body, delivery->body_size);
-        query_text(&q, delivery->task_id);
-        query_text(&q, delivery->ref);
-        r = query_step(&q, "Could not look for a repetition in");
+        r = s->driver->find_delivery(s, transaction->fingerprint, verdict, delivery, ret_n, ret_revision);
         if (r <= 0)
                 return r;
-
-        *ret_n = query_column(&q, 0);
-        *ret_revision = query_column(&q, 1);
-        query_done(&q);
         r = count_repeat(transaction, *ret_n);
         return r < 0 ? r : 1;
-}
-
-static void keep_name(char *target, size_t size, const char *name)
-{
-        snprintf(target, size, "%s", name ?: "");
 }
 
 /* Says in the outcome which task the delivery, or the one that it repeats, is about. */
 static int name_task(DeliveryTransaction *transaction, StoreOutcome *ret)
 {
-        _cleanup_query_ Query q = store_query(transaction->store, W_GET_NAMES);
+        Store *s = transaction->store;
         int r;
 
-        query_int(&q, (int64_t)ret->delivery);
-        query_id(&q, transaction->task.id);
-        query_id(&q, transaction->type);
-        r = query_step(&q, "Could not read what a delivery is about in");
-        if (r <= 0)
-                return r;
-        keep_name(ret->task_id, sizeof(ret->task_id), query_column_text(&q, 0));
-        keep_name(ret->type, sizeof(ret->type), query_column_text(&q, 1));
-        return 0;
+        r = s->driver->get_names(s, (int64_t)ret->delivery, transaction->task.id, transaction->type, ret);
+        return MIN(r, 0);
 }
 
 /* 1: its body is that of delivery n. */
 static int is_body_of(DeliveryTransaction *transaction, int64_t n)
 {
-        _cleanup_query_ Query q = store_query(transaction->store, W_IS_BODY);
+        const StoreDelivery *delivery = transaction->delivery;
+        Store *s = transaction->store;
 
-        query_int(&q, n);
-        query_blob(&q, transaction->delivery->body, transaction->delivery->body_size);
-        return query_step(&q, "Could not compare bodies in");
+        return s->driver->is_body(s, n, delivery->body, delivery->body_size);
 }
 
 /* Events: a row for everything that others may care for. What it need not say is what its task says anyway:
  * the task's id, and the submission that it belongs to. */
 
-int store_add_event(Store *s, const StoreNews *news)
+int store_add_event(Store *s, const EventRow *event)
 {
-        Query q = store_query(s, W_ADD_EVENT);
         int r;
 
-        query_int(&q, s->event + 1);
-        query_int(&q, news->time);
-        query_int(&q, news->kind);
-        query_int(&q, news->type);
-        query_id(&q, news->task);
-        query_time(&q, news->status >= 0 ? news->status : TIME_NONE);
-        query_int(&q, news->revision);
-        query_int(&q, news->delivery);
-        query_text(&q, news->named);
-        query_text(&q, news->submission);
-        r = query_run(&q, "Could not add an event to");
+        r = s->driver->add_event(s, event);
         if (r >= 0)
                 s->event++;
         return r;
@@ -229,7 +171,7 @@ int store_add_event(Store *s, const StoreNews *news)
 static int add_event(DeliveryTransaction *transaction, EventKind kind, int status, int64_t revision)
 {
         const StoreDelivery *delivery = transaction->delivery;
-        StoreNews news = {
+        EventRow event = {
                 .kind = kind,
                 .time = delivery->received_at,
                 .type = transaction->task.id != 0 ? transaction->task.type : transaction->type,
@@ -244,23 +186,20 @@ static int add_event(DeliveryTransaction *transaction, EventKind kind, int statu
                                                                 : delivery->ref,
         };
 
-        if (news.type == 0)
-                news.type = transaction->submission.type;
-        return store_add_event(transaction->store, &news);
+        if (event.type == 0)
+                event.type = transaction->submission.type;
+        return store_add_event(transaction->store, &event);
 }
 
 /* Tasks. */
 
 static int add_revision(DeliveryTransaction *transaction, int64_t completed_at)
 {
-        Query q = store_query(transaction->store, W_ADD_REVISION);
+        const TaskRow *task = &transaction->task;
+        Store *s = transaction->store;
 
-        query_int(&q, transaction->task.id);
-        query_int(&q, transaction->task.revisions);
-        query_int(&q, transaction->n);
-        query_int(&q, completed_at);
-        query_blob(&q, transaction->delivery->digest, CALLBACK_DIGEST_SIZE);
-        return query_run(&q, "Could not add a revision to");
+        return s->driver->add_revision(s, task->id, task->revisions, transaction->n, completed_at,
+                        transaction->delivery->digest);
 }
 
 /* When it should be done: at once, where it is and only the response is missing. */
@@ -273,22 +212,85 @@ static int64_t choose_due(const DeliveryTransaction *transaction)
         return delivery->due_at != TIME_NONE ? delivery->due_at : transaction->task.created_at + WEEK;
 }
 
+/* What its submission has only as long as its task is pending. */
+static int tidy_submission(Store *s, int64_t n)
+{
+        int r;
+
+        r = s->driver->drop_attachments(s, n);
+        return r < 0 ? r : s->driver->end_cancel(s, n);
+}
+
+/* The same where the task has come to its end, or has a document of its own, by now. */
+static int tidy_after(Store *s, const TaskRow *before, const TaskRow *task)
+{
+        bool is_news = before->submission == 0;
+        int r = 0;
+
+        if (task->submission == 0)
+                return 0;
+        if (task->status != TASK_PENDING && (is_news || before->status == TASK_PENDING))
+                r = tidy_submission(s, task->submission);
+        if (r >= 0 && task->document != 0 && (is_news || before->document == 0))
+                r = s->driver->drop_snapshot(s, task->submission);
+        return r;
+}
+
 /* Writes the task with the number of the last event that is to come. */
 static int save_task(DeliveryTransaction *transaction, unsigned events)
 {
+        const TaskRow *before = &transaction->before;
+        TaskRow *task = &transaction->task;
+        Store *s = transaction->store;
+        int r;
+
         if (events > 0)
-                transaction->task.last_event = transaction->store->event + events;
-        if (transaction->task.status == TASK_PENDING && transaction->task.due_at == TIME_NONE)
-                transaction->task.due_at = choose_due(transaction);
-        return store_save_task(transaction->store, transaction->before.id != 0 ? &transaction->before : NULL,
-                        &transaction->task, transaction->delivery);
+                task->last_event = s->event + events;
+        if (task->status == TASK_PENDING && task->due_at == TIME_NONE)
+                task->due_at = choose_due(transaction);
+        r = s->driver->save_task(s, before->id != 0 ? before : NULL, task, transaction->delivery);
+        return r < 0 ? r : tidy_after(s, before, task);
+}
+
+/* The submission has this task. A task that another one had first stays with that one, whatever becomes of
+ * it. */
+static int settle_submission(DeliveryTransaction *transaction)
+{
+        const TaskRow *task = &transaction->task;
+        SubmissionRow *row = &transaction->submission;
+        Store *s = transaction->store;
+        int r;
+
+        r = s->driver->accept_submission(
+                        s, row, task->id, transaction->answered, transaction->delivery->received_at);
+        if (r < 0)
+                return r;
+        row->state = SUBMISSION_ACCEPTED;
+        row->task = task->id;
+        if (task->submission != row->n)
+                return tidy_submission(s, row->n);
+        /* What has come to its end was tidied up already: see tidy_after(). */
+        return task->status == TASK_PENDING ? s->driver->open_attachments(s, row->n, row->failure == 0) : 0;
+}
+
+/* An attachment of it failed, and its task is not known yet. */
+static int fail_submission(DeliveryTransaction *transaction)
+{
+        SubmissionRow *row = &transaction->submission;
+        Store *s = transaction->store;
+        int r;
+
+        r = s->driver->set_failure(s, row->n, transaction->n);
+        if (r < 0)
+                return r;
+        row->failure = transaction->n;
+        return s->driver->open_attachments(s, row->n, false);
 }
 
 /* Writes the task back and tells of it: that its submission has it, where that is news, then `kind`, unless
  * that is negative. */
 static int tell(DeliveryTransaction *transaction, EventKind kind, int status, int64_t revision)
 {
-        const StoreDelivery *delivery = transaction->delivery;
         bool tells = (int)kind >= 0;
         int r = 0;
 
@@ -298,8 +300,7 @@ static int tell(DeliveryTransaction *transaction, EventKind kind, int status, in
         if (transaction->task.id != 0)
                 r = save_task(transaction, transaction->accepts + tells);
         if (r >= 0 && transaction->accepts) {
-                r = store_settle_submission(transaction->store, &transaction->submission, &transaction->task,
-                                transaction->answered, delivery->received_at);
+                r = settle_submission(transaction);
                 if (r >= 0)
                         r = add_event(transaction, EVENT_TASK_SUBMITTED, TASK_PENDING, 0);
         }
@@ -357,7 +358,8 @@ static int find_named(DeliveryTransaction *transaction)
         FOREACH_ARRAY(name, names, ELEMENTSOF(names)) {
                 if (!*name)
                         continue;
-                r = store_find_submission(transaction->store, *name, &transaction->submission);
+                r = transaction->store->driver->find_submission(
+                                transaction->store, *name, &transaction->submission);
                 if (r != 0)
                         return r;
         }
@@ -401,14 +403,14 @@ static EventKind kind_of_snapshot(int status)
  * before. */
 static int take_failure(DeliveryTransaction *transaction)
 {
-        _cleanup_query_ Query q = store_query(transaction->store, W_GET_VERDICT);
+        Store *s = transaction->store;
+        Verdict verdict;
         int r;
 
         if (!transaction->accepts || transaction->submission.failure == 0 ||
                         transaction->task.status != TASK_ERROR || transaction->task.response != 0)
                 return 0;
-        query_int(&q, transaction->submission.failure);
-        r = query_step(&q, "Could not look for a failed attachment in");
+        r = s->driver->get_verdict(s, transaction->submission.failure, &verdict);
         if (r > 0)
                 transaction->task.response = transaction->submission.failure;
         return MIN(r, 0);
@@ -480,13 +482,12 @@ static int record_snapshot(DeliveryTransaction *transaction, StoreOutcome *ret)
 
 static int keep_snapshot(DeliveryTransaction *transaction)
 {
-        Query q = outbox_query(transaction->store, OW_ADD_ACCOUNT);
+        const StoreDelivery *delivery = transaction->delivery;
+        Store *s = transaction->store;
 
         if (!transaction->task.described)
                 return 0;
-        query_int(&q, transaction->submission.n);
-        query_blob(&q, transaction->delivery->body, transaction->delivery->body_size);
-        return query_run(&q, "Could not keep what is known of a task in");
+        return s->driver->keep_snapshot(s, transaction->submission.n, delivery->body, delivery->body_size);
 }
 
 static int accept_task(DeliveryTransaction *transaction)
@@ -519,10 +520,10 @@ int store_accept_submission(Store *s, const char *id, const StoreDelivery *accou
 
         assert(s->in_group);
         assert(account->task_id);
-        r = store_find_submission(s, id, &transaction.submission);
+        r = s->driver->find_submission(s, id, &transaction.submission);
         if (r <= 0)
                 return r < 0 ? r : STORE_UNKNOWN;
-        r = store_find_task(s, account->task_id, &transaction.task);
+        r = s->driver->find_task(s, account->task_id, &transaction.task);
         if (r < 0)
                 return r;
         transaction.before = transaction.task;
@@ -532,7 +533,7 @@ int store_accept_submission(Store *s, const char *id, const StoreDelivery *accou
                                        : 0;
 
         if (account->type)
-                r = store_type_id(s, account->type, &transaction.type);
+                r = s->driver->find_type(s, account->type, &transaction.type);
         else
                 transaction.type = transaction.submission.type;
         if (r < 0)
@@ -590,17 +591,13 @@ static bool take_status(TaskRow *t, int status, int64_t completed_at)
 static int take_time(DeliveryTransaction *transaction, int64_t number)
 {
         int64_t completed_at = transaction->delivery->completed_at;
-        Query q;
+        Store *s = transaction->store;
         int r;
 
         if (number != transaction->task.revision || completed_at == TIME_NONE ||
                         completed_at <= transaction->task.completed_at)
                 return 0;
-        q = store_query(transaction->store, W_SET_REVISION_TIME);
-        query_int(&q, transaction->task.id);
-        query_int(&q, number);
-        query_int(&q, completed_at);
-        r = query_run(&q, "Could not write to");
+        r = s->driver->set_revision_time(s, transaction->task.id, number, completed_at);
         if (r < 0)
                 return r;
         transaction->task.completed_at = completed_at;
@@ -612,19 +609,12 @@ static int take_time(DeliveryTransaction *transaction, int64_t number)
 /* 1: the task has this response. */
 static int find_revision(DeliveryTransaction *transaction, int64_t *ret_number, int64_t *ret_n)
 {
-        _cleanup_query_ Query q = store_query(transaction->store, W_FIND_REVISION);
-        int r;
+        Store *s = transaction->store;
 
         if (transaction->task.revisions == 0)
                 return 0;
-        query_int(&q, transaction->task.id);
-        query_blob(&q, transaction->delivery->digest, CALLBACK_DIGEST_SIZE);
-        r = query_step(&q, "Could not look for a response in");
-        if (r > 0) {
-                *ret_number = query_column(&q, 0);
-                *ret_n = query_column(&q, 1);
-        }
-        return r;
+        return s->driver->find_revision(
+                        s, transaction->task.id, transaction->delivery->digest, ret_number, ret_n);
 }
 
 /* 1: it came before, byte for byte, and is counted there. */
@@ -759,19 +749,21 @@ static int record_response(DeliveryTransaction *transaction, StoreOutcome *ret)
 static int find_failed(DeliveryTransaction *transaction, bool *ret_by_url)
 {
         const StoreDelivery *delivery = transaction->delivery;
+        Store *s = transaction->store;
         int r = 0;
 
         *ret_by_url = false;
         if (transaction->submission.n == 0 && delivery->ref)
-                r = store_find_task_of_ref(transaction->store, delivery->ref, &transaction->task);
-        if (r == 0 && transaction->submission.n == 0 && transaction->task.id == 0) {
-                r = store_find_attachments(transaction->store, delivery->attachments,
-                                delivery->n_attachments, &transaction->submission);
+                r = s->driver->find_task_of_ref(s, delivery->ref, &transaction->task);
+        if (r == 0 && transaction->submission.n == 0 && transaction->task.id == 0 &&
+                        delivery->n_attachments > 0 &&
+                        delivery->n_attachments <= SUBMISSION_ATTACHMENTS_MAX) {
+                r = s->driver->find_attachments(
+                                s, delivery->attachments, delivery->n_attachments, &transaction->submission);
                 *ret_by_url = r > 0;
         }
         if (r >= 0 && transaction->submission.task != 0)
-                r = store_find_task_of_number(
-                                transaction->store, transaction->submission.task, &transaction->task);
+                r = s->driver->get_task(s, transaction->submission.task, &transaction->task);
         transaction->before = transaction->task;
         if (transaction->type == 0)
                 transaction->type = transaction->task.id != 0 ? transaction->task.type
@@ -818,7 +810,7 @@ static int add_failure(DeliveryTransaction *transaction, StoreOutcome *ret)
 
         r = log_delivery(transaction, VERDICT_ATTACHMENT_FAILURE, 0, true);
         if (r >= 0 && transaction->task.id == 0 && transaction->submission.n != 0)
-                r = store_fail_submission(transaction->store, &transaction->submission, transaction->n);
+                r = fail_submission(transaction);
         if (r >= 0)
                 r = tell(transaction, EVENT_ATTACHMENT_FAILED,
                                 transaction->task.id != 0 ? transaction->task.status : _TASK_STATUS_INVALID,
@@ -845,14 +837,6 @@ static int record_attachment_failure(DeliveryTransaction *transaction, StoreOutc
 
 /* The quarantine. */
 
-static int quarantine(Store *s)
-{
-        Query q = store_query(s, W_QUARANTINE);
-
-        query_int(&q, s->delivery);
-        return query_run(&q, "Could not quarantine a delivery in");
-}
-
 static int record_invalid(DeliveryTransaction *transaction, StoreOutcome *ret)
 {
         int64_t n, revision;
@@ -870,63 +854,28 @@ static int record_invalid(DeliveryTransaction *transaction, StoreOutcome *ret)
 
         r = log_delivery(transaction, VERDICT_INVALID, 0, true);
         if (r >= 0)
-                r = quarantine(transaction->store);
+                r = transaction->store->driver->add_quarantined(transaction->store, transaction->n);
         if (r >= 0)
                 r = tell(transaction, EVENT_DELIVERY_INVALID, _TASK_STATUS_INVALID, 0);
         ret->delivery = (uint64_t)transaction->n;
         return r;
 }
 
-/* 0: it waits in the quarantine; -ENOENT, -EINVAL: see store_discard_delivery(). */
-static int check_quarantined(Store *s, uint64_t n, int64_t *ret_repeats)
-{
-        _cleanup_query_ Query q = store_query(s, W_GET_QUARANTINE), get = store_query(s, W_GET_VERDICT);
-        int r;
-
-        query_int(&q, (int64_t)n);
-        r = query_step(&q, "Could not look into the quarantine of");
-        if (r < 0)
-                return r;
-        if (r > 0 && query_column(&q, 0) == 0) {
-                *ret_repeats = query_column(&q, 1);
-                return 0;
-        }
-        if (r == 0) {
-                query_int(&get, (int64_t)n);
-                r = query_step(&get, "Could not look up a delivery in");
-                if (r < 0)
-                        return r;
-        }
-        if (r == 0)
-                return connection_refuse(&s->connection, -ENOENT, "There is no delivery %llu.",
-                                (unsigned long long)n);
-        return connection_refuse(&s->connection, -EINVAL, "Delivery %llu is not in the quarantine.",
-                        (unsigned long long)n);
-}
-
 /* Takes a delivery out, for good. `superseded_by` is 0 when it is given up. 0, -ENOENT, -EINVAL: see
  * store_discard_delivery(). */
 static int settle(Store *s, uint64_t n, uint64_t superseded_by)
 {
-        Query q = store_query(s, W_DISCARD);
+        bool discarded = false;
         int64_t repeats = 0;
+        Verdict verdict;
         int r;
 
-        r = check_quarantined(s, n, &repeats);
-        if (r < 0)
-                return r;
-
-        query_int(&q, (int64_t)n);
-        query_int(&q, (int64_t)superseded_by);
-        r = query_run(&q, "Could not discard a delivery in");
-        if (r < 0)
-                return r;
-
-        s->verdicts[VERDICT_INVALID]--;
-        s->verdicts[VERDICT_DISCARDED]++;
-        s->repeats[VERDICT_INVALID] -= repeats;
-        s->repeats[VERDICT_DISCARDED] += repeats;
-        return 0;
+        r = s->driver->get_quarantined(s, n, &discarded, &repeats);
+        if (r > 0)
+                return discarded ? -EINVAL : s->driver->discard(s, n, superseded_by, repeats);
+        if (r == 0)
+                r = s->driver->get_verdict(s, (int64_t)n, &verdict);
+        return r < 0 ? r : r == 0 ? -ENOENT : -EINVAL;
 }
 
 int store_discard_delivery(Store *s, uint64_t n)
@@ -941,16 +890,17 @@ int store_record_delivery(Store *s, const StoreDelivery *delivery, StoreOutcome 
 {
         DeliveryTransaction transaction = { .store = s, .delivery = delivery };
         StoreOutcome outcome;
-        int r;
+        int r = 0;
 
         assert(s->in_group);
         assert(delivery->retry_of == 0 ||
                         delivery->proposed != VERDICT_INVALID); /* a retry that fails leaves nothing */
         assert(!delivery->account || delivery->proposed == VERDICT_STORED);
 
-        r = store_type_id(s, delivery->type, &transaction.type);
+        if (delivery->type)
+                r = s->driver->find_type(s, delivery->type, &transaction.type);
         if (r >= 0 && delivery->task_id)
-                r = store_find_task(s, delivery->task_id, &transaction.task);
+                r = s->driver->find_task(s, delivery->task_id, &transaction.task);
         if (r < 0)
                 return r;
         transaction.before = transaction.task;
