@@ -378,6 +378,7 @@ def test_one_player(daemon, viewer, browser, files):
     assert browser.texts(".player output") == ["0:02"]
     now = browser.run("return [...document.querySelectorAll('.word.now')].map((e) => e.textContent)")
     assert now == ["six", "five", "six"]  # the current one; both revisions
+    browser.run("document.querySelector('.player').scrollIntoView({block: 'center'})")  # from under the head
     browser.wait("button.load").click()
     browser.wait(".play").click()
     eventually(lambda: browser.texts(".play") == ["Pause"], "it plays")

@@ -269,7 +269,7 @@ static void say_unreadable(Doctor *d, const char *path, int error)
         case -EFBIG:
         case -EINVAL:
                 doctor_fail(d, "put a regular file there with nothing in it but keys",
-                                "%s is too large for a file of keys, or no regular file", path);
+                                "%s is not a regular file, or too large for a file of keys", path);
                 return;
         default:
                 doctor_fail(d, "see that root can read it", "%s can't be read: %s", path, strerror(-error));
