@@ -213,7 +213,7 @@ static void prune_call_free(void *userdata)
         free(call);
 }
 
-static void on_pruned(const PruneResult *result, void *userdata)
+static void on_prune_done(const PruneResult *result, void *userdata)
 {
         PruneCall *call = userdata;
         int r;
@@ -249,7 +249,7 @@ static int on_prune(HttpRequest *request, void *userdata)
         http_request_set_userdata(request, call, prune_call_free);
 
         r = prune_start(context->base.loop, context->port, context->metrics, query.older_than * USEC_PER_SEC,
-                        on_pruned, call, &call->prune);
+                        on_prune_done, call, &call->prune);
         return r < 0 ? reply_unavailable(request, r) : 0;
 }
 

@@ -29,7 +29,7 @@ struct Local {
         bool started;
 };
 
-static const HttpLimits limits = {
+static const HttpLimits local_limits = {
         .max_connections = 256,
         .max_body = 1024 * 1024, /* read and dropped: no call takes a body */
         .max_bodies = 16 * 1024 * 1024,
@@ -60,7 +60,7 @@ static const HttpRoute query_routes[] = {
         {},
 };
 
-static int on_events(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents, void *userdata)
+static int on_news(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents, void *userdata)
 {
         Local *local = userdata;
         eventfd_t n;
@@ -136,7 +136,7 @@ static int add_server(Local *local, const HttpRoute *routes, const char *what, i
         r = http_server_new(local->context.base.loop,
                         &(HttpServerOptions){ .routes = routes,
                                         .userdata = &local->context,
-                                        .limits = limits,
+                                        .limits = local_limits,
                                         .check = params_check,
                                         .what = what },
                         ret);
@@ -174,7 +174,7 @@ static int local_prepare(Local *local, int *query_fd, int *control_fd, char **re
         local->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (local->events_fd < 0 || local->end_fd < 0)
                 return -errno;
-        r = sd_event_add_io(context->base.loop, &local->events, local->events_fd, EPOLLIN, on_events, local);
+        r = sd_event_add_io(context->base.loop, &local->events, local->events_fd, EPOLLIN, on_news, local);
         if (r < 0)
                 return r;
         r = sd_event_add_io(context->base.loop, &local->end, local->end_fd, EPOLLIN, on_end, local);

@@ -5,7 +5,7 @@
 #include "query/params.h"
 #include "json/encode.h"
 
-#define TEXT_MAX ((size_t)64 * 1024 * 1024) /* a hundred rows with 64 problems each are far below */
+#define DELIVERY_TEXT_MAX ((size_t)64 * 1024 * 1024) /* a row with 64 problems is far below */
 
 typedef struct DeliveryQuery {
         Verdict verdict;
@@ -74,7 +74,7 @@ static int list_delivery(const StoredDelivery *delivery, void *userdata)
         return r <= 0 ? r : append_delivery(delivery, page_text(page));
 }
 
-static int reply_list(HttpRequest *request, StoreReader *reader, const char *task_id)
+static int reply_deliveries(HttpRequest *request, StoreReader *reader, const char *task_id)
 {
         DeliveryQuery query = { .verdict = _VERDICT_ERRNO, .limit = 100 };
         _cleanup_(page_freep) Page *page = NULL;
@@ -94,7 +94,7 @@ static int reply_list(HttpRequest *request, StoreReader *reader, const char *tas
 
 static int reply_all(HttpRequest *request, StoreReader *reader, _unused_ void *userdata)
 {
-        return reply_list(request, reader, NULL);
+        return reply_deliveries(request, reader, NULL);
 }
 
 static int seen(_unused_ const StoredDelivery *delivery, void *userdata)
@@ -124,12 +124,12 @@ static int reply_of_task(HttpRequest *request, StoreReader *reader, _unused_ voi
                 return local_reply_failure(reader, request, r);
         if (!any)
                 return local_reply_not_found(request, "Task not found");
-        return reply_list(request, reader, id);
+        return reply_deliveries(request, reader, id);
 }
 
 static int reply_delivery(HttpRequest *request, StoreReader *reader, _unused_ void *userdata)
 {
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(DELIVERY_TEXT_MAX);
         uint64_t n = local_path_number(request, 0);
         int r;
 
@@ -161,27 +161,27 @@ static int reply_bytes(HttpRequest *request, StoreReader *reader, _unused_ void 
         return r == 0 ? local_reply_not_found(request, "Delivery not found") : 0;
 }
 
-static int answer(LocalBase *base, HttpRequest *request, ReadHandler handler)
+static int answer_delivery(LocalBase *base, HttpRequest *request, ReadHandler handler)
 {
         return readers_answer(base->readers, request, READ_QUICK, handler, NULL);
 }
 
 int deliveries_on_list(HttpRequest *request, void *userdata)
 {
-        return answer(userdata, request, reply_all);
+        return answer_delivery(userdata, request, reply_all);
 }
 
 int deliveries_on_task(HttpRequest *request, void *userdata)
 {
-        return answer(userdata, request, reply_of_task);
+        return answer_delivery(userdata, request, reply_of_task);
 }
 
 int deliveries_on_get(HttpRequest *request, void *userdata)
 {
-        return answer(userdata, request, reply_delivery);
+        return answer_delivery(userdata, request, reply_delivery);
 }
 
 int deliveries_on_body(HttpRequest *request, void *userdata)
 {
-        return answer(userdata, request, reply_bytes);
+        return answer_delivery(userdata, request, reply_bytes);
 }

@@ -40,7 +40,7 @@ const Param export_params[] = {
         {},
 };
 
-static int take_task(const TaskDocument *task, void *userdata)
+static int append_line(const TaskDocument *task, void *userdata)
 {
         json_auto_t *value = NULL;
         Buffer *out = userdata;
@@ -61,17 +61,17 @@ static void adapt_batch(Export *export, size_t size)
                 export->filter.limit = MIN(export->filter.limit * 2, BATCH_MAX);
 }
 
-static int fill(void *userdata, StoreReader *reader, Buffer *out)
+static int export_fill(void *userdata, StoreReader *reader, Buffer *out)
 {
         Export *export = userdata;
         TaskPage page;
         int r;
 
-        r = store_list_tasks(reader, &export->filter, take_task, out, &page);
+        r = store_list_tasks(reader, &export->filter, append_line, out, &page);
         if (r == -ENOBUFS && export->filter.limit > 1) {
                 export->filter.limit = 1; /* the same place again, one at a time */
                 buffer_done(out);
-                r = store_list_tasks(reader, &export->filter, take_task, out, &page);
+                r = store_list_tasks(reader, &export->filter, append_line, out, &page);
         }
         if (r < 0)
                 return r;
@@ -83,7 +83,7 @@ static int fill(void *userdata, StoreReader *reader, Buffer *out)
         return page.has_more ? 1 : 0;
 }
 
-static void done(void *userdata)
+static void export_free(void *userdata)
 {
         Export *export = userdata;
 
@@ -122,7 +122,7 @@ static int copy_query(const ExportQuery *query, Export *export)
 
 int export_on_get(HttpRequest *request, void *userdata)
 {
-        static const ReadSource source = { .lane = READ_LONG, .fill = fill, .free = done };
+        static const ReadSource source = { .lane = READ_LONG, .fill = export_fill, .free = export_free };
         LocalBase *base = userdata;
         ExportQuery query = {
                 .format = "jsonl",
@@ -145,7 +145,7 @@ int export_on_get(HttpRequest *request, void *userdata)
                 return -ENOMEM;
         r = copy_query(&query, export);
         if (r < 0) {
-                done(export);
+                export_free(export);
                 return r;
         }
         return readers_stream(base->readers, request, "application/x-ndjson", &source, export, NULL);

@@ -190,7 +190,7 @@ static int take_event(const StoredEvent *event, void *userdata)
 
 /* The stream. */
 
-static int fill(void *userdata, StoreReader *reader, Buffer *out)
+static int feed_fill(void *userdata, StoreReader *reader, Buffer *out)
 {
         Subscriber *subscriber = userdata;
         int r;
@@ -209,12 +209,12 @@ static int fill(void *userdata, StoreReader *reader, Buffer *out)
         return READ_MORE;
 }
 
-static void end(void *userdata)
+static void feed_stream_end(void *userdata)
 {
         subscriber_leave(userdata);
 }
 
-static void done(void *userdata)
+static void feed_stream_free(void *userdata)
 {
         subscriber_free(userdata);
 }
@@ -282,7 +282,7 @@ static int parse_event_id(const char *id, FeedQuery *query)
 }
 
 /* 0; 1: answered 400; negative errno. */
-static int read_query(HttpRequest *request, FeedQuery *query)
+static int read_feed_query(HttpRequest *request, FeedQuery *query)
 {
         const char *last = http_request_header(request, "Last-Event-ID");
         int r;
@@ -375,14 +375,16 @@ static int subscriber_new(LocalBase *base, const FeedQuery *query, bool sse, Sub
 
 int feed_on_events(HttpRequest *request, void *userdata)
 {
-        static const ReadSource source = { .lane = READ_QUICK, .fill = fill, .end = end, .free = done };
+        static const ReadSource source = {
+                .lane = READ_QUICK, .fill = feed_fill, .end = feed_stream_end, .free = feed_stream_free
+        };
         bool sse = wants_sse(request);
         FeedQuery query = { .follow = sse, .time = TIME_NONE };
         Subscriber *subscriber;
         LocalBase *base = userdata;
         int r;
 
-        r = read_query(request, &query);
+        r = read_feed_query(request, &query);
         if (r == 0)
                 r = check_place(request, base, &query);
         if (r != 0)

@@ -10,10 +10,10 @@
 
 #include <inttypes.h>
 
-#define INLINE_SIZE ((size_t)1024 * 1024)
-#define ROWS_MAX    ((size_t)64 * 1024 * 1024)  /* a hundred small rows are far below */
-#define TEXT_MAX    ((size_t)256 * 1024 * 1024) /* a megabyte and one document, however it grew */
-#define KEYS_MAX    1024U
+#define INLINE_SIZE   ((size_t)1024 * 1024)
+#define PAGE_ROWS_MAX ((size_t)64 * 1024 * 1024)  /* a hundred small rows are far below */
+#define PAGE_TEXT_MAX ((size_t)256 * 1024 * 1024) /* a megabyte and one document, however it grew */
+#define KEYS_MAX      1024U
 
 struct Page {
         uint64_t limit, n_docs, last;
@@ -36,7 +36,7 @@ int page_new(uint64_t limit, Page **ret)
         if (!page)
                 return -ENOMEM;
         page->limit = limit;
-        page->text = page->tail = BUFFER_INIT(ROWS_MAX);
+        page->text = page->tail = BUFFER_INIT(PAGE_ROWS_MAX);
         r = buffer_append_str(&page->text, "{\"docs\":[");
         if (r < 0)
                 return r;
@@ -49,7 +49,7 @@ int page_set_render(Page *page, PageRender render, Readers *readers, const char 
 {
         page->render = render;
         page->readers = readers;
-        page->text.max = TEXT_MAX;
+        page->text.max = PAGE_TEXT_MAX;
         if (subject) {
                 page->subject = strdup(subject);
                 if (!page->subject)
@@ -119,7 +119,7 @@ static int append_tail(Page *page, Buffer *out)
 }
 
 /* What was rendered at once, then one document at a time, then the end. */
-static int fill(void *userdata, StoreReader *reader, Buffer *out)
+static int page_fill(void *userdata, StoreReader *reader, Buffer *out)
 {
         Page *page = userdata;
         int r;
@@ -143,14 +143,14 @@ static int fill(void *userdata, StoreReader *reader, Buffer *out)
         return r < 0 ? r : 1;
 }
 
-static void done(void *userdata)
+static void page_stream_free(void *userdata)
 {
         page_free(userdata);
 }
 
 int page_reply_with_tail(HttpRequest *request, Page *taken, Buffer *tail)
 {
-        static const ReadSource source = { .lane = READ_LONG, .fill = fill, .free = done };
+        static const ReadSource source = { .lane = READ_LONG, .fill = page_fill, .free = page_stream_free };
         _cleanup_(page_freep) Page *page = taken;
         Readers *readers = page->readers;
         int r;

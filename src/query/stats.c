@@ -9,7 +9,7 @@
 #include "basic/time-util.h"
 #include "query/local.h"
 
-#define TEXT_MAX ((size_t)256 * 1024)
+#define METRICS_TEXT_MAX ((size_t)256 * 1024)
 
 /* 0, or what the reader returned. */
 static int stats_read(const LocalBase *base, Stats *ret)
@@ -155,7 +155,7 @@ int stats_on_get(HttpRequest *request, void *userdata)
 
 int stats_on_metrics(HttpRequest *request, void *userdata)
 {
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(METRICS_TEXT_MAX);
         LocalBase *base = userdata;
         Stats stats;
         int r;

@@ -10,7 +10,7 @@
 #include "json/encode.h"
 #include "json/parse.h"
 
-#define TEXT_MAX ((size_t)64 * 1024 * 1024)
+#define SUBMISSION_TEXT_MAX ((size_t)64 * 1024 * 1024)
 
 typedef struct SubmissionQuery {
         SubmissionState state;
@@ -110,7 +110,7 @@ static int append_one(const Submission *submission, void *userdata)
 static int reply_one(
                 HttpRequest *request, StoreReader *reader, LocalBase *base, unsigned status, const char *id)
 {
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(SUBMISSION_TEXT_MAX);
         Telling telling = { .text = &text };
         int r;
 
@@ -131,7 +131,7 @@ int submission_reply(LocalBase *base, HttpRequest *request, unsigned status, con
 
 int submission_reply_added(LocalBase *base, HttpRequest *request, const Submission *s)
 {
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(SUBMISSION_TEXT_MAX);
         Submission without = *s;
         Telling telling;
         int r;
@@ -153,7 +153,7 @@ int submission_reply_added(LocalBase *base, HttpRequest *request, const Submissi
 }
 
 /* Who knows why submissions wait is the loop, which then answers itself: a page at most. */
-static int answer(LocalBase *base, HttpRequest *request, ReadHandler handler)
+static int answer_submission(LocalBase *base, HttpRequest *request, ReadHandler handler)
 {
         if (base->waiting_begin)
                 return handler(request, base->reader, base);
@@ -167,7 +167,7 @@ static int reply_submission(HttpRequest *request, StoreReader *reader, void *use
 
 int submissions_on_get(HttpRequest *request, void *userdata)
 {
-        return answer(userdata, request, reply_submission);
+        return answer_submission(userdata, request, reply_submission);
 }
 
 /* The list. */
@@ -180,7 +180,7 @@ static int list_submission(const Submission *submission, void *userdata)
         return r <= 0 ? r : append(telling->base, submission, page_text(telling->page));
 }
 
-static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
+static int reply_submissions(HttpRequest *request, StoreReader *reader, void *userdata)
 {
         SubmissionQuery query = { .state = _SUBMISSION_STATE_ERRNO, .limit = 100 };
         _cleanup_(page_freep) Page *page = NULL;
@@ -204,5 +204,5 @@ static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
 
 int submissions_on_list(HttpRequest *request, void *userdata)
 {
-        return answer(userdata, request, reply_list);
+        return answer_submission(userdata, request, reply_submissions);
 }

@@ -11,8 +11,8 @@
 #include "query/params.h"
 #include "json/encode.h"
 
-#define TEXT_MAX     ((size_t)256 * 1024 * 1024)
-#define OFFSET_QUICK 1000U
+#define TASK_TEXT_MAX ((size_t)256 * 1024 * 1024)
+#define OFFSET_QUICK  1000U
 
 static int append_task(const TaskDocument *task, Buffer *out)
 {
@@ -23,7 +23,7 @@ static int append_task(const TaskDocument *task, Buffer *out)
         return r < 0 ? r : json_encode(value, out);
 }
 
-static int take_task(const TaskDocument *task, void *userdata)
+static int append_document(const TaskDocument *task, void *userdata)
 {
         return append_task(task, userdata);
 }
@@ -83,7 +83,7 @@ static int render_task(StoreReader *reader, _unused_ const char *subject, const 
 {
         int r;
 
-        r = store_get_task(reader, key, take_task, out);
+        r = store_get_task(reader, key, append_document, out);
         return r == 0 ? -ENOENT : MIN(r, 0);
 }
 
@@ -107,7 +107,7 @@ static bool is_long(const TaskQuery *query)
 }
 
 /* 0; 1: answered 400; negative errno. */
-static int read_query(HttpRequest *request, TaskQuery *ret)
+static int read_task_query(HttpRequest *request, TaskQuery *ret)
 {
         *ret = (TaskQuery){
                 .start_time = TIME_NONE,
@@ -119,7 +119,7 @@ static int read_query(HttpRequest *request, TaskQuery *ret)
         return params_read(request, ret);
 }
 
-static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
+static int reply_tasks(HttpRequest *request, StoreReader *reader, void *userdata)
 {
         LocalBase *base = userdata;
         _cleanup_(page_freep) Page *page = NULL;
@@ -129,7 +129,7 @@ static int reply_list(HttpRequest *request, StoreReader *reader, void *userdata)
         TaskQuery query;
         int r;
 
-        r = read_query(request, &query);
+        r = read_task_query(request, &query);
         if (r != 0)
                 return MIN(r, 0);
         r = page_new(query.limit, &page);
@@ -156,21 +156,21 @@ int tasks_on_list(HttpRequest *request, void *userdata)
         TaskQuery query;
         int r;
 
-        r = read_query(request, &query);
+        r = read_task_query(request, &query);
         if (r != 0)
                 return MIN(r, 0);
         return readers_answer(
-                        base->readers, request, is_long(&query) ? READ_LONG : READ_QUICK, reply_list, base);
+                        base->readers, request, is_long(&query) ? READ_LONG : READ_QUICK, reply_tasks, base);
 }
 
 /* One task. */
 
 static int reply_task(HttpRequest *request, StoreReader *reader, _unused_ void *userdata)
 {
-        _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
+        _cleanup_buffer_ Buffer text = BUFFER_INIT(TASK_TEXT_MAX);
         int r;
 
-        r = store_get_task(reader, http_request_path_arg(request, 0), take_task, &text);
+        r = store_get_task(reader, http_request_path_arg(request, 0), append_document, &text);
         if (r < 0)
                 return local_reply_failure(reader, request, r);
         if (r == 0)
