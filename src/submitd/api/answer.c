@@ -163,16 +163,16 @@ int64_t outcome_task_created(const json_t *task)
 
 const char *outcome_task_id(const json_t *task)
 {
-        const json_t *object = json_object_get(task, "task_id");
-        const char *s = json_string_value(object);
-        size_t n = json_string_length(object);
+        const json_t *value = json_object_get(task, "task_id");
+        const char *id = json_string_value(value);
+        size_t n = json_string_length(value);
 
         if (n == 0 || n > CALLBACK_ID_MAX)
                 return NULL;
         for (size_t i = 0; i < n; i++)
-                if ((unsigned char)s[i] <= ' ' || s[i] == 0x7f || strchr("/?#%", s[i]))
+                if ((unsigned char)id[i] <= ' ' || id[i] == 0x7f || strchr("/?#%", id[i]))
                         return NULL; /* it goes into a path */
-        return s;
+        return id;
 }
 
 TaskClaim outcome_claim_task(const ApiAnswer *answer, const char *submission, json_t **ret_task)

@@ -65,8 +65,8 @@ WaitingCause waiting_cause_of_failure(const ApiAnswer *answer)
 
         if (answer->sent)
                 return WAITING_NO_ANSWER;
-        FOREACH_ARRAY(e, errors, ELEMENTSOF(errors))
-                if (e->error == answer->error)
-                        return e->cause;
+        FOREACH_ARRAY(known, errors, ELEMENTSOF(errors))
+                if (known->error == answer->error)
+                        return known->cause;
         return WAITING_UNREACHABLE;
 }

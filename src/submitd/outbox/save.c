@@ -49,13 +49,13 @@ static void tell(const Save *save)
                                 save->id, save->snapshot->delivery.task_id);
         if (save->job.change.kind != STORE_MOVE || save->job.change.moved != 0)
                 return;
-        FOREACH_ARRAY(m, moves, ELEMENTSOF(moves))
-                if (m->to == save->move.to)
-                        log_event(m->level, m->id,
+        FOREACH_ARRAY(told, moves, ELEMENTSOF(moves))
+                if (told->to == save->move.to)
+                        log_event(told->level, told->id,
                                         LOG_FIELDS(LOG_TEXT("SUBMISSION", save->id),
                                                         LOG_NUMBER("STATUS_CODE", save->move.status)),
-                                        "Submission %s %s%s%s", save->id, m->what, *save->error ? ": " : ".",
-                                        save->error);
+                                        "Submission %s %s%s%s", save->id, told->what,
+                                        *save->error ? ": " : ".", save->error);
 }
 
 static void finish(Save *save, int result)

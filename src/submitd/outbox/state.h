@@ -31,7 +31,7 @@ struct Save {
         Outbox *outbox;
         LIST_ENTRY(Save) entry; /* of those that wait to be tried again */
         /* result: 0 or why it was given up. NULL: nobody cares. */
-        void (*finished)(Save *s, int result, void *userdata);
+        void (*finished)(Save *save, int result, void *userdata);
         void *userdata;
 
         char id[SUBMISSION_ID_SIZE];

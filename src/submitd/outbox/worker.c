@@ -100,9 +100,9 @@ static bool may_create(Outbox *outbox, const StoreQueue *queue, uint64_t now)
 
         if (queue->hold != QUEUE_RUNNING || outbox->n_holds > 0 || queue->by_state[SUBMISSION_QUEUED] == 0)
                 return false;
-        FOREACH_ARRAY(u, until, ELEMENTSOF(until))
-                if (*u > now) {
-                        outbox_wake_at(outbox, *u);
+        FOREACH_ARRAY(time, until, ELEMENTSOF(until))
+                if (*time > now) {
+                        outbox_wake_at(outbox, *time);
                         return false;
                 }
         return probe(outbox);

@@ -48,9 +48,9 @@ BodyKind body_kind_of(const char *content_type)
 
         if (!content_type || content_type[strspn(content_type, " \t")] == 0)
                 return BODY_GUESS;
-        FOREACH_ARRAY(k, kinds, ELEMENTSOF(kinds))
-                if (header_type_is(content_type, k->name))
-                        return k->kind;
+        FOREACH_ARRAY(known, kinds, ELEMENTSOF(kinds))
+                if (header_type_is(content_type, known->name))
+                        return known->kind;
         return _BODY_KIND_ERRNO;
 }
 
@@ -275,8 +275,8 @@ static int make_id(int64_t now, char ret[static SUBMISSION_ID_SIZE])
                 return -EIO;
         n = snprintf(ret, SUBMISSION_ID_SIZE, "%012" PRIx64,
                         (uint64_t)(now / (int64_t)USEC_PER_MSEC) & UINT64_C(0xffffffffffff));
-        FOREACH_ARRAY(b, random, sizeof(random))
-                n += snprintf(ret + n, SUBMISSION_ID_SIZE - (size_t)n, "%02x", *b);
+        FOREACH_ARRAY(byte, random, sizeof(random))
+                n += snprintf(ret + n, SUBMISSION_ID_SIZE - (size_t)n, "%02x", *byte);
         return 0;
 }
 
@@ -391,9 +391,9 @@ static int refuse_params(Acceptance *acceptance)
         const Problem *first = NULL;
 
         acceptance->context->metrics.invalid++;
-        FOREACH_ARRAY(p, acceptance->problems.items, acceptance->problems.n)
-                if (p->severity == SEVERITY_ERROR) {
-                        first = p;
+        FOREACH_ARRAY(problem, acceptance->problems.items, acceptance->problems.n)
+                if (problem->severity == SEVERITY_ERROR) {
+                        first = problem;
                         break;
                 }
         return http_reply_error(acceptance->request, 400, problems_to_json(&acceptance->problems),

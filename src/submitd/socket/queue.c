@@ -18,8 +18,8 @@ static int read_next(StoreReader *reader, int64_t *ret)
         int64_t next = TIME_NONE, t;
         int r;
 
-        FOREACH_ARRAY(s, states, ELEMENTSOF(states)) {
-                r = store_get_next_due(reader, *s, &t);
+        FOREACH_ARRAY(state, states, ELEMENTSOF(states)) {
+                r = store_get_next_due(reader, *state, &t);
                 if (r < 0)
                         return r;
                 if (t != TIME_NONE && (next == TIME_NONE || t < next))

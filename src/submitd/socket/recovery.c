@@ -55,10 +55,10 @@ static int add_counts(json_t *object, const Count *counts, size_t n, const void 
 {
         int r = 0;
 
-        FOREACH_ARRAY(c, counts, n) {
-                const uint64_t *value = (const void *)((const char *)values + c->offset);
+        FOREACH_ARRAY(count, counts, n) {
+                const uint64_t *value = (const void *)((const char *)values + count->offset);
 
-                r |= json_object_set_new(object, c->name, json_integer((json_int_t)*value));
+                r |= json_object_set_new(object, count->name, json_integer((json_int_t)*value));
         }
         return r;
 }
