@@ -40,6 +40,7 @@ static const OptionHelp option_helps[] = {
         { NULL, "--deliver", NULL, "deliver a made-up callback to [submit] callback_url, to try the proxy",
                         NULL, false },
         { NULL, "--deliveries", NULL, "every delivery that named it", NULL, false },
+        { "submit", "--dry-run", NULL, "check every line, and send nothing", NULL, false },
         { NULL, "--dry-run", NULL, "look each up and say what would be done; do nothing", NULL, false },
         { NULL, "--exec", "CMD", "run it for each event; all that follows is its own", "@commands", false },
         { NULL, "--file", "FILE", "the same as -f", "@files", false },
@@ -47,7 +48,9 @@ static const OptionHelp option_helps[] = {
         { NULL, "--format", "F", "what the others are to read", "@formats", false },
         { "consume", "--from", "SEQ", "where a new name begins: start (usual), now, or an event's number",
                         "start now", false },
-        { NULL, "--from", "FILE", "many tasks, a JSON object a line; - is standard input", "@files", false },
+        { NULL, "--from", "FILE",
+                        "many tasks: a JSON object a line, - is standard input; or FILE.csv with a header",
+                        "@files", false },
         { NULL, "--give-up", "N",
                         "after N failures write the event down as failed and go on; else it is tried for "
                         "ever",

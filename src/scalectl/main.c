@@ -33,7 +33,7 @@ static const Verb verbs[] = {
                         "see to deliveries that were not valid", verb_quarantine, false },
         { "submit",
                         "TYPE -d KEY=VALUE... | TYPE -f FILE | TYPE - [--idempotency-key KEY] | --from FILE "
-                        "[--batch NAME] [--patience T]",
+                        "[--batch NAME] [--patience T] [--dry-run]",
                         "put one task, or a file of them, into the outbox", verb_submit, false },
         { "queue",
                         "[list [--state S] [--type T] [--since T] [--until T] [-n N] | show ID | "

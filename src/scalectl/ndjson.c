@@ -105,14 +105,24 @@ struct NdjsonNames {
         Digests lines;
 };
 
-bool ndjson_batch_is_valid(const char *batch)
+static bool is_visible(const char *text, size_t max)
 {
-        size_t n = strlen(batch);
+        size_t n = strlen(text);
 
         for (size_t i = 0; i < n; i++)
-                if ((unsigned char)batch[i] <= 0x20 || (unsigned char)batch[i] >= 0x7f)
+                if ((unsigned char)text[i] <= 0x20 || (unsigned char)text[i] >= 0x7f)
                         return false;
-        return n > 0 && n <= NDJSON_BATCH_MAX;
+        return n > 0 && n <= max;
+}
+
+bool ndjson_batch_is_valid(const char *batch)
+{
+        return is_visible(batch, NDJSON_BATCH_MAX);
+}
+
+bool ndjson_key_is_valid(const char *key)
+{
+        return is_visible(key, NDJSON_KEY_SIZE - 1);
 }
 
 int ndjson_names_new(const char *batch, NdjsonNames **ret)

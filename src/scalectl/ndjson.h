@@ -55,3 +55,6 @@ int ndjson_name(NdjsonNames *n, const json_t *line, NdjsonName *ret);
 
 /* Whether a batch's name can stand in a key: visible ASCII, at most NDJSON_BATCH_MAX bytes. */
 bool ndjson_batch_is_valid(const char *batch);
+
+/* The same for a key that a line has itself, of less than NDJSON_KEY_SIZE bytes. */
+bool ndjson_key_is_valid(const char *key);

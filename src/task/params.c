@@ -93,6 +93,15 @@ void task_params_check_names(const TaskType *type, const json_t *params, Problem
                         check_elements(f, json_object_get(params, f->name), problems);
 }
 
+void task_params_check_submitted(const TaskType *type, const json_t *params, Problems *problems)
+{
+        task_params_check(type, params, problems);
+        task_params_check_names(type, params, problems);
+        if (json_object_get(json_object_get(params, "metadata"), TASK_SUBMISSION_KEY))
+                problems_add(problems, SEVERITY_ERROR, "metadata." TASK_SUBMISSION_KEY,
+                                "this member is set by the submitter; leave it out");
+}
+
 /*
  * What clients write, turned into what they mean. Some send every number as a text, some send null or an
  * empty list for what they leave out, and a form has nothing but texts. The table says what a value is meant

@@ -25,6 +25,10 @@ int task_params_from_form(
  * a known one is an error, any other unknown one a warning. What has no value is left alone. */
 void task_params_check_names(const TaskType *type, const json_t *params, Problems *problems);
 
+/* All that is to be checked of what somebody wants to submit: names, what task_params_check() checks, and
+ * that the member by which tasks are tied to submissions is left to the submitter. */
+void task_params_check_submitted(const TaskType *type, const json_t *params, Problems *problems);
+
 /* Takes out what means nothing (null, and {} and [] of optional containers) and makes numbers and booleans
  * of texts where the table says so, also within lists of objects. What can't be converted stays, for
  * task_params_check() to name. Doing it twice changes nothing. In place. 0, -ENOMEM. */

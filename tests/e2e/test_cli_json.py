@@ -121,6 +121,13 @@ def test_members_of_submissions(world):
     world.submitter.submit.post("/v1/queue/resume")
 
 
+def test_members_of_a_file_that_is_looked_at(world):
+    path = world.folder / "tasks.ndjson"
+    path.write_text(json.dumps({"type": "categorization", **TASK}) + "\n")
+    objects, known = check("submit -dry-run", world.ctl("submit", "--from", path, "--dry-run").stdout)
+    assert set(objects[0]) <= known
+
+
 def test_members_of_what_is_waited_for(world):
     done = world.daemon.query.docs("/v1/tasks?status=completed")[0]["task_id"]
     objects, known = check("wait", world.ctl("wait", done).stdout)

@@ -12,11 +12,14 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "scalectl/api.h"
+#include "scalectl/csv.h"
 #include "scalectl/ndjson.h"
 #include "scalectl/resume.h"
 #include "scalectl/submission.h"
 #include "scalectl/text/format.h"
 #include "scalectl/text/json-text.h"
+#include "task/callback.h"
+#include "task/params.h"
 #include "json/encode.h"
 
 #define BODY_MAX       ((size_t)1024 * 1024)
@@ -30,6 +33,7 @@ typedef struct SubmitOptions {
         OptionList data;
         const char *file, *from, *batch, *key;
         uint64_t patience;
+        bool dry_run;
 } SubmitOptions;
 
 static const Option submit_options[] = {
@@ -39,6 +43,7 @@ static const Option submit_options[] = {
         { "--file", OPTION_TEXT, offsetof(SubmitOptions, file) },
         { "--from", OPTION_TEXT, offsetof(SubmitOptions, from) },
         { "--batch", OPTION_TEXT, offsetof(SubmitOptions, batch) },
+        { "--dry-run", OPTION_FLAG, offsetof(SubmitOptions, dry_run) },
         { "--patience", OPTION_SPAN, offsetof(SubmitOptions, patience) },
         { "--idempotency-key", OPTION_TEXT, offsetof(SubmitOptions, key) },
 };
@@ -208,7 +213,8 @@ typedef struct Batch {
         int error;         /* there is no going on */
         unsigned status;
         char message[256];
-        Sender *sender;
+        Sender *sender; /* NULL: nothing is sent */
+        Csv *csv;       /* NULL: the input is lines of JSON */
         Resume *resume; /* NULL: the input is no file that could be read again */
         uint64_t saved_at;
 } Batch;
@@ -230,9 +236,10 @@ static void show_progress(Batch *b, uint64_t bytes, bool end)
 /* What one line was taken with all the same. */
 static void warn_of_line(Batch *b, uint64_t number, const json_t *problems)
 {
-        if (json_array_size(problems) == 0 || b->warned++ >= COMPLAIN_MAX)
+        if (json_array_size(problems) == 0 || (b->warned++ >= COMPLAIN_MAX && b->sender))
                 return;
-        complain("%s, line %" PRIu64 ": taken, but look at this:", b->name, number);
+        complain("%s, line %" PRIu64 ": %staken, but look at this:", b->name, number,
+                        b->sender ? "" : "would be ");
         api_complain_of_problems(problems);
 }
 
@@ -297,10 +304,63 @@ static void on_line(const SenderItem *item, const SenderAnswer *a, void *userdat
         }
 }
 
+/* Counts a line that is refused. Whether to say more of it: who only looks wants to know all. */
+static bool refuse(Batch *b)
+{
+        return b->refused++ < COMPLAIN_MAX || !b->sender;
+}
+
 static void refuse_line(Batch *b, uint64_t number, const char *wanted)
 {
-        if (b->refused++ < COMPLAIN_MAX)
+        if (refuse(b))
                 complain("%s, line %" PRIu64 ": expected %s", b->name, number, wanted);
+}
+
+/* 0 or -ENOMEM. */
+static int refuse_with_problems(Batch *b, uint64_t number, const Problems *problems)
+{
+        json_auto_t *list = problems_to_json(problems);
+
+        if (!list || problems->failed)
+                return -ENOMEM;
+        if (refuse(b)) {
+                complain("%s, line %" PRIu64 ":", b->name, number);
+                api_complain_of_problems(list);
+        }
+        return 0;
+}
+
+/* Checks a line as the submitter would. 0 or negative errno. */
+static int check_line(Batch *b, uint64_t number, const char *name, const char *key, json_t *params)
+{
+        _cleanup_(problems_done) Problems problems = {};
+        _cleanup_buffer_ Buffer body = BUFFER_INIT(8 * BODY_MAX);
+        const TaskType *type = task_type_find(name);
+        json_auto_t *warnings = NULL;
+        int r;
+
+        r = json_encode(params, &body);
+        if (r < 0)
+                return r;
+        if (!type)
+                problems_add(&problems, SEVERITY_ERROR, "type", "there is no type %.64s", name);
+        if (key && !ndjson_key_is_valid(key))
+                problems_add(&problems, SEVERITY_ERROR, "idempotency_key",
+                                "expected at most %u visible ASCII characters", NDJSON_KEY_SIZE - 1);
+        if (type && callback_check_bounds(body.data, body.size, &problems) == 0) {
+                r = task_params_normalise(type, params);
+                if (r < 0)
+                        return r;
+                task_params_check_submitted(type, params, &problems);
+        }
+        if (problems.n_errors > 0)
+                return refuse_with_problems(b, number, &problems);
+        b->taken++;
+        warnings = problems_to_json(&problems);
+        if (!warnings || problems.failed)
+                return -ENOMEM;
+        warn_of_line(b, number, warnings);
+        return 0;
 }
 
 /* 0 or negative errno. */
@@ -318,6 +378,8 @@ static int send_line(Batch *b, const Ndjson *n, NdjsonNames *names)
                 refuse_line(b, n->number, wanted);
                 return 0;
         }
+        if (r >= 0 && !b->sender)
+                return check_line(b, n->number, type, key, params);
         if (r >= 0)
                 r = ndjson_name(names, line, &name);
         if (r >= 0 && b->resume && resume_has(b->resume, &name.place)) {
@@ -334,24 +396,40 @@ static int send_line(Batch *b, const Ndjson *n, NdjsonNames *names)
         return sender_send(b->sender, &item, type, content_json, body.data, body.size, key ?: name.key);
 }
 
+/* As ndjson_next(). What is wrong with a row is said here, and then it is an empty line. */
+static int next_line(Batch *b, Ndjson *n)
+{
+        _cleanup_(problems_done) Problems problems = {};
+        int r;
+
+        if (!b->csv)
+                return ndjson_next(n);
+        r = csv_next(b->csv, &n->line, &n->number, &n->bytes, &problems);
+        if (r != -EBADMSG)
+                return r;
+        buffer_consume(&n->line, n->line.size);
+        r = refuse_with_problems(b, n->number, &problems);
+        return r < 0 ? r : 1;
+}
+
 static int send_lines(Batch *b, FILE *f, NdjsonNames *names)
 {
         _cleanup_(ndjson_done) Ndjson n = NDJSON_INIT(f);
         int r, k;
 
         do {
-                r = ndjson_next(&n);
+                r = next_line(b, &n);
                 if (r == -EMSGSIZE) {
                         refuse_line(b, n.number, "a line of at most 1 MiB");
                         r = 1;
-                } else if (r > 0) {
+                } else if (r > 0 && n.line.size > 0) {
                         k = send_line(b, &n, names);
                         r = k < 0 ? k : r;
                 }
                 show_progress(b, n.bytes, false);
         } while (r > 0 && b->error == 0);
 
-        k = sender_finish(b->sender);
+        k = b->sender ? sender_finish(b->sender) : 0;
         show_progress(b, n.bytes, true);
         return r < 0 ? r : k;
 }
@@ -365,6 +443,51 @@ static void print_counts(const Batch *b)
         if (b->given_up > 0)
                 printf(", %" PRIu64 " that will not be sent", b->given_up);
         putchar('\n');
+}
+
+/* What of the queue says what tasks cost; NULL: nobody answers, which is no reason not to look at a file. */
+static json_t *read_queue(const Ctl *ctl)
+{
+        ApiUrl url = api_url("/v1/queue");
+        HttpClientResult result;
+        json_t *queue = NULL;
+
+        if (api_try(ctl, API_SUBMIT, "GET", &url, &result) == 0 && result.status == 200)
+                queue = api_json(&result.body);
+        http_client_result_done(&result);
+        return queue;
+}
+
+/* What would be done with a file, had it been sent. */
+static void print_dry(const Batch *b)
+{
+        json_auto_t *queue = read_queue(b->ctl);
+        const json_t *is_test = json_object_get(queue, "is_test"),
+                     *cap = json_object_get(queue, "live_per_day");
+        json_int_t today = json_integer_value(json_object_get(queue, "live_today"));
+
+        if (b->ctl->json) {
+                printf("{\"tasks\":%" PRIu64 ",\"refused\":%" PRIu64, b->taken, b->refused);
+                if (is_test)
+                        printf(",\"is_test\":%s,\"live_today\":%" JSON_INTEGER_FORMAT,
+                                        json_is_true(is_test) ? "true" : "false", today);
+                if (cap)
+                        printf(",\"live_per_day\":%" JSON_INTEGER_FORMAT, json_integer_value(cap));
+                printf("}\n");
+                return;
+        }
+        printf("%s: %" PRIu64 " would be taken, %" PRIu64 " refused; nothing was sent\n", b->name, b->taken,
+                        b->refused);
+        if (!is_test)
+                printf("whether they would be live tasks is not known: the submitter does not answer\n");
+        else if (json_is_true(is_test))
+                printf("no live task: the submitter has a test key\n");
+        else
+                printf("%" PRIu64 " live tasks, less those that are in the outbox already\n", b->taken);
+        if (json_is_false(is_test) && cap)
+                printf("%" JSON_INTEGER_FORMAT " of the %" JSON_INTEGER_FORMAT
+                       " live tasks of today are left\n",
+                                MAX(json_integer_value(cap) - today, 0), json_integer_value(cap));
 }
 
 /* Why the next run has to ask about every line. */
@@ -384,13 +507,15 @@ static int sum_up(const Batch *b, int error)
 {
         int status = EX_TEMPFAIL;
 
-        if (!b->ctl->json)
+        if (!b->sender)
+                print_dry(b);
+        else if (!b->ctl->json)
                 print_counts(b);
         if (b->given_up > 0)
                 (void)sum_up_given_up();
-        if (b->warned > COMPLAIN_MAX)
+        if (b->warned > COMPLAIN_MAX && b->sender)
                 complain("%" PRIu64 " more lines were taken with warnings", b->warned - COMPLAIN_MAX);
-        if (b->refused > COMPLAIN_MAX)
+        if (b->refused > COMPLAIN_MAX && b->sender)
                 complain("%" PRIu64 " more lines were refused", b->refused - COMPLAIN_MAX);
 
         if (error == -ENOBUFS)
@@ -466,14 +591,61 @@ static int prepare(const Ctl *ctl, Batch *b, int fd, const char *batch)
         return resume_size(b->resume) > 0 ? go_on(ctl, b) : 0;
 }
 
-static int submit_many(const Ctl *ctl, const SubmitOptions *o)
+/* A table has a name that says so. */
+static bool is_table(const char *name)
+{
+        const char *dot = strrchr(name, '.');
+
+        return dot && (strcasecmp(dot, ".csv") == 0 || strcasecmp(dot, ".tsv") == 0);
+}
+
+/* 0, or an exit status (said). */
+static int open_table(Batch *b, FILE *f, Csv **ret)
+{
+        _cleanup_(problems_done) Problems problems = {};
+        json_auto_t *list = NULL;
+        int r;
+
+        r = csv_new(f, &problems, ret);
+        b->csv = *ret;
+        if (r >= 0)
+                return 0;
+        if (r != -EBADMSG) {
+                complain("%s can't be read: %s", b->name, strerror(-r));
+                return EX_IOERR;
+        }
+        list = problems_to_json(&problems);
+        complain("%s, line 1:", b->name);
+        api_complain_of_problems(list);
+        return EX_DATAERR;
+}
+
+/* Sends what is in the file, or looks at it. An exit status (said). */
+static int handle_lines(Batch *b, FILE *f, const SubmitOptions *o, const char *batch)
 {
         _cleanup_(ndjson_names_freep) NdjsonNames *names = NULL;
         _cleanup_(sender_freep) Sender *sender = NULL;
+        int r;
+
+        r = ndjson_names_new(batch, &names);
+        if (r >= 0 && !o->dry_run)
+                r = sender_new(b->ctl, o->patience, on_line, b, &sender);
+        b->sender = sender;
+        if (r >= 0)
+                r = send_lines(b, f, names);
+        save(b);
+        if (b->resume && r >= 0 && b->error == 0)
+                resume_finish(b->resume);
+        return sum_up(b, r);
+}
+
+static int submit_many(const Ctl *ctl, const SubmitOptions *o)
+{
         _cleanup_(close_input) FILE *f = NULL;
+        _cleanup_(csv_freep) Csv *csv = NULL;
+        _cleanup_(resume_freep) Resume *resume = NULL;
         _cleanup_free_ char *copy = strdup(o->from);
         const char *batch = o->batch ?: copy ? basename(copy) : "";
-        _cleanup_(resume_freep) Resume *resume = NULL;
         Batch b = { .ctl = ctl, .name = o->from };
         int r;
 
@@ -488,21 +660,11 @@ static int submit_many(const Ctl *ctl, const SubmitOptions *o)
         f = open_input(o->from);
         if (!f)
                 return EX_NOINPUT;
-        r = prepare(ctl, &b, fileno(f), batch);
+        r = is_table(o->from) ? open_table(&b, f, &csv) : 0;
+        if (r == 0 && !o->dry_run)
+                r = prepare(ctl, &b, fileno(f), batch);
         resume = b.resume;
-        if (r != 0)
-                return r;
-
-        r = ndjson_names_new(batch, &names);
-        if (r >= 0)
-                r = sender_new(ctl, o->patience, on_line, &b, &sender);
-        b.sender = sender;
-        if (r >= 0)
-                r = send_lines(&b, f, names);
-        save(&b);
-        if (resume && r >= 0 && b.error == 0)
-                resume_finish(resume);
-        return sum_up(&b, r);
+        return r != 0 ? r : handle_lines(&b, f, o, batch);
 }
 
 int verb_submit(Ctl *ctl, int argc, char **argv)
@@ -519,7 +681,7 @@ int verb_submit(Ctl *ctl, int argc, char **argv)
         file = o.file ?: n == 2 ? argv[2] : NULL;
         if (o.from ? n > 0 || file || o.data.n > 0 || o.key
                    : n == 0 || !file == (o.data.n == 0) || (n == 2 && (o.file || !streq(file, "-"))) ||
-                                                        o.batch) {
+                                                        o.batch || o.dry_run) {
                 complain("usage: scalectl submit %s", ctl->verb->arguments);
                 return EX_USAGE;
         }

@@ -145,9 +145,6 @@ static void check_own(const json_t *params, const char *callback_url, Problems *
 {
         const char *given = json_string_value(json_object_get(params, "callback_url"));
 
-        if (json_object_get(json_object_get(params, "metadata"), TASK_SUBMISSION_KEY))
-                problems_add(problems, SEVERITY_ERROR, "metadata." TASK_SUBMISSION_KEY,
-                                "this member is set by the submitter; leave it out");
         if (callback_url && given && !streq(given, callback_url))
                 problems_add(problems, SEVERITY_WARNING, "callback_url",
                                 "not used: the callbacks of what is submitted here go to [submit] callback_url");
@@ -169,8 +166,7 @@ int accept_parse(const TaskType *type, BodyKind kind, const void *body, size_t s
         if (r != 0)
                 return r;
 
-        task_params_check(type, params, problems);
-        task_params_check_names(type, params, problems);
+        task_params_check_submitted(type, params, problems);
         check_own(params, callback_url, problems);
         if (problems->failed)
                 return -ENOMEM;

@@ -79,6 +79,7 @@ static int reply_queue(SubmitContext *context, HttpRequest *request, uint64_t fl
         if (cap < UINT64_MAX)
                 r |= json_object_set_new(object, "live_per_day", json_integer((json_int_t)cap));
         r |= json_object_set_new(object, "in_flight", json_integer((json_int_t)stats.in_flight));
+        r |= json_object_set_new(object, "is_test", json_boolean(api_client_is_test(context->client)));
         if (waiting.cause != WAITING_NOTHING)
                 r |= json_object_set_new(object, "waiting", waiting_to_json(&waiting));
         r |= member_set_time(object, "next_attempt_at",
