@@ -52,7 +52,7 @@ static const HttpRoute query_routes[] = {
         { "GET", "/v1/submission/{id}", submissions_on_get, NULL, NULL },
         { "GET", "/v1/events", feed_on_events, NULL, feed_params },
         { "GET", "/v1/export", export_on_get, NULL, export_params },
-        { "GET", "/v1/stats", stats_on_get, NULL, NULL },
+        { "GET", "/v1/stats", stats_on_get, NULL, stats_params },
         { "GET", "/v1/settings", local_on_settings, NULL, NULL },
         { "GET", "/metrics", stats_on_metrics, NULL, NULL },
         { "GET", "/healthz", stats_on_healthz, NULL, NULL },

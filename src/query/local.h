@@ -55,8 +55,8 @@ uint64_t local_path_number(const HttpRequest *request, unsigned i);
 
 /* What the handlers take in a query, and the handlers, by the file they are in: for the daemons' tables of
  * routes. */
-extern const Param tasks_params[], revisions_params[], submissions_params[], deliveries_params[],
-                feed_params[], export_params[];
+extern const Param tasks_params[], stats_params[], revisions_params[], submissions_params[],
+                deliveries_params[], feed_params[], export_params[];
 int tasks_on_list(HttpRequest *request, void *userdata);
 int tasks_on_get(HttpRequest *request, void *userdata);
 int tasks_on_revisions(HttpRequest *request, void *userdata);

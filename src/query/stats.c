@@ -8,6 +8,7 @@
 #include "basic/parse.h"
 #include "basic/time-util.h"
 #include "query/local.h"
+#include "query/params.h"
 
 #define METRICS_TEXT_MAX ((size_t)256 * 1024)
 
@@ -141,12 +142,83 @@ static json_t *stats_to_json(const Stats *stats)
         return json_incref(object);
 }
 
+/* Of the tasks that bear some metadata: how many there are of each status. Every one of them is walked by,
+ * and a reader's time limit bounds that. */
+
+typedef struct StatsQuery {
+        ParamMetadata metadata;
+} StatsQuery;
+
+const Param stats_params[] = {
+        { "metadata", PARAM_METADATA, offsetof(StatsQuery, metadata), 0, 0 },
+        {},
+};
+
+static int pass_over(_unused_ const TaskDocument *task, _unused_ void *userdata)
+{
+        return 0;
+}
+
+/* 0, or what the reader returned. */
+static int count_status(StoreReader *reader, const StatsQuery *query, TaskStatus status, uint64_t *ret)
+{
+        const TaskFilter filter = {
+                .start_time = TIME_NONE,
+                .end_time = TIME_NONE,
+                .status = status,
+                .is_test = -1,
+                .metadata = query->metadata.items,
+                .n_metadata = query->metadata.n,
+                .limit = 1,
+        };
+        TaskPage page;
+        int r;
+
+        r = store_list_tasks(reader, &filter, pass_over, NULL, &page);
+        if (r < 0)
+                return r;
+        *ret = page.total;
+        return 0;
+}
+
+static int reply_by_metadata(HttpRequest *request, StoreReader *reader, _unused_ void *userdata)
+{
+        json_auto_t *object = json_object();
+        json_t *by_status = json_object();
+        StatsQuery query = {};
+        uint64_t n, sum = 0;
+        int r;
+
+        r = params_read(request, &query);
+        if (r != 0) {
+                json_decref(by_status);
+                return MIN(r, 0);
+        }
+        r = json_object_set_new(object, "by_status", by_status);
+        for (int status = 0; status < (int)_TASK_STATUS_MAX && r >= 0; status++) {
+                r = count_status(reader, &query, (TaskStatus)status, &n);
+                if (r < 0)
+                        return local_reply_failure(reader, request, r);
+                sum += n;
+                r = json_object_set_new(by_status, task_status_to_string((TaskStatus)status), count(n));
+        }
+        if (r < 0 || json_object_set_new(object, "tasks", count(sum)) < 0)
+                return -ENOMEM;
+        return http_reply_json(request, 200, json_incref(object));
+}
+
 int stats_on_get(HttpRequest *request, void *userdata)
 {
         const LocalBase *base = userdata;
+        StatsQuery query = {};
         Stats stats;
         int r;
 
+        r = params_read(request, &query);
+        if (r != 0)
+                return MIN(r, 0);
+        if (query.metadata.n > 0)
+                return readers_answer(base->readers, request, READ_LONG, reply_by_metadata, NULL);
         r = stats_read(base, &stats);
         if (r < 0)
                 return local_reply_failure(base->reader, request, r);

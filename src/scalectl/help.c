@@ -140,7 +140,7 @@ static const VerbHelp verb_helps[] = {
                         "status is "
                         "0 when all are completed, 1 when one ended otherwise, 75 when the time is over.",
                         "scalectl submit --from tasks.ndjson && scalectl wait --metadata batch=7" },
-        { "stats", NULL, NULL, NULL, "scalectl --json stats" },
+        { "stats", NULL, NULL, NULL, "scalectl stats --metadata batch=7" },
         { "deliveries", NULL, NULL, "Oldest first, all of them unless -n says otherwise.",
                         "scalectl deliveries --verdict revised --since 2d" },
         { "delivery", "@quarantine", NULL, NULL, "scalectl delivery 17 --raw" },

@@ -23,7 +23,7 @@ static const Verb verbs[] = {
                         "do something with each event, at least once and in order", verb_consume, false },
         { "wait", "TASK_ID... | --submission ID... | --metadata K=V [--timeout T]",
                         "wait until tasks are completed", verb_wait, false },
-        { "stats", "", "show counts and figures", verb_stats, false },
+        { "stats", "[--metadata K=V]", "show counts and figures", verb_stats, false },
         { "deliveries", "[--verdict V] [--type T] [--since T] [--until T] [--after N] [-n N]",
                         "list deliveries", verb_deliveries, false },
         { "delivery", "N [--raw]", "show a delivery, or its body as it came", verb_delivery, false },

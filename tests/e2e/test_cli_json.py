@@ -82,7 +82,7 @@ def check(item, text):
 
 @pytest.mark.parametrize("item, arguments", [
     ("tasks", ["tasks"]), ("deliveries", ["deliveries"]), ("delivery", ["delivery", 4]),
-    ("quarantine list", ["quarantine", "list"]), ("stats", ["stats"]), ("simulate", ["simulate", "comparison"]),
+    ("quarantine list", ["quarantine", "list"]), ("stats", ["stats"]), ("stats -metadata", ["stats", "--metadata", "a=b"]), ("simulate", ["simulate", "comparison"]),
     ("queue list", ["queue", "list", "--state", "accepted"]), ("queue hold", ["queue", "hold", "a reason"]),
     ("queue resume", ["queue", "resume"]), ("queue flush", ["queue", "flush"]),
     ("reconcile", ["reconcile"]), ("backfill", ["backfill"]), ("prune", ["prune", "--older-than", "30d"]), ("check-config", ["check-config"])])

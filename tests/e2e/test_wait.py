@@ -143,3 +143,20 @@ def test_progress_on_a_terminal(world):
 @pytest.mark.parametrize("arguments", [[], ["--submission"], ["--metadata", "a"], ["--metadata", "a=b", "id"]])
 def test_usage(daemon, arguments):
     assert scalectl(daemon, "wait", *arguments).returncode == 64
+
+
+def test_how_far_a_batch_is(world):
+    sandbox, daemon, submitter = world
+    tasks = [submitter.reaches(submitter.add(metadata={"batch": b, "n": 1}), "accepted")["task_id"] for b in (7, 7, 8)]
+    complete(sandbox, daemon, tasks[0])
+    for local in (daemon.query, submitter.submit):
+        stats = local.get("/v1/stats?metadata.batch=7").json
+        assert stats.pop("by_status") == {"pending": 1, "completed": 1, "canceled": 0, "error": 0}
+        assert stats == {"tasks": 2}
+        assert local.get("/v1/stats?metadata.batch=8&metadata.n=1").json["by_status"]["pending"] == 1
+        assert local.get("/v1/stats?metadata.batch=8&metadata.n=2").json["tasks"] == 0
+        assert "metadata.batch" in local.get("/v1/stats?metadta.batch=8", status=400).body.decode()
+        assert local.get("/v1/stats").json["tasks"] == 3
+    assert json.loads(scalectl(daemon, "--json", "stats", "--metadata", "batch=7").stdout)["tasks"] == 2
+    assert re.search(r"^by_status completed +1$", scalectl(daemon, "stats", "--metadata", "batch=7").stdout, re.M)
+    assert scalectl(daemon, "stats", "--metadata", "batch").returncode == 64

@@ -28,18 +28,32 @@ static void print_figures(const json_t *o, const char *prefix, bool utc)
         }
 }
 
+typedef struct StatsOptions {
+        OptionList metadata;
+} StatsOptions;
+
+static const Option stats_options[] = {
+        { "--metadata", OPTION_LIST, offsetof(StatsOptions, metadata) },
+};
+
 int verb_stats(Ctl *ctl, int argc, char **argv)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
+        StatsOptions o = {};
         json_auto_t *answer = NULL;
         ApiUrl url;
         unsigned n;
         int r;
 
-        r = options_read(ctl, NULL, 0, NULL, argc, argv, 0, 0, &n);
+        r = options_read(ctl, stats_options, ELEMENTSOF(stats_options), &o, argc, argv, 0, 0, &n);
         if (r != 0)
                 return r;
         url = api_url("/v1/stats");
+        r = api_url_add_metadata(&url, &o.metadata);
+        if (r != 0) {
+                api_url_done(&url);
+                return r;
+        }
         if (ctl->json)
                 return show_object(ctl, &url);
 

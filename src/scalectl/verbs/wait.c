@@ -289,22 +289,28 @@ static int find_all_submissions(Wait *w)
         return r;
 }
 
-/* How many tasks that bear it have this status. */
-static int count_tasks(Wait *w, const char *status, uint64_t *sum)
+/* How many tasks that bear it there are. 0 or an exit status (said). */
+static int count_tasks(Wait *w)
 {
-        ApiUrl url = api_url("/v1/tasks");
-        json_auto_t *page = NULL;
+        ApiUrl url = api_url("/v1/stats");
+        json_auto_t *stats = NULL;
+        const json_t *n;
+        const char *status;
         int r;
 
-        api_url_add(&url, "status", status);
-        api_url_add(&url, "limit", "1");
         r = api_url_add_metadata(&url, &w->options->metadata);
         if (r != 0) {
                 api_url_done(&url);
                 return r;
         }
-        r = ask(w, &url, &page);
-        *sum += (uint64_t)json_integer_value(json_object_get(page, "total"));
+        r = ask(w, &url, &stats);
+        json_object_foreach(json_object_get(stats, "by_status"), status, n) {
+                uint64_t *counter = streq(status, "pending")     ? &w->counts.pending
+                                    : streq(status, "completed") ? &w->counts.completed
+                                                                 : &w->counts.failed;
+
+                *counter += (uint64_t)json_integer_value(n);
+        }
         return r;
 }
 
@@ -316,15 +322,7 @@ static int count_by_metadata(Wait *w)
         r = find_all_submissions(w);
         if (r == 0)
                 r = look_at_items(w);
-        if (r == 0)
-                r = count_tasks(w, "pending", &w->counts.pending);
-        if (r == 0)
-                r = count_tasks(w, "completed", &w->counts.completed);
-        if (r == 0)
-                r = count_tasks(w, "canceled", &w->counts.failed);
-        if (r == 0)
-                r = count_tasks(w, "error", &w->counts.failed);
-        return r;
+        return r == 0 ? count_tasks(w) : r;
 }
 
 /* Telling. */

@@ -24,7 +24,7 @@ const HttpRoute submit_routes[] = {
         { "GET", "/v1/reconcile", reconcile_on_get, NULL, NULL },
         { "POST", "/v1/backfill", backfill_on_post, NULL, backfill_params },
         { "GET", "/v1/backfill", backfill_on_get, NULL, NULL },
-        { "GET", "/v1/stats", stats_on_get, NULL, NULL },
+        { "GET", "/v1/stats", stats_on_get, NULL, stats_params },
         { "GET", "/v1/settings", local_on_settings, NULL, NULL },
         { "GET", "/metrics", stats_on_metrics, NULL, NULL },
         { "GET", "/healthz", stats_on_healthz, NULL, NULL },
