@@ -235,7 +235,7 @@ int local_new(const LocalOptions *options, Local **ret, char **ret_error)
         return 0;
 }
 
-void local_notify_events(Local *local, _unused_ uint64_t last_event)
+void local_notify_events(Local *local)
 {
         (void)eventfd_write(local->events_fd, 1);
 }

@@ -23,8 +23,8 @@ typedef struct LocalOptions {
 /* Starts the thread. 0 or negative errno; *ret_error (owned by the caller) for people. */
 int local_new(const LocalOptions *options, Local **ret, char **ret_error);
 
-/* From any thread: there are events up to this number; followers of the feed are woken. */
-void local_notify_events(Local *local, uint64_t last_event);
+/* From any thread: there are new events; who waits for them is woken. */
+void local_notify_events(Local *local);
 
 /* From any thread: after a reload. */
 void local_set_strict(Local *local, bool strict);

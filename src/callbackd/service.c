@@ -92,13 +92,13 @@ void service_check(const Settings *settings, char **mistakes)
 }
 
 /* From the commit thread. */
-static void on_events(uint64_t last_event, void *userdata)
+static void on_events(_unused_ uint64_t last_event, void *userdata)
 {
         Service *service = userdata;
         Local *local = atomic_load(&service->local);
 
         if (local)
-                local_notify_events(local, last_event);
+                local_notify_events(local);
 }
 
 /* Ending. */
