@@ -45,7 +45,7 @@ ROOMS = {
                  "test-cost", "test-json-cases", "test-nth"],
                 ["test_submit", "test_submit_send", "test_submit_many", "test_submit_service", "test_submit_faults", "test_reconcile", "test_waiting"]),
     "sandbox": (["test-world", "test-backfill", "test-reconcile", "test-outbox-model"], ["test_sandbox", "test_sandbox_callbacks", "test_sandbox_client"]),
-    "scalectl": (["test-"], ["test_cli", "test_cli_json", "test_cli_completion", "test_export", "test_doctor", "test_view", "test_submit_many"]),
+    "scalectl": (["test-"], ["test_cli", "test_cli_json", "test_cli_completion", "test_export", "test_doctor", "test_view", "test_submit_many", "test_submit_table", "test_consume", "test_wait"]),
 }
 
 

@@ -12,6 +12,7 @@
 #include "basic/parse.h"
 #include "task/params.h"
 #include "json/encode.h"
+#include "json/parse.h"
 
 #define ROW_MAX     ((size_t)1024 * 1024)
 #define COLUMNS_MAX TASK_FORM_PAIRS_MAX
@@ -283,6 +284,52 @@ static const TaskType *find_type(const char *name, Problems *problems)
         return type;
 }
 
+/* Whether the cell is the JSON of a list or an object, where one is wanted; then it is added to `given`. 1,
+ * 0 or -ENOMEM. */
+static int take_json(const TaskType *type, const FormPair *cell, json_t *given)
+{
+        const Rows rows = rows_of_type(type);
+        const Field *field = rows_find(&rows, cell->name);
+        json_t *value;
+        int r;
+
+        if (!field || !((field_is_list(field) && *cell->value == '[') ||
+                                      (field_is_object(field) && *cell->value == '{')))
+                return 0;
+        r = json_parse(cell->value, cell->value_size, JSON_REJECT_DUPLICATES, &value, NULL);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        return json_object_set_new(given, cell->name, value) < 0 ? -ENOMEM : 1;
+}
+
+/* Makes the parameters of `n` cells. 0 or negative. */
+static int make_params(Csv *c, const TaskType *type, size_t n, json_t **ret, Problems *problems)
+{
+        json_auto_t *given = json_object();
+        const char *name;
+        json_t *value;
+        size_t left = 0;
+        int r = given ? 0 : -ENOMEM;
+
+        for (size_t i = 0; i < n && r >= 0; i++) {
+                r = take_json(type, &c->pairs[i], given);
+                if (r == 0)
+                        c->pairs[left++] = c->pairs[i];
+        }
+        if (r >= 0)
+                r = task_params_from_form(type, c->pairs, left, ret, problems);
+        if (r < 0)
+                return r;
+        json_object_foreach(given, name, value) {
+                if (json_object_get(*ret, name))
+                        problems_add(problems, SEVERITY_ERROR, name,
+                                        "given as JSON, and in other columns too");
+                else if (json_object_set(*ret, name, value) < 0)
+                        return -ENOMEM;
+        }
+        return problems->n_errors > 0 ? -EBADMSG : 0;
+}
+
 /* 1 or negative. */
 static int encode_row(Csv *c, Buffer *ret, Problems *problems)
 {
@@ -298,11 +345,9 @@ static int encode_row(Csv *c, Buffer *ret, Problems *problems)
         type = find_type(name, problems);
         if (!type)
                 return -EBADMSG;
-        r = task_params_from_form(type, c->pairs, n, &params, problems);
+        r = make_params(c, type, n, &params, problems);
         if (r < 0)
                 return r;
-        if (problems->n_errors > 0)
-                return -EBADMSG;
         if (json_object_set_new(params, "type", json_string(type->name)) < 0 ||
                         (key && json_object_set_new(params, "idempotency_key", json_string(key)) < 0))
                 return -ENOMEM;

@@ -170,6 +170,13 @@ def test_filters(daemon, consumer):
     assert chosen("all", "--metadata", "batch=a", "--kind", "task.completed", "--type", "categorization") == [1, 4]
 
 
+def test_all_kinds_can_be_named():
+    words = subprocess.run([SCALECTL, "words", "consume"], capture_output=True, text=True, check=True).stdout
+    [kinds] = [line.split("\t")[2].split() for line in words.splitlines() if line.startswith("--kind\t")]
+    source = (pathlib.Path(__file__).resolve().parents[2] / "src/store/types.c").read_text()
+    assert kinds == re.findall(r'\[EVENT_\w+\] = "([a-z.]+)"', source)
+
+
 def test_batches(daemon, consumer):
     deliver(daemon, 5)
     consumer.once("--batch", "2", "--exec", "sh", "-c",

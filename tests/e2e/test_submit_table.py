@@ -71,6 +71,18 @@ def test_as_spreadsheets_write_it(held, tmp_path, separator, suffix):
                                    "attachment": "http://example.com/a.jpg", "objects_to_annotate": ["car"], "with_labels": True}
 
 
+def test_cells_of_json(held, tmp_path):
+    path = tmp_path / "tasks.csv"
+    path.write_text('type,instruction,attachment_type,attachment,categories,metadata\n'
+                    'categorization,{},text,[a],"[""big"", ""small""]","{""batch"": 7}"\n')
+    run(held, path)
+    [p] = params(held)
+    assert (p["instruction"], p["attachment"], p["categories"], p["metadata"]["batch"]) == ("{}", "[a]", ["big", "small"], 7)
+    path.write_text('type,instruction,attachment_type,attachment,categories,categories\n'
+                    'categorization,a,text,b,"[""big"", ""small""]",large\n')
+    assert "categories: given as JSON, and in other columns too" in run(held, path, "--batch", "b", status=65).stderr
+
+
 @pytest.mark.parametrize("row, says", [
     ("categorization,a,text,car,big,small,1,,more", "cell 9 has no name in the header"),
     ("categorisation,a,text,car,big,small,1,", "expected the name of a type"),
