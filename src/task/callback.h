@@ -7,13 +7,14 @@
 #include "basic/buffer.h"
 #include "task/problem.h"
 #include "task/type.h"
+#include "task/value.h"
 #include "json/memory.h"
 
 #define CALLBACK_DEPTH_MAX   64U      /* arrays and objects within each other */
 #define CALLBACK_VALUES_MAX  1000000U /* of all kinds: parsed, a body can be fifty times its size */
 #define CALLBACK_ID_MAX      128U     /* bytes of a task_id */
 #define CALLBACK_TYPE_MAX    64U      /* bytes of a type's name */
-#define CALLBACK_DIGEST_SIZE 16U
+#define CALLBACK_DIGEST_SIZE JSON_DIGEST_SIZE
 
 /* Outcomes that the caller must handle: positive, where negative is an errno. */
 enum {
@@ -88,13 +89,3 @@ int callback_body_from_task(const json_t *task, Buffer *out) _warn_unused_;
 
 Callback *callback_free(Callback *c);
 DEFINE_CLEANUP(Callback *, callback_free)
-
-/* A digest of a JSON value that doesn't depend on the order of members nor on how a number is written
- * (1, 1.0 and 1e0 are one value). 0, -ENOMEM. */
-int json_digest(const json_t *value, uint8_t ret[static CALLBACK_DIGEST_SIZE]) _warn_unused_;
-
-/* The same of a response, whose members these rows know (NULL: none): null is an absent one, as it is where
- * it is checked. So `category_id: null` beside a category without ids makes no other response. What no row
- * knows says something else with null than without it. 0, -ENOMEM. */
-int response_digest(const json_t *response, const Field *fields,
-                uint8_t ret[static CALLBACK_DIGEST_SIZE]) _warn_unused_;

@@ -7,7 +7,15 @@
 #include "task/value.h"
 
 const char *const rules_attachment_types[] = { "text", "image", "video", "audio", "website", "pdf", NULL };
-const char *const rules_urgencies[] = { "immediate", "day", "week", NULL };
+static const char *const urgencies[] = { "immediate", "day", "week", NULL };
+
+const Field task_common_params[] = {
+        { "callback_url", FIELD_URL, .describe = "where the result is sent" },
+        { "urgency", FIELD_STRING, .values = urgencies, .default_value = "\"day\"",
+                        .describe = "how soon the response is needed" },
+        { "metadata", FIELD_OBJECT, .default_value = "{}", .describe = "keys and values of your own" },
+        {},
+};
 
 bool rules_is_given(const json_t *params, const char *name)
 {

@@ -20,4 +20,3 @@ bool rules_is_given(const json_t *params, const char *name);
 
 /* The kinds of attachment, as the types' tables name them. */
 extern const char *const rules_attachment_types[];
-extern const char *const rules_urgencies[];

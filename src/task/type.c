@@ -3,7 +3,6 @@
 #include "task/type.h"
 
 #include "basic/guess.h"
-#include "task/rules.h"
 
 static const char *const task_status_table[_TASK_STATUS_MAX] = {
         [TASK_PENDING] = "pending",
@@ -13,14 +12,6 @@ static const char *const task_status_table[_TASK_STATUS_MAX] = {
 };
 
 DEFINE_STRING_TABLE(task_status, TaskStatus, _TASK_STATUS_MAX)
-
-const Field task_common_params[] = {
-        { "callback_url", FIELD_URL, .describe = "where the result is sent" },
-        { "urgency", FIELD_STRING, .values = rules_urgencies, .default_value = "\"day\"",
-                        .describe = "how soon the response is needed" },
-        { "metadata", FIELD_OBJECT, .default_value = "{}", .describe = "keys and values of your own" },
-        {},
-};
 
 #define DECLARE(name) extern const TaskType task_type_##name;
 TASK_TYPES(DECLARE)

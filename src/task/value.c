@@ -18,7 +18,6 @@
 #include <strings.h>
 
 #include "basic/parse.h"
-#include "task/callback.h"
 #include "json/memory.h"
 
 #define INT64_LIMIT         9223372036854775808.0 /* 2^63: the first double beyond */
@@ -490,23 +489,23 @@ static int hash_value(Hash *h, const json_t *value, const Field *fields)
         }
 }
 
-int json_digest(const json_t *value, uint8_t ret[static CALLBACK_DIGEST_SIZE])
+int json_digest(const json_t *value, uint8_t ret[static JSON_DIGEST_SIZE])
 {
         return response_digest(value, NULL, ret);
 }
 
-int response_digest(const json_t *response, const Field *fields, uint8_t ret[static CALLBACK_DIGEST_SIZE])
+int response_digest(const json_t *response, const Field *fields, uint8_t ret[static JSON_DIGEST_SIZE])
 {
         Hash h;
         int r;
 
-        static_assert(CALLBACK_DIGEST_SIZE >= crypto_generichash_BYTES_MIN, "too short for BLAKE2b");
+        static_assert(JSON_DIGEST_SIZE >= crypto_generichash_BYTES_MIN, "too short for BLAKE2b");
 
-        crypto_generichash_init(&h, NULL, 0, CALLBACK_DIGEST_SIZE);
+        crypto_generichash_init(&h, NULL, 0, JSON_DIGEST_SIZE);
         r = hash_value(&h, response, fields);
         if (r < 0)
                 return r;
 
-        crypto_generichash_final(&h, ret, CALLBACK_DIGEST_SIZE);
+        crypto_generichash_final(&h, ret, JSON_DIGEST_SIZE);
         return 0;
 }

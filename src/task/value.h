@@ -1,11 +1,12 @@
 #pragma once
 
-/* JSON values: when two of them are the same (json_digest() agrees with it, see task/callback.h), and what a
+/* JSON values: when two of them are the same (json_digest() agrees with it), and what a
  * single one says. */
 
 #include <jansson.h>
 
 #include "basic/macros.h"
+#include "task/type.h"
 
 /* Whatever the order of members and however a number is written: 1, 1.0 and 1e0 are one value. */
 bool value_equal(const json_t *a, const json_t *b);
@@ -58,3 +59,15 @@ bool value_read_boolean(const json_t *value, bool as_text, bool *ret);
 
 /* A text with http:// or https:// and something behind it, without control characters. */
 bool value_is_url(const json_t *value);
+
+#define JSON_DIGEST_SIZE 16U
+
+/* A digest of a JSON value that doesn't depend on the order of members nor on how a number is written
+ * (1, 1.0 and 1e0 are one value). 0, -ENOMEM. */
+int json_digest(const json_t *value, uint8_t ret[static JSON_DIGEST_SIZE]) _warn_unused_;
+
+/* The same of a response, whose members these rows know (NULL: none): null is an absent one, as it is where
+ * it is checked. So `category_id: null` beside a category without ids makes no other response. What no row
+ * knows says something else with null than without it. 0, -ENOMEM. */
+int response_digest(const json_t *response, const Field *fields,
+                uint8_t ret[static JSON_DIGEST_SIZE]) _warn_unused_;
