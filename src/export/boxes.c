@@ -109,12 +109,12 @@ static int check_boxes(const Row *row)
         return EXPORT_FITS;
 }
 
-static int note_classes(Exporter *x, const Row *row)
+static int note_classes(Exporter *exporter, const Row *row)
 {
         char label[CLASS_NAME_MAX + 1];
 
         for (size_t i = 0; i < boxes_count(row); i++) {
-                int r = classes_add(&x->classes, boxes_label(row, i, label));
+                int r = classes_add(&exporter->classes, boxes_label(row, i, label));
 
                 if (r < 0)
                         return r == -E2BIG ? EXPORT_TOO_MANY_CLASSES : r;
@@ -138,7 +138,7 @@ static bool are_inside(const Row *row, const ImageSize *image)
 /* Whether the response is a list of boxes that can be used, perhaps an empty one, its size is known if the
  * format needs that, and a part of every box is in an image of that size; notes their classes. EXPORT_FITS,
  * another reason, negative errno. */
-static int boxes_survey(Exporter *x, const Row *row)
+static int boxes_survey(Exporter *exporter, const Row *row)
 {
         ImageSize image;
         int r;
@@ -146,12 +146,12 @@ static int boxes_survey(Exporter *x, const Row *row)
         r = check_boxes(row);
         if (r != EXPORT_FITS)
                 return r;
-        r = exporter_find_size(x, row, &image);
+        r = exporter_find_size(exporter, row, &image);
         if (r < 0)
                 return r;
-        if (r == 0 && x->format->needs_sizes)
+        if (r == 0 && exporter->format->needs_sizes)
                 return EXPORT_NO_SIZE;
-        return r == 0 || are_inside(row, &image) ? note_classes(x, row) : EXPORT_OUTSIDE;
+        return r == 0 || are_inside(row, &image) ? note_classes(exporter, row) : EXPORT_OUTSIDE;
 }
 
 /* Cuts one direction. */
@@ -197,121 +197,122 @@ static uint64_t image_id(const Row *row)
         return id > 0 ? id : 1;
 }
 
-static int begin_images(Exporter *x)
+static int begin_images(Exporter *exporter)
 {
         int r = 0;
 
-        if (x->options.has_classes)
-                classes_number(&x->classes);
+        if (exporter->options.has_classes)
+                classes_number(&exporter->classes);
         else
-                r = classes_number_by_name(&x->classes);
-        put(&x->stream, "{\"info\":{\"description\":\"Tasks of scale-callbackd\"},\n\"images\":[");
-        x->n = 0;
+                r = classes_number_by_name(&exporter->classes);
+        put(&exporter->stream, "{\"info\":{\"description\":\"Tasks of scale-callbackd\"},\n\"images\":[");
+        exporter->n = 0;
         return r;
 }
 
-static void separate(Exporter *x)
+static void separate(Exporter *exporter)
 {
-        put(&x->stream, x->n++ == 0 ? "\n" : ",\n");
+        put(&exporter->stream, exporter->n++ == 0 ? "\n" : ",\n");
 }
 
-static void put_text(Exporter *x, const char *before, const char *s)
+static void put_text(Exporter *exporter, const char *before, const char *s)
 {
-        put(&x->stream, before);
-        put_json_text(&x->stream, s, strlen(s));
+        put(&exporter->stream, before);
+        put_json_text(&exporter->stream, s, strlen(s));
 }
 
-static int write_image(Exporter *x, const Row *row)
+static int write_image(Exporter *exporter, const Row *row)
 {
         char name[NAME_SIZE];
         ImageSize size;
         int r;
 
-        r = exporter_find_size(x, row, &size);
+        r = exporter_find_size(exporter, row, &size);
         if (r < 0)
                 return r;
-        separate(x);
-        put_f(&x->stream, "{\"id\":%" PRIu64, image_id(row));
-        put_text(x, ",\"file_name\":", name_of_url(row->url, row->id, name));
+        separate(exporter);
+        put_f(&exporter->stream, "{\"id\":%" PRIu64, image_id(row));
+        put_text(exporter, ",\"file_name\":", name_of_url(row->url, row->id, name));
         if (r > 0)
-                put_f(&x->stream, ",\"width\":%" PRIu32 ",\"height\":%" PRIu32, size.width, size.height);
-        put_text(x, ",\"coco_url\":", row->url);
-        put_text(x, ",\"task_id\":", row->id);
-        put(&x->stream, "}");
+                put_f(&exporter->stream, ",\"width\":%" PRIu32 ",\"height\":%" PRIu32, size.width,
+                                size.height);
+        put_text(exporter, ",\"coco_url\":", row->url);
+        put_text(exporter, ",\"task_id\":", row->id);
+        put(&exporter->stream, "}");
         return 0;
 }
 
-static int end_images(Exporter *x)
+static int end_images(Exporter *exporter)
 {
-        put(&x->stream, x->n == 0 ? "],\n" : "\n],\n");
+        put(&exporter->stream, exporter->n == 0 ? "],\n" : "\n],\n");
         return 0;
 }
 
-static int begin_annotations(Exporter *x)
+static int begin_annotations(Exporter *exporter)
 {
-        put(&x->stream, "\"annotations\":[");
-        x->n = 0;
+        put(&exporter->stream, "\"annotations\":[");
+        exporter->n = 0;
         return 0;
 }
 
-static uint32_t category_id(const Exporter *x, const Class *class)
+static uint32_t category_id(const Exporter *exporter, const Class *class)
 {
-        return class->number + (x->options.has_classes ? 1 : 0);
+        return class->number + (exporter->options.has_classes ? 1 : 0);
 }
 
 /* `image` is NULL where its size is not known. */
-static void coco_write_box(Exporter *x, const Row *row, size_t i, const ImageSize *image)
+static void coco_write_box(Exporter *exporter, const Row *row, size_t i, const ImageSize *image)
 {
         char label[CLASS_NAME_MAX + 1];
         Box b = boxes_get(row, i);
         bool is_cut = image && box_cut(&b, image);
         const double sides[] = { b.left, b.top, b.width, b.height };
 
-        x->counts.cut_boxes += is_cut;
-        separate(x);
-        put_f(&x->stream, "{\"id\":%" PRIu64 ",\"image_id\":%" PRIu64 ",\"category_id\":%" PRIu32, x->n,
-                        image_id(row),
-                        category_id(x, classes_find(&x->classes, boxes_label(row, i, label))));
+        exporter->counts.cut_boxes += is_cut;
+        separate(exporter);
+        put_f(&exporter->stream, "{\"id\":%" PRIu64 ",\"image_id\":%" PRIu64 ",\"category_id\":%" PRIu32,
+                        exporter->n, image_id(row),
+                        category_id(exporter, classes_find(&exporter->classes, boxes_label(row, i, label))));
         FOREACH_ARRAY(s, sides, ELEMENTSOF(sides)) {
-                put(&x->stream, s == sides ? ",\"bbox\":[" : ",");
-                put_json_number(&x->stream, *s);
+                put(&exporter->stream, s == sides ? ",\"bbox\":[" : ",");
+                put_json_number(&exporter->stream, *s);
         }
-        put(&x->stream, "],\"area\":");
-        put_json_number(&x->stream, b.width * b.height);
-        put(&x->stream, ",\"segmentation\":[],\"iscrowd\":0}");
+        put(&exporter->stream, "],\"area\":");
+        put_json_number(&exporter->stream, b.width * b.height);
+        put(&exporter->stream, ",\"segmentation\":[],\"iscrowd\":0}");
 }
 
-static int write_annotations(Exporter *x, const Row *row)
+static int write_annotations(Exporter *exporter, const Row *row)
 {
         ImageSize image;
         int r;
 
-        r = exporter_find_size(x, row, &image);
+        r = exporter_find_size(exporter, row, &image);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < boxes_count(row); i++)
-                coco_write_box(x, row, i, r > 0 ? &image : NULL);
+                coco_write_box(exporter, row, i, r > 0 ? &image : NULL);
         return 0;
 }
 
-static int end_annotations(Exporter *x)
+static int end_annotations(Exporter *exporter)
 {
         _cleanup_free_ const Class **sorted = NULL;
         int r;
 
-        r = classes_by_number(&x->classes, &sorted);
+        r = classes_by_number(&exporter->classes, &sorted);
         if (r < 0)
                 return r;
-        put(&x->stream, x->n == 0 ? "],\n" : "\n],\n");
-        put(&x->stream, "\"categories\":[");
-        x->n = 0;
-        for (size_t i = 0; i < x->classes.n; i++) {
-                separate(x);
-                put_f(&x->stream, "{\"id\":%" PRIu32, category_id(x, sorted[i]));
-                put_text(x, ",\"name\":", sorted[i]->name);
-                put(&x->stream, "}");
+        put(&exporter->stream, exporter->n == 0 ? "],\n" : "\n],\n");
+        put(&exporter->stream, "\"categories\":[");
+        exporter->n = 0;
+        for (size_t i = 0; i < exporter->classes.n; i++) {
+                separate(exporter);
+                put_f(&exporter->stream, "{\"id\":%" PRIu32, category_id(exporter, sorted[i]));
+                put_text(exporter, ",\"name\":", sorted[i]->name);
+                put(&exporter->stream, "}");
         }
-        put(&x->stream, x->n == 0 ? "]}\n" : "\n]}\n");
+        put(&exporter->stream, exporter->n == 0 ? "]}\n" : "\n]}\n");
         return 0;
 }
 
@@ -334,68 +335,69 @@ const ExportFormat export_coco = {
  * an empty file.
  */
 
-static int begin_labels(Exporter *x)
+static int begin_labels(Exporter *exporter)
 {
-        classes_number(&x->classes);
+        classes_number(&exporter->classes);
         return 0;
 }
 
-static void yolo_write_box(Exporter *x, const Row *row, size_t i, const ImageSize *image, Writer *file)
+static void yolo_write_box(
+                Exporter *exporter, const Row *row, size_t i, const ImageSize *image, Writer *file)
 {
         char label[CLASS_NAME_MAX + 1];
         Box b = boxes_get(row, i);
 
-        x->counts.cut_boxes += box_cut(&b, image);
+        exporter->counts.cut_boxes += box_cut(&b, image);
         put_f(file, "%" PRIu32 " %.6f %.6f %.6f %.6f\n",
-                        classes_find(&x->classes, boxes_label(row, i, label))->number,
+                        classes_find(&exporter->classes, boxes_label(row, i, label))->number,
                         (b.left + b.width / 2) / image->width, (b.top + b.height / 2) / image->height,
                         b.width / image->width, b.height / image->height);
 }
 
-static int write_labels(Exporter *x, const Row *row)
+static int write_labels(Exporter *exporter, const Row *row)
 {
         Writer file = { .text = BUFFER_INIT(EXPORT_LINE_MAX) };
         ImageSize image;
         int r;
 
-        r = exporter_find_size(x, row, &image);
+        r = exporter_find_size(exporter, row, &image);
         if (r <= 0)
                 return r < 0 ? r : -ESTALE; /* a moment ago it was known */
         for (size_t i = 0; i < boxes_count(row); i++)
-                yolo_write_box(x, row, i, &image, &file);
-        return exporter_put_task_file(x, row, "labels/", "txt", &file);
+                yolo_write_box(exporter, row, i, &image, &file);
+        return exporter_put_task_file(exporter, row, "labels/", "txt", &file);
 }
 
-static int write_classes(Exporter *x)
+static int write_classes(Exporter *exporter)
 {
         Writer file = { .text = BUFFER_INIT(EXPORT_LINE_MAX) };
         size_t n_new;
         int r;
 
-        r = exporter_save_classes(x, &file.text, &n_new);
-        return r < 0 ? r : exporter_put_file(x, "classes.txt", &file);
+        r = exporter_save_classes(exporter, &file.text, &n_new);
+        return r < 0 ? r : exporter_put_file(exporter, "classes.txt", &file);
 }
 
-static int end_labels(Exporter *x)
+static int end_labels(Exporter *exporter)
 {
         Writer file = { .text = BUFFER_INIT(EXPORT_LINE_MAX) };
         _cleanup_free_ const Class **sorted = NULL;
         int r;
 
-        r = write_classes(x);
+        r = write_classes(exporter);
         if (r == 0)
-                r = classes_by_number(&x->classes, &sorted);
+                r = classes_by_number(&exporter->classes, &sorted);
         if (r < 0)
                 return r;
 
         put(&file, "# Put the images into images/, beside labels/.\npath: .\ntrain: images\nval: images\n");
-        put_f(&file, "nc: %zu\nnames:%s\n", x->classes.n, x->classes.n == 0 ? " {}" : "");
-        for (size_t i = 0; i < x->classes.n; i++) {
+        put_f(&file, "nc: %zu\nnames:%s\n", exporter->classes.n, exporter->classes.n == 0 ? " {}" : "");
+        for (size_t i = 0; i < exporter->classes.n; i++) {
                 put_f(&file, "  %" PRIu32 ": ", sorted[i]->number);
                 put_json_text(&file, sorted[i]->name, strlen(sorted[i]->name)); /* it is YAML too */
                 put(&file, "\n");
         }
-        return exporter_put_file(x, "data.yaml", &file);
+        return exporter_put_file(exporter, "data.yaml", &file);
 }
 
 const ExportFormat export_yolo = {
@@ -414,24 +416,25 @@ const ExportFormat export_yolo = {
  * 1, both ends included: a box is made no smaller by that, and no larger than its image.
  */
 
-static void put_element(Writer *w, const char *name, const char *text)
+static void put_element(Writer *writer, const char *name, const char *text)
 {
-        put_f(w, "<%s>", name);
-        put_xml(w, text, strlen(text));
-        put_f(w, "</%s>", name);
+        put_f(writer, "<%s>", name);
+        put_xml(writer, text, strlen(text));
+        put_f(writer, "</%s>", name);
 }
 
-static void voc_write_box(Exporter *x, const Row *row, size_t i, const ImageSize *image, Writer *w)
+static void voc_write_box(
+                Exporter *exporter, const Row *row, size_t i, const ImageSize *image, Writer *writer)
 {
         char label[CLASS_NAME_MAX + 1];
         Box b = boxes_get(row, i);
         bool is_cut = box_cut(&b, image);
         double xmin = floor(b.left) + 1, ymin = floor(b.top) + 1;
 
-        x->counts.cut_boxes += is_cut;
-        put(w, "\t<object>\n\t\t");
-        put_element(w, "name", boxes_label(row, i, label));
-        put_f(w,
+        exporter->counts.cut_boxes += is_cut;
+        put(writer, "\t<object>\n\t\t");
+        put_element(writer, "name", boxes_label(row, i, label));
+        put_f(writer,
                         "\n\t\t<pose>Unspecified</pose>\n\t\t<truncated>%d</truncated>\n"
                         "\t\t<difficult>0</difficult>\n\t\t<bndbox>\n\t\t\t<xmin>%.0f</xmin>\n"
                         "\t\t\t<ymin>%.0f</ymin>\n\t\t\t<xmax>%.0f</xmax>\n\t\t\t<ymax>%.0f</ymax>\n"
@@ -440,14 +443,14 @@ static void voc_write_box(Exporter *x, const Row *row, size_t i, const ImageSize
                         MAX(ceil(b.top + b.height), ymin));
 }
 
-static int voc_write(Exporter *x, const Row *row)
+static int voc_write(Exporter *exporter, const Row *row)
 {
         Writer file = { .text = BUFFER_INIT(EXPORT_LINE_MAX) };
         char name[NAME_SIZE];
         ImageSize image;
         int r;
 
-        r = exporter_find_size(x, row, &image);
+        r = exporter_find_size(exporter, row, &image);
         if (r <= 0)
                 return r < 0 ? r : -ESTALE;
         put(&file, "<annotation>\n\t<folder>images</folder>\n\t");
@@ -461,9 +464,9 @@ static int voc_write(Exporter *x, const Row *row)
                         "</height>\n\t\t<depth>3</depth>\n\t</size>\n\t<segmented>0</segmented>\n",
                         image.width, image.height);
         for (size_t i = 0; i < boxes_count(row); i++)
-                voc_write_box(x, row, i, &image, &file);
+                voc_write_box(exporter, row, i, &image, &file);
         put(&file, "</annotation>\n");
-        return exporter_put_task_file(x, row, "Annotations/", "xml", &file);
+        return exporter_put_task_file(exporter, row, "Annotations/", "xml", &file);
 }
 
 const ExportFormat export_voc = {

@@ -11,23 +11,23 @@
 
 #include "export/text.h"
 
-void classes_done(Classes *c)
+void classes_done(Classes *classes)
 {
-        FOREACH_ARRAY(i, c->items, c->n)
+        FOREACH_ARRAY(i, classes->items, classes->n)
                 free(i->name);
-        free(c->items);
-        *c = (Classes){};
+        free(classes->items);
+        *classes = (Classes){};
 }
 
 /* The place of a name, or where it would be. */
-static size_t place_of(const Classes *c, const char *name, bool *ret_found)
+static size_t place_of(const Classes *classes, const char *name, bool *ret_found)
 {
-        size_t low = 0, high = c->n;
+        size_t low = 0, high = classes->n;
 
         *ret_found = false;
         while (low < high) {
                 size_t middle = low + (high - low) / 2;
-                int order = strcmp(c->items[middle].name, name);
+                int order = strcmp(classes->items[middle].name, name);
 
                 if (order == 0)
                         *ret_found = true;
@@ -39,62 +39,62 @@ static size_t place_of(const Classes *c, const char *name, bool *ret_found)
         return low;
 }
 
-static int make_room(Classes *c)
+static int make_room(Classes *classes)
 {
-        size_t n = c->allocated == 0 ? 16 : c->allocated * 2;
+        size_t n = classes->allocated == 0 ? 16 : classes->allocated * 2;
         Class *more;
 
-        if (c->n == CLASSES_MAX)
+        if (classes->n == CLASSES_MAX)
                 return -E2BIG;
-        if (c->n < c->allocated)
+        if (classes->n < classes->allocated)
                 return 0;
-        more = reallocarray(c->items, n, sizeof(Class));
+        more = reallocarray(classes->items, n, sizeof(Class));
         if (!more)
                 return -ENOMEM;
-        c->items = more;
-        c->allocated = n;
+        classes->items = more;
+        classes->allocated = n;
         return 0;
 }
 
-static int insert(Classes *c, size_t at, const char *name, Class **ret)
+static int insert(Classes *classes, size_t at, const char *name, Class **ret)
 {
         char *copy;
         int r;
 
-        r = make_room(c);
+        r = make_room(classes);
         if (r < 0)
                 return r;
         copy = strdup(name);
         if (!copy)
                 return -ENOMEM;
-        memmove(c->items + at + 1, c->items + at, (c->n - at) * sizeof(Class));
-        c->items[at] = (Class){ .name = copy };
-        c->n++;
-        *ret = &c->items[at];
+        memmove(classes->items + at + 1, classes->items + at, (classes->n - at) * sizeof(Class));
+        classes->items[at] = (Class){ .name = copy };
+        classes->n++;
+        *ret = &classes->items[at];
         return 0;
 }
 
-int classes_add(Classes *c, const char *name)
+int classes_add(Classes *classes, const char *name)
 {
         bool found;
-        size_t at = place_of(c, name, &found);
+        size_t at = place_of(classes, name, &found);
         Class *class;
 
         if (found)
                 return 0;
-        return strlen(name) > CLASS_NAME_MAX ? -EMSGSIZE : insert(c, at, name, &class);
+        return strlen(name) > CLASS_NAME_MAX ? -EMSGSIZE : insert(classes, at, name, &class);
 }
 
-const Class *classes_find(const Classes *c, const char *name)
+const Class *classes_find(const Classes *classes, const char *name)
 {
         bool found;
-        size_t at = place_of(c, name, &found);
+        size_t at = place_of(classes, name, &found);
 
         assert(found);
-        return &c->items[at];
+        return &classes->items[at];
 }
 
-int classes_add_listed(Classes *c, const char *name, size_t size)
+int classes_add_listed(Classes *classes, const char *name, size_t size)
 {
         char copy[CLASS_NAME_MAX + 1];
         Class *class;
@@ -107,22 +107,22 @@ int classes_add_listed(Classes *c, const char *name, size_t size)
         memcpy(copy, name, size);
         copy[size] = 0;
 
-        at = place_of(c, copy, &found);
+        at = place_of(classes, copy, &found);
         if (found)
                 return -EINVAL;
-        r = insert(c, at, copy, &class);
+        r = insert(classes, at, copy, &class);
         if (r < 0)
                 return r;
-        class->number = (uint32_t)c->n_listed++;
+        class->number = (uint32_t)classes->n_listed++;
         class->listed = true;
         return 0;
 }
 
-void classes_number(Classes *c)
+void classes_number(Classes *classes)
 {
-        uint32_t next = (uint32_t)c->n_listed;
+        uint32_t next = (uint32_t)classes->n_listed;
 
-        FOREACH_ARRAY(i, c->items, c->n)
+        FOREACH_ARRAY(i, classes->items, classes->n)
                 if (!i->listed)
                         i->number = next++;
 }
@@ -134,33 +134,33 @@ static int compare_numbers(const void *a, const void *b)
         return x < y ? -1 : x > y;
 }
 
-int classes_by_number(const Classes *c, const Class ***ret)
+int classes_by_number(const Classes *classes, const Class ***ret)
 {
-        const Class **sorted = calloc(c->n + 1, sizeof(Class *));
+        const Class **sorted = calloc(classes->n + 1, sizeof(Class *));
 
         if (!sorted)
                 return -ENOMEM;
-        for (size_t i = 0; i < c->n; i++)
-                sorted[i] = &c->items[i];
-        qsort(sorted, c->n, sizeof(Class *), compare_numbers);
+        for (size_t i = 0; i < classes->n; i++)
+                sorted[i] = &classes->items[i];
+        qsort(sorted, classes->n, sizeof(Class *), compare_numbers);
         *ret = sorted;
         return 0;
 }
 
-int classes_number_by_name(Classes *c)
+int classes_number_by_name(Classes *classes)
 {
         _cleanup_free_ const Class **sorted = NULL;
         int r;
 
-        FOREACH_ARRAY(i, c->items, c->n)
+        FOREACH_ARRAY(i, classes->items, classes->n)
                 i->number = (uint32_t)(text_hash(i->name, strlen(i->name)) % INT32_MAX) + 1;
-        r = classes_by_number(c, &sorted);
+        r = classes_by_number(classes, &sorted);
         if (r < 0)
                 return r;
-        for (size_t i = 1; i < c->n; i++)
+        for (size_t i = 1; i < classes->n; i++)
                 if (sorted[i]->number == sorted[i - 1]->number) {
-                        c->collision[0] = (size_t)(sorted[i - 1] - c->items);
-                        c->collision[1] = (size_t)(sorted[i] - c->items);
+                        classes->collision[0] = (size_t)(sorted[i - 1] - classes->items);
+                        classes->collision[1] = (size_t)(sorted[i] - classes->items);
                         return -EEXIST;
                 }
         return 0;

@@ -19,24 +19,24 @@ typedef struct Classes {
         size_t collision[2]; /* see classes_number_by_name() */
 } Classes;
 
-void classes_done(Classes *c);
+void classes_done(Classes *classes);
 
 /* A class, without a number yet, if it is not there already. 0, -E2BIG, -EMSGSIZE: the name is too long,
  * -ENOMEM. */
-int classes_add(Classes *c, const char *name);
+int classes_add(Classes *classes, const char *name);
 
 /* One that is there. */
-const Class *classes_find(const Classes *c, const char *name);
+const Class *classes_find(const Classes *classes, const char *name);
 
 /* The next class of a list. 0, -EINVAL: empty, too long or there already; -E2BIG, -ENOMEM. */
-int classes_add_listed(Classes *c, const char *name, size_t size);
+int classes_add_listed(Classes *classes, const char *name, size_t size);
 
 /* Numbers for all: listed ones keep theirs, the others follow in the order of their names. */
-void classes_number(Classes *c);
+void classes_number(Classes *classes);
 
 /* Numbers that depend on the name alone: 1 to 2^31-1. 0, -EEXIST: two have the same, see `collision`;
  * -ENOMEM. */
-int classes_number_by_name(Classes *c);
+int classes_number_by_name(Classes *classes);
 
 /* All in the order of their numbers; the array is the caller's (free()), what it points to is not. */
-int classes_by_number(const Classes *c, const Class ***ret);
+int classes_by_number(const Classes *classes, const Class ***ret);

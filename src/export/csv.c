@@ -25,13 +25,13 @@ struct Columns {
         const Column *header[COLUMNS_MAX];
 };
 
-void columns_free(Columns *c)
+void columns_free(Columns *columns)
 {
-        for (size_t i = 0; c && i < c->n; i++) {
-                free(c->items[i]->name);
-                free(c->items[i]);
+        for (size_t i = 0; columns && i < columns->n; i++) {
+                free(columns->items[i]->name);
+                free(columns->items[i]);
         }
-        free(c);
+        free(columns);
 }
 
 /* Members that always come first, in this order; the others of a task, and then those within the groups. */
@@ -58,14 +58,14 @@ static int compare_columns(const void *a, const void *b)
         return x->rank != y->rank ? (x->rank < y->rank ? -1 : 1) : strcmp(x->name, y->name);
 }
 
-static size_t place_of(const Columns *c, const char *name, bool *ret_found)
+static size_t place_of(const Columns *columns, const char *name, bool *ret_found)
 {
-        size_t low = 0, high = c->n;
+        size_t low = 0, high = columns->n;
 
         *ret_found = false;
         while (low < high) {
                 size_t middle = low + (high - low) / 2;
-                int order = strcmp(c->items[middle]->name, name);
+                int order = strcmp(columns->items[middle]->name, name);
 
                 if (order == 0)
                         *ret_found = true;
@@ -79,7 +79,7 @@ static size_t place_of(const Columns *c, const char *name, bool *ret_found)
 
 /* Walking through a task: each field with the name of its column. */
 
-typedef int (*FieldFn)(Columns *c, const char *name, const json_t *value);
+typedef int (*FieldFn)(Columns *columns, const char *name, const json_t *value);
 
 /* Appends a part of a path. 0, -ENOBUFS: too long. */
 static int append_part(char *path, size_t *size, const char *part, bool escape)
@@ -105,7 +105,7 @@ static bool is_group(const char *path)
         return false;
 }
 
-static int walk(Columns *c, const json_t *object, const char *prefix, unsigned depth, FieldFn fn)
+static int walk(Columns *columns, const json_t *object, const char *prefix, unsigned depth, FieldFn fn)
 {
         char path[COLUMN_NAME_MAX + 1];
         json_t *value;
@@ -122,9 +122,9 @@ static int walk(Columns *c, const json_t *object, const char *prefix, unsigned d
                 if (r >= 0 && json_is_object(value) && depth > 0 && is_group(path)) {
                         r = append_part(path, &size, ".", false);
                         if (r >= 0)
-                                r = walk(c, value, path, depth - 1, fn);
+                                r = walk(columns, value, path, depth - 1, fn);
                 } else if (r >= 0)
-                        r = fn(c, path, value);
+                        r = fn(columns, path, value);
                 if (r != 0)
                         return r;
         }
@@ -136,24 +136,24 @@ static int walk(Columns *c, const json_t *object, const char *prefix, unsigned d
 /* The first pass. */
 
 /* Whether all of a task's fields find room: one with too many must not take the columns of others. */
-static int count_column(Columns *c, const char *name, _unused_ const json_t *value)
+static int count_column(Columns *columns, const char *name, _unused_ const json_t *value)
 {
         bool found;
 
-        (void)place_of(c, name, &found);
-        c->n_new += !found;
-        return c->n + c->n_new > COLUMNS_MAX ? -ENOBUFS : 0;
+        (void)place_of(columns, name, &found);
+        columns->n_new += !found;
+        return columns->n + columns->n_new > COLUMNS_MAX ? -ENOBUFS : 0;
 }
 
-static int add_column(Columns *c, const char *name, _unused_ const json_t *value)
+static int add_column(Columns *columns, const char *name, _unused_ const json_t *value)
 {
         Column *column;
         bool found;
-        size_t at = place_of(c, name, &found);
+        size_t at = place_of(columns, name, &found);
 
         if (found)
                 return 0;
-        assert(c->n < COLUMNS_MAX);
+        assert(columns->n < COLUMNS_MAX);
         column = calloc(1, sizeof(Column));
         if (!column)
                 return -ENOMEM;
@@ -163,88 +163,89 @@ static int add_column(Columns *c, const char *name, _unused_ const json_t *value
                 free(column);
                 return -ENOMEM;
         }
-        memmove(c->items + at + 1, c->items + at, (c->n - at) * sizeof(Column *));
-        c->items[at] = column;
-        c->n++;
+        memmove(columns->items + at + 1, columns->items + at, (columns->n - at) * sizeof(Column *));
+        columns->items[at] = column;
+        columns->n++;
         return 0;
 }
 
-static int begin_survey(Exporter *x)
+static int begin_survey(Exporter *exporter)
 {
-        x->columns = calloc(1, sizeof(Columns));
-        return x->columns ? 0 : -ENOMEM;
+        exporter->columns = calloc(1, sizeof(Columns));
+        return exporter->columns ? 0 : -ENOMEM;
 }
 
-static int survey(Exporter *x, const Row *row)
+static int survey(Exporter *exporter, const Row *row)
 {
         int r;
 
-        x->columns->n_new = 0;
-        r = walk(x->columns, row->task, "", DEPTH, count_column);
+        exporter->columns->n_new = 0;
+        r = walk(exporter->columns, row->task, "", DEPTH, count_column);
         if (r == 0)
-                r = walk(x->columns, row->task, "", DEPTH, add_column);
+                r = walk(exporter->columns, row->task, "", DEPTH, add_column);
         return r == -ENOBUFS ? EXPORT_TOO_WIDE : r;
 }
 
 /* The second. */
 
-static int set_cell(Columns *c, const char *name, const json_t *value)
+static int set_cell(Columns *columns, const char *name, const json_t *value)
 {
         bool found;
-        size_t at = place_of(c, name, &found);
+        size_t at = place_of(columns, name, &found);
 
         assert(found);
-        c->cells[c->items[at]->position] = value;
+        columns->cells[columns->items[at]->position] = value;
         return 0;
 }
 
-static int begin_rows(Exporter *x)
+static int begin_rows(Exporter *exporter)
 {
-        Columns *c = x->columns;
+        Columns *columns = exporter->columns;
 
-        memcpy(c->header, c->items, c->n * sizeof(Column *));
-        qsort(c->header, c->n, sizeof(Column *), compare_columns);
-        for (size_t i = 0; i < c->n; i++) {
-                ((Column *)(uintptr_t)c->header[i])->position = i;
-                put(&x->stream, i == 0 ? "" : ",");
-                put_csv(&x->stream, c->header[i]->name, strlen(c->header[i]->name), x->options.spreadsheet);
+        memcpy(columns->header, columns->items, columns->n * sizeof(Column *));
+        qsort(columns->header, columns->n, sizeof(Column *), compare_columns);
+        for (size_t i = 0; i < columns->n; i++) {
+                ((Column *)(uintptr_t)columns->header[i])->position = i;
+                put(&exporter->stream, i == 0 ? "" : ",");
+                put_csv(&exporter->stream, columns->header[i]->name, strlen(columns->header[i]->name),
+                                exporter->options.spreadsheet);
         }
-        if (c->n > 0)
-                put(&x->stream, "\r\n");
+        if (columns->n > 0)
+                put(&exporter->stream, "\r\n");
         return 0;
 }
 
-static void write_cell(Exporter *x, const json_t *value)
+static void write_cell(Exporter *exporter, const json_t *value)
 {
         Writer text = { .text = BUFFER_INIT(EXPORT_LINE_MAX) };
 
         if (!value || json_is_null(value))
                 return;
         if (json_is_string(value)) {
-                put_csv(&x->stream, json_string_value(value), json_string_length(value),
-                                x->options.spreadsheet);
+                put_csv(&exporter->stream, json_string_value(value), json_string_length(value),
+                                exporter->options.spreadsheet);
                 return;
         }
         put_json(&text, value);
-        put_csv(&x->stream, buffer_text(&text.text), text.text.size, false);
-        if (x->stream.error == 0)
-                x->stream.error = text.error;
+        put_csv(&exporter->stream, buffer_text(&text.text), text.text.size, false);
+        if (exporter->stream.error == 0)
+                exporter->stream.error = text.error;
         writer_done(&text);
 }
 
-static int write_row(Exporter *x, const Row *row)
+static int write_row(Exporter *exporter, const Row *row)
 {
-        Columns *c = x->columns;
+        Columns *columns = exporter->columns;
         int r;
 
-        memset(c->cells, 0, c->n * sizeof(*c->cells));
-        r = walk(c, row->task, "", DEPTH, set_cell);
-        for (size_t i = 0; r >= 0 && i < c->n; i++) {
-                put(&x->stream, i == 0 ? "" : ",");
-                write_cell(x, c->cells[i]);
+        memset(columns->cells, 0, columns->n * sizeof(*columns->cells));
+        r = walk(columns, row->task, "", DEPTH, set_cell);
+        for (size_t i = 0; r >= 0 && i < columns->n; i++) {
+                put(&exporter->stream, i == 0 ? "" : ",");
+                write_cell(exporter, columns->cells[i]);
         }
-        if (c->n > 0)
-                put(&x->stream, "\r\n");
+        if (columns->n > 0)
+                put(&exporter->stream, "\r\n");
         return r;
 }
 

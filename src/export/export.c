@@ -47,10 +47,10 @@ const char *export_reason_describe(ExportReason v)
 
 /* JSON lines: as they are. */
 
-static int write_line(Exporter *x, const Row *row)
+static int write_line(Exporter *exporter, const Row *row)
 {
-        put_bytes(&x->stream, row->line, row->size);
-        put(&x->stream, "\n");
+        put_bytes(&exporter->stream, row->line, row->size);
+        put(&exporter->stream, "\n");
         return 0;
 }
 
@@ -102,81 +102,82 @@ unsigned export_format_passes(const ExportFormat *f)
 int exporter_new(const ExportFormat *f, const ExportOptions *options, const ExportCalls *calls,
                 Exporter **ret)
 {
-        Exporter *x = calloc(1, sizeof(Exporter));
+        Exporter *exporter = calloc(1, sizeof(Exporter));
 
-        if (!x)
+        if (!exporter)
                 return -ENOMEM;
-        *x = (Exporter){ .format = f, .options = *options, .calls = *calls, .id = "" };
-        writer_done(&x->stream);
+        *exporter = (Exporter){ .format = f, .options = *options, .calls = *calls, .id = "" };
+        writer_done(&exporter->stream);
         if (f->shape != EXPORT_EITHER)
-                x->options.folder = f->shape == EXPORT_FOLDER;
-        assert(!x->options.folder || calls->put_file);
+                exporter->options.folder = f->shape == EXPORT_FOLDER;
+        assert(!exporter->options.folder || calls->put_file);
         assert(!f->needs_sizes || calls->find_size);
-        *ret = x;
+        *ret = exporter;
         return 0;
 }
 
-Exporter *exporter_free(Exporter *x)
+Exporter *exporter_free(Exporter *exporter)
 {
-        if (!x)
+        if (!exporter)
                 return NULL;
-        json_decref(x->task);
-        writer_done(&x->stream);
-        classes_done(&x->classes);
-        columns_free(x->columns);
-        free(x);
+        json_decref(exporter->task);
+        writer_done(&exporter->stream);
+        classes_done(&exporter->classes);
+        columns_free(exporter->columns);
+        free(exporter);
         return NULL;
 }
 
-const ExportCounts *exporter_counts(const Exporter *x)
+const ExportCounts *exporter_counts(const Exporter *exporter)
 {
-        return &x->counts;
+        return &exporter->counts;
 }
 
-const char *exporter_task_id(const Exporter *x)
+const char *exporter_task_id(const Exporter *exporter)
 {
-        return x->id;
+        return exporter->id;
 }
 
 /* Hands on what there is of the stream, once it is worth a call or all of it must go. */
-static int flush(Exporter *x, bool all)
+static int flush(Exporter *exporter, bool all)
 {
-        int r = x->stream.error;
+        int r = exporter->stream.error;
 
-        if (r == 0 && x->stream.text.size > 0 && (all || x->stream.text.size >= STREAM_FULL)) {
-                r = x->calls.write(x->stream.text.data, x->stream.text.size, x->calls.userdata);
-                x->stream.text.size = 0;
-                if (x->stream.text.allocated > 4 * STREAM_FULL)
-                        writer_done(&x->stream); /* a large task was there */
+        if (r == 0 && exporter->stream.text.size > 0 && (all || exporter->stream.text.size >= STREAM_FULL)) {
+                r = exporter->calls.write(exporter->stream.text.data, exporter->stream.text.size,
+                                exporter->calls.userdata);
+                exporter->stream.text.size = 0;
+                if (exporter->stream.text.allocated > 4 * STREAM_FULL)
+                        writer_done(&exporter->stream); /* a large task was there */
         }
         return r;
 }
 
-static int run(Exporter *x, int (*step)(Exporter *x), bool last)
+static int run(Exporter *exporter, int (*step)(Exporter *exporter), bool last)
 {
-        int r = step ? step(x) : 0;
+        int r = step ? step(exporter) : 0;
 
-        return r < 0 ? r : flush(x, last);
+        return r < 0 ? r : flush(exporter, last);
 }
 
-static int write_index_header(Exporter *x)
+static int write_index_header(Exporter *exporter)
 {
-        put(&x->stream, "file,task_id,attachment\r\n");
+        put(&exporter->stream, "file,task_id,attachment\r\n");
         return 0;
 }
 
-int exporter_begin(Exporter *x, unsigned pass)
+int exporter_begin(Exporter *exporter, unsigned pass)
 {
-        assert(pass < x->format->n_passes);
-        x->pass = pass;
-        if (x->options.folder && pass + 1 == x->format->n_passes)
-                (void)write_index_header(x);
-        return run(x, x->format->passes[pass].begin, false);
+        assert(pass < exporter->format->n_passes);
+        exporter->pass = pass;
+        if (exporter->options.folder && pass + 1 == exporter->format->n_passes)
+                (void)write_index_header(exporter);
+        return run(exporter, exporter->format->passes[pass].begin, false);
 }
 
-int exporter_end(Exporter *x)
+int exporter_end(Exporter *exporter)
 {
-        return run(x, x->format->passes[x->pass].end, true);
+        return run(exporter, exporter->format->passes[exporter->pass].end, true);
 }
 
 /* Rows. */
@@ -197,34 +198,34 @@ static const json_t *object_of(const json_t *task, const char *name)
 }
 
 /* 0, -EBADMSG, -ENOMEM. */
-static int read_row(Exporter *x, const char *line, size_t size, Row *ret)
+static int read_row(Exporter *exporter, const char *line, size_t size, Row *ret)
 {
         int r;
 
         *ret = (Row){ .line = line, .size = size, .id = "", .type = "" };
-        json_decref(TAKE_PTR(x->task));
-        x->id = "";
-        if (x->format->verbatim)
+        json_decref(TAKE_PTR(exporter->task));
+        exporter->id = "";
+        if (exporter->format->verbatim)
                 return 0;
 
-        r = json_parse(line, size, 0, &x->task, NULL);
+        r = json_parse(line, size, 0, &exporter->task, NULL);
         if (r < 0)
                 return r;
-        if (!json_is_object(x->task))
+        if (!json_is_object(exporter->task))
                 return -EBADMSG;
 
-        ret->task = x->task;
-        ret->id = x->id = text_of(json_object_get(x->task, "task_id")) ?: "";
-        ret->type = text_of(json_object_get(x->task, "type")) ?: "";
-        ret->params = object_of(x->task, "params");
-        ret->response = object_of(x->task, "response");
+        ret->task = exporter->task;
+        ret->id = exporter->id = text_of(json_object_get(exporter->task, "task_id")) ?: "";
+        ret->type = text_of(json_object_get(exporter->task, "type")) ?: "";
+        ret->params = object_of(exporter->task, "params");
+        ret->response = object_of(exporter->task, "response");
         ret->url = text_of(json_object_get(ret->params, "attachment"));
         return 0;
 }
 
-static int select_row(Exporter *x, const Row *row)
+static int select_row(Exporter *exporter, const Row *row)
 {
-        const ExportFormat *f = x->format;
+        const ExportFormat *f = exporter->format;
         const json_t *error;
 
         if (f->type && !streq(row->type, f->type))
@@ -234,43 +235,43 @@ static int select_row(Exporter *x, const Row *row)
         error = json_object_get(row->response, "error");
         if (f->type && error && !json_is_null(error))
                 return EXPORT_ERROR;
-        return f->select ? f->select(x, row) : EXPORT_FITS;
+        return f->select ? f->select(exporter, row) : EXPORT_FITS;
 }
 
 /* Counts in the first pass. The reason, or negative errno. */
-static int judge(Exporter *x, const Row *row)
+static int judge(Exporter *exporter, const Row *row)
 {
-        int r = select_row(x, row);
+        int r = select_row(exporter, row);
 
         if (r < 0)
                 return r;
-        x->counts.read++;
+        exporter->counts.read++;
         if (r == EXPORT_FITS)
-                x->counts.exported++;
+                exporter->counts.exported++;
         else {
-                x->counts.left_out[r]++;
-                x->counts.n_left_out++;
+                exporter->counts.left_out[r]++;
+                exporter->counts.n_left_out++;
         }
         return r;
 }
 
-int exporter_take(Exporter *x, const char *line, size_t size, ExportReason *ret)
+int exporter_take(Exporter *exporter, const char *line, size_t size, ExportReason *ret)
 {
-        const Pass *pass = &x->format->passes[x->pass];
+        const Pass *pass = &exporter->format->passes[exporter->pass];
         int r, reason = EXPORT_FITS;
         Row row;
 
-        r = read_row(x, line, size, &row);
+        r = read_row(exporter, line, size, &row);
         if (r < 0)
                 return r;
-        if (x->pass == 0)
-                reason = judge(x, &row);
+        if (exporter->pass == 0)
+                reason = judge(exporter, &row);
         if (reason < 0)
                 return reason;
         if (reason == EXPORT_FITS && pass->row)
-                r = pass->row(x, &row);
+                r = pass->row(exporter, &row);
         if (r >= 0)
-                r = flush(x, false);
+                r = flush(exporter, false);
         if (r >= 0)
                 *ret = (ExportReason)reason;
         return MIN(r, 0);
@@ -278,29 +279,30 @@ int exporter_take(Exporter *x, const char *line, size_t size, ExportReason *ret)
 
 /* Files. */
 
-int exporter_put_file(Exporter *x, const char *name, Writer *file)
+int exporter_put_file(Exporter *exporter, const char *name, Writer *file)
 {
         int r = file->error;
 
         if (r == 0)
-                r = x->calls.put_file(name, buffer_text(&file->text), file->text.size, x->calls.userdata);
+                r = exporter->calls.put_file(
+                                name, buffer_text(&file->text), file->text.size, exporter->calls.userdata);
         if (r != 1)
                 writer_done(file);
         return r;
 }
 
-static void write_index(Exporter *x, const Row *row, const char *name)
+static void write_index(Exporter *exporter, const Row *row, const char *name)
 {
-        put_csv(&x->stream, name, strlen(name), false);
-        put(&x->stream, ",");
-        put_csv(&x->stream, row->id, strlen(row->id), x->options.spreadsheet);
-        put(&x->stream, ",");
-        put_csv(&x->stream, row->url, strlen(row->url), x->options.spreadsheet);
-        put(&x->stream, "\r\n");
+        put_csv(&exporter->stream, name, strlen(name), false);
+        put(&exporter->stream, ",");
+        put_csv(&exporter->stream, row->id, strlen(row->id), exporter->options.spreadsheet);
+        put(&exporter->stream, ",");
+        put_csv(&exporter->stream, row->url, strlen(row->url), exporter->options.spreadsheet);
+        put(&exporter->stream, "\r\n");
 }
 
 int exporter_put_task_file(
-                Exporter *x, const Row *row, const char *folder, const char *extension, Writer *file)
+                Exporter *exporter, const Row *row, const char *folder, const char *extension, Writer *file)
 {
         char name[NAME_SIZE], id[NAME_SIZE], path[2 * NAME_SIZE + 64];
         int stem, r = 1;
@@ -315,27 +317,28 @@ int exporter_put_task_file(
                 else
                         snprintf(path, sizeof(path), "%s%.*s-%s-%u.%s", folder, stem, name, id, i,
                                         extension);
-                r = exporter_put_file(x, path, file);
-                x->counts.renamed += i == 0 && r == 1;
+                r = exporter_put_file(exporter, path, file);
+                exporter->counts.renamed += i == 0 && r == 1;
         }
         writer_done(file);
         if (r == 0)
-                write_index(x, row, path);
+                write_index(exporter, row, path);
         return r == 1 ? -EEXIST : r;
 }
 
-int exporter_find_size(Exporter *x, const Row *row, ImageSize *ret)
+int exporter_find_size(Exporter *exporter, const Row *row, ImageSize *ret)
 {
         char name[NAME_SIZE];
 
-        if (!x->calls.find_size)
+        if (!exporter->calls.find_size)
                 return 0;
-        return x->calls.find_size(row->url, name_of_url(row->url, row->id, name), ret, x->calls.userdata);
+        return exporter->calls.find_size(
+                        row->url, name_of_url(row->url, row->id, name), ret, exporter->calls.userdata);
 }
 
 /* Classes. */
 
-int exporter_load_classes(Exporter *x, const char *text, size_t size, size_t *ret_line)
+int exporter_load_classes(Exporter *exporter, const char *text, size_t size, size_t *ret_line)
 {
         const char *end = text + size;
 
@@ -346,7 +349,7 @@ int exporter_load_classes(Exporter *x, const char *text, size_t size, size_t *re
 
                 if (n > 0 && text[n - 1] == '\r')
                         n--;
-                r = classes_add_listed(&x->classes, text, n);
+                r = classes_add_listed(&exporter->classes, text, n);
                 if (r < 0) {
                         *ret_line = line;
                         return r;
@@ -356,25 +359,25 @@ int exporter_load_classes(Exporter *x, const char *text, size_t size, size_t *re
         return 0;
 }
 
-int exporter_save_classes(Exporter *x, Buffer *out, size_t *ret_new)
+int exporter_save_classes(Exporter *exporter, Buffer *out, size_t *ret_new)
 {
         _cleanup_free_ const Class **sorted = NULL;
         int r;
 
-        classes_number(&x->classes);
-        r = classes_by_number(&x->classes, &sorted);
-        for (size_t i = 0; r >= 0 && i < x->classes.n; i++) {
+        classes_number(&exporter->classes);
+        r = classes_by_number(&exporter->classes, &sorted);
+        for (size_t i = 0; r >= 0 && i < exporter->classes.n; i++) {
                 r = buffer_append_str(out, sorted[i]->name);
                 if (r >= 0)
                         r = buffer_append_str(out, "\n");
         }
         if (r >= 0)
-                *ret_new = x->classes.n - x->classes.n_listed;
+                *ret_new = exporter->classes.n - exporter->classes.n_listed;
         return r;
 }
 
-void exporter_collision(const Exporter *x, const char **ret_a, const char **ret_b)
+void exporter_collision(const Exporter *exporter, const char **ret_a, const char **ret_b)
 {
-        *ret_a = x->classes.items[x->classes.collision[0]].name;
-        *ret_b = x->classes.items[x->classes.collision[1]].name;
+        *ret_a = exporter->classes.items[exporter->classes.collision[0]].name;
+        *ret_b = exporter->classes.items[exporter->classes.collision[1]].name;
 }

@@ -84,16 +84,16 @@ typedef struct Exporter Exporter;
 /* `options` and `calls` are copied, what they point to is borrowed. 0, -ENOMEM. */
 int exporter_new(const ExportFormat *f, const ExportOptions *options, const ExportCalls *calls,
                 Exporter **ret);
-Exporter *exporter_free(Exporter *x);
+Exporter *exporter_free(Exporter *exporter);
 DEFINE_CLEANUP(Exporter *, exporter_free)
 
 /* The classes that there are already, a name a line, before the first pass; their numbers stay. 0, -ENOMEM;
  * -EINVAL: the line *ret_line is empty, too long or a repetition; -E2BIG: too many. */
-int exporter_load_classes(Exporter *x, const char *text, size_t size, size_t *ret_line);
+int exporter_load_classes(Exporter *exporter, const char *text, size_t size, size_t *ret_line);
 
 /* After the first pass: the same list with those that are new behind them, in the order of their names. How
  * many are new in *ret_new. 0, -ENOMEM, -ENOBUFS. */
-int exporter_save_classes(Exporter *x, Buffer *out, size_t *ret_new);
+int exporter_save_classes(Exporter *exporter, Buffer *out, size_t *ret_new);
 
 /* One pass: begin, each task, end.
  *   begin  0; -EEXIST (second pass): two classes have the same number and need a list, see
@@ -102,14 +102,14 @@ int exporter_save_classes(Exporter *x, Buffer *out, size_t *ret_new);
  *          again in later passes. 0; -EBADMSG: the line is no task
  *   end    0
  * Any of them: -ENOMEM, -ENOBUFS, and whatever the calls answered. */
-int exporter_begin(Exporter *x, unsigned pass);
-int exporter_take(Exporter *x, const char *line, size_t size, ExportReason *ret);
-int exporter_end(Exporter *x);
+int exporter_begin(Exporter *exporter, unsigned pass);
+int exporter_take(Exporter *exporter, const char *line, size_t size, ExportReason *ret);
+int exporter_end(Exporter *exporter);
 
 /* The names of the two classes; borrowed. */
-void exporter_collision(const Exporter *x, const char **ret_a, const char **ret_b);
+void exporter_collision(const Exporter *exporter, const char **ret_a, const char **ret_b);
 
 /* The id of the task that was taken last; borrowed until the next one. "" where it has none. */
-const char *exporter_task_id(const Exporter *x);
+const char *exporter_task_id(const Exporter *exporter);
 
-const ExportCounts *exporter_counts(const Exporter *x);
+const ExportCounts *exporter_counts(const Exporter *exporter);

@@ -25,9 +25,9 @@ typedef struct Row {
 
 /* Any may be NULL. */
 typedef struct Pass {
-        int (*begin)(Exporter *x);
-        int (*row)(Exporter *x, const Row *row);
-        int (*end)(Exporter *x);
+        int (*begin)(Exporter *exporter);
+        int (*row)(Exporter *exporter, const Row *row);
+        int (*end)(Exporter *exporter);
 } Pass;
 
 /* One a file of its kind. */
@@ -39,7 +39,7 @@ struct ExportFormat {
         const char *type; /* the tasks that it has a form for; NULL: any */
         /* In the first pass, of a task of its type that has a result: EXPORT_FITS, another reason, negative
          * errno. NULL: any fits. It may also note what later passes need to know of all tasks. */
-        int (*select)(Exporter *x, const Row *row);
+        int (*select)(Exporter *exporter, const Row *row);
         unsigned n_passes;
         Pass passes[EXPORT_PASSES_MAX];
 };
@@ -67,12 +67,12 @@ struct Exporter {
 /* Gives a file of its own to a task: FOLDER/STEM.EXTENSION with the stem of its attachment's name, and the
  * task's id behind it where that is taken; and a line in the index. What is in `file` is let go. */
 int exporter_put_task_file(
-                Exporter *x, const Row *row, const char *folder, const char *extension, Writer *file);
+                Exporter *exporter, const Row *row, const char *folder, const char *extension, Writer *file);
 
 /* A file of which there is one. */
-int exporter_put_file(Exporter *x, const char *name, Writer *file);
+int exporter_put_file(Exporter *exporter, const char *name, Writer *file);
 
 /* 1, 0: not known; negative errno. */
-int exporter_find_size(Exporter *x, const Row *row, ImageSize *ret);
+int exporter_find_size(Exporter *exporter, const Row *row, ImageSize *ret);
 
-void columns_free(Columns *c);
+void columns_free(Columns *columns);

@@ -17,25 +17,25 @@ typedef struct Subtitles {
         int64_t last;   /* where the last cue ends, without the offset */
 } Subtitles;
 
-static void put_time(Writer *w, int64_t usec, char point)
+static void put_time(Writer *writer, int64_t usec, char point)
 {
         int64_t msec = usec / 1000;
 
-        put_f(w, "%02" PRIi64 ":%02" PRIi64 ":%02" PRIi64 "%c%03" PRIi64, msec / 3600000, msec / 60000 % 60,
-                        msec / 1000 % 60, point, msec % 1000);
+        put_f(writer, "%02" PRIi64 ":%02" PRIi64 ":%02" PRIi64 "%c%03" PRIi64, msec / 3600000,
+                        msec / 60000 % 60, msec / 1000 % 60, point, msec % 1000);
 }
 
-static void put_times(Subtitles *s, const Cue *cue, char point)
+static void put_times(Subtitles *subtitles, const Cue *cue, char point)
 {
-        put_time(s->w, s->offset + cue->start, point);
-        put(s->w, " --> ");
-        put_time(s->w, s->offset + cue->end, point);
-        put(s->w, "\n");
-        s->last = cue->end;
+        put_time(subtitles->w, subtitles->offset + cue->start, point);
+        put(subtitles->w, " --> ");
+        put_time(subtitles->w, subtitles->offset + cue->end, point);
+        put(subtitles->w, "\n");
+        subtitles->last = cue->end;
 }
 
 /* What would be taken for a line of times, a tag or a command. */
-static void put_srt_line(Writer *w, const char *line)
+static void put_srt_line(Writer *writer, const char *line)
 {
         static const struct {
                 const char *from, *to;
@@ -50,70 +50,70 @@ static void put_srt_line(Writer *w, const char *line)
 
                 FOREACH_ARRAY(o, others, ELEMENTSOF(others))
                         if (strncmp(line, o->from, strlen(o->from)) == 0) {
-                                put(w, o->to);
+                                put(writer, o->to);
                                 taken = strlen(o->from);
                                 break;
                         }
                 if (taken == 0) {
-                        put_bytes(w, line, 1);
+                        put_bytes(writer, line, 1);
                         taken = 1;
                 }
                 line += taken;
         }
-        put(w, "\n");
+        put(writer, "\n");
 }
 
 static void write_srt(const Cue *cue, void *userdata)
 {
-        Subtitles *s = userdata;
+        Subtitles *subtitles = userdata;
 
-        put_f(s->w, "%" PRIu64 "\n", ++*s->n);
-        put_times(s, cue, ',');
+        put_f(subtitles->w, "%" PRIu64 "\n", ++*subtitles->n);
+        put_times(subtitles, cue, ',');
         for (unsigned i = 0; i < cue->n_lines; i++)
-                put_srt_line(s->w, cue->lines[i]);
-        put(s->w, "\n");
+                put_srt_line(subtitles->w, cue->lines[i]);
+        put(subtitles->w, "\n");
 }
 
-static void put_vtt_text(Writer *w, const char *text)
+static void put_vtt_text(Writer *writer, const char *text)
 {
         for (; *text; text++)
                 switch (*text) {
                 case '&':
-                        put(w, "&amp;");
+                        put(writer, "&amp;");
                         break;
                 case '<':
-                        put(w, "&lt;");
+                        put(writer, "&lt;");
                         break;
                 case '>':
-                        put(w, "&gt;");
+                        put(writer, "&gt;");
                         break;
                 default:
-                        put_bytes(w, text, 1);
+                        put_bytes(writer, text, 1);
                 }
 }
 
 static void write_vtt(const Cue *cue, void *userdata)
 {
-        Subtitles *s = userdata;
+        Subtitles *subtitles = userdata;
 
-        put_times(s, cue, '.');
+        put_times(subtitles, cue, '.');
         for (unsigned i = 0; i < cue->n_lines; i++) {
-                put_vtt_text(s->w, cue->lines[i]);
-                put(s->w, "\n");
+                put_vtt_text(subtitles->w, cue->lines[i]);
+                put(subtitles->w, "\n");
         }
-        put(s->w, "\n");
+        put(subtitles->w, "\n");
 }
 
 /* Says what follows. */
-static void write_note(const Row *row, Writer *w)
+static void write_note(const Row *row, Writer *writer)
 {
         char name[NAME_SIZE], id[NAME_SIZE];
 
-        put(w, "NOTE ");
-        put_vtt_text(w, name_of_url(row->url, row->id, name));
-        put(w, ", task ");
-        put_vtt_text(w, name_of_text(row->id, id));
-        put(w, "\n\n");
+        put(writer, "NOTE ");
+        put_vtt_text(writer, name_of_url(row->url, row->id, name));
+        put(writer, ", task ");
+        put_vtt_text(writer, name_of_text(row->id, id));
+        put(writer, "\n\n");
 }
 
 /* The recording's length, or where its last cue ends. */
@@ -122,39 +122,39 @@ static double length_of(const Row *row, int64_t last)
         return MAX(words_duration(row), (double)last / 1e6);
 }
 
-static void write_cues(Exporter *x, const Row *row, Writer *w)
+static void write_cues(Exporter *exporter, const Row *row, Writer *writer)
 {
-        bool vtt = x->format == &export_vtt;
-        Subtitles s = { .w = w, .offset = (int64_t)(x->time * 1000) * 1000, .n = &x->n };
+        bool vtt = exporter->format == &export_vtt;
+        Subtitles s = { .w = writer, .offset = (int64_t)(exporter->time * 1000) * 1000, .n = &exporter->n };
 
         if (vtt)
-                write_note(row, w);
+                write_note(row, writer);
         cues_each(row, vtt ? write_vtt : write_srt, &s);
-        x->time += length_of(row, s.last);
-        x->counts.recordings++;
+        exporter->time += length_of(row, s.last);
+        exporter->counts.recordings++;
 }
 
-static int begin(Exporter *x)
+static int begin(Exporter *exporter)
 {
-        if (x->format == &export_vtt && !x->options.folder)
-                put(&x->stream, "WEBVTT\n\n");
+        if (exporter->format == &export_vtt && !exporter->options.folder)
+                put(&exporter->stream, "WEBVTT\n\n");
         return 0;
 }
 
-static int write_row(Exporter *x, const Row *row)
+static int write_row(Exporter *exporter, const Row *row)
 {
         Writer file = { .text = BUFFER_INIT(EXPORT_LINE_MAX) };
 
-        if (!x->options.folder) {
-                write_cues(x, row, &x->stream);
+        if (!exporter->options.folder) {
+                write_cues(exporter, row, &exporter->stream);
                 return 0;
         }
-        x->n = 0;
-        x->time = 0;
-        if (x->format == &export_vtt)
+        exporter->n = 0;
+        exporter->time = 0;
+        if (exporter->format == &export_vtt)
                 put(&file, "WEBVTT\n\n");
-        write_cues(x, row, &file);
-        return exporter_put_task_file(x, row, "", x->format->name, &file);
+        write_cues(exporter, row, &file);
+        return exporter_put_task_file(exporter, row, "", exporter->format->name, &file);
 }
 
 const ExportFormat export_srt = {
@@ -201,10 +201,10 @@ static int write_word(const Token *token, void *userdata)
         return 0;
 }
 
-static int write_ctm(Exporter *x, const Row *row)
+static int write_ctm(Exporter *exporter, const Row *row)
 {
         _cleanup_free_ char *file = strdup(row->id);
-        CtmLine line = { &x->stream, file };
+        CtmLine line = { &exporter->stream, file };
 
         if (!file)
                 return -ENOMEM;
@@ -222,39 +222,39 @@ const ExportFormat export_ctm = {
         .passes = { { .row = write_ctm } },
 };
 
-static int select_recording(_unused_ Exporter *x, const Row *row)
+static int select_recording(_unused_ Exporter *exporter, const Row *row)
 {
         if (!json_is_string(json_object_get(row->response, "transcript")) || words_duration(row) < 0)
                 return EXPORT_MALFORMED;
         return row->url ? EXPORT_FITS : EXPORT_NO_ATTACHMENT;
 }
 
-static void put_path(Exporter *x, const Row *row)
+static void put_path(Exporter *exporter, const Row *row)
 {
         Writer path = { .text = BUFFER_INIT(EXPORT_LINE_MAX) };
         char name[NAME_SIZE];
 
-        if (x->options.audio_folder)
-                put_f(&path, "%s/%s", x->options.audio_folder, name_of_url(row->url, row->id, name));
+        if (exporter->options.audio_folder)
+                put_f(&path, "%s/%s", exporter->options.audio_folder, name_of_url(row->url, row->id, name));
         else
                 put(&path, row->url);
-        put_json_text(&x->stream, buffer_text(&path.text), path.text.size);
-        if (x->stream.error == 0)
-                x->stream.error = path.error;
+        put_json_text(&exporter->stream, buffer_text(&path.text), path.text.size);
+        if (exporter->stream.error == 0)
+                exporter->stream.error = path.error;
         writer_done(&path);
 }
 
-static int write_recording(Exporter *x, const Row *row)
+static int write_recording(Exporter *exporter, const Row *row)
 {
-        put(&x->stream, "{\"audio_filepath\":");
-        put_path(x, row);
-        put(&x->stream, ",\"duration\":");
-        put_json(&x->stream, json_object_get(row->response, "duration"));
-        put(&x->stream, ",\"text\":");
-        put_json(&x->stream, json_object_get(row->response, "transcript"));
-        put(&x->stream, ",\"task_id\":");
-        put_json_text(&x->stream, row->id, strlen(row->id));
-        put(&x->stream, "}\n");
+        put(&exporter->stream, "{\"audio_filepath\":");
+        put_path(exporter, row);
+        put(&exporter->stream, ",\"duration\":");
+        put_json(&exporter->stream, json_object_get(row->response, "duration"));
+        put(&exporter->stream, ",\"text\":");
+        put_json(&exporter->stream, json_object_get(row->response, "transcript"));
+        put(&exporter->stream, ",\"task_id\":");
+        put_json_text(&exporter->stream, row->id, strlen(row->id));
+        put(&exporter->stream, "}\n");
         return 0;
 }
 

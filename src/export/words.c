@@ -23,7 +23,7 @@ static bool read_time(const json_t *word, const char *name, double *ret)
         return true;
 }
 
-int words_survey(_unused_ Exporter *x, const Row *row)
+int words_survey(_unused_ Exporter *exporter, const Row *row)
 {
         const json_t *list = list_of(row), *word;
         double start, end, last = 0;
@@ -139,27 +139,27 @@ static int64_t usec_of(double seconds)
 }
 
 /* Hands on the cue that waits; the next one begins at `limit`. */
-static void emit(Builder *b, int64_t limit)
+static void emit(Builder *builder, int64_t limit)
 {
-        Cue *c = &b->waiting;
+        Cue *cue = &builder->waiting;
 
-        if (!b->has_waiting)
+        if (!builder->has_waiting)
                 return;
-        c->end = MAX(c->end, c->start + CUE_USEC_LEAST);
-        c->end = MIN(c->end, MIN(limit, c->start + CUE_USEC_MAX));
-        c->end = MAX(c->end, c->start + 1000);
-        b->fn(c, b->userdata);
-        b->has_waiting = false;
+        cue->end = MAX(cue->end, cue->start + CUE_USEC_LEAST);
+        cue->end = MIN(cue->end, MIN(limit, cue->start + CUE_USEC_MAX));
+        cue->end = MAX(cue->end, cue->start + 1000);
+        builder->fn(cue, builder->userdata);
+        builder->has_waiting = false;
 }
 
-static void close_cue(Builder *b)
+static void close_cue(Builder *builder)
 {
-        if (!b->has_cue)
+        if (!builder->has_cue)
                 return;
-        emit(b, b->cue.start);
-        b->waiting = b->cue;
-        b->has_waiting = true;
-        b->has_cue = false;
+        emit(builder, builder->cue.start);
+        builder->waiting = builder->cue;
+        builder->has_waiting = true;
+        builder->has_cue = false;
 }
 
 static bool ends_sentence(const char *s, size_t size)
@@ -167,54 +167,55 @@ static bool ends_sentence(const char *s, size_t size)
         return size > 0 && memchr(".?!", s[size - 1], 3);
 }
 
-static void append(Cue *c, unsigned line, const char *s, size_t size, unsigned length)
+static void append(Cue *cue, unsigned line, const char *s, size_t size, unsigned length)
 {
-        bool space = c->lengths[line] > 0;
-        size_t used = strlen(c->lines[line]);
+        bool space = cue->lengths[line] > 0;
+        size_t used = strlen(cue->lines[line]);
 
         if (space)
-                c->lines[line][used++] = ' ';
-        memcpy(c->lines[line] + used, s, size);
-        c->lines[line][used + size] = 0;
-        c->lengths[line] += length + space;
-        c->n_lines = line + 1;
+                cue->lines[line][used++] = ' ';
+        memcpy(cue->lines[line] + used, s, size);
+        cue->lines[line][used + size] = 0;
+        cue->lengths[line] += length + space;
+        cue->n_lines = line + 1;
 }
 
 /* Whether a piece of a word went into the cue. */
-static bool try_append(Cue *c, const char *s, size_t size, unsigned length)
+static bool try_append(Cue *cue, const char *s, size_t size, unsigned length)
 {
-        unsigned line = c->n_lines - 1;
+        unsigned line = cue->n_lines - 1;
 
-        if (c->lengths[line] + (c->lengths[line] > 0) + length > CUE_LINE_MAX)
+        if (cue->lengths[line] + (cue->lengths[line] > 0) + length > CUE_LINE_MAX)
                 line++;
         if (line == CUE_LINES_MAX)
                 return false;
-        append(c, line, s, size, length);
+        append(cue, line, s, size, length);
         return true;
 }
 
-static bool is_apart(const Cue *c, int64_t start, int64_t end)
+static bool is_apart(const Cue *cue, int64_t start, int64_t end)
 {
-        return start - c->end >= CUE_GAP || end - c->start > CUE_USEC_MAX ||
-               (c->sentence && c->end - c->start >= CUE_USEC_LEAST);
+        return start - cue->end >= CUE_GAP || end - cue->start > CUE_USEC_MAX ||
+               (cue->sentence && cue->end - cue->start >= CUE_USEC_LEAST);
 }
 
-static void add_piece(Builder *b, const char *s, size_t size, unsigned length, int64_t start, int64_t end)
+static void add_piece(
+                Builder *builder, const char *s, size_t size, unsigned length, int64_t start, int64_t end)
 {
-        Cue *c = &b->cue;
+        Cue *cue = &builder->cue;
 
-        b->last = start = MAX(start, b->last);
+        builder->last = start = MAX(start, builder->last);
         end = MAX(end, start);
-        if (b->has_cue && is_apart(c, start, end))
-                close_cue(b);
-        if (!b->has_cue || !try_append(c, s, size, length)) {
-                close_cue(b);
-                *c = (Cue){ .start = start, .end = start, .n_lines = 1 };
-                b->has_cue = true;
-                (void)try_append(c, s, size, length);
+        if (builder->has_cue && is_apart(cue, start, end))
+                close_cue(builder);
+        if (!builder->has_cue || !try_append(cue, s, size, length)) {
+                close_cue(builder);
+                *cue = (Cue){ .start = start, .end = start, .n_lines = 1 };
+                builder->has_cue = true;
+                (void)try_append(cue, s, size, length);
         }
-        c->end = MAX(c->end, end);
-        c->sentence = ends_sentence(s, size);
+        cue->end = MAX(cue->end, end);
+        cue->sentence = ends_sentence(s, size);
 }
 
 /* The first bytes of a text that are no more than a line. */
@@ -231,14 +232,15 @@ static size_t first_piece(const char *s, size_t size, unsigned *ret_length)
 static int add_token(const Token *token, void *userdata)
 {
         double length = token->end - token->start;
-        Builder *b = userdata;
+        Builder *builder = userdata;
         unsigned n;
 
         for (size_t at = 0, size; at < token->size; at += size) {
                 double whole = (double)token->size;
 
                 size = first_piece(token->text + at, token->size - at, &n);
-                add_piece(b, token->text + at, size, n, usec_of(token->start + length * (double)at / whole),
+                add_piece(builder, token->text + at, size, n,
+                                usec_of(token->start + length * (double)at / whole),
                                 usec_of(token->start + length * (double)(at + size) / whole));
         }
         return 0;

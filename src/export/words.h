@@ -8,7 +8,7 @@
 
 /* Whether the response of a row has words whose times can be used, perhaps none. EXPORT_FITS or another
  * reason. */
-int words_survey(Exporter *x, const Row *row);
+int words_survey(Exporter *exporter, const Row *row);
 
 /* A part of a word that has no space in it. */
 typedef struct Token {

@@ -11,30 +11,30 @@
 
 #define REPLACEMENT "\xef\xbf\xbd"
 
-void writer_done(Writer *w)
+void writer_done(Writer *writer)
 {
-        w->text.max = EXPORT_LINE_MAX;
-        buffer_done(&w->text);
-        w->error = 0;
+        writer->text.max = EXPORT_LINE_MAX;
+        buffer_done(&writer->text);
+        writer->error = 0;
 }
 
-static void keep(Writer *w, int r)
+static void keep(Writer *writer, int r)
 {
-        if (r < 0 && w->error == 0)
-                w->error = r;
+        if (r < 0 && writer->error == 0)
+                writer->error = r;
 }
 
-void put_bytes(Writer *w, const void *data, size_t size)
+void put_bytes(Writer *writer, const void *data, size_t size)
 {
-        keep(w, buffer_append(&w->text, data, size));
+        keep(writer, buffer_append(&writer->text, data, size));
 }
 
-void put(Writer *w, const char *s)
+void put(Writer *writer, const char *s)
 {
-        put_bytes(w, s, strlen(s));
+        put_bytes(writer, s, strlen(s));
 }
 
-void put_f(Writer *w, const char *format, ...)
+void put_f(Writer *writer, const char *format, ...)
 {
         _cleanup_free_ char *text = NULL;
         va_list ap;
@@ -45,36 +45,36 @@ void put_f(Writer *w, const char *format, ...)
         va_end(ap);
         if (n < 0) {
                 text = NULL;
-                keep(w, -ENOMEM);
+                keep(writer, -ENOMEM);
                 return;
         }
-        put_bytes(w, text, (size_t)n);
+        put_bytes(writer, text, (size_t)n);
 }
 
-void put_json(Writer *w, const json_t *value)
+void put_json(Writer *writer, const json_t *value)
 {
-        keep(w, json_encode(value, &w->text));
+        keep(writer, json_encode(value, &writer->text));
 }
 
-void put_json_text(Writer *w, const char *s, size_t size)
+void put_json_text(Writer *writer, const char *s, size_t size)
 {
         json_auto_t *text = json_stringn_nocheck(s, size);
 
         if (text)
-                put_json(w, text);
+                put_json(writer, text);
         else
-                keep(w, -ENOMEM);
+                keep(writer, -ENOMEM);
 }
 
-void put_json_number(Writer *w, double v)
+void put_json_number(Writer *writer, double v)
 {
         json_auto_t *number = NULL;
 
         number = fabs(v) < 1e15 && !(floor(v) < v) ? json_integer((json_int_t)v) : json_real(v);
         if (number)
-                put_json(w, number);
+                put_json(writer, number);
         else
-                keep(w, -ENOMEM);
+                keep(writer, -ENOMEM);
 }
 
 static bool is_formula(const char *s, size_t size)
@@ -82,7 +82,7 @@ static bool is_formula(const char *s, size_t size)
         return size > 0 && memchr("=+-@\t\r", *s, 6);
 }
 
-void put_csv(Writer *w, const char *s, size_t size, bool guard)
+void put_csv(Writer *writer, const char *s, size_t size, bool guard)
 {
         bool quote = size == 0 || *s == ' ' || s[size - 1] == ' ', formula = guard && is_formula(s, size);
 
@@ -90,16 +90,16 @@ void put_csv(Writer *w, const char *s, size_t size, bool guard)
                 quote = quote || memchr(",\"\r\n", *c, 4);
 
         if (quote)
-                put(w, "\"");
+                put(writer, "\"");
         if (formula)
-                put(w, "'");
+                put(writer, "'");
         for (size_t i = 0; i < size; i++)
                 if (s[i] == 0)
-                        put(w, REPLACEMENT);
+                        put(writer, REPLACEMENT);
                 else
-                        put_bytes(w, s[i] == '"' ? "\"\"" : s + i, s[i] == '"' ? 2 : 1);
+                        put_bytes(writer, s[i] == '"' ? "\"\"" : s + i, s[i] == '"' ? 2 : 1);
         if (quote)
-                put(w, "\"");
+                put(writer, "\"");
 }
 
 /* How a character is written in XML; NULL: as it is. */
@@ -122,7 +122,7 @@ static const char *xml_of(uint32_t c)
         }
 }
 
-void put_xml(Writer *w, const char *s, size_t size)
+void put_xml(Writer *writer, const char *s, size_t size)
 {
         for (size_t i = 0, n; i < size; i += n) {
                 const char *text;
@@ -130,6 +130,6 @@ void put_xml(Writer *w, const char *s, size_t size)
 
                 n = text_char(s + i, size - i, &c);
                 text = c == 0xfffd ? REPLACEMENT : xml_of(c);
-                put_bytes(w, text ?: s + i, text ? strlen(text) : n);
+                put_bytes(writer, text ?: s + i, text ? strlen(text) : n);
         }
 }

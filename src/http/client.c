@@ -21,74 +21,74 @@ typedef struct Transfer {
 
 static size_t on_body(char *data, size_t one, size_t n, void *userdata)
 {
-        Transfer *t = userdata;
-        unsigned status = curl_get_status(t->curl);
+        Transfer *transfer = userdata;
+        unsigned status = curl_get_status(transfer->curl);
         size_t size = one * n;
         int r;
 
-        if (t->request->on_data && status >= 200 && status < 300) {
-                t->stopped = t->request->on_data(data, size, t->request->userdata) < 0;
-                return t->stopped ? 0 : size;
+        if (transfer->request->on_data && status >= 200 && status < 300) {
+                transfer->stopped = transfer->request->on_data(data, size, transfer->request->userdata) < 0;
+                return transfer->stopped ? 0 : size;
         }
 
-        r = buffer_append(&t->result->body, data, size);
-        t->too_large = r == -ENOBUFS;
-        t->out_of_memory = r == -ENOMEM;
+        r = buffer_append(&transfer->result->body, data, size);
+        transfer->too_large = r == -ENOBUFS;
+        transfer->out_of_memory = r == -ENOMEM;
         return r < 0 ? 0 : size;
 }
 
-#define SET(option, value) (curl_easy_setopt(t->curl, (option), (value)) == CURLE_OK)
+#define SET(option, value) (curl_easy_setopt(transfer->curl, (option), (value)) == CURLE_OK)
 
-static int prepare(Transfer *t)
+static int prepare(Transfer *transfer)
 {
-        const HttpClientRequest *q = t->request;
-        const CurlRequest request = {
-                .socket = q->socket,
-                .method = q->method,
-                .url = q->url,
-                .content_type = q->content_type,
-                .accept = q->accept,
-                .secret_header = q->secret_header,
-                .secret = q->secret,
-                .body = q->body,
-                .body_size = q->body_size,
-                .timeout = q->timeout,
+        const HttpClientRequest *request = transfer->request;
+        const CurlRequest common = {
+                .socket = request->socket,
+                .method = request->method,
+                .url = request->url,
+                .content_type = request->content_type,
+                .accept = request->accept,
+                .secret_header = request->secret_header,
+                .secret = request->secret,
+                .body = request->body,
+                .body_size = request->body_size,
+                .timeout = request->timeout,
         };
 
-        if (!SET(CURLOPT_WRITEFUNCTION, on_body) || !SET(CURLOPT_WRITEDATA, t) ||
-                        !SET(CURLOPT_ERRORBUFFER, t->result->error))
+        if (!SET(CURLOPT_WRITEFUNCTION, on_body) || !SET(CURLOPT_WRITEDATA, transfer) ||
+                        !SET(CURLOPT_ERRORBUFFER, transfer->result->error))
                 return -ENOMEM;
-        return curl_set_request(t->curl, &request, &t->lines);
+        return curl_set_request(transfer->curl, &common, &transfer->lines);
 }
 
-static int error_of(const Transfer *t, CURLcode code)
+static int error_of(const Transfer *transfer, CURLcode code)
 {
-        if (t->stopped)
+        if (transfer->stopped)
                 return -ECANCELED;
-        return t->out_of_memory ? -ENOMEM : curl_to_errno(t->curl, code);
+        return transfer->out_of_memory ? -ENOMEM : curl_to_errno(transfer->curl, code);
 }
 
-static int perform(Transfer *t)
+static int perform(Transfer *transfer)
 {
-        HttpClientResult *result = t->result;
+        HttpClientResult *result = transfer->result;
         CURLcode code;
 
-        code = curl_easy_perform(t->curl);
-        result->status = curl_get_status(t->curl);
+        code = curl_easy_perform(transfer->curl);
+        result->status = curl_get_status(transfer->curl);
         if (code == CURLE_OK)
                 return 0;
 
-        if (t->too_large)
+        if (transfer->too_large)
                 snprintf(result->error, sizeof(result->error), "the answer is larger than %zu bytes",
                                 result->body.max);
         else if (!*result->error)
                 snprintf(result->error, sizeof(result->error), "%s", curl_easy_strerror(code));
-        return error_of(t, code);
+        return error_of(transfer, code);
 }
 
-void http_client_result_done(HttpClientResult *r)
+void http_client_result_done(HttpClientResult *result)
 {
-        buffer_done(&r->body);
+        buffer_done(&result->body);
 }
 
 int http_client_perform(const HttpClientRequest *request, HttpClientResult *ret)

@@ -32,7 +32,7 @@ typedef struct HttpClientResult {
         char error[256]; /* for people, where the request itself failed */
 } HttpClientResult;
 
-void http_client_result_done(HttpClientResult *r);
+void http_client_result_done(HttpClientResult *result);
 
 /* 0: there is an answer, whatever its status. -ECONNREFUSED, -ENOENT, -EACCES, -ETIMEDOUT, -EPROTO (cut
  * short or not HTTP), -ECANCELED (on_data stopped), -ENOMEM, -EHOSTUNREACH (the name does not

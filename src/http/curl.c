@@ -65,25 +65,25 @@ typedef struct HeaderLine {
         char text[];
 } HeaderLine;
 
-void header_lines_done(HeaderLines *h)
+void header_lines_done(HeaderLines *lines)
 {
         struct curl_slist *next;
 
-        for (struct curl_slist *i = h->first; i; i = next) {
+        for (struct curl_slist *i = lines->first; i; i = next) {
                 HeaderLine *line = container_of(i, HeaderLine, node);
 
                 next = i->next;
                 explicit_bzero(line->text, line->size);
                 free(line);
         }
-        *h = (HeaderLines){};
+        *lines = (HeaderLines){};
 }
 
-static int add_line(HeaderLines *h, size_t size, HeaderLine **ret)
+static int add_line(HeaderLines *lines, size_t size, HeaderLine **ret)
 {
         HeaderLine *line;
 
-        if (h->n >= HEADERS_MAX)
+        if (lines->n >= HEADERS_MAX)
                 return -E2BIG;
         line = malloc(sizeof(HeaderLine) + size);
         if (!line)
@@ -91,12 +91,12 @@ static int add_line(HeaderLines *h, size_t size, HeaderLine **ret)
 
         line->node = (struct curl_slist){ .data = line->text };
         line->size = size;
-        if (h->last)
-                h->last->next = &line->node;
+        if (lines->last)
+                lines->last->next = &line->node;
         else
-                h->first = &line->node;
-        h->last = &line->node;
-        h->n++;
+                lines->first = &line->node;
+        lines->last = &line->node;
+        lines->n++;
         *ret = line;
         return 0;
 }
@@ -109,7 +109,7 @@ static bool is_value(const char *s)
         return true;
 }
 
-int header_lines_add(HeaderLines *h, const char *name, const char *value)
+int header_lines_add(HeaderLines *lines, const char *name, const char *value)
 {
         size_t size, n = strnlen(name, HEADER_MAX + 1), m = strnlen(value, HEADER_MAX + 1);
         HeaderLine *line;
@@ -121,7 +121,7 @@ int header_lines_add(HeaderLines *h, const char *name, const char *value)
                 return -EINVAL;
 
         size = n + 2 + m + 1;
-        r = add_line(h, size, &line);
+        r = add_line(lines, size, &line);
         if (r < 0)
                 return r;
         /* To curl, a name with a colon and nothing behind it means to leave that header out. */
@@ -133,13 +133,13 @@ int header_lines_add(HeaderLines *h, const char *name, const char *value)
 }
 
 /* A header of curl's own that is not to be sent. */
-static int leave_out(HeaderLines *h, const char *name)
+static int leave_out(HeaderLines *lines, const char *name)
 {
         size_t size = strlen(name) + 2;
         HeaderLine *line;
         int r;
 
-        r = add_line(h, size, &line);
+        r = add_line(lines, size, &line);
         if (r < 0)
                 return r;
         (void)snprintf(line->text, size, "%s:", name);
@@ -162,7 +162,7 @@ static void encode_user(const char *user, size_t n, char *out)
         *out = 0;
 }
 
-int header_lines_add_basic(HeaderLines *h, const Secret *user)
+int header_lines_add_basic(HeaderLines *lines, const Secret *user)
 {
         static const char begin[] = "Authorization: Basic ";
         const char *data = secret_data(user);
@@ -175,7 +175,7 @@ int header_lines_add_basic(HeaderLines *h, const Secret *user)
         if (strlen(data) != n || !is_value(data) || strchr(data, ':'))
                 return -EINVAL;
 
-        r = add_line(h, sizeof(begin) + (n + 3) / 3 * 4, &line);
+        r = add_line(lines, sizeof(begin) + (n + 3) / 3 * 4, &line);
         if (r < 0)
                 return r;
         memcpy(line->text, begin, sizeof(begin) - 1);
@@ -183,18 +183,18 @@ int header_lines_add_basic(HeaderLines *h, const Secret *user)
         return 0;
 }
 
-static int add_own_headers(const CurlRequest *q, HeaderLines *lines)
+static int add_own_headers(const CurlRequest *request, HeaderLines *lines)
 {
         const struct {
                 const char *name, *value;
         } own[] = {
-                { "Content-Type", q->content_type },
-                { "Accept", q->accept },
-                { q->secret_header, q->secret_header ? secret_data(q->secret) : NULL },
+                { "Content-Type", request->content_type },
+                { "Accept", request->accept },
+                { request->secret_header, request->secret_header ? secret_data(request->secret) : NULL },
         };
         int r;
 
-        if (q->secret_header && strlen(secret_data(q->secret)) != secret_size(q->secret))
+        if (request->secret_header && strlen(secret_data(request->secret)) != secret_size(request->secret))
                 return -EINVAL;
         FOREACH_ARRAY(i, own, ELEMENTSOF(own)) {
                 r = i->value ? header_lines_add(lines, i->name, i->value) : 0;
@@ -206,45 +206,45 @@ static int add_own_headers(const CurlRequest *q, HeaderLines *lines)
 
 #define SET(option, value) (curl_easy_setopt(curl, (option), (value)) == CURLE_OK)
 
-static bool set_options(CURL *curl, const CurlRequest *q, const char *url, const HeaderLines *lines)
+static bool set_options(CURL *curl, const CurlRequest *request, const char *url, const HeaderLines *lines)
 {
         bool ok;
 
         ok = SET(CURLOPT_URL, url) && SET(CURLOPT_PROTOCOLS_STR, "http,https") &&
              SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_PROXY, "") && SET(CURLOPT_NOSIGNAL, 1L) &&
-             SET(CURLOPT_TCP_NODELAY, 1L) && SET(CURLOPT_CUSTOMREQUEST, q->method) &&
+             SET(CURLOPT_TCP_NODELAY, 1L) && SET(CURLOPT_CUSTOMREQUEST, request->method) &&
              SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
              SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) && SET(CURLOPT_SSL_VERIFYPEER, 1L) &&
              SET(CURLOPT_SSL_VERIFYHOST, 2L) && SET(CURLOPT_HTTPHEADER, lines->first) &&
              SET(CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
-        if (ok && q->socket)
-                ok = SET(CURLOPT_UNIX_SOCKET_PATH, q->socket);
-        if (ok && q->timeout > 0)
+        if (ok && request->socket)
+                ok = SET(CURLOPT_UNIX_SOCKET_PATH, request->socket);
+        if (ok && request->timeout > 0)
                 ok = SET(CURLOPT_TIMEOUT_MS,
-                                (long)MIN(MAX(q->timeout / USEC_PER_MSEC, 1U), (uint64_t)INT_MAX));
-        if (ok && streq(q->method, "HEAD"))
+                                (long)MIN(MAX(request->timeout / USEC_PER_MSEC, 1U), (uint64_t)INT_MAX));
+        if (ok && streq(request->method, "HEAD"))
                 ok = SET(CURLOPT_NOBODY, 1L);
-        if (ok && (q->body || streq(q->method, "POST")))
-                ok = SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body_size) &&
-                     SET(CURLOPT_POSTFIELDS, q->body ?: "");
+        if (ok && (request->body || streq(request->method, "POST")))
+                ok = SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size) &&
+                     SET(CURLOPT_POSTFIELDS, request->body ?: "");
         return ok;
 }
 
-int curl_set_request(CURL *curl, const CurlRequest *q, HeaderLines *lines)
+int curl_set_request(CURL *curl, const CurlRequest *request, HeaderLines *lines)
 {
         _cleanup_free_ char *url = NULL;
         int r;
 
-        if (!header_is_token(q->method))
+        if (!header_is_token(request->method))
                 return -EINVAL;
-        r = add_own_headers(q, lines);
+        r = add_own_headers(request, lines);
         if (r < 0)
                 return r;
-        if (asprintf(&url, "%s%s", q->socket ? "http://localhost" : "", q->url) < 0) {
+        if (asprintf(&url, "%s%s", request->socket ? "http://localhost" : "", request->url) < 0) {
                 url = NULL;
                 return -ENOMEM;
         }
-        return set_options(curl, q, url, lines) ? 0 : -ENOMEM;
+        return set_options(curl, request, url, lines) ? 0 : -ENOMEM;
 }
 
 unsigned curl_get_status(CURL *curl)

@@ -13,15 +13,15 @@ typedef struct HeaderLines {
         unsigned n;
 } HeaderLines;
 
-void header_lines_done(HeaderLines *h);
+void header_lines_done(HeaderLines *lines);
 
 /* Appends `name: value`. 0, -ENOMEM, -E2BIG (too many or too long), -EINVAL for a name or a value that no
  * header can have (a line break would begin another one). */
-int header_lines_add(HeaderLines *h, const char *name, const char *value);
+int header_lines_add(HeaderLines *lines, const char *name, const char *value);
 
 /* Appends `Authorization: Basic` with the user and no password. Errors as above, -EINVAL also for a colon.
  */
-int header_lines_add_basic(HeaderLines *h, const Secret *user);
+int header_lines_add_basic(HeaderLines *lines, const Secret *user);
 
 /* Readies libcurl, before anything else of it is used; may be called any number of times. 0, -ENOMEM. */
 int curl_ready(void);
@@ -37,7 +37,7 @@ typedef struct CurlRequest {
 
 /* Gives a request to a new handle. What is in `lines` is sent too, and they get the request's own headers:
  * they must outlive the handle. 0, -ENOMEM, -EINVAL, -E2BIG. */
-int curl_set_request(CURL *curl, const CurlRequest *q, HeaderLines *lines);
+int curl_set_request(CURL *curl, const CurlRequest *request, HeaderLines *lines);
 
 unsigned curl_get_status(CURL *curl); /* 0: there was none */
 

@@ -81,11 +81,11 @@ struct HttpPool {
  * reason until the time for connecting is over: so it is called.
  */
 
-static void pool_drive(HttpPool *p, curl_socket_t fd, int events);
+static void pool_drive(HttpPool *pool, curl_socket_t fd, int events);
 
 static int on_ready(_unused_ sd_event_source *source, int fd, uint32_t revents, void *userdata)
 {
-        PoolSocket *s = userdata;
+        PoolSocket *watched = userdata;
         int events = 0;
 
         if (revents & (EPOLLIN | EPOLLHUP))
@@ -95,7 +95,7 @@ static int on_ready(_unused_ sd_event_source *source, int fd, uint32_t revents, 
         if (revents & EPOLLERR)
                 events |= CURL_CSELECT_ERR;
 
-        pool_drive(s->pool, fd, events);
+        pool_drive(watched->pool, fd, events);
         return 0;
 }
 
@@ -105,53 +105,54 @@ static int on_time(_unused_ sd_event_source *source, _unused_ uint64_t usec, voi
         return 0;
 }
 
-static void socket_free(PoolSocket *s)
+static void socket_free(PoolSocket *watched)
 {
-        LIST_REMOVE(s, entry);
-        sd_event_source_disable_unref(s->source);
-        free(s);
+        LIST_REMOVE(watched, entry);
+        sd_event_source_disable_unref(watched->source);
+        free(watched);
 }
 
-static PoolSocket *socket_new(HttpPool *p, curl_socket_t fd)
+static PoolSocket *socket_new(HttpPool *pool, curl_socket_t fd)
 {
-        PoolSocket *s = calloc(1, sizeof(PoolSocket));
+        PoolSocket *watched = calloc(1, sizeof(PoolSocket));
 
-        if (!s)
+        if (!watched)
                 return NULL;
-        s->pool = p;
-        s->fd = fd;
-        LIST_INSERT_HEAD(&p->sockets, s, entry);
-        return s;
+        watched->pool = pool;
+        watched->fd = fd;
+        LIST_INSERT_HEAD(&pool->sockets, watched, entry);
+        return watched;
 }
 
-static PoolSocket *find_socket(HttpPool *p, curl_socket_t fd)
+static PoolSocket *find_socket(HttpPool *pool, curl_socket_t fd)
 {
-        PoolSocket *s;
+        PoolSocket *watched;
 
-        LIST_FOREACH(s, &p->sockets, entry)
-                if (s->fd == fd)
+        LIST_FOREACH(watched, &pool->sockets, entry)
+                if (watched->fd == fd)
                         break;
-        return s;
+        return watched;
 }
 
 /* Makes the kernel watch the descriptor, whatever it did before. */
-static int watch(PoolSocket *s)
+static int watch(PoolSocket *watched)
 {
-        s->source = sd_event_source_disable_unref(s->source);
-        return s->events == 0 ? 0
-                              : sd_event_add_io(s->pool->loop, &s->source, s->fd, s->events, on_ready, s);
+        watched->source = sd_event_source_disable_unref(watched->source);
+        return watched->events == 0 ? 0
+                                    : sd_event_add_io(watched->pool->loop, &watched->source, watched->fd,
+                                                      watched->events, on_ready, watched);
 }
 
-static int change(HttpPool *p, curl_socket_t fd, uint32_t events)
+static int change(HttpPool *pool, curl_socket_t fd, uint32_t events)
 {
-        PoolSocket *s = find_socket(p, fd) ?: socket_new(p, fd);
+        PoolSocket *watched = find_socket(pool, fd) ?: socket_new(pool, fd);
 
-        if (!s)
+        if (!watched)
                 return -ENOMEM;
-        s->events = events;
-        if (s->source && events != 0)
-                return sd_event_source_set_io_events(s->source, events);
-        return watch(s);
+        watched->events = events;
+        if (watched->source && events != 0)
+                return sd_event_source_set_io_events(watched->source, events);
+        return watch(watched);
 }
 
 static int on_change(CURL *curl, curl_socket_t fd, int what, void *userdata, _unused_ void *socket)
@@ -162,109 +163,110 @@ static int on_change(CURL *curl, curl_socket_t fd, int what, void *userdata, _un
                 [CURL_POLL_OUT] = EPOLLOUT,
                 [CURL_POLL_INOUT] = EPOLLIN | EPOLLOUT,
         };
-        HttpTransfer *t = NULL;
-        HttpPool *p = userdata;
+        HttpTransfer *transfer = NULL;
+        HttpPool *pool = userdata;
         int r;
 
-        (void)curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&t);
-        if (t) {
-                t->is_idle = what == CURL_POLL_REMOVE && t->n_requests == 0;
-                p->has_idle |= t->is_idle;
+        (void)curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&transfer);
+        if (transfer) {
+                transfer->is_idle = what == CURL_POLL_REMOVE && transfer->n_requests == 0;
+                pool->has_idle |= transfer->is_idle;
         }
         if (what == CURL_POLL_REMOVE) {
-                PoolSocket *s = find_socket(p, fd);
+                PoolSocket *watched = find_socket(pool, fd);
 
-                if (s)
-                        socket_free(s);
+                if (watched)
+                        socket_free(watched);
                 return 0;
         }
 
         assert(what >= 0 && (size_t)what < ELEMENTSOF(events));
-        r = change(p, fd, events[what]);
+        r = change(pool, fd, events[what]);
         /* An error from here would end all of curl; it is one transfer's alone. */
-        if (r < 0 && t)
-                t->watch_error = r;
+        if (r < 0 && transfer)
+                transfer->watch_error = r;
         return 0;
 }
 
 /* Setting sources fails only on a loop that has ended, on which nothing would come anyway. */
 static int on_timer(_unused_ CURLM *multi, long timeout_ms, void *userdata)
 {
-        HttpPool *p = userdata;
+        HttpPool *pool = userdata;
 
         if (timeout_ms < 0) {
-                (void)sd_event_source_set_enabled(p->timer, SD_EVENT_OFF);
+                (void)sd_event_source_set_enabled(pool->timer, SD_EVENT_OFF);
                 return 0;
         }
-        (void)sd_event_source_set_time_relative(p->timer, (uint64_t)timeout_ms * USEC_PER_MSEC);
-        (void)sd_event_source_set_enabled(p->timer, SD_EVENT_ONESHOT);
+        (void)sd_event_source_set_time_relative(pool->timer, (uint64_t)timeout_ms * USEC_PER_MSEC);
+        (void)sd_event_source_set_enabled(pool->timer, SD_EVENT_ONESHOT);
         return 0;
 }
 
 static curl_socket_t pool_open_socket(
                 void *userdata, _unused_ curlsocktype purpose, struct curl_sockaddr *address)
 {
-        HttpPool *p = userdata;
-        PoolSocket *s;
+        HttpPool *pool = userdata;
+        PoolSocket *watched;
         int fd;
 
         fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
         if (fd < 0)
                 return CURL_SOCKET_BAD;
 
-        s = find_socket(p, fd);
-        if (s && watch(s) < 0) {
-                socket_free(s);
+        watched = find_socket(pool, fd);
+        if (watched && watch(watched) < 0) {
+                socket_free(watched);
                 close(fd);
                 return CURL_SOCKET_BAD;
         }
         return fd;
 }
 
-static CURLMcode pool_rouse(HttpPool *p)
+static CURLMcode pool_rouse(HttpPool *pool)
 {
-        HttpTransfer *t;
+        HttpTransfer *transfer;
         bool any = false;
         int running;
 
-        if (!p->has_idle)
+        if (!pool->has_idle)
                 return CURLM_OK;
-        p->has_idle = false;
-        TAILQ_FOREACH(t, &p->stages[TRANSFER_UNDER_WAY], entry)
-                any |= t->is_idle;
+        pool->has_idle = false;
+        TAILQ_FOREACH(transfer, &pool->stages[TRANSFER_UNDER_WAY], entry)
+                any |= transfer->is_idle;
         if (!any)
                 return CURLM_OK;
 
 /* There is nothing else that looks at one with no descriptor that is ready and no time that is over. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-        return curl_multi_socket_all(p->multi, &running);
+        return curl_multi_socket_all(pool->multi, &running);
 #pragma GCC diagnostic pop
 }
 
-#define SET_MULTI(option, value) (curl_multi_setopt(p->multi, (option), (value)) == CURLM_OK)
+#define SET_MULTI(option, value) (curl_multi_setopt(pool->multi, (option), (value)) == CURLM_OK)
 
-static int pool_watch(HttpPool *p)
+static int pool_watch(HttpPool *pool)
 {
         int r;
 
-        r = sd_event_add_time_relative(p->loop, &p->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_time, p);
+        r = sd_event_add_time_relative(
+                        pool->loop, &pool->timer, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_time, pool);
         if (r >= 0)
-                r = sd_event_source_set_enabled(p->timer, SD_EVENT_OFF);
+                r = sd_event_source_set_enabled(pool->timer, SD_EVENT_OFF);
         if (r < 0)
                 return r;
 
-        if (!SET_MULTI(CURLMOPT_SOCKETFUNCTION, on_change) || !SET_MULTI(CURLMOPT_SOCKETDATA, p) ||
-                        !SET_MULTI(CURLMOPT_TIMERFUNCTION, on_timer) || !SET_MULTI(CURLMOPT_TIMERDATA, p))
+        if (!SET_MULTI(CURLMOPT_SOCKETFUNCTION, on_change) || !SET_MULTI(CURLMOPT_SOCKETDATA, pool) ||
+                        !SET_MULTI(CURLMOPT_TIMERFUNCTION, on_timer) || !SET_MULTI(CURLMOPT_TIMERDATA, pool))
                 return -ENOMEM;
         return 0;
 }
 
-static void pool_unwatch(HttpPool *p)
+static void pool_unwatch(HttpPool *pool)
 {
-        while (!LIST_EMPTY(&p->sockets))
-                socket_free(LIST_FIRST(&p->sockets));
-        p->timer = sd_event_source_disable_unref(p->timer);
+        while (!LIST_EMPTY(&pool->sockets))
+                socket_free(LIST_FIRST(&pool->sockets));
+        pool->timer = sd_event_source_disable_unref(pool->timer);
 }
 
 /*
@@ -290,71 +292,71 @@ static void pool_unwatch(HttpPool *p)
 static int on_before_request(void *userdata, _unused_ char *peer, _unused_ char *local,
                 _unused_ int peer_port, _unused_ int local_port)
 {
-        HttpTransfer *t = userdata;
+        HttpTransfer *transfer = userdata;
 
-        if (t->n_requests > 0 && !t->may_repeat)
+        if (transfer->n_requests > 0 && !transfer->may_repeat)
                 return CURL_PREREQFUNC_ABORT;
-        t->n_requests++;
+        transfer->n_requests++;
         return CURL_PREREQFUNC_OK;
 }
 
 static size_t on_head(char *data, size_t one, size_t n, void *userdata)
 {
-        HttpTransfer *t = userdata;
+        HttpTransfer *transfer = userdata;
         size_t size = one * n;
 
-        t->head_size += size;
-        t->head_too_large = t->head_size > HEAD_MAX;
+        transfer->head_size += size;
+        transfer->head_too_large = transfer->head_size > HEAD_MAX;
         /* An empty line ends the headers, but behind those of a 1xx the answer is still to come. */
         if (size > 0 && (*data == '\r' || *data == '\n'))
-                t->head_is_whole = curl_get_status(t->curl) >= 200;
-        return t->head_too_large ? 0 : size;
+                transfer->head_is_whole = curl_get_status(transfer->curl) >= 200;
+        return transfer->head_too_large ? 0 : size;
 }
 
 static size_t on_body(char *data, size_t one, size_t n, void *userdata)
 {
-        HttpTransfer *t = userdata;
+        HttpTransfer *transfer = userdata;
         int r;
 
-        r = buffer_append(&t->answer, data, one * n);
-        t->body_too_large = r == -ENOBUFS;
-        t->out_of_memory = r == -ENOMEM;
+        r = buffer_append(&transfer->answer, data, one * n);
+        transfer->body_too_large = r == -ENOBUFS;
+        transfer->out_of_memory = r == -ENOMEM;
         return r < 0 ? 0 : one * n;
 }
 
 /* Making one. */
 
-static HttpTransfer *transfer_free(HttpTransfer *t)
+static HttpTransfer *transfer_free(HttpTransfer *transfer)
 {
-        if (!t)
+        if (!transfer)
                 return NULL;
 
-        curl_easy_cleanup(t->curl);
-        header_lines_done(&t->lines);
-        buffer_done(&t->answer);
-        free(t->body);
-        free(t->where);
-        free(t);
+        curl_easy_cleanup(transfer->curl);
+        header_lines_done(&transfer->lines);
+        buffer_done(&transfer->answer);
+        free(transfer->body);
+        free(transfer->where);
+        free(transfer);
         return NULL;
 }
 DEFINE_CLEANUP(HttpTransfer *, transfer_free)
 
 /* Who is asked, for messages: a socket's path, or host and port, without what else a URL may hold. */
-static int say_where(const HttpPoolRequest *q, char **ret)
+static int say_where(const HttpPoolRequest *request, char **ret)
 {
         char *scheme = NULL, *host = NULL, *port = NULL;
         CURLU *url;
         int r = -EINVAL;
 
-        if (q->socket) {
-                *ret = strdup(q->socket);
+        if (request->socket) {
+                *ret = strdup(request->socket);
                 return *ret ? 0 : -ENOMEM;
         }
 
         url = curl_url();
         if (!url)
                 return -ENOMEM;
-        if (curl_url_set(url, CURLUPART_URL, q->url, 0) == CURLUE_OK &&
+        if (curl_url_set(url, CURLUPART_URL, request->url, 0) == CURLUE_OK &&
                         curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
                         (streq(scheme, "http") || streq(scheme, "https")) &&
                         curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
@@ -368,393 +370,402 @@ static int say_where(const HttpPoolRequest *q, char **ret)
         return r;
 }
 
-static int set_headers(HttpTransfer *t, const HttpPoolRequest *q)
+static int set_headers(HttpTransfer *transfer, const HttpPoolRequest *request)
 {
         int r;
 
-        FOREACH_ARRAY(h, q->headers, q->n_headers) {
-                r = header_lines_add(&t->lines, h->name, h->value);
+        FOREACH_ARRAY(h, request->headers, request->n_headers) {
+                r = header_lines_add(&transfer->lines, h->name, h->value);
                 if (r < 0)
                         return r;
         }
-        return q->basic_user ? header_lines_add_basic(&t->lines, q->basic_user) : 0;
+        return request->basic_user ? header_lines_add_basic(&transfer->lines, request->basic_user) : 0;
 }
 
-#define SET(option, value) (curl_easy_setopt(t->curl, (option), (value)) == CURLE_OK)
+#define SET(option, value) (curl_easy_setopt(transfer->curl, (option), (value)) == CURLE_OK)
 
 /* Leaving a name that is being looked up waits for the lookup, unless curl is told to be quick; then its
  * thread ends by itself. */
-static bool set_options(HttpTransfer *t)
+static bool set_options(HttpTransfer *transfer)
 {
-        return SET(CURLOPT_PRIVATE, t) && SET(CURLOPT_ERRORBUFFER, t->error) &&
-               SET(CURLOPT_PREREQFUNCTION, on_before_request) && SET(CURLOPT_PREREQDATA, t) &&
-               SET(CURLOPT_HEADERFUNCTION, on_head) && SET(CURLOPT_HEADERDATA, t) &&
-               SET(CURLOPT_WRITEFUNCTION, on_body) && SET(CURLOPT_WRITEDATA, t) &&
-               SET(CURLOPT_OPENSOCKETFUNCTION, pool_open_socket) && SET(CURLOPT_OPENSOCKETDATA, t->pool) &&
-               SET(CURLOPT_QUICK_EXIT, 1L) && SET(CURLOPT_MAXAGE_CONN, IDLE_SECONDS) &&
-               (!t->pool->ca_file || SET(CURLOPT_CAINFO, t->pool->ca_file));
+        return SET(CURLOPT_PRIVATE, transfer) && SET(CURLOPT_ERRORBUFFER, transfer->error) &&
+               SET(CURLOPT_PREREQFUNCTION, on_before_request) && SET(CURLOPT_PREREQDATA, transfer) &&
+               SET(CURLOPT_HEADERFUNCTION, on_head) && SET(CURLOPT_HEADERDATA, transfer) &&
+               SET(CURLOPT_WRITEFUNCTION, on_body) && SET(CURLOPT_WRITEDATA, transfer) &&
+               SET(CURLOPT_OPENSOCKETFUNCTION, pool_open_socket) &&
+               SET(CURLOPT_OPENSOCKETDATA, transfer->pool) && SET(CURLOPT_QUICK_EXIT, 1L) &&
+               SET(CURLOPT_MAXAGE_CONN, IDLE_SECONDS) &&
+               (!transfer->pool->ca_file || SET(CURLOPT_CAINFO, transfer->pool->ca_file));
 }
 
-static int set_request(HttpTransfer *t, const HttpPoolRequest *q)
+static int set_request(HttpTransfer *transfer, const HttpPoolRequest *request)
 {
-        const CurlRequest request = {
-                .socket = q->socket,
-                .method = q->method,
-                .url = q->url,
-                .content_type = q->content_type,
-                .accept = q->accept,
-                .secret_header = q->secret_header,
-                .secret = q->secret,
-                .body = t->body,
-                .body_size = q->body_size,
-                .timeout = q->timeout,
+        const CurlRequest common = {
+                .socket = request->socket,
+                .method = request->method,
+                .url = request->url,
+                .content_type = request->content_type,
+                .accept = request->accept,
+                .secret_header = request->secret_header,
+                .secret = request->secret,
+                .body = transfer->body,
+                .body_size = request->body_size,
+                .timeout = request->timeout,
         };
         int r;
 
-        r = set_headers(t, q);
+        r = set_headers(transfer, request);
         if (r < 0)
                 return r;
-        if (!set_options(t))
+        if (!set_options(transfer))
                 return -ENOMEM;
-        return curl_set_request(t->curl, &request, &t->lines);
+        return curl_set_request(transfer->curl, &common, &transfer->lines);
 }
 
-static int transfer_new(HttpPool *p, const HttpPoolRequest *q, HttpTransfer **ret)
+static int transfer_new(HttpPool *pool, const HttpPoolRequest *request, HttpTransfer **ret)
 {
-        _cleanup_(transfer_freep) HttpTransfer *t = NULL;
+        _cleanup_(transfer_freep) HttpTransfer *transfer = NULL;
         int r;
 
-        assert(q->done && (q->body || q->body_size == 0));
+        assert(request->done && (request->body || request->body_size == 0));
 
-        if (q->timeout == 0)
+        if (request->timeout == 0)
                 return -EINVAL;
-        t = calloc(1, sizeof(HttpTransfer));
-        if (!t)
+        transfer = calloc(1, sizeof(HttpTransfer));
+        if (!transfer)
                 return -ENOMEM;
 
-        t->pool = p;
-        t->answer = BUFFER_INIT(q->max_body);
-        t->may_repeat = streq(q->method, "GET") || streq(q->method, "HEAD");
-        t->done = q->done;
-        t->userdata = q->userdata;
-        if (q->body) {
-                t->body = malloc(MAX(q->body_size, 1U));
-                if (!t->body)
+        transfer->pool = pool;
+        transfer->answer = BUFFER_INIT(request->max_body);
+        transfer->may_repeat = streq(request->method, "GET") || streq(request->method, "HEAD");
+        transfer->done = request->done;
+        transfer->userdata = request->userdata;
+        if (request->body) {
+                transfer->body = malloc(MAX(request->body_size, 1U));
+                if (!transfer->body)
                         return -ENOMEM;
-                if (q->body_size > 0)
-                        memcpy(t->body, q->body, q->body_size);
+                if (request->body_size > 0)
+                        memcpy(transfer->body, request->body, request->body_size);
         }
-        r = say_where(q, &t->where);
+        r = say_where(request, &transfer->where);
         if (r < 0)
                 return r;
-        t->curl = curl_easy_init();
-        if (!t->curl)
+        transfer->curl = curl_easy_init();
+        if (!transfer->curl)
                 return -ENOMEM;
-        r = set_request(t, q);
+        r = set_request(transfer, request);
         if (r < 0)
                 return r;
 
-        *ret = TAKE_PTR(t);
+        *ret = TAKE_PTR(transfer);
         return 0;
 }
 
 /* Reading the answer. */
 
-static const char *header_of(const HttpTransfer *t, const char *name)
+static const char *header_of(const HttpTransfer *transfer, const char *name)
 {
         struct curl_header *h;
 
-        return curl_easy_header(t->curl, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->value : NULL;
+        return curl_easy_header(transfer->curl, name, 0, CURLH_HEADER, -1, &h) == CURLHE_OK ? h->value
+                                                                                            : NULL;
 }
 
-static void read_answer(HttpTransfer *t)
+static void read_answer(HttpTransfer *transfer)
 {
-        HttpPoolResult *result = &t->result;
-        const char *date = header_of(t, "Date"), *replayed = header_of(t, "Idempotency-Replayed");
+        HttpPoolResult *result = &transfer->result;
+        const char *date = header_of(transfer, "Date"),
+                   *replayed = header_of(transfer, "Idempotency-Replayed");
 
-        result->status = curl_get_status(t->curl);
-        result->too_large = t->body_too_large;
-        result->is_json = header_type_is_json(header_of(t, "Content-Type"));
+        result->status = curl_get_status(transfer->curl);
+        result->too_large = transfer->body_too_large;
+        result->is_json = header_type_is_json(header_of(transfer, "Content-Type"));
         result->is_replay = streq_ptr(replayed, "true");
         if (!date || time_parse_http_date(date, &result->date) < 0)
                 result->date = TIME_NONE;
         /* By the answerer's clock where we know it. */
-        result->retry_after = header_retry_after(header_of(t, "Retry-After"),
+        result->retry_after = header_retry_after(header_of(transfer, "Retry-After"),
                         result->date == TIME_NONE ? now_realtime() : result->date);
 }
 
 /* The error of what curl ended with, and what is said about it. 0: there is an answer. */
-static int judge(HttpTransfer *t, CURLcode code, const char **ret_why)
+static int judge(HttpTransfer *transfer, CURLcode code, const char **ret_why)
 {
         *ret_why = NULL;
-        if (code == CURLE_OK && t->head_is_whole)
+        if (code == CURLE_OK && transfer->head_is_whole)
                 return 0;
 
-        if (t->out_of_memory)
+        if (transfer->out_of_memory)
                 return -ENOMEM;
-        if (t->body_too_large)
-                (void)snprintf(t->error, sizeof(t->error), "the answer is larger than %zu bytes",
-                                t->answer.max);
-        else if (t->head_too_large)
+        if (transfer->body_too_large)
+                (void)snprintf(transfer->error, sizeof(transfer->error),
+                                "the answer is larger than %zu bytes", transfer->answer.max);
+        else if (transfer->head_too_large)
                 *ret_why = "the answer's headers are too large";
         else if (code == CURLE_OK)
                 *ret_why = "the answer ended within its headers";
         else if (code == CURLE_ABORTED_BY_CALLBACK)
                 *ret_why = "the connection ended before an answer; the request may have been received and "
                            "is not repeated";
-        else if (!*t->error)
+        else if (!*transfer->error)
                 *ret_why = curl_easy_strerror(code);
-        return curl_to_errno(t->curl, code);
+        return curl_to_errno(transfer->curl, code);
 }
 
 /* Where and what. Parts of it can come from the peer (its certificate), so no control characters. */
-static void write_message(HttpTransfer *t, const char *why)
+static void write_message(HttpTransfer *transfer, const char *why)
 {
-        (void)snprintf(t->message, sizeof(t->message), "%.300s: %s", t->where, why);
-        for (char *p = t->message; *p; p++)
+        (void)snprintf(transfer->message, sizeof(transfer->message), "%.300s: %s", transfer->where, why);
+        for (char *p = transfer->message; *p; p++)
                 if ((unsigned char)*p < ' ' || *p == 0x7f)
                         *p = ' ';
-        t->result.message = t->message;
+        transfer->result.message = transfer->message;
 }
 
-static void transfer_set_result(HttpTransfer *t, CURLcode code, int error)
+static void transfer_set_result(HttpTransfer *transfer, CURLcode code, int error)
 {
         const char *why = NULL;
 
-        t->result = (HttpPoolResult){ .error = error, .sent = t->n_requests > 0, .body = &t->answer };
-        read_answer(t);
+        transfer->result = (HttpPoolResult){
+                .error = error, .sent = transfer->n_requests > 0, .body = &transfer->answer
+        };
+        read_answer(transfer);
         if (error == 0)
-                t->result.error = judge(t, code, &why);
+                transfer->result.error = judge(transfer, code, &why);
         else
                 why = error == -ECANCELED ? "canceled" : strerrordesc_np(-error);
-        if (t->result.error < 0)
-                write_message(t, why ?: *t->error ? t->error : strerrordesc_np(-t->result.error));
+        if (transfer->result.error < 0)
+                write_message(transfer, why
+                                                        ?: *transfer->error
+                                                           ? transfer->error
+                                                           : strerrordesc_np(-transfer->result.error));
 }
 
 /* Stages. */
 
-static void take_out(HttpTransfer *t)
+static void take_out(HttpTransfer *transfer)
 {
-        TAILQ_REMOVE(&t->pool->stages[t->stage], t, entry);
+        TAILQ_REMOVE(&transfer->pool->stages[transfer->stage], transfer, entry);
 }
 
-static void put_into(HttpTransfer *t, TransferStage stage)
+static void put_into(HttpTransfer *transfer, TransferStage stage)
 {
-        t->stage = stage;
-        TAILQ_INSERT_TAIL(&t->pool->stages[stage], t, entry);
+        transfer->stage = stage;
+        TAILQ_INSERT_TAIL(&transfer->pool->stages[stage], transfer, entry);
 }
 
-static HttpTransfer *first_of(const HttpPool *p, TransferStage stage)
+static HttpTransfer *first_of(const HttpPool *pool, TransferStage stage)
 {
-        return TAILQ_FIRST(&p->stages[stage]);
+        return TAILQ_FIRST(&pool->stages[stage]);
 }
 
 /* Ends a transfer: with what curl says, or with an error of ours. */
-static void finish(HttpTransfer *t, CURLcode code, int error)
+static void finish(HttpTransfer *transfer, CURLcode code, int error)
 {
-        HttpPool *p = t->pool;
+        HttpPool *pool = transfer->pool;
 
-        assert(t->stage != TRANSFER_FINISHED);
+        assert(transfer->stage != TRANSFER_FINISHED);
 
-        transfer_set_result(t, code, error);
-        if (t->stage == TRANSFER_UNDER_WAY)
-                (void)curl_multi_remove_handle(p->multi, t->curl);
-        curl_easy_cleanup(t->curl);
-        t->curl = NULL;
-        header_lines_done(&t->lines);
+        transfer_set_result(transfer, code, error);
+        if (transfer->stage == TRANSFER_UNDER_WAY)
+                (void)curl_multi_remove_handle(pool->multi, transfer->curl);
+        curl_easy_cleanup(transfer->curl);
+        transfer->curl = NULL;
+        header_lines_done(&transfer->lines);
 
-        take_out(t);
-        put_into(t, TRANSFER_FINISHED);
+        take_out(transfer);
+        put_into(transfer, TRANSFER_FINISHED);
         /* Fails only on a loop that has ended; http_pool_free() delivers then. */
-        (void)sd_event_source_set_enabled(p->finished, SD_EVENT_ON);
+        (void)sd_event_source_set_enabled(pool->finished, SD_EVENT_ON);
 }
 
-static void finish_all(HttpPool *p, TransferStage stage, int error)
+static void finish_all(HttpPool *pool, TransferStage stage, int error)
 {
-        while (first_of(p, stage))
-                finish(first_of(p, stage), CURLE_OK, error);
+        while (first_of(pool, stage))
+                finish(first_of(pool, stage), CURLE_OK, error);
 }
 
 /* Begins what waits, as far as there is room. */
-static void begin(HttpPool *p)
+static void begin(HttpPool *pool)
 {
-        HttpTransfer *t;
+        HttpTransfer *transfer;
 
-        while (!p->freeing && p->n_in_flight < p->max_in_flight && (t = first_of(p, TRANSFER_WAITING))) {
-                if (curl_multi_add_handle(p->multi, t->curl) != CURLM_OK) {
-                        finish(t, CURLE_OK, -ENOMEM);
+        while (!pool->freeing && pool->n_in_flight < pool->max_in_flight &&
+                        (transfer = first_of(pool, TRANSFER_WAITING))) {
+                if (curl_multi_add_handle(pool->multi, transfer->curl) != CURLM_OK) {
+                        finish(transfer, CURLE_OK, -ENOMEM);
                         continue;
                 }
-                t->has_slot = true;
-                p->n_in_flight++;
-                take_out(t);
-                put_into(t, TRANSFER_UNDER_WAY);
+                transfer->has_slot = true;
+                pool->n_in_flight++;
+                take_out(transfer);
+                put_into(transfer, TRANSFER_UNDER_WAY);
         }
 }
 
 /* Takes the first that is finished out of the pool, which has no more to do with it. */
-static HttpTransfer *take_finished(HttpPool *p)
+static HttpTransfer *take_finished(HttpPool *pool)
 {
-        HttpTransfer *t = first_of(p, TRANSFER_FINISHED);
+        HttpTransfer *transfer = first_of(pool, TRANSFER_FINISHED);
 
-        take_out(t);
-        p->n_transfers--;
-        if (t->has_slot)
-                p->n_in_flight--;
-        return t;
+        take_out(transfer);
+        pool->n_transfers--;
+        if (transfer->has_slot)
+                pool->n_in_flight--;
+        return transfer;
 }
 
-static void deliver(HttpTransfer *t)
+static void deliver(HttpTransfer *transfer)
 {
-        t->done(&t->result, t->userdata);
-        transfer_free(t);
+        transfer->done(&transfer->result, transfer->userdata);
+        transfer_free(transfer);
 }
 
 static int on_finished(_unused_ sd_event_source *source, void *userdata)
 {
-        HttpPool *p = userdata;
-        HttpTransfer *t = take_finished(p);
+        HttpPool *pool = userdata;
+        HttpTransfer *transfer = take_finished(pool);
 
-        if (!first_of(p, TRANSFER_FINISHED))
-                (void)sd_event_source_set_enabled(p->finished, SD_EVENT_OFF);
-        begin(p);
-        deliver(t); /* may free the pool */
+        if (!first_of(pool, TRANSFER_FINISHED))
+                (void)sd_event_source_set_enabled(pool->finished, SD_EVENT_OFF);
+        begin(pool);
+        deliver(transfer); /* may free the pool */
         return 0;
 }
 
 /* Takes what curl has finished with. */
-static void collect(HttpPool *p)
+static void collect(HttpPool *pool)
 {
         HttpTransfer *next;
         CURLMsg *message;
         int left;
 
-        while ((message = curl_multi_info_read(p->multi, &left))) {
-                HttpTransfer *t = NULL;
+        while ((message = curl_multi_info_read(pool->multi, &left))) {
+                HttpTransfer *transfer = NULL;
 
                 if (message->msg != CURLMSG_DONE)
                         continue;
-                (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-                finish(t, message->data.result, 0);
+                (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+                finish(transfer, message->data.result, 0);
         }
 
-        for (HttpTransfer *t = first_of(p, TRANSFER_UNDER_WAY); t; t = next) {
-                next = TAILQ_NEXT(t, entry);
-                if (t->watch_error < 0)
-                        finish(t, CURLE_OK, t->watch_error);
+        for (HttpTransfer *transfer = first_of(pool, TRANSFER_UNDER_WAY); transfer; transfer = next) {
+                next = TAILQ_NEXT(transfer, entry);
+                if (transfer->watch_error < 0)
+                        finish(transfer, CURLE_OK, transfer->watch_error);
         }
 }
 
-static void pool_drive(HttpPool *p, curl_socket_t fd, int events)
+static void pool_drive(HttpPool *pool, curl_socket_t fd, int events)
 {
         CURLMcode code;
         int running;
 
-        code = curl_multi_socket_action(p->multi, fd, events, &running);
-        collect(p);
+        code = curl_multi_socket_action(pool->multi, fd, events, &running);
+        collect(pool);
         if (code == CURLM_OK) {
-                code = pool_rouse(p);
-                collect(p);
+                code = pool_rouse(pool);
+                collect(pool);
         }
         /* Then curl is out of memory or at odds with itself, and would not go on with the others. */
         if (code != CURLM_OK)
-                finish_all(p, TRANSFER_UNDER_WAY, code == CURLM_OUT_OF_MEMORY ? -ENOMEM : -EIO);
+                finish_all(pool, TRANSFER_UNDER_WAY, code == CURLM_OUT_OF_MEMORY ? -ENOMEM : -EIO);
 }
 
 /* From outside. */
 
-static void set_max_in_flight(HttpPool *p, unsigned n)
+static void set_max_in_flight(HttpPool *pool, unsigned n)
 {
-        p->max_in_flight = n;
+        pool->max_in_flight = n;
         /* Idle connections count too: beyond so many, curl closes the oldest. */
-        (void)curl_multi_setopt(p->multi, CURLMOPT_MAXCONNECTS, (long)MAX(n, 1U));
+        (void)curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long)MAX(n, 1U));
 }
 
 int http_pool_new(sd_event *loop, const HttpPoolOptions *options, HttpPool **ret)
 {
-        _cleanup_(http_pool_freep) HttpPool *p = NULL;
+        _cleanup_(http_pool_freep) HttpPool *pool = NULL;
         int r;
 
-        p = calloc(1, sizeof(HttpPool));
-        if (!p)
+        pool = calloc(1, sizeof(HttpPool));
+        if (!pool)
                 return -ENOMEM;
 
         for (TransferStage stage = 0; stage < _TRANSFER_STAGE_MAX; stage++)
-                TAILQ_INIT(&p->stages[stage]);
-        p->loop = sd_event_ref(loop);
-        p->max_waiting = options->max_waiting;
+                TAILQ_INIT(&pool->stages[stage]);
+        pool->loop = sd_event_ref(loop);
+        pool->max_waiting = options->max_waiting;
         if (options->ca_file) {
-                p->ca_file = strdup(options->ca_file);
-                if (!p->ca_file)
+                pool->ca_file = strdup(options->ca_file);
+                if (!pool->ca_file)
                         return -ENOMEM;
         }
-        p->multi = curl_ready() < 0 ? NULL : curl_multi_init();
-        if (!p->multi)
+        pool->multi = curl_ready() < 0 ? NULL : curl_multi_init();
+        if (!pool->multi)
                 return -ENOMEM;
-        set_max_in_flight(p, options->max_in_flight);
+        set_max_in_flight(pool, options->max_in_flight);
 
-        r = pool_watch(p);
+        r = pool_watch(pool);
         if (r >= 0)
-                r = sd_event_add_defer(loop, &p->finished, on_finished, p);
+                r = sd_event_add_defer(loop, &pool->finished, on_finished, pool);
         if (r >= 0)
-                r = sd_event_source_set_enabled(p->finished, SD_EVENT_OFF);
+                r = sd_event_source_set_enabled(pool->finished, SD_EVENT_OFF);
         if (r < 0)
                 return r;
 
-        *ret = TAKE_PTR(p);
+        *ret = TAKE_PTR(pool);
         return 0;
 }
 
-HttpPool *http_pool_free(HttpPool *p)
+HttpPool *http_pool_free(HttpPool *pool)
 {
-        if (!p)
+        if (!pool)
                 return NULL;
-        assert(!p->freeing);
+        assert(!pool->freeing);
 
-        p->freeing = true;
-        finish_all(p, TRANSFER_UNDER_WAY, -ECANCELED);
-        finish_all(p, TRANSFER_WAITING, -ECANCELED);
-        while (first_of(p, TRANSFER_FINISHED))
-                deliver(take_finished(p));
+        pool->freeing = true;
+        finish_all(pool, TRANSFER_UNDER_WAY, -ECANCELED);
+        finish_all(pool, TRANSFER_WAITING, -ECANCELED);
+        while (first_of(pool, TRANSFER_FINISHED))
+                deliver(take_finished(pool));
 
-        (void)curl_multi_cleanup(p->multi);
-        pool_unwatch(p);
-        sd_event_source_disable_unref(p->finished);
-        sd_event_unref(p->loop);
-        free(p->ca_file);
-        free(p);
+        (void)curl_multi_cleanup(pool->multi);
+        pool_unwatch(pool);
+        sd_event_source_disable_unref(pool->finished);
+        sd_event_unref(pool->loop);
+        free(pool->ca_file);
+        free(pool);
         return NULL;
 }
 
-void http_pool_set_max_in_flight(HttpPool *p, unsigned n)
+void http_pool_set_max_in_flight(HttpPool *pool, unsigned n)
 {
-        set_max_in_flight(p, n);
-        begin(p);
+        set_max_in_flight(pool, n);
+        begin(pool);
 }
 
-int http_pool_start(HttpPool *p, const HttpPoolRequest *request, HttpTransfer **ret)
+int http_pool_start(HttpPool *pool, const HttpPoolRequest *request, HttpTransfer **ret)
 {
-        HttpTransfer *t;
+        HttpTransfer *transfer;
         int r;
 
-        if (p->freeing)
+        if (pool->freeing)
                 return -ESHUTDOWN;
-        if (p->n_transfers >= (uint64_t)p->max_in_flight + p->max_waiting)
+        if (pool->n_transfers >= (uint64_t)pool->max_in_flight + pool->max_waiting)
                 return -EAGAIN;
-        r = transfer_new(p, request, &t);
+        r = transfer_new(pool, request, &transfer);
         if (r < 0)
                 return r;
 
-        p->n_transfers++;
-        put_into(t, TRANSFER_WAITING);
-        begin(p);
+        pool->n_transfers++;
+        put_into(transfer, TRANSFER_WAITING);
+        begin(pool);
         if (ret)
-                *ret = t;
+                *ret = transfer;
         return 0;
 }
 
-void http_transfer_cancel(HttpTransfer *t)
+void http_transfer_cancel(HttpTransfer *transfer)
 {
-        if (t->stage != TRANSFER_FINISHED)
-                finish(t, CURLE_OK, -ECANCELED);
+        if (transfer->stage != TRANSFER_FINISHED)
+                finish(transfer, CURLE_OK, -ECANCELED);
 }

@@ -24,11 +24,11 @@ int http_pool_new(sd_event *loop, const HttpPoolOptions *options, HttpPool **ret
 /* Cancels what waits or is under way: before this returns, done() is called for each, with -ECANCELED or the
  * result that was already there. They can't start anything. May be called from done(), but not from one that
  * this calls. Takes NULL, returns NULL. */
-HttpPool *http_pool_free(HttpPool *p);
+HttpPool *http_pool_free(HttpPool *pool);
 DEFINE_CLEANUP(HttpPool *, http_pool_free)
 
 /* Fewer: those under way go on, and new ones begin only when there is room. */
-void http_pool_set_max_in_flight(HttpPool *p, unsigned n);
+void http_pool_set_max_in_flight(HttpPool *pool, unsigned n);
 
 typedef struct HttpPoolResult {
         /* 0: there is an answer, whole, whatever its status. Else as http_client_perform(), or -ECANCELED.
@@ -79,8 +79,8 @@ typedef struct HttpPoolRequest {
  * HEAD are repeated (by curl, on a fresh connection, when one that was kept alive ended without an answer).
  * ret may be NULL. 0, -EAGAIN (all places are taken), -EINVAL or -E2BIG (a URL, method, header or timeout
  * that can't be), -ESHUTDOWN (the pool is being freed), -ENOMEM; done() is not called then. */
-int http_pool_start(HttpPool *p, const HttpPoolRequest *request, HttpTransfer **ret);
+int http_pool_start(HttpPool *pool, const HttpPoolRequest *request, HttpTransfer **ret);
 
 /* done() gets -ECANCELED from the loop, unless there is a result that waits to be told: then it gets that.
  */
-void http_transfer_cancel(HttpTransfer *t);
+void http_transfer_cancel(HttpTransfer *transfer);

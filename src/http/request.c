@@ -15,114 +15,115 @@
 #define HOLD_SMALL  ((size_t)64 * 1024) /* so much anybody may have, however short memory is */
 #define HOLD_HEAVY  ((size_t)1024 * 1024)
 
-int request_new(Connection *c, const char *target, HttpRequest **ret)
+int request_new(Connection *connection, const char *target, HttpRequest **ret)
 {
-        HttpRequest *r;
+        HttpRequest *request;
 
-        r = calloc(1, sizeof(HttpRequest));
-        if (!r)
+        request = calloc(1, sizeof(HttpRequest));
+        if (!request)
                 return -ENOMEM;
 
-        r->connection = c;
-        r->started = now_monotonic();
-        r->method = "";
-        r->target = strndup(target, HTTP_URI_MAX + 1); /* one more tells that it was too long */
-        r->path = r->target ? strndup(r->target, strcspn(r->target, "?")) : NULL;
-        if (!r->path) {
-                free(r->target);
-                free(r);
+        request->connection = connection;
+        request->started = now_monotonic();
+        request->method = "";
+        request->target = strndup(target, HTTP_URI_MAX + 1); /* one more tells that it was too long */
+        request->path = request->target ? strndup(request->target, strcspn(request->target, "?")) : NULL;
+        if (!request->path) {
+                free(request->target);
+                free(request);
                 return -ENOMEM;
         }
-        *ret = r;
+        *ret = request;
         return 0;
 }
 
-void request_release_body(HttpRequest *r)
+void request_release_body(HttpRequest *request)
 {
-        buffer_done(&r->body);
-        atomic_fetch_sub(&r->connection->server->body_bytes, r->counted);
-        r->counted = 0;
+        buffer_done(&request->body);
+        atomic_fetch_sub(&request->connection->server->body_bytes, request->counted);
+        request->counted = 0;
 }
 
-bool http_request_hold(HttpRequest *r, size_t size)
+bool http_request_hold(HttpRequest *request, size_t size)
 {
-        HttpServer *s = r->connection->server;
-        uint64_t others = atomic_load(&s->held_bytes) - r->held;
+        HttpServer *server = request->connection->server;
+        uint64_t others = atomic_load(&server->held_bytes) - request->held;
 
-        if (size > HOLD_SMALL && others > 0 && others + r->held + size > HOLD_FACTOR * s->limits.max_bodies)
+        if (size > HOLD_SMALL && others > 0 &&
+                        others + request->held + size > HOLD_FACTOR * server->limits.max_bodies)
                 return false;
-        atomic_fetch_add(&s->held_bytes, size);
-        r->held += size;
+        atomic_fetch_add(&server->held_bytes, size);
+        request->held += size;
         return true;
 }
 
-HttpRequest *request_free(HttpRequest *r)
+HttpRequest *request_free(HttpRequest *request)
 {
         bool was_heavy;
 
-        if (!r)
+        if (!request)
                 return NULL;
-        was_heavy = r->held >= HOLD_HEAVY;
+        was_heavy = request->held >= HOLD_HEAVY;
 
-        if (r->has_stream && r->stream.done)
-                r->stream.done(r->stream_userdata);
-        if (r->destroy)
-                r->destroy(r->userdata);
-        sd_event_source_disable_unref(r->hangup);
-        if (r->response)
-                MHD_destroy_response(r->response);
-        for (unsigned i = 0; i < r->n_headers; i++) {
-                free(r->headers[i].name);
-                free(r->headers[i].value);
+        if (request->has_stream && request->stream.done)
+                request->stream.done(request->stream_userdata);
+        if (request->destroy)
+                request->destroy(request->userdata);
+        sd_event_source_disable_unref(request->hangup);
+        if (request->response)
+                MHD_destroy_response(request->response);
+        for (unsigned i = 0; i < request->n_headers; i++) {
+                free(request->headers[i].name);
+                free(request->headers[i].value);
         }
-        request_release_body(r);
-        atomic_fetch_sub(&r->connection->server->held_bytes, r->held);
-        free(r->reply);
-        free(r->query);
-        free(r->target);
-        free(r->path);
-        free(r);
+        request_release_body(request);
+        atomic_fetch_sub(&request->connection->server->held_bytes, request->held);
+        free(request->reply);
+        free(request->query);
+        free(request->target);
+        free(request->path);
+        free(request);
         if (was_heavy)
                 (void)malloc_trim(0); /* the allocator would keep it for ever */
         return NULL;
 }
 
-const char *http_request_method(const HttpRequest *r)
+const char *http_request_method(const HttpRequest *request)
 {
-        return r->method;
+        return request->method;
 }
 
-const char *http_request_path(const HttpRequest *r)
+const char *http_request_path(const HttpRequest *request)
 {
-        return r->path;
+        return request->path;
 }
 
-const char *http_request_path_arg(const HttpRequest *r, unsigned i)
+const char *http_request_path_arg(const HttpRequest *request, unsigned i)
 {
-        return i < r->n_args ? r->args[i] : NULL;
+        return i < request->n_args ? request->args[i] : NULL;
 }
 
-const char *http_request_query(const HttpRequest *r, const char *name)
+const char *http_request_query(const HttpRequest *request, const char *name)
 {
-        for (size_t i = r->n_query; i-- > 0;)
-                if (streq(r->query[i].name, name))
-                        return r->query[i].value;
+        for (size_t i = request->n_query; i-- > 0;)
+                if (streq(request->query[i].name, name))
+                        return request->query[i].value;
         return NULL;
 }
 
-const struct Param *http_request_params(const HttpRequest *r)
+const struct Param *http_request_params(const HttpRequest *request)
 {
-        return r->route->params;
+        return request->route->params;
 }
 
 int http_request_each_query(
-                const HttpRequest *r, int (*fn)(const FormPair *pair, void *userdata), void *userdata)
+                const HttpRequest *request, int (*fn)(const FormPair *pair, void *userdata), void *userdata)
 {
-        for (size_t i = 0; i < r->n_query; i++) {
-                int k = fn(&r->query[i], userdata);
+        for (size_t i = 0; i < request->n_query; i++) {
+                int r = fn(&request->query[i], userdata);
 
-                if (k < 0)
-                        return k;
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
@@ -138,34 +139,34 @@ typedef struct Search {
 static enum MHD_Result on_header(
                 void *cls, _unused_ enum MHD_ValueKind kind, const char *name, const char *value)
 {
-        Search *s = cls;
+        Search *search = cls;
 
-        if (strcasecmp(name, s->name) == 0 && s->n++ == s->want)
-                s->value = value ?: "";
+        if (strcasecmp(name, search->name) == 0 && search->n++ == search->want)
+                search->value = value ?: "";
         return MHD_YES;
 }
 
-static Search search(const HttpRequest *r, const char *name, unsigned i)
+static Search search(const HttpRequest *request, const char *name, unsigned i)
 {
         Search s = { .name = name, .want = i };
 
-        MHD_get_connection_values(r->connection->mhd, MHD_HEADER_KIND, on_header, &s);
+        MHD_get_connection_values(request->connection->mhd, MHD_HEADER_KIND, on_header, &s);
         return s;
 }
 
-const char *http_request_header_at(const HttpRequest *r, const char *name, unsigned i)
+const char *http_request_header_at(const HttpRequest *request, const char *name, unsigned i)
 {
-        return search(r, name, i).value;
+        return search(request, name, i).value;
 }
 
-const char *http_request_header(const HttpRequest *r, const char *name)
+const char *http_request_header(const HttpRequest *request, const char *name)
 {
-        return search(r, name, 0).value;
+        return search(request, name, 0).value;
 }
 
-unsigned http_request_header_count(const HttpRequest *r, const char *name)
+unsigned http_request_header_count(const HttpRequest *request, const char *name)
 {
-        return search(r, name, 0).n;
+        return search(request, name, 0).n;
 }
 
 static enum MHD_Result wipe_value(
@@ -178,37 +179,38 @@ static enum MHD_Result wipe_value(
 
 /* Values lie in the memory that libmicrohttpd has read the request into, which it neither looks at again nor
  * wipes: it is there until the next request is read over it, and in what was freed even longer. */
-void request_wipe_header(const HttpRequest *r, const char *name)
+void request_wipe_header(const HttpRequest *request, const char *name)
 {
-        MHD_get_connection_values(r->connection->mhd, MHD_HEADER_KIND, wipe_value, (void *)(uintptr_t)name);
+        MHD_get_connection_values(
+                        request->connection->mhd, MHD_HEADER_KIND, wipe_value, (void *)(uintptr_t)name);
 }
 
-const void *http_request_body(const HttpRequest *r, size_t *ret_size)
+const void *http_request_body(const HttpRequest *request, size_t *ret_size)
 {
-        *ret_size = r->body.size;
-        return buffer_text(&r->body);
+        *ret_size = request->body.size;
+        return buffer_text(&request->body);
 }
 
-const struct sockaddr *http_request_peer(const HttpRequest *r)
+const struct sockaddr *http_request_peer(const HttpRequest *request)
 {
-        return (const struct sockaddr *)(const void *)&r->connection->peer;
+        return (const struct sockaddr *)(const void *)&request->connection->peer;
 }
 
-uint64_t http_request_started(const HttpRequest *r)
+uint64_t http_request_started(const HttpRequest *request)
 {
-        return r->started;
+        return request->started;
 }
 
-void http_request_set_userdata(HttpRequest *r, void *userdata, void (*destroy)(void *userdata))
+void http_request_set_userdata(HttpRequest *request, void *userdata, void (*destroy)(void *userdata))
 {
-        assert(!r->userdata);
-        r->userdata = userdata;
-        r->destroy = destroy;
+        assert(!request->userdata);
+        request->userdata = userdata;
+        request->destroy = destroy;
 }
 
-void *http_request_get_userdata(const HttpRequest *r)
+void *http_request_get_userdata(const HttpRequest *request)
 {
-        return r->userdata;
+        return request->userdata;
 }
 
 /*
@@ -258,25 +260,25 @@ static bool split_path(char *path, Segments *ret)
 }
 
 /* Whether the pattern fits, and the segments that its braces stand for. */
-static bool match(const char *pattern, const Segments *s, HttpRequest *r)
+static bool match(const char *pattern, const Segments *segments, HttpRequest *request)
 {
         unsigned n_args = 0;
 
-        for (size_t i = 0; i < s->n; i++) {
+        for (size_t i = 0; i < segments->n; i++) {
                 size_t n;
 
                 if (*pattern++ != '/')
                         return false;
                 n = strcspn(pattern, "/");
                 if (*pattern == '{') {
-                        if (*s->items[i] == 0 || n_args == HTTP_PATH_ARGS_MAX)
+                        if (*segments->items[i] == 0 || n_args == HTTP_PATH_ARGS_MAX)
                                 return false;
-                        r->args[n_args++] = s->items[i];
-                } else if (strlen(s->items[i]) != n || memcmp(s->items[i], pattern, n) != 0)
+                        request->args[n_args++] = segments->items[i];
+                } else if (strlen(segments->items[i]) != n || memcmp(segments->items[i], pattern, n) != 0)
                         return false;
                 pattern += n;
         }
-        r->n_args = n_args;
+        request->n_args = n_args;
         return *pattern == 0;
 }
 
@@ -293,38 +295,38 @@ static bool method_fits(const char *of_route, const char *method)
 }
 
 /* False: there is no memory. Too many parameters are remembered. */
-static bool split_query(HttpRequest *r, char *query)
+static bool split_query(HttpRequest *request, char *query)
 {
-        r->query = calloc(HTTP_QUERY_ARGS_MAX, sizeof(FormPair));
-        if (!r->query)
+        request->query = calloc(HTTP_QUERY_ARGS_MAX, sizeof(FormPair));
+        if (!request->query)
                 return false;
-        if (form_split(query, r->query, HTTP_QUERY_ARGS_MAX, &r->n_query) < 0) {
-                r->too_many_query = true;
-                r->n_query = 0;
+        if (form_split(query, request->query, HTTP_QUERY_ARGS_MAX, &request->n_query) < 0) {
+                request->too_many_query = true;
+                request->n_query = 0;
         }
         return true;
 }
 
-RouteResult route_find(
-                const HttpRoute *routes, HttpRequest *r, const char *method, char allow[static ALLOW_SIZE])
+RouteResult route_find(const HttpRoute *routes, HttpRequest *request, const char *method,
+                char allow[static ALLOW_SIZE])
 {
-        char *path = strip_origin(r->target), *query = strchr(path, '?');
+        char *path = strip_origin(request->target), *query = strchr(path, '?');
         Segments segments;
 
         allow[0] = 0;
         if (query) {
                 *query++ = 0;
-                if (*query && !split_query(r, query))
+                if (*query && !split_query(request, query))
                         return ROUTE_NO_MEMORY;
         }
         if (!split_path(path, &segments))
                 return ROUTE_NO_PATH;
 
         for (const HttpRoute *route = routes; route->method; route++) {
-                if (!match(route->path, &segments, r))
+                if (!match(route->path, &segments, request))
                         continue;
                 if (method_fits(route->method, method)) {
-                        r->route = route;
+                        request->route = route;
                         return ROUTE_FOUND;
                 }
                 allow_add(allow, route->method);
@@ -347,121 +349,124 @@ RouteResult route_find(
 #define NO_MEMORY_RETRY_AFTER "5" /* seconds: what is in flight is through long before */
 
 /* Without this a request whose reply comes later would wait for it for ever. */
-static int fail(HttpRequest *r, int error)
+static int fail(HttpRequest *request, int error)
 {
-        r->failed = true;
-        if (r->connection->suspended && !r->detached)
-                http_request_drop(r);
+        request->failed = true;
+        if (request->connection->suspended && !request->detached)
+                http_request_drop(request);
         return error;
 }
 
-int http_reply_header(HttpRequest *r, const char *name, const char *value)
+int http_reply_header(HttpRequest *request, const char *name, const char *value)
 {
         char *n, *v;
 
-        if (r->n_headers == ELEMENTSOF(r->headers))
+        if (request->n_headers == ELEMENTSOF(request->headers))
                 return -ENOBUFS;
         n = strdup(name);
         v = strdup(value);
         if (!n || !v) {
                 free(n);
                 free(v);
-                return fail(r, -ENOMEM);
+                return fail(request, -ENOMEM);
         }
-        r->headers[r->n_headers].name = n;
-        r->headers[r->n_headers++].value = v;
+        request->headers[request->n_headers].name = n;
+        request->headers[request->n_headers++].value = v;
         return 0;
 }
 
 /* Takes the response; `done` of a stream is the request's matter. */
-static int reply_with(
-                HttpRequest *r, unsigned status, const char *content_type, struct MHD_Response *response)
+static int reply_with(HttpRequest *request, unsigned status, const char *content_type,
+                struct MHD_Response *response)
 {
         bool ok;
 
-        assert(r->stage != STAGE_REPLIED && r->stage != STAGE_QUEUED);
+        assert(request->stage != STAGE_REPLIED && request->stage != STAGE_QUEUED);
         if (!response)
-                return fail(r, -ENOMEM);
+                return fail(request, -ENOMEM);
 
         ok = !content_type || MHD_add_response_header(response, "Content-Type", content_type) == MHD_YES;
-        for (unsigned i = 0; ok && i < r->n_headers; i++)
-                ok = MHD_add_response_header(response, r->headers[i].name, r->headers[i].value) == MHD_YES;
+        for (unsigned i = 0; ok && i < request->n_headers; i++)
+                ok = MHD_add_response_header(response, request->headers[i].name,
+                                     request->headers[i].value) == MHD_YES;
         if (!ok) {
                 MHD_destroy_response(response);
-                return fail(r, -ENOMEM);
+                return fail(request, -ENOMEM);
         }
 
-        r->response = response;
-        r->status = status;
-        r->stage = STAGE_REPLIED;
-        if (r->connection->suspended && !r->detached)
-                connection_resume(r->connection);
+        request->response = response;
+        request->status = status;
+        request->stage = STAGE_REPLIED;
+        if (request->connection->suspended && !request->detached)
+                connection_resume(request->connection);
         return 0;
 }
 
 static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *userdata);
 
 /* A reader that goes while its stream waits for something to say is noticed. */
-static enum MHD_Result stream_watch(HttpRequest *r)
+static enum MHD_Result stream_watch(HttpRequest *request)
 {
-        int k;
+        int r;
 
-        k = sd_event_add_io(r->connection->server->loop, &r->hangup, r->connection->fd, 0, on_hangup, r);
-        if (k < 0)
+        r = sd_event_add_io(request->connection->server->loop, &request->hangup, request->connection->fd, 0,
+                        on_hangup, request);
+        if (r < 0)
                 return MHD_NO;
-        (void)sd_event_source_set_enabled(r->hangup, SD_EVENT_OFF);
+        (void)sd_event_source_set_enabled(request->hangup, SD_EVENT_OFF);
         return MHD_YES;
 }
 
-enum MHD_Result reply_queue(HttpRequest *r)
+enum MHD_Result reply_queue(HttpRequest *request)
 {
-        const HttpServer *s = r->connection->server;
+        const HttpServer *server = request->connection->server;
         enum MHD_Result ok = MHD_YES;
 
-        if (r->close || s->quiescing)
-                ok = MHD_add_response_header(r->response, "Connection", "close");
-        if (ok == MHD_YES && r->has_stream)
-                ok = stream_watch(r);
+        if (request->close || server->quiescing)
+                ok = MHD_add_response_header(request->response, "Connection", "close");
+        if (ok == MHD_YES && request->has_stream)
+                ok = stream_watch(request);
         if (ok == MHD_YES)
-                ok = refuse_pass(r->connection->mhd, r->status, r->response);
-        MHD_destroy_response(r->response);
-        r->response = NULL;
-        r->stage = STAGE_QUEUED;
-        connection_set_phase(r->connection, PHASE_WRITE);
-        if (s->options.on_reply)
-                s->options.on_reply(r->status, s->options.userdata);
+                ok = refuse_pass(request->connection->mhd, request->status, request->response);
+        MHD_destroy_response(request->response);
+        request->response = NULL;
+        request->stage = STAGE_QUEUED;
+        connection_set_phase(request->connection, PHASE_WRITE);
+        if (server->options.on_reply)
+                server->options.on_reply(request->status, server->options.userdata);
         return ok;
 }
 
 static ssize_t read_large(void *cls, uint64_t position, char *buffer, size_t max)
 {
-        HttpRequest *r = cls;
-        size_t n = MIN(max, r->reply_size - (size_t)position);
+        HttpRequest *request = cls;
+        size_t n = MIN(max, request->reply_size - (size_t)position);
 
-        memcpy(buffer, r->reply + position, n);
-        connection_set_phase(r->connection, PHASE_WRITE);
+        memcpy(buffer, request->reply + position, n);
+        connection_set_phase(request->connection, PHASE_WRITE);
         return (ssize_t)n;
 }
 
-int http_reply(HttpRequest *r, unsigned status, const char *content_type, const void *body, size_t size)
+int http_reply(HttpRequest *request, unsigned status, const char *content_type, const void *body,
+                size_t size)
 {
         if (size < LARGE)
-                return reply_with(r, status, content_type,
+                return reply_with(request, status, content_type,
                                 MHD_create_response_from_buffer(
                                                 size, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY));
 
         /* It stays for as long as its reader takes. */
-        if (!http_request_hold(r, size))
-                return http_reply_no_memory(r);
-        free(r->reply);
-        r->reply = malloc(size);
-        if (!r->reply)
-                return fail(r, -ENOMEM);
-        memcpy(r->reply, body, size);
-        r->reply_size = size;
+        if (!http_request_hold(request, size))
+                return http_reply_no_memory(request);
+        free(request->reply);
+        request->reply = malloc(size);
+        if (!request->reply)
+                return fail(request, -ENOMEM);
+        memcpy(request->reply, body, size);
+        request->reply_size = size;
         /* The request outlives the response: it is freed once the answer is through. */
-        return reply_with(r, status, content_type,
-                        MHD_create_response_from_callback(size, BLOCK_SIZE, read_large, r, NULL));
+        return reply_with(request, status, content_type,
+                        MHD_create_response_from_callback(size, BLOCK_SIZE, read_large, request, NULL));
 }
 
 /* What jansson says of a value that it wrote. It forgets failures on the way, and so do its own buffers: a
@@ -473,29 +478,29 @@ typedef struct Text {
 
 static int append(const char *data, size_t size, void *userdata)
 {
-        Text *t = userdata;
+        Text *text = userdata;
 
-        if (t->error >= 0)
-                t->error = buffer_append(&t->buffer, data, size);
-        return t->error;
+        if (text->error >= 0)
+                text->error = buffer_append(&text->buffer, data, size);
+        return text->error;
 }
 
-int http_reply_json(HttpRequest *r, unsigned status, json_t *value)
+int http_reply_json(HttpRequest *request, unsigned status, json_t *value)
 {
         Text t = { .buffer = BUFFER_INIT(JSON_MAX) };
-        int k;
+        int r;
 
-        k = value ? json_dump_callback(value, append, &t, JSON_COMPACT | JSON_REAL_PRECISION(15)) : -1;
+        r = value ? json_dump_callback(value, append, &t, JSON_COMPACT | JSON_REAL_PRECISION(15)) : -1;
         json_decref(value);
-        if (k < 0 || t.error < 0)
-                k = fail(r, -ENOMEM);
+        if (r < 0 || t.error < 0)
+                r = fail(request, -ENOMEM);
         else
-                k = http_reply(r, status, "application/json", buffer_text(&t.buffer), t.buffer.size);
+                r = http_reply(request, status, "application/json", buffer_text(&t.buffer), t.buffer.size);
         buffer_done(&t.buffer);
-        return k;
+        return r;
 }
 
-int http_reply_error(HttpRequest *r, unsigned status, json_t *problems, const char *format, ...)
+int http_reply_error(HttpRequest *request, unsigned status, json_t *problems, const char *format, ...)
 {
         _cleanup_free_ char *message = NULL;
         json_auto_t *list = problems;
@@ -508,66 +513,66 @@ int http_reply_error(HttpRequest *r, unsigned status, json_t *problems, const ch
         va_end(ap);
         if (n < 0) {
                 message = NULL;
-                return fail(r, -ENOMEM);
+                return fail(request, -ENOMEM);
         }
 
         error = json_pack("{s:I, s:s}", "status_code", (json_int_t)status, "error", message);
         if (error && json_array_size(list) > 0 && json_object_set(error, "problems", list) < 0) {
                 json_decref(error);
-                return fail(r, -ENOMEM);
+                return fail(request, -ENOMEM);
         }
-        return http_reply_json(r, status, error);
+        return http_reply_json(request, status, error);
 }
 
-int http_reply_no_memory(HttpRequest *r)
+int http_reply_no_memory(HttpRequest *request)
 {
-        int k;
+        int r;
 
-        k = http_reply_header(r, "Retry-After", NO_MEMORY_RETRY_AFTER);
-        if (k < 0)
-                return k;
-        return http_reply_error(
-                        r, 503, NULL, "The memory for requests in flight is used up: please send it again.");
+        r = http_reply_header(request, "Retry-After", NO_MEMORY_RETRY_AFTER);
+        if (r < 0)
+                return r;
+        return http_reply_error(request, 503, NULL,
+                        "The memory for requests in flight is used up: please send it again.");
 }
 
-void http_request_drop(HttpRequest *r)
+void http_request_drop(HttpRequest *request)
 {
-        assert(r->stage == STAGE_HANDLING);
-        r->dropped = true;
-        if (r->connection->suspended)
-                connection_resume(r->connection);
+        assert(request->stage == STAGE_HANDLING);
+        request->dropped = true;
+        if (request->connection->suspended)
+                connection_resume(request->connection);
 }
 
-int request_fail(HttpRequest *r, int k)
+int request_fail(HttpRequest *request, int r)
 {
-        log_debug_errno(k < 0 ? k : -ENOMEM, "%s %s failed on the %s server", r->method, r->path,
-                        r->connection->server->options.what);
-        return http_reply_error(r, 500, NULL, "The request failed inside: see the daemon's log.");
+        log_debug_errno(r < 0 ? r : -ENOMEM, "%s %s failed on the %s server", request->method, request->path,
+                        request->connection->server->options.what);
+        return http_reply_error(request, 500, NULL, "The request failed inside: see the daemon's log.");
 }
 
-void http_request_fail(HttpRequest *r, int error)
+void http_request_fail(HttpRequest *request, int error)
 {
-        if (r->stage == STAGE_HANDLING && !r->dropped)
-                (void)request_fail(r, error);
+        if (request->stage == STAGE_HANDLING && !request->dropped)
+                (void)request_fail(request, error);
 }
 
 /* Another thread's answers. */
 
-void http_request_detach(HttpRequest *r)
+void http_request_detach(HttpRequest *request)
 {
-        assert(r->stage == STAGE_HANDLING && !r->detached);
-        r->detached = true;
-        connection_suspend(r->connection);
+        assert(request->stage == STAGE_HANDLING && !request->detached);
+        request->detached = true;
+        connection_suspend(request->connection);
 }
 
-void http_request_attach(HttpRequest *r, int result)
+void http_request_attach(HttpRequest *request, int result)
 {
-        assert(r->detached && r->connection->suspended);
-        r->detached = false;
-        if (r->stage != STAGE_REPLIED && request_fail(r, result) < 0)
-                http_request_drop(r);
-        else if (r->connection->suspended)
-                connection_resume(r->connection);
+        assert(request->detached && request->connection->suspended);
+        request->detached = false;
+        if (request->stage != STAGE_REPLIED && request_fail(request, result) < 0)
+                http_request_drop(request);
+        else if (request->connection->suspended)
+                connection_resume(request->connection);
 }
 
 /* Streams. */
@@ -575,62 +580,62 @@ void http_request_attach(HttpRequest *r, int result)
 static int on_hangup(
                 _unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
 {
-        HttpRequest *r = userdata;
+        HttpRequest *request = userdata;
 
-        (void)sd_event_source_set_enabled(r->hangup, SD_EVENT_OFF);
-        r->close = true;
-        http_request_wake(r);
+        (void)sd_event_source_set_enabled(request->hangup, SD_EVENT_OFF);
+        request->close = true;
+        http_request_wake(request);
         return 0;
 }
 
-static ssize_t stream_wait(HttpRequest *r)
+static ssize_t stream_wait(HttpRequest *request)
 {
-        r->stream_waits = true;
-        connection_set_phase(r->connection, PHASE_HANDLING);
-        (void)sd_event_source_set_enabled(r->hangup, SD_EVENT_ON);
-        connection_suspend(r->connection);
+        request->stream_waits = true;
+        connection_set_phase(request->connection, PHASE_HANDLING);
+        (void)sd_event_source_set_enabled(request->hangup, SD_EVENT_ON);
+        connection_suspend(request->connection);
         return 0;
 }
 
 static ssize_t read_stream(void *cls, _unused_ uint64_t position, char *buffer, size_t max)
 {
-        HttpRequest *r = cls;
+        HttpRequest *request = cls;
         ssize_t n;
 
-        if (r->connection->server->freeing || r->close)
+        if (request->connection->server->freeing || request->close)
                 return MHD_CONTENT_READER_END_WITH_ERROR;
 
-        n = r->stream.produce(r->stream_userdata, buffer, max);
+        n = request->stream.produce(request->stream_userdata, buffer, max);
         if (n == 0)
-                return stream_wait(r);
+                return stream_wait(request);
         if (n == -ENODATA)
                 return MHD_CONTENT_READER_END_OF_STREAM;
         if (n < 0)
                 return MHD_CONTENT_READER_END_WITH_ERROR;
 
-        connection_set_phase(r->connection, PHASE_WRITE);
+        connection_set_phase(request->connection, PHASE_WRITE);
         return n;
 }
 
-int http_reply_stream(HttpRequest *r, unsigned status, const char *content_type, const HttpStream *stream,
-                void *userdata)
+int http_reply_stream(HttpRequest *request, unsigned status, const char *content_type,
+                const HttpStream *stream, void *userdata)
 {
         /* From here on done() is called when the request ends, whatever happens. */
-        r->stream = *stream;
-        r->stream_userdata = userdata;
-        r->has_stream = true;
+        request->stream = *stream;
+        request->stream_userdata = userdata;
+        request->has_stream = true;
 
-        return reply_with(r, status, content_type,
+        return reply_with(request, status, content_type,
                         MHD_create_response_from_callback(
-                                        MHD_SIZE_UNKNOWN, BLOCK_SIZE, read_stream, r, NULL));
+                                        MHD_SIZE_UNKNOWN, BLOCK_SIZE, read_stream, request, NULL));
 }
 
-void http_request_wake(HttpRequest *r)
+void http_request_wake(HttpRequest *request)
 {
-        if (!r->stream_waits)
+        if (!request->stream_waits)
                 return;
-        r->stream_waits = false;
-        (void)sd_event_source_set_enabled(r->hangup, SD_EVENT_OFF);
-        if (r->connection->suspended)
-                connection_resume(r->connection);
+        request->stream_waits = false;
+        (void)sd_event_source_set_enabled(request->hangup, SD_EVENT_OFF);
+        if (request->connection->suspended)
+                connection_resume(request->connection);
 }

@@ -104,24 +104,24 @@ struct HttpRequest {
 };
 
 /* server.c */
-void connection_set_phase(Connection *c, Phase phase);
-void connection_suspend(Connection *c);
-void connection_resume(Connection *c);
+void connection_set_phase(Connection *connection, Phase phase);
+void connection_suspend(Connection *connection);
+void connection_resume(Connection *connection);
 
 /* MHD_queue_response() of the library, for answers of ours. */
 enum MHD_Result refuse_pass(struct MHD_Connection *mhd, unsigned status, struct MHD_Response *response);
 
 /* request.c */
-int request_new(Connection *c, const char *target, HttpRequest **ret);
-HttpRequest *request_free(HttpRequest *r);
-void request_release_body(HttpRequest *r);
-void request_wipe_header(const HttpRequest *r, const char *name);
+int request_new(Connection *connection, const char *target, HttpRequest **ret);
+HttpRequest *request_free(HttpRequest *request);
+void request_release_body(HttpRequest *request);
+void request_wipe_header(const HttpRequest *request, const char *name);
 
 /* Answers 500 for a handler that failed with `error`. */
-int request_fail(HttpRequest *r, int error);
+int request_fail(HttpRequest *request, int error);
 
 /* Hands the reply that was made to libmicrohttpd. */
-enum MHD_Result reply_queue(HttpRequest *r);
+enum MHD_Result reply_queue(HttpRequest *request);
 
 typedef enum RouteResult {
         ROUTE_FOUND,
@@ -133,5 +133,5 @@ typedef enum RouteResult {
 /* Takes r->target apart and finds its route, path arguments and query. Writes what `Allow` says to `allow`.
  */
 #define ALLOW_SIZE 64U
-RouteResult route_find(
-                const HttpRoute *routes, HttpRequest *r, const char *method, char allow[static ALLOW_SIZE]);
+RouteResult route_find(const HttpRoute *routes, HttpRequest *request, const char *method,
+                char allow[static ALLOW_SIZE]);

@@ -75,7 +75,7 @@ static const char *describe(unsigned status)
                             : "The request could not be answered.";
 }
 
-static void say_last(Connection *c, unsigned status, const char *error)
+static void say_last(Connection *connection, unsigned status, const char *error)
 {
         char body[256], text[512];
         int n;
@@ -85,20 +85,20 @@ static void say_last(Connection *c, unsigned status, const char *error)
                         "HTTP/1.1 %u %s\r\nContent-Type: application/json\r\nConnection: close\r\n"
                         "Content-Length: %d\r\n\r\n%s",
                         status, MHD_get_reason_phrase_for(status), n, body);
-        (void)send(c->fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (c->server->options.on_reply)
-                c->server->options.on_reply(status, c->server->options.userdata);
+        (void)send(connection->fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (connection->server->options.on_reply)
+                connection->server->options.on_reply(status, connection->server->options.userdata);
 }
 
 /* Called by libmicrohttpd alone. */
 enum MHD_Result MHD_queue_response(
                 struct MHD_Connection *mhd, unsigned status, struct MHD_Response *response)
 {
-        Connection *c = connection_of(mhd);
+        Connection *connection = connection_of(mhd);
 
-        if (c) {
-                say_last(c, status, describe(status));
-                (void)shutdown(c->fd, SHUT_WR);
+        if (connection) {
+                say_last(connection, status, describe(status));
+                (void)shutdown(connection->fd, SHUT_WR);
         }
         return refuse_pass(mhd, status, response);
 }
@@ -117,17 +117,18 @@ enum MHD_Result MHD_queue_response(
 
 /* Deadlines. */
 
-static uint64_t phase_timeout(const HttpServer *s, Phase phase)
+static uint64_t phase_timeout(const HttpServer *server, Phase phase)
 {
         switch (phase) {
         case PHASE_HEADER:
-                return s->limits.header_timeout;
+                return server->limits.header_timeout;
         case PHASE_BODY:
-                return s->limits.body_timeout;
+                return server->limits.body_timeout;
         case PHASE_IDLE:
-                return s->quiescing ? MIN(QUIESCE_USEC, s->limits.idle_timeout) : s->limits.idle_timeout;
+                return server->quiescing ? MIN(QUIESCE_USEC, server->limits.idle_timeout)
+                                         : server->limits.idle_timeout;
         case PHASE_WRITE:
-                return s->limits.write_timeout;
+                return server->limits.write_timeout;
         case PHASE_HANDLING:
         case _PHASE_MAX:
         default:
@@ -135,70 +136,70 @@ static uint64_t phase_timeout(const HttpServer *s, Phase phase)
         }
 }
 
-static void link_connection(Connection *c, Phase phase)
+static void link_connection(Connection *connection, Phase phase)
 {
-        c->phase = phase;
-        c->since = now_monotonic();
-        c->deadline = c->since + phase_timeout(c->server, phase);
-        TAILQ_INSERT_TAIL(&c->server->phases[phase], c, entry);
+        connection->phase = phase;
+        connection->since = now_monotonic();
+        connection->deadline = connection->since + phase_timeout(connection->server, phase);
+        TAILQ_INSERT_TAIL(&connection->server->phases[phase], connection, entry);
 }
 
-static void unlink_connection(Connection *c)
+static void unlink_connection(Connection *connection)
 {
-        TAILQ_REMOVE(&c->server->phases[c->phase], c, entry);
+        TAILQ_REMOVE(&connection->server->phases[connection->phase], connection, entry);
 }
 
-void connection_set_phase(Connection *c, Phase phase)
+void connection_set_phase(Connection *connection, Phase phase)
 {
-        unlink_connection(c);
-        link_connection(c, phase);
+        unlink_connection(connection);
+        link_connection(connection, phase);
 }
 
-static void cut(Connection *c)
+static void cut(Connection *connection)
 {
-        (void)shutdown(c->fd, SHUT_RDWR);
+        (void)shutdown(connection->fd, SHUT_RDWR);
 }
 
 /* The last word to a client whose body takes too long: libmicrohttpd waits for the rest of it. */
-static void say_timeout(Connection *c)
+static void say_timeout(Connection *connection)
 {
-        say_last(c, 408, "The body did not arrive within its time.");
+        say_last(connection, 408, "The body did not arrive within its time.");
 }
 
 /* Its end is near: it is in none of the lists that have deadlines. */
-static void let_go(Connection *c)
+static void let_go(Connection *connection)
 {
-        connection_set_phase(c, PHASE_HANDLING);
-        cut(c);
-        if (c->suspended)
-                connection_resume(c);
+        connection_set_phase(connection, PHASE_HANDLING);
+        cut(connection);
+        if (connection->suspended)
+                connection_resume(connection);
 }
 
-static void expire(Connection *c)
+static void expire(Connection *connection)
 {
-        if (c->phase == PHASE_BODY)
-                say_timeout(c);
-        if (c->phase != PHASE_IDLE)
-                atomic_fetch_add(&c->server->n_deadlines, 1);
+        if (connection->phase == PHASE_BODY)
+                say_timeout(connection);
+        if (connection->phase != PHASE_IDLE)
+                atomic_fetch_add(&connection->server->n_deadlines, 1);
 
-        let_go(c);
+        let_go(connection);
 }
 
 /* Who has been at it for longest; NULL: nobody is. */
-static Connection *first_at(const HttpServer *s, Phase phase)
+static Connection *first_at(const HttpServer *server, Phase phase)
 {
-        return TAILQ_FIRST(&s->phases[phase]);
+        return TAILQ_FIRST(&server->phases[phase]);
 }
 
-static bool has_room(const HttpServer *s)
+static bool has_room(const HttpServer *server)
 {
-        return atomic_load(&s->connections) < s->limits.max_connections;
+        return atomic_load(&server->connections) < server->limits.max_connections;
 }
 
 /* Room for those who wait. Who has been longest at saying nothing, or at taking nothing of an answer, goes
  * first, not more at a time than are accepted at a time. Returns when the next one will have been at it for
  * long enough; UINT64_MAX: nobody waits. */
-static uint64_t make_room(HttpServer *s, uint64_t now)
+static uint64_t make_room(HttpServer *server, uint64_t now)
 {
         static const struct {
                 Phase phase;
@@ -212,48 +213,49 @@ static uint64_t make_room(HttpServer *s, uint64_t now)
         uint64_t next = UINT64_MAX;
         unsigned n = 0;
 
-        if (!s->crowded || has_room(s) || s->quiescing)
+        if (!server->crowded || has_room(server) || server->quiescing)
                 return next;
         FOREACH_ARRAY(i, idlers, ELEMENTSOF(idlers)) {
-                Connection *c;
+                Connection *connection;
 
-                while ((c = first_at(s, i->phase)) && c->since + i->patience <= now && n++ < ACCEPT_BATCH) {
-                        atomic_fetch_add(&s->crowded_out, 1);
+                while ((connection = first_at(server, i->phase)) && connection->since + i->patience <= now &&
+                                n++ < ACCEPT_BATCH) {
+                        atomic_fetch_add(&server->crowded_out, 1);
                         if (i->phase == PHASE_BODY)
-                                say_timeout(c);
-                        let_go(c);
+                                say_timeout(connection);
+                        let_go(connection);
                 }
-                if (c)
-                        next = MIN(next, c->since + i->patience);
+                if (connection)
+                        next = MIN(next, connection->since + i->patience);
         }
         return next;
 }
 
 /* Cuts what is late and sets the timer for what is next. */
-static void check_deadlines(HttpServer *s)
+static void check_deadlines(HttpServer *server)
 {
         uint64_t now = now_monotonic(), next;
 
-        next = make_room(s, now);
+        next = make_room(server, now);
         for (Phase p = PHASE_HEADER; p < _PHASE_MAX; p++) {
-                Connection *c;
+                Connection *connection;
 
-                while ((c = first_at(s, p)) && c->deadline <= now)
-                        expire(c);
-                if (c)
-                        next = MIN(next, c->deadline);
+                while ((connection = first_at(server, p)) && connection->deadline <= now)
+                        expire(connection);
+                if (connection)
+                        next = MIN(next, connection->deadline);
         }
         if (next == UINT64_MAX) {
-                (void)sd_event_source_set_enabled(s->deadlines, SD_EVENT_OFF);
+                (void)sd_event_source_set_enabled(server->deadlines, SD_EVENT_OFF);
                 return;
         }
-        (void)sd_event_source_set_time(s->deadlines, next);
-        (void)sd_event_source_set_enabled(s->deadlines, SD_EVENT_ONESHOT);
+        (void)sd_event_source_set_time(server->deadlines, next);
+        (void)sd_event_source_set_enabled(server->deadlines, SD_EVENT_ONESHOT);
 }
 
 /* Running. */
 
-static void server_run(HttpServer *s);
+static void server_run(HttpServer *server);
 
 static int on_io(
                 _unused_ sd_event_source *source, _unused_ int fd, _unused_ uint32_t revents, void *userdata)
@@ -281,132 +283,133 @@ static int on_deadlines(_unused_ sd_event_source *source, _unused_ uint64_t usec
         return 0;
 }
 
-void connection_suspend(Connection *c)
+void connection_suspend(Connection *connection)
 {
-        assert(!c->suspended);
-        c->suspended = true;
-        MHD_suspend_connection(c->mhd);
+        assert(!connection->suspended);
+        connection->suspended = true;
+        MHD_suspend_connection(connection->mhd);
 }
 
 /* It goes on with the next run, which is the next thing that the loop does: libmicrohttpd's own wake-up
  * reaches nobody in this mode, and a timer, however short, would only fire a while later. */
-void connection_resume(Connection *c)
+void connection_resume(Connection *connection)
 {
-        HttpServer *s = c->server;
+        HttpServer *server = connection->server;
 
-        assert(c->suspended);
-        c->suspended = false;
-        MHD_resume_connection(c->mhd);
-        (void)sd_event_source_set_enabled(s->resumed, SD_EVENT_ONESHOT);
+        assert(connection->suspended);
+        connection->suspended = false;
+        MHD_resume_connection(connection->mhd);
+        (void)sd_event_source_set_enabled(server->resumed, SD_EVENT_ONESHOT);
 }
 
 /* Accepting. */
 
-static void set_accepting(HttpServer *s, bool accepting)
+static void set_accepting(HttpServer *server, bool accepting)
 {
-        if (s->accepting == accepting)
+        if (server->accepting == accepting)
                 return;
-        s->accepting = accepting;
-        for (size_t i = 0; i < s->n_listeners; i++)
-                (void)sd_event_source_set_enabled(s->listeners[i], accepting ? SD_EVENT_ON : SD_EVENT_OFF);
+        server->accepting = accepting;
+        for (size_t i = 0; i < server->n_listeners; i++)
+                (void)sd_event_source_set_enabled(
+                                server->listeners[i], accepting ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
 static int on_pause_over(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
-        HttpServer *s = userdata;
+        HttpServer *server = userdata;
 
-        if (has_room(s) && !s->quiescing)
-                set_accepting(s, true);
+        if (has_room(server) && !server->quiescing)
+                set_accepting(server, true);
         return 0;
 }
 
 /* Descriptors or memory ran out: connections wait in the backlog for a moment. */
-static void pause_accepting(HttpServer *s)
+static void pause_accepting(HttpServer *server)
 {
-        set_accepting(s, false);
-        (void)sd_event_source_set_time_relative(s->pause, PAUSE_USEC);
-        (void)sd_event_source_set_enabled(s->pause, SD_EVENT_ONESHOT);
+        set_accepting(server, false);
+        (void)sd_event_source_set_time_relative(server->pause, PAUSE_USEC);
+        (void)sd_event_source_set_enabled(server->pause, SD_EVENT_ONESHOT);
 }
 
-static void add_connection(HttpServer *s, int fd, socklen_t size)
+static void add_connection(HttpServer *server, int fd, socklen_t size)
 {
         enum MHD_Result ok;
 
         /* libmicrohttpd wants an address of a family that it knows; the peer is remembered by us. */
-        ok = MHD_add_connection(s->mhd, fd, (struct sockaddr *)&s->accepted_peer, size);
+        ok = MHD_add_connection(server->mhd, fd, (struct sockaddr *)&server->accepted_peer, size);
         if (ok == MHD_YES)
-                atomic_fetch_add(&s->accepted, 1);
+                atomic_fetch_add(&server->accepted, 1);
         else
-                log_debug("A connection could not be added to the %s server", s->options.what);
+                log_debug("A connection could not be added to the %s server", server->options.what);
 }
 
 static int on_listener(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents, void *userdata)
 {
-        HttpServer *s = userdata;
+        HttpServer *server = userdata;
 
         for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
-                socklen_t size = sizeof(s->accepted_peer);
+                socklen_t size = sizeof(server->accepted_peer);
                 int client;
 
-                if (!has_room(s)) {
+                if (!has_room(server)) {
                         if (i > 0)
                                 break; /* whether somebody else waits is not known yet */
-                        s->crowded = true;
-                        set_accepting(s, false); /* until one closes */
+                        server->crowded = true;
+                        set_accepting(server, false); /* until one closes */
                         break;
                 }
-                s->accepted_peer = (struct sockaddr_storage){ .ss_family = AF_UNIX };
-                client = accept4(fd, (struct sockaddr *)&s->accepted_peer, &size,
+                server->accepted_peer = (struct sockaddr_storage){ .ss_family = AF_UNIX };
+                client = accept4(fd, (struct sockaddr *)&server->accepted_peer, &size,
                                 SOCK_CLOEXEC | SOCK_NONBLOCK);
                 if (client >= 0) {
-                        add_connection(s, client, size);
+                        add_connection(server, client, size);
                         continue;
                 }
                 if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-                        pause_accepting(s);
+                        pause_accepting(server);
                 if (errno == EAGAIN)
-                        s->crowded = false;
+                        server->crowded = false;
                 if (errno != EINTR && errno != ECONNABORTED)
                         break;
         }
-        server_run(s);
+        server_run(server);
         return 0;
 }
 
-static void server_run(HttpServer *s)
+static void server_run(HttpServer *server)
 {
         MHD_UNSIGNED_LONG_LONG msec;
 
-        (void)MHD_run(s->mhd);
+        (void)MHD_run(server->mhd);
 
-        if (MHD_get_timeout(s->mhd, &msec) != MHD_YES)
-                (void)sd_event_source_set_enabled(s->timer, SD_EVENT_OFF);
+        if (MHD_get_timeout(server->mhd, &msec) != MHD_YES)
+                (void)sd_event_source_set_enabled(server->timer, SD_EVENT_OFF);
         else if (msec == 0)
-                (void)sd_event_source_set_enabled(s->resumed, SD_EVENT_ONESHOT);
+                (void)sd_event_source_set_enabled(server->resumed, SD_EVENT_ONESHOT);
         else {
-                (void)sd_event_source_set_time_relative(s->timer, msec * USEC_PER_MSEC);
-                (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+                (void)sd_event_source_set_time_relative(server->timer, msec * USEC_PER_MSEC);
+                (void)sd_event_source_set_enabled(server->timer, SD_EVENT_ONESHOT);
         }
 
-        check_deadlines(s);
-        if (!s->accepting && !s->quiescing && has_room(s) &&
-                        sd_event_source_get_enabled(s->pause, NULL) == SD_EVENT_OFF)
-                set_accepting(s, true);
+        check_deadlines(server);
+        if (!server->accepting && !server->quiescing && has_room(server) &&
+                        sd_event_source_get_enabled(server->pause, NULL) == SD_EVENT_OFF)
+                set_accepting(server, true);
 }
 
-int http_server_add_listener(HttpServer *s, int listener)
+int http_server_add_listener(HttpServer *server, int listener)
 {
         _cleanup_close_ int fd = listener;
         sd_event_source *source;
         int flags, r;
 
-        if (s->n_listeners == LISTENERS_MAX)
+        if (server->n_listeners == LISTENERS_MAX)
                 return -E2BIG;
         flags = fcntl(fd, F_GETFL);
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
                 return -errno;
 
-        r = sd_event_add_io(s->loop, &source, fd, EPOLLIN, on_listener, s);
+        r = sd_event_add_io(server->loop, &source, fd, EPOLLIN, on_listener, server);
         if (r < 0)
                 return r;
         r = sd_event_source_set_io_fd_own(source, true);
@@ -415,26 +418,26 @@ int http_server_add_listener(HttpServer *s, int listener)
                 return r;
         }
         (void)take_fd(&fd);
-        s->listeners[s->n_listeners++] = source;
+        server->listeners[server->n_listeners++] = source;
         return 0;
 }
 
-void http_server_quiesce(HttpServer *s)
+void http_server_quiesce(HttpServer *server)
 {
         static const Phase silent[] = { PHASE_HEADER, PHASE_IDLE };
-        Connection *c;
+        Connection *connection;
 
-        s->quiescing = true;
-        for (size_t i = 0; i < s->n_listeners; i++)
-                sd_event_source_disable_unref(s->listeners[i]);
-        s->n_listeners = 0;
+        server->quiescing = true;
+        for (size_t i = 0; i < server->n_listeners; i++)
+                sd_event_source_disable_unref(server->listeners[i]);
+        server->n_listeners = 0;
 
         /* Whoever is silent gets a moment: a request may be on its way, and cutting the connection would
          * reset it. It is answered, and told to close. */
         FOREACH_ARRAY(phase, silent, ELEMENTSOF(silent))
-                TAILQ_FOREACH(c, &s->phases[*phase], entry)
-                        c->deadline = MIN(c->deadline, now_monotonic() + QUIESCE_USEC);
-        server_run(s);
+                TAILQ_FOREACH(connection, &server->phases[*phase], entry)
+                        connection->deadline = MIN(connection->deadline, now_monotonic() + QUIESCE_USEC);
+        server_run(server);
 }
 
 /*
@@ -451,68 +454,68 @@ void http_server_quiesce(HttpServer *s)
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
                 enum MHD_ConnectionNotificationCode code)
 {
-        HttpServer *s = cls;
-        Connection *c = *socket_context;
+        HttpServer *server = cls;
+        Connection *connection = *socket_context;
 
         if (code == MHD_CONNECTION_NOTIFY_STARTED) {
                 const union MHD_ConnectionInfo *info;
 
                 info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-                c = calloc(1, sizeof(Connection));
-                if (!c) {
+                connection = calloc(1, sizeof(Connection));
+                if (!connection) {
                         /* Nobody would see to its deadlines. */
                         if (info)
                                 (void)shutdown(info->connect_fd, SHUT_RDWR);
                         return;
                 }
-                c->server = s;
-                c->mhd = mhd;
-                c->fd = info ? info->connect_fd : -EBADF;
-                c->peer = s->accepted_peer;
-                *socket_context = c;
-                atomic_fetch_add(&s->connections, 1);
-                link_connection(c, PHASE_HEADER);
+                connection->server = server;
+                connection->mhd = mhd;
+                connection->fd = info ? info->connect_fd : -EBADF;
+                connection->peer = server->accepted_peer;
+                *socket_context = connection;
+                atomic_fetch_add(&server->connections, 1);
+                link_connection(connection, PHASE_HEADER);
                 return;
         }
-        if (!c)
+        if (!connection)
                 return;
 
-        unlink_connection(c);
-        atomic_fetch_sub(&s->connections, 1);
-        free(c);
+        unlink_connection(connection);
+        atomic_fetch_sub(&server->connections, 1);
+        free(connection);
         *socket_context = NULL;
 }
 
 static void *on_target(_unused_ void *cls, const char *uri, struct MHD_Connection *mhd)
 {
-        Connection *c = connection_of(mhd);
-        HttpRequest *r;
+        Connection *connection = connection_of(mhd);
+        HttpRequest *request;
 
-        if (!c || request_new(c, uri, &r) < 0)
+        if (!connection || request_new(connection, uri, &request) < 0)
                 return NULL;
 
-        c->request = r;
+        connection->request = request;
         /* The first request's time began with the connection. */
-        if (c->phase != PHASE_HEADER)
-                connection_set_phase(c, PHASE_HEADER);
-        return r;
+        if (connection->phase != PHASE_HEADER)
+                connection_set_phase(connection, PHASE_HEADER);
+        return request;
 }
 
-static void on_completed(_unused_ void *cls, struct MHD_Connection *mhd, void **request,
+static void on_completed(_unused_ void *cls, struct MHD_Connection *mhd, void **slot,
                 _unused_ enum MHD_RequestTerminationCode code)
 {
-        Connection *c = connection_of(mhd);
-        HttpRequest *r = *request;
+        Connection *connection = connection_of(mhd);
+        HttpRequest *request = *slot;
 
-        *request = NULL;
-        if (!r)
+        *slot = NULL;
+        if (!request)
                 return;
 
-        request_free(r);
-        if (!c)
+        request_free(request);
+        if (!connection)
                 return;
-        c->request = NULL;
-        connection_set_phase(c, PHASE_IDLE);
+        connection->request = NULL;
+        connection_set_phase(connection, PHASE_IDLE);
 }
 
 /* The checks. */
@@ -527,18 +530,18 @@ typedef struct FramingHeaders {
 static enum MHD_Result on_header(
                 void *cls, _unused_ enum MHD_ValueKind kind, const char *name, const char *value)
 {
-        FramingHeaders *h = cls;
+        FramingHeaders *headers = cls;
 
         if (!header_is_token(name))
-                h->bad_name = true;
+                headers->bad_name = true;
         else if (strcasecmp(name, "Content-Length") == 0) {
-                h->n_length++;
-                h->length = value ?: "";
+                headers->n_length++;
+                headers->length = value ?: "";
         } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
-                h->n_coding++;
-                h->coding = value ?: "";
+                headers->n_coding++;
+                headers->coding = value ?: "";
         } else if (strcasecmp(name, "Host") == 0)
-                h->n_host++;
+                headers->n_host++;
         return MHD_YES;
 }
 
@@ -549,13 +552,13 @@ typedef struct Framing {
 } Framing;
 
 /* NULL, or what could be read in two ways. */
-static const char *check_framing(const HttpRequest *r, const char *version, Framing *ret)
+static const char *check_framing(const HttpRequest *request, const char *version, Framing *ret)
 {
         bool is_1_1 = streq(version, MHD_HTTP_VERSION_1_1);
         FramingHeaders h = {};
         Framing f = {};
 
-        MHD_get_connection_values(r->connection->mhd, MHD_HEADER_KIND, on_header, &h);
+        MHD_get_connection_values(request->connection->mhd, MHD_HEADER_KIND, on_header, &h);
         if (h.bad_name) /* libmicrohttpd takes the blank of "Content-Length : 3" for a part of it */
                 return "the name of a header has a character that no name has, perhaps a blank before the "
                        "colon";
@@ -579,338 +582,344 @@ static const char *check_framing(const HttpRequest *r, const char *version, Fram
 }
 
 /* Takes a part of the budget for bodies. False: there is not so much left. */
-static bool count_body(HttpRequest *r, size_t size)
+static bool count_body(HttpRequest *request, size_t size)
 {
-        HttpServer *s = r->connection->server;
+        HttpServer *server = request->connection->server;
 
-        if (size > s->limits.max_bodies || atomic_load(&s->body_bytes) > s->limits.max_bodies - size)
+        if (size > server->limits.max_bodies ||
+                        atomic_load(&server->body_bytes) > server->limits.max_bodies - size)
                 return false;
-        atomic_fetch_add(&s->body_bytes, size);
-        r->counted += size;
+        atomic_fetch_add(&server->body_bytes, size);
+        request->counted += size;
         return true;
 }
 
-static int refuse_size(HttpRequest *r)
+static int refuse_size(HttpRequest *request)
 {
-        return http_reply_error(r, 413, NULL, "The body is larger than the %zu bytes that it may have.",
-                        r->connection->server->limits.max_body);
+        return http_reply_error(request, 413, NULL,
+                        "The body is larger than the %zu bytes that it may have.",
+                        request->connection->server->limits.max_body);
 }
 
-static int refuse_framing(HttpRequest *r, const char *why)
+static int refuse_framing(HttpRequest *request, const char *why)
 {
-        r->close = true;
-        atomic_fetch_add(&r->connection->server->malformed, 1);
-        return http_reply_error(r, 400, NULL, "The request could be read in two ways: %s.", why);
+        request->close = true;
+        atomic_fetch_add(&request->connection->server->malformed, 1);
+        return http_reply_error(request, 400, NULL, "The request could be read in two ways: %s.", why);
 }
 
-static int check_route(HttpRequest *r, const char *method)
+static int check_route(HttpRequest *request, const char *method)
 {
-        const HttpServerOptions *options = &r->connection->server->options;
+        const HttpServerOptions *options = &request->connection->server->options;
         char allow[ALLOW_SIZE];
-        int k;
+        int r;
 
-        if (strlen(r->target) > HTTP_URI_MAX)
-                return http_reply_error(r, 414, NULL, "The target is longer than %u bytes.", HTTP_URI_MAX);
+        if (strlen(request->target) > HTTP_URI_MAX)
+                return http_reply_error(
+                                request, 414, NULL, "The target is longer than %u bytes.", HTTP_URI_MAX);
 
-        switch (route_find(options->routes, r, method, allow)) {
+        switch (route_find(options->routes, request, method, allow)) {
         case ROUTE_NO_PATH:
                 if (options->on_no_path)
-                        options->on_no_path(r, options->userdata);
-                return http_reply_error(r, 404, NULL, "There is nothing at this path.");
+                        options->on_no_path(request, options->userdata);
+                return http_reply_error(request, 404, NULL, "There is nothing at this path.");
         case ROUTE_NO_METHOD:
-                k = http_reply_header(r, "Allow", allow);
-                if (k < 0)
-                        return k;
-                return http_reply_error(r, 405, NULL, "This path takes %s.", allow);
+                r = http_reply_header(request, "Allow", allow);
+                if (r < 0)
+                        return r;
+                return http_reply_error(request, 405, NULL, "This path takes %s.", allow);
         case ROUTE_NO_MEMORY:
                 return -ENOMEM;
         case ROUTE_FOUND:
         default:
                 break;
         }
-        if (r->too_many_query)
-                return http_reply_error(r, 400, NULL, "There are more than %u query parameters.",
+        if (request->too_many_query)
+                return http_reply_error(request, 400, NULL, "There are more than %u query parameters.",
                                 HTTP_QUERY_ARGS_MAX);
         return 0;
 }
 
-static bool drops_body(const HttpRequest *r)
+static bool drops_body(const HttpRequest *request)
 {
-        return r->stage == STAGE_DRAINING || streq(r->route->method, MHD_HTTP_METHOD_GET);
+        return request->stage == STAGE_DRAINING || streq(request->route->method, MHD_HTTP_METHOD_GET);
 }
 
-static int check_body(HttpRequest *r, const Framing *f)
+static int check_body(HttpRequest *request, const Framing *framing)
 {
-        const HttpServer *s = r->connection->server;
+        const HttpServer *server = request->connection->server;
 
-        r->body = BUFFER_INIT(s->limits.max_body);
-        if (f->length > s->limits.max_body)
-                return refuse_size(r);
-        if (!drops_body(r) && !count_body(r, (size_t)f->length))
-                return http_reply_no_memory(r);
+        request->body = BUFFER_INIT(server->limits.max_body);
+        if (framing->length > server->limits.max_body)
+                return refuse_size(request);
+        if (!drops_body(request) && !count_body(request, (size_t)framing->length))
+                return http_reply_no_memory(request);
         return 0;
 }
 
 /* Everything that is looked at before the body. Afterwards either there is a reply or the body may come. */
-static int check_request(HttpRequest *r, const char *method, const Framing *f)
+static int check_request(HttpRequest *request, const char *method, const Framing *framing)
 {
-        const HttpServer *s = r->connection->server;
-        int k;
+        const HttpServer *server = request->connection->server;
+        int r;
 
-        k = check_route(r, method);
-        if (k < 0 || r->stage == STAGE_REPLIED)
-                return k;
+        r = check_route(request, method);
+        if (r < 0 || request->stage == STAGE_REPLIED)
+                return r;
 
-        if (r->route->gate) {
-                k = r->route->gate(r, s->options.userdata);
-                if (k < 0 || r->stage == STAGE_REPLIED)
-                        return k;
+        if (request->route->gate) {
+                r = request->route->gate(request, server->options.userdata);
+                if (r < 0 || request->stage == STAGE_REPLIED)
+                        return r;
         }
-        return check_body(r, f);
+        return check_body(request, framing);
 }
 
 /* The body. */
 
 /* From here on what comes is only counted, and `status` is the answer at its end. */
-static void start_draining(HttpRequest *r, unsigned status)
+static void start_draining(HttpRequest *request, unsigned status)
 {
-        request_release_body(r);
-        r->stage = STAGE_DRAINING;
-        r->drain_status = status;
+        request_release_body(request);
+        request->stage = STAGE_DRAINING;
+        request->drain_status = status;
 }
 
-static enum MHD_Result take_upload(HttpRequest *r, const char *data, size_t size)
+static enum MHD_Result take_upload(HttpRequest *request, const char *data, size_t size)
 {
-        const HttpServer *s = r->connection->server;
+        const HttpServer *server = request->connection->server;
 
-        if (drops_body(r)) {
-                r->drained += size;
-                return r->drained > s->limits.max_body ? MHD_NO : MHD_YES;
+        if (drops_body(request)) {
+                request->drained += size;
+                return request->drained > server->limits.max_body ? MHD_NO : MHD_YES;
         }
-        if (size > r->body.max - r->body.size) {
-                start_draining(r, 413);
+        if (size > request->body.max - request->body.size) {
+                start_draining(request, 413);
                 return MHD_YES;
         }
         /* A declared length was counted as a whole. */
-        if (r->body.size + size > r->counted && !count_body(r, r->body.size + size - r->counted)) {
-                start_draining(r, 503);
+        if (request->body.size + size > request->counted &&
+                        !count_body(request, request->body.size + size - request->counted)) {
+                start_draining(request, 503);
                 return MHD_YES;
         }
-        if (buffer_reserve(&r->body, MAX(size, r->counted - r->body.size)) < 0 ||
-                        buffer_append(&r->body, data, size) < 0)
-                start_draining(r, 503);
+        if (buffer_reserve(&request->body, MAX(size, request->counted - request->body.size)) < 0 ||
+                        buffer_append(&request->body, data, size) < 0)
+                start_draining(request, 503);
         return MHD_YES;
 }
 
 /* The handler. */
 
-static int run_handler(HttpRequest *r)
+static int run_handler(HttpRequest *request)
 {
-        const HttpServerOptions *o = &r->connection->server->options;
-        int k;
+        const HttpServerOptions *options = &request->connection->server->options;
+        int r;
 
-        if (r->stage == STAGE_DRAINING) {
-                r->stage = STAGE_HANDLING;
-                r->close = true;
-                return r->drain_status == 413 ? refuse_size(r) : http_reply_no_memory(r);
+        if (request->stage == STAGE_DRAINING) {
+                request->stage = STAGE_HANDLING;
+                request->close = true;
+                return request->drain_status == 413 ? refuse_size(request) : http_reply_no_memory(request);
         }
-        r->stage = STAGE_HANDLING;
-        connection_set_phase(r->connection, PHASE_HANDLING);
-        k = o->check ? o->check(r, o->userdata) : 0;
-        return k != 0 ? MIN(k, 0) : r->route->handler(r, o->userdata);
+        request->stage = STAGE_HANDLING;
+        connection_set_phase(request->connection, PHASE_HANDLING);
+        r = options->check ? options->check(request, options->userdata) : 0;
+        return r != 0 ? MIN(r, 0) : request->route->handler(request, options->userdata);
 }
 
 /* Queues the reply if there is one, else waits for it. `k` is what the step before returned. */
-static enum MHD_Result go_on(HttpRequest *r, int k)
+static enum MHD_Result go_on(HttpRequest *request, int r)
 {
-        if (r->detached)
+        if (request->detached)
                 return MHD_YES; /* and not to be touched */
-        if (r->dropped)
+        if (request->dropped)
                 return MHD_NO;
-        if ((k < 0 || r->failed) && r->stage != STAGE_REPLIED && request_fail(r, k) < 0)
+        if ((r < 0 || request->failed) && request->stage != STAGE_REPLIED && request_fail(request, r) < 0)
                 return MHD_NO;
-        if (r->stage == STAGE_REPLIED)
-                return reply_queue(r);
+        if (request->stage == STAGE_REPLIED)
+                return reply_queue(request);
 
-        connection_suspend(r->connection);
+        connection_suspend(request->connection);
         return MHD_YES;
 }
 
 /* The first call: the headers are there. */
-static enum MHD_Result begin(HttpRequest *r, const char *method, const char *version)
+static enum MHD_Result begin(HttpRequest *request, const char *method, const char *version)
 {
         Framing f = {};
         const char *why;
-        int k;
+        int r;
 
-        r->method = method;
-        r->stage = STAGE_BODY;
-        why = check_framing(r, version, &f);
-        k = why ? refuse_framing(r, why) : check_request(r, method, &f);
-        if (r->connection->server->options.secret_header)
-                request_wipe_header(r, r->connection->server->options.secret_header);
+        request->method = method;
+        request->stage = STAGE_BODY;
+        why = check_framing(request, version, &f);
+        r = why ? refuse_framing(request, why) : check_request(request, method, &f);
+        if (request->connection->server->options.secret_header)
+                request_wipe_header(request, request->connection->server->options.secret_header);
 
-        if (k < 0 || (r->stage == STAGE_REPLIED && (f.has_body || r->close)))
-                return go_on(r, k);
-        if (r->stage != STAGE_REPLIED)
-                connection_set_phase(r->connection, PHASE_BODY);
+        if (r < 0 || (request->stage == STAGE_REPLIED && (f.has_body || request->close)))
+                return go_on(request, r);
+        if (request->stage != STAGE_REPLIED)
+                connection_set_phase(request->connection, PHASE_BODY);
         return MHD_YES; /* without a body the next call comes at once, and its answer keeps the connection */
 }
 
 static enum MHD_Result on_call(_unused_ void *cls, struct MHD_Connection *mhd, _unused_ const char *url,
                 const char *method, const char *version, const char *upload, size_t *upload_size,
-                void **request)
+                void **slot)
 {
-        HttpRequest *r = *request;
+        HttpRequest *request = *slot;
         size_t size = *upload_size;
 
-        if (!r || !connection_of(mhd) || r->connection->server->freeing)
+        if (!request || !connection_of(mhd) || request->connection->server->freeing)
                 return MHD_NO;
 
-        if (r->stage == STAGE_NEW)
-                return begin(r, method, version);
+        if (request->stage == STAGE_NEW)
+                return begin(request, method, version);
         if (size > 0) {
                 *upload_size = 0;
-                return r->stage == STAGE_REPLIED ? MHD_YES : take_upload(r, upload, size);
+                return request->stage == STAGE_REPLIED ? MHD_YES : take_upload(request, upload, size);
         }
-        if (r->stage == STAGE_REPLIED)
-                return reply_queue(r);
-        if (r->stage == STAGE_QUEUED)
+        if (request->stage == STAGE_REPLIED)
+                return reply_queue(request);
+        if (request->stage == STAGE_QUEUED)
                 return MHD_YES;
-        if (r->stage == STAGE_HANDLING) { /* woken without a reply */
-                if (r->dropped)
+        if (request->stage == STAGE_HANDLING) { /* woken without a reply */
+                if (request->dropped)
                         return MHD_NO;
-                connection_suspend(r->connection);
+                connection_suspend(request->connection);
                 return MHD_YES;
         }
-        return go_on(r, run_handler(r));
+        return go_on(request, run_handler(request));
 }
 
 /* Life. */
 
-static int server_start(HttpServer *s)
+static int server_start(HttpServer *server)
 {
         const union MHD_DaemonInfo *info;
 
         /* How many connections there may be is seen to where they are accepted: max_connections, which a
          * reload may change. */
-        s->mhd = MHD_start_daemon(
+        server->mhd = MHD_start_daemon(
                         MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC, 0,
-                        NULL, NULL, on_call, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                        s->options.secret_header ? MEMORY_WITH_SECRET : MEMORY_PER_CONNECTION,
+                        NULL, NULL, on_call, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                        server->options.secret_header ? MEMORY_WITH_SECRET : MEMORY_PER_CONNECTION,
                         MHD_OPTION_CONNECTION_LIMIT, 1000000U, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-                        MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
-                        s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_END);
-        if (!s->mhd)
+                        MHD_OPTION_URI_LOG_CALLBACK, on_target, server, MHD_OPTION_NOTIFY_COMPLETED,
+                        on_completed, server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+                        MHD_OPTION_END);
+        if (!server->mhd)
                 return -ENOTSUP;
 
-        info = MHD_get_daemon_info(s->mhd, MHD_DAEMON_INFO_EPOLL_FD);
+        info = MHD_get_daemon_info(server->mhd, MHD_DAEMON_INFO_EPOLL_FD);
         if (!info || info->epoll_fd < 0)
                 return -ENOTSUP;
-        return sd_event_add_io(s->loop, &s->io, info->epoll_fd, EPOLLIN, on_io, s);
+        return sd_event_add_io(server->loop, &server->io, info->epoll_fd, EPOLLIN, on_io, server);
 }
 
-static int add_timer(HttpServer *s, uint64_t accuracy, sd_event_time_handler_t fn, sd_event_source **ret)
+static int add_timer(
+                HttpServer *server, uint64_t accuracy, sd_event_time_handler_t fn, sd_event_source **ret)
 {
         int r;
 
-        r = sd_event_add_time(s->loop, ret, CLOCK_MONOTONIC, UINT64_MAX, accuracy, fn, s);
+        r = sd_event_add_time(server->loop, ret, CLOCK_MONOTONIC, UINT64_MAX, accuracy, fn, server);
         return r < 0 ? r : sd_event_source_set_enabled(*ret, SD_EVENT_OFF);
 }
 
 int http_server_new(sd_event *loop, const HttpServerOptions *options, HttpServer **ret)
 {
-        _cleanup_(http_server_freep) HttpServer *s = NULL;
+        _cleanup_(http_server_freep) HttpServer *server = NULL;
         int r;
 
-        s = calloc(1, sizeof(HttpServer));
-        if (!s)
+        server = calloc(1, sizeof(HttpServer));
+        if (!server)
                 return -ENOMEM;
-        s->loop = sd_event_ref(loop);
-        s->options = *options;
-        s->limits = options->limits;
-        s->accepting = true;
+        server->loop = sd_event_ref(loop);
+        server->options = *options;
+        server->limits = options->limits;
+        server->accepting = true;
         for (Phase p = 0; p < _PHASE_MAX; p++)
-                TAILQ_INIT(&s->phases[p]);
+                TAILQ_INIT(&server->phases[p]);
 
-        r = sd_event_add_defer(s->loop, &s->resumed, on_resumed, s);
+        r = sd_event_add_defer(server->loop, &server->resumed, on_resumed, server);
         if (r >= 0)
-                r = sd_event_source_set_enabled(s->resumed, SD_EVENT_OFF);
+                r = sd_event_source_set_enabled(server->resumed, SD_EVENT_OFF);
         /* libsystemd takes a deferred source for the one that has waited longest, always: without this, one
          * that is enabled again and again lets nobody else have a turn. */
         if (r >= 0)
-                r = sd_event_source_set_priority(s->resumed, SD_EVENT_PRIORITY_NORMAL + 1);
+                r = sd_event_source_set_priority(server->resumed, SD_EVENT_PRIORITY_NORMAL + 1);
         if (r >= 0)
-                r = add_timer(s, 1, on_timer, &s->timer); /* several runs may follow each other */
+                r = add_timer(server, 1, on_timer, &server->timer); /* several runs may follow each other */
         if (r >= 0)
-                r = add_timer(s, USEC_PER_MSEC, on_deadlines, &s->deadlines);
+                r = add_timer(server, USEC_PER_MSEC, on_deadlines, &server->deadlines);
         if (r >= 0)
-                r = add_timer(s, USEC_PER_MSEC, on_pause_over, &s->pause);
+                r = add_timer(server, USEC_PER_MSEC, on_pause_over, &server->pause);
         if (r >= 0)
-                r = server_start(s);
+                r = server_start(server);
         if (r < 0)
                 return r;
 
-        *ret = TAKE_PTR(s);
+        *ret = TAKE_PTR(server);
         return 0;
 }
 
 /* libmicrohttpd aborts when it is stopped with suspended connections. */
-static void resume_all(HttpServer *s)
+static void resume_all(HttpServer *server)
 {
-        Connection *c;
+        Connection *connection;
 
         for (Phase p = 0; p < _PHASE_MAX; p++)
-                TAILQ_FOREACH(c, &s->phases[p], entry) {
-                        cut(c);
-                        if (c->suspended)
-                                connection_resume(c);
+                TAILQ_FOREACH(connection, &server->phases[p], entry) {
+                        cut(connection);
+                        if (connection->suspended)
+                                connection_resume(connection);
                 }
 }
 
-HttpServer *http_server_free(HttpServer *s)
+HttpServer *http_server_free(HttpServer *server)
 {
-        if (!s)
+        if (!server)
                 return NULL;
 
-        s->freeing = s->quiescing = true;
-        if (s->mhd) {
-                resume_all(s);
-                (void)MHD_run(s->mhd);
-                resume_all(s); /* a stream may have been asked once more */
-                MHD_stop_daemon(s->mhd);
+        server->freeing = server->quiescing = true;
+        if (server->mhd) {
+                resume_all(server);
+                (void)MHD_run(server->mhd);
+                resume_all(server); /* a stream may have been asked once more */
+                MHD_stop_daemon(server->mhd);
         }
-        for (size_t i = 0; i < s->n_listeners; i++)
-                sd_event_source_disable_unref(s->listeners[i]);
-        sd_event_source_disable_unref(s->io);
-        sd_event_source_disable_unref(s->resumed);
-        sd_event_source_disable_unref(s->timer);
-        sd_event_source_disable_unref(s->deadlines);
-        sd_event_source_disable_unref(s->pause);
-        sd_event_unref(s->loop);
-        free(s);
+        for (size_t i = 0; i < server->n_listeners; i++)
+                sd_event_source_disable_unref(server->listeners[i]);
+        sd_event_source_disable_unref(server->io);
+        sd_event_source_disable_unref(server->resumed);
+        sd_event_source_disable_unref(server->timer);
+        sd_event_source_disable_unref(server->deadlines);
+        sd_event_source_disable_unref(server->pause);
+        sd_event_unref(server->loop);
+        free(server);
         return NULL;
 }
 
-unsigned http_server_connections(const HttpServer *s)
+unsigned http_server_connections(const HttpServer *server)
 {
-        return (unsigned)atomic_load(&s->connections);
+        return (unsigned)atomic_load(&server->connections);
 }
 
-void http_server_set_limits(HttpServer *s, const HttpLimits *limits)
+void http_server_set_limits(HttpServer *server, const HttpLimits *limits)
 {
-        s->limits = *limits;
-        server_run(s);
+        server->limits = *limits;
+        server_run(server);
 }
 
-void http_server_get_stats(const HttpServer *s, HttpServerStats *ret)
+void http_server_get_stats(const HttpServer *server, HttpServerStats *ret)
 {
         *ret = (HttpServerStats){
-                .connections = atomic_load(&s->connections),
-                .accepted = atomic_load(&s->accepted),
-                .body_bytes = atomic_load(&s->body_bytes),
-                .deadlines = atomic_load(&s->n_deadlines),
-                .crowded_out = atomic_load(&s->crowded_out),
-                .malformed = atomic_load(&s->malformed),
+                .connections = atomic_load(&server->connections),
+                .accepted = atomic_load(&server->accepted),
+                .body_bytes = atomic_load(&server->body_bytes),
+                .deadlines = atomic_load(&server->n_deadlines),
+                .crowded_out = atomic_load(&server->crowded_out),
+                .malformed = atomic_load(&server->malformed),
         };
 }

@@ -79,22 +79,22 @@ typedef struct HttpServerOptions {
 int http_server_new(sd_event *loop, const HttpServerOptions *options, HttpServer **ret);
 
 /* Cuts what is left. Takes NULL, returns NULL. */
-HttpServer *http_server_free(HttpServer *s);
+HttpServer *http_server_free(HttpServer *server);
 DEFINE_CLEANUP(HttpServer *, http_server_free)
 
 /* Serves a listening stream socket (TCP or Unix), as many as wanted; owns fd from here on, also on failure.
  */
-int http_server_add_listener(HttpServer *s, int fd);
+int http_server_add_listener(HttpServer *server, int fd);
 
 /* No new connections from now on (the listeners are closed); idle ones are closed, requests in flight go on
  * and their connections close after the answer. */
-void http_server_quiesce(HttpServer *s);
+void http_server_quiesce(HttpServer *server);
 
 /* Connections that still exist. */
-unsigned http_server_connections(const HttpServer *s);
+unsigned http_server_connections(const HttpServer *server);
 
-void http_server_set_limits(HttpServer *s, const HttpLimits *limits);
-void http_server_get_stats(const HttpServer *s, HttpServerStats *ret);
+void http_server_set_limits(HttpServer *server, const HttpLimits *limits);
+void http_server_get_stats(const HttpServer *server, HttpServerStats *ret);
 
 /* Makes a listening socket: "127.0.0.1:8090", "[::1]:8090", "unix:/path" or a path alone. For a Unix socket,
  * a stale file is replaced and the mode set. Returns the descriptor, -EINVAL for a text that is none of
@@ -102,66 +102,68 @@ void http_server_get_stats(const HttpServer *s, HttpServerStats *ret);
 int http_listen(const char *address, mode_t mode);
 
 /* The request. Texts live as long as the request. */
-const char *http_request_method(const HttpRequest *r);
-const char *http_request_path(const HttpRequest *r);                 /* as sent, without the query */
-const char *http_request_path_arg(const HttpRequest *r, unsigned i); /* decoded; NULL: none */
-const char *http_request_query(const HttpRequest *r,
+const char *http_request_method(const HttpRequest *request);
+const char *http_request_path(const HttpRequest *request);                 /* as sent, without the query */
+const char *http_request_path_arg(const HttpRequest *request, unsigned i); /* decoded; NULL: none */
+const char *http_request_query(const HttpRequest *request,
                 const char *name); /* decoded; the last; NULL: absent; "" for a valueless one */
-const char *http_request_header(const HttpRequest *r, const char *name); /* the first; NULL: absent */
-const char *http_request_header_at(const HttpRequest *r, const char *name,
+const char *http_request_header(const HttpRequest *request, const char *name); /* the first; NULL: absent */
+const char *http_request_header_at(const HttpRequest *request, const char *name,
                 unsigned i); /* the i-th of that name, in order; NULL: no such */
-unsigned http_request_header_count(const HttpRequest *r, const char *name);
-const void *http_request_body(const HttpRequest *r, size_t *ret_size); /* never NULL; owned by the request */
-const struct sockaddr *http_request_peer(const HttpRequest *r);        /* sa_family AF_UNIX: a Unix socket */
-uint64_t http_request_started(const HttpRequest *r);                   /* monotonic, of its first line */
+unsigned http_request_header_count(const HttpRequest *request, const char *name);
+const void *http_request_body(
+                const HttpRequest *request, size_t *ret_size);        /* never NULL; owned by the request */
+const struct sockaddr *http_request_peer(const HttpRequest *request); /* sa_family AF_UNIX: a Unix socket */
+uint64_t http_request_started(const HttpRequest *request);            /* monotonic, of its first line */
 
 /* Calls fn for every query argument in order, decoded; a negative return stops and is handed on. */
 int http_request_each_query(
-                const HttpRequest *r, int (*fn)(const FormPair *pair, void *userdata), void *userdata);
+                const HttpRequest *request, int (*fn)(const FormPair *pair, void *userdata), void *userdata);
 
 /* The `params` of its route. */
-const struct Param *http_request_params(const HttpRequest *r);
+const struct Param *http_request_params(const HttpRequest *request);
 
 /* Memory that the request takes beside its body, for as long as it lives: an answer, what its body is made
  * into. All requests together may have four times max_bodies, and one that is alone as much as it wants.
  * False: that would be exceeded, answer http_reply_no_memory(). */
-bool http_request_hold(HttpRequest *r, size_t size);
+bool http_request_hold(HttpRequest *request, size_t size);
 
 /* 503 with Retry-After. */
-int http_reply_no_memory(HttpRequest *r);
+int http_reply_no_memory(HttpRequest *request);
 
 /* Something of the handler's that lives as long as the request; `destroy` is called when it ends, answered
  * or not. One per request. */
-void http_request_set_userdata(HttpRequest *r, void *userdata, void (*destroy)(void *userdata));
-void *http_request_get_userdata(const HttpRequest *r);
+void http_request_set_userdata(HttpRequest *request, void *userdata, void (*destroy)(void *userdata));
+void *http_request_get_userdata(const HttpRequest *request);
 
 /* Lets another thread answer: to be called within the handler, which then returns 0. From here until
  * http_request_attach() the request is the other thread's, which may ask it and reply to it as a handler
  * does; nothing leaves before. The server is not freed meanwhile. */
-void http_request_detach(HttpRequest *r);
+void http_request_detach(HttpRequest *request);
 
 /* Back on the loop's thread, with what a handler would return. */
-void http_request_attach(HttpRequest *r, int result);
+void http_request_attach(HttpRequest *request, int result);
 
 /* Replies: exactly one of these per request. On failure (-ENOMEM) nobody needs to do more: within the
  * handler the request gets a 500 unless another reply is made, later on its connection is closed.
  * http_reply_header() adds a header to the reply to come. */
-int http_reply_header(HttpRequest *r, const char *name, const char *value);
-int http_reply(HttpRequest *r, unsigned status, const char *content_type, const void *body,
-                size_t size);                                        /* copies */
-int http_reply_json(HttpRequest *r, unsigned status, json_t *value); /* takes the reference; NULL is a 500 */
+int http_reply_header(HttpRequest *request, const char *name, const char *value);
+int http_reply(HttpRequest *request, unsigned status, const char *content_type, const void *body,
+                size_t size); /* copies */
+int http_reply_json(HttpRequest *request, unsigned status,
+                json_t *value); /* takes the reference; NULL is a 500 */
 
 /* {"status_code", "error", "problems"}: the one shape of every error. Takes the reference `problems` (NULL
  * or an empty array: left out). */
-int http_reply_error(HttpRequest *r, unsigned status, json_t *problems, const char *format, ...)
+int http_reply_error(HttpRequest *request, unsigned status, json_t *problems, const char *format, ...)
                 _printf_(4, 5);
 
 /* Instead of a reply: the connection is closed without a word. From the handler or later. */
-void http_request_drop(HttpRequest *r);
+void http_request_drop(HttpRequest *request);
 
 /* For what answers after its handler has returned, and fails: 500, as the handler's own failure is. What is
  * answered already stays as it is. */
-void http_request_fail(HttpRequest *r, int error);
+void http_request_fail(HttpRequest *request, int error);
 
 /* A reply whose bytes come as they are taken. produce() fills at most `size` bytes: > 0 so many; 0 none now:
  * it is asked again after http_request_wake(); -ENODATA the end; other negative values cut the connection,
@@ -171,6 +173,6 @@ typedef struct HttpStream {
         void (*done)(void *userdata);
 } HttpStream;
 
-int http_reply_stream(HttpRequest *r, unsigned status, const char *content_type, const HttpStream *stream,
-                void *userdata);
-void http_request_wake(HttpRequest *r);
+int http_reply_stream(HttpRequest *request, unsigned status, const char *content_type,
+                const HttpStream *stream, void *userdata);
+void http_request_wake(HttpRequest *request);
