@@ -70,11 +70,6 @@ AnswerKind answer_classify(const ApiAnswer *answer)
         return answer->is_json ? statuses[i].in_json : statuses[i].else_kind;
 }
 
-bool outcome_is_redirect(const ApiAnswer *answer)
-{
-        return answer->error == 0 && answer->status >= 300 && answer->status <= 399;
-}
-
 /* Copies a text so that it fits on a line, cut where a character begins. */
 static void copy_words(const char *text, char buf[static WORDS_MAX + 1])
 {
@@ -190,11 +185,6 @@ TaskClaim outcome_claim_task(const ApiAnswer *answer, const char *submission, js
 }
 
 /* Of questions. */
-
-bool answer_broke_off(const ApiAnswer *answer)
-{
-        return answer->error < 0 && answer->status == 200;
-}
 
 int answer_read(const ApiAnswer *answer, json_t **ret)
 {

@@ -22,7 +22,10 @@ typedef enum Outcome {
 Outcome outcome_of_answer(const ApiAnswer *answer);
 
 /* 3xx, which is OUTCOME_ACCOUNT. What was to be created may have been, all the same. */
-bool outcome_is_redirect(const ApiAnswer *answer);
+static inline bool outcome_is_redirect(const ApiAnswer *answer)
+{
+        return answer->error == 0 && answer->status >= 300 && answer->status <= 399;
+}
 
 /* Enough for what outcome_describe() says. */
 #define OUTCOME_TEXT_SIZE 256U
@@ -70,7 +73,10 @@ AnswerKind answer_classify(const ApiAnswer *answer);
 
 /* An answer that began well and broke off. Of a page: as if there were too much of it, so that half of it is
  * asked for next. */
-bool answer_broke_off(const ApiAnswer *answer);
+static inline bool answer_broke_off(const ApiAnswer *answer)
+{
+        return answer->error < 0 && answer->status == 200;
+}
 
 /* Reads an answer that came whole, within the bounds that bodies have. 0; -EBADMSG: it is no JSON, or has
  * too many values, or is nested too deep; -ENOMEM. */

@@ -6,31 +6,11 @@
 
 #include "submitd/outbox/state.h"
 
-uint64_t outbox_monotonic(const Outbox *outbox)
-{
-        return outbox->options.clock.monotonic(outbox->options.clock.userdata);
-}
-
-int64_t outbox_realtime(const Outbox *outbox)
-{
-        return outbox->options.clock.realtime(outbox->options.clock.userdata);
-}
-
-void outbox_wake_at(Outbox *outbox, uint64_t monotonic)
-{
-        outbox->wake = MIN(outbox->wake, monotonic);
-}
-
 int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at)
 {
         int64_t next = now + (int64_t)delay;
 
         return now < expires_at ? MIN(next, expires_at) : next;
-}
-
-int64_t outbox_grace(const Outbox *outbox)
-{
-        return (int64_t)(outbox->options.timeout + outbox->options.settle);
 }
 
 uint64_t outbox_settles_at(const Outbox *outbox, int64_t ended_at, int64_t grace)
@@ -50,16 +30,6 @@ void outbox_changed(Outbox *outbox)
 }
 
 /* Asking. */
-
-bool outbox_is_test(const Outbox *outbox)
-{
-        return outbox->options.api.is_test(outbox->options.api.userdata);
-}
-
-uint64_t outbox_retry_at(const Outbox *outbox)
-{
-        return outbox->options.api.retry_at(outbox->options.api.userdata);
-}
 
 bool outbox_may_ask(const Outbox *outbox)
 {

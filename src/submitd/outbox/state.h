@@ -96,28 +96,64 @@ struct Outbox {
         OutboxStats stats;
 };
 
-uint64_t outbox_monotonic(const Outbox *outbox);
-int64_t outbox_realtime(const Outbox *outbox);
-void outbox_changed(Outbox *outbox);
-void outbox_wake_at(Outbox *outbox, uint64_t monotonic);
+static inline uint64_t outbox_monotonic(const Outbox *outbox)
+{
+        return outbox->options.clock.monotonic(outbox->options.clock.userdata);
+}
+
+static inline int64_t outbox_realtime(const Outbox *outbox)
+{
+        return outbox->options.clock.realtime(outbox->options.clock.userdata);
+}
+
+/* Whether the key is a test key. */
+static inline bool outbox_is_test(const Outbox *outbox)
+{
+        return outbox->options.api.is_test(outbox->options.api.userdata);
+}
+
+/* Monotonic: the API wants no request before. */
+static inline uint64_t outbox_retry_at(const Outbox *outbox)
+{
+        return outbox->options.api.retry_at(outbox->options.api.userdata);
+}
+
 /* How long after its end a request that leaves now may still make a task that lists don't show yet. */
-int64_t outbox_grace(const Outbox *outbox);
-/* Monotonic: when a request (see Submission) can't any more. What ended later than now ended before the
- * machine was started anew, so that all of the time since then has passed. */
+static inline int64_t outbox_grace(const Outbox *outbox)
+{
+        return (int64_t)(outbox->options.timeout + outbox->options.settle);
+}
+
+static inline void outbox_wake_at(Outbox *outbox, uint64_t monotonic)
+{
+        outbox->wake = MIN(outbox->wake, monotonic);
+}
+
+void outbox_changed(Outbox *outbox);
+
+/* Monotonic: when a request (see Submission) can't make a task any more. What ended later than now ended
+ * before the machine was started anew, so that all of the time since then has passed. */
 uint64_t outbox_settles_at(const Outbox *outbox, int64_t ended_at, int64_t grace);
+
 /* When to try again: no later than at the end of its time, where that is still to come. */
 int64_t outbox_next_try(int64_t now, uint64_t delay, int64_t expires_at);
-bool outbox_is_test(const Outbox *outbox);      /* whether the key is */
-uint64_t outbox_retry_at(const Outbox *outbox); /* monotonic: see Api */
-bool outbox_may_ask(const Outbox *outbox);      /* whether a request may be made now, of any kind */
+
+/* Whether a request may be made now, of any kind. */
+bool outbox_may_ask(const Outbox *outbox);
+
 /* A GET or a POST. 0 or negative errno; see Api. done() begins with outbox_note_answer(). */
 int outbox_ask(Outbox *outbox, const ApiRequest *request, ApiDoneFn done, void *userdata);
+
 /* What every answer tells: that the request is over, the time. */
 Outcome outbox_note_answer(Outbox *outbox, const ApiAnswer *answer);
+
 /* What every page of a list tells, and every task: when the API makes tasks, by its own clock for that. */
 void outbox_note_page(Outbox *outbox, const json_t *page);
 void outbox_note_task(Outbox *outbox, const json_t *task);
+
 /* Not later than any request that leaves from here on, by whichever of the API's clocks; TIME_NONE: not
  * known. */
 int64_t outbox_floor(const Outbox *outbox);
+
+/* Hands on what accepting a task doesn't keep: see OutboxOptions. */
 void outbox_tell_task(Outbox *outbox, const TaskSnapshot *snapshot);

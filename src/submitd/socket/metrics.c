@@ -16,12 +16,6 @@ void metrics_count_type(Metrics *counted, const TaskType *type)
                         counted->accepted[i]++;
 }
 
-void metrics_count_response(Metrics *counted, unsigned status)
-{
-        if (status < ELEMENTSOF(counted->responses))
-                counted->responses[status]++;
-}
-
 static const MetricsInputs *inputs_of(const MetricText *text)
 {
         return text->source;

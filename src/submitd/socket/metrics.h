@@ -20,7 +20,12 @@ typedef struct Metrics {
 } Metrics;
 
 void metrics_count_type(Metrics *counted, const TaskType *type);
-void metrics_count_response(Metrics *counted, unsigned status);
+
+static inline void metrics_count_response(Metrics *counted, unsigned status)
+{
+        if (status < ELEMENTSOF(counted->responses))
+                counted->responses[status]++;
+}
 
 /* What is read at the moment of asking. */
 typedef struct MetricsInputs {
