@@ -14,13 +14,13 @@
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "basic/parse.h"
-#include "callbackd/local-context.h"
+#include "callbackd/local.h"
 
 #define STEP_PAGES 256U
 #define LOOK_USEC  (500 * USEC_PER_MSEC) /* at the room, while it is being read */
 
 typedef struct Backup {
-        LocalContext *context;
+        Local *local;
         HttpRequest *request;
         StoreBackup *copy;
         sd_event_source *step, *look;
@@ -35,7 +35,7 @@ typedef struct Backup {
 static void let_go(Backup *backup)
 {
         backup->ended = true;
-        backup->context->backup = false;
+        backup->local->backup = false;
         backup->step = sd_event_source_disable_unref(backup->step);
         backup->look = sd_event_source_disable_unref(backup->look);
         backup->copy = store_backup_close(backup->copy);
@@ -90,8 +90,8 @@ static int has_room(const Backup *backup, uint64_t more)
         uint64_t n = 0;
         int r;
 
-        r = store_free_space(backup->context->database, &n);
-        return r < 0 ? r : n >= commit_min_free(backup->context->base.commit) + more;
+        r = store_free_space(backup->local->database, &n);
+        return r < 0 ? r : n >= commit_min_free(backup->local->base.commit) + more;
 }
 
 static int refuse_for_room(Backup *backup)
@@ -103,7 +103,7 @@ static int refuse_for_room(Backup *backup)
                         "There is no room for a backup: it takes %" PRIu64
                         " KiB beside the database, and %" PRIu64
                         " KiB have to stay free there for callbacks ([store] min_free). Make room, then try again.",
-                        backup->size / 1024, commit_min_free(backup->context->base.commit) / 1024);
+                        backup->size / 1024, commit_min_free(backup->local->base.commit) / 1024);
 }
 
 /* Its room is given back at once, though the reader may hold on to it for longer. */
@@ -133,7 +133,7 @@ static int send_copy(Backup *backup)
                 return refuse(backup, -errno);
         free(backup->path);
         backup->path = NULL;
-        r = sd_event_add_time_relative(backup->context->base.loop, &backup->look, CLOCK_MONOTONIC, LOOK_USEC,
+        r = sd_event_add_time_relative(backup->local->base.loop, &backup->look, CLOCK_MONOTONIC, LOOK_USEC,
                         0, on_look, backup);
         if (r < 0)
                 return refuse(backup, r);
@@ -164,24 +164,24 @@ static int on_step(sd_event_source *source, void *userdata)
 int backup_on_get(HttpRequest *request, void *userdata)
 {
         _cleanup_free_ char *error = NULL;
-        LocalContext *context = userdata;
+        Local *local = userdata;
         Backup *backup;
         int r;
 
-        if (context->backup)
+        if (local->backup)
                 return http_reply_error(
                                 request, 409, NULL, "A backup is being made already: one at a time.");
 
         backup = calloc(1, sizeof(Backup));
         if (!backup)
                 return -ENOMEM;
-        *backup = (Backup){ .context = context, .request = request, .fd = -EBADF };
-        context->backup = true;
+        *backup = (Backup){ .local = local, .request = request, .fd = -EBADF };
+        local->backup = true;
         http_request_set_userdata(request, backup, backup_free);
 
-        r = store_make_temporary(context->database, "backup", &backup->path, &backup->fd);
+        r = store_make_temporary(local->database, "backup", &backup->path, &backup->fd);
         if (r >= 0)
-                r = store_backup_open(context->database, backup->path, &backup->copy, &error);
+                r = store_backup_open(local->database, backup->path, &backup->copy, &error);
         if (r < 0)
                 return refuse(backup, r);
         backup->size = store_backup_size(backup->copy);
@@ -189,7 +189,7 @@ int backup_on_get(HttpRequest *request, void *userdata)
         if (r <= 0)
                 return r < 0 ? refuse(backup, r) : refuse_for_room(backup);
 
-        r = sd_event_add_defer(context->base.loop, &backup->step, on_step, backup);
+        r = sd_event_add_defer(local->base.loop, &backup->step, on_step, backup);
         if (r >= 0)
                 r = sd_event_source_set_priority(backup->step, SD_EVENT_PRIORITY_IDLE);
         if (r >= 0)

@@ -8,7 +8,7 @@
 #include "basic/log.h"
 #include "basic/parse.h"
 #include "basic/time-util.h"
-#include "callbackd/local-context.h"
+#include "callbackd/local.h"
 #include "callbackd/prune.h"
 #include "daemon/receipt.h"
 #include "query/params.h"
@@ -35,7 +35,7 @@ static int reply_unavailable(HttpRequest *request, int error)
 /* Trying again. */
 
 typedef struct Retry {
-        LocalContext *context;
+        Local *local;
         HttpRequest *request;
         Verdict verdict; /* of the delivery as it stands */
         void *body;      /* owned */
@@ -97,7 +97,7 @@ static void on_retried(const Receipt *receipt, void *userdata)
         int r;
 
         if (receipt->status == 200)
-                atomic_fetch_add(&retry->context->metrics->verdicts[receipt->outcome.verdict], 1);
+                atomic_fetch_add(&retry->local->metrics->verdicts[receipt->outcome.verdict], 1);
         r = receipt->error < 0 ? reply_failure(retry->request, retry->n, receipt->error)
                                : receipt_reply(retry->request, receipt);
         if (r < 0)
@@ -107,7 +107,7 @@ static void on_retried(const Receipt *receipt, void *userdata)
 static int on_retry(HttpRequest *request, void *userdata)
 {
         uint64_t n = local_path_number(request, 0);
-        LocalContext *context = userdata;
+        Local *local = userdata;
         IngestInput in;
         Retry *retry;
         int r;
@@ -115,14 +115,14 @@ static int on_retry(HttpRequest *request, void *userdata)
         retry = calloc(1, sizeof(Retry));
         if (!retry)
                 return -ENOMEM;
-        retry->context = context;
+        retry->local = local;
         retry->request = request;
         retry->n = n;
         http_request_set_userdata(request, retry, retry_free);
 
-        r = n > 0 ? store_get_delivery(context->base.reader, n, true, take_body, retry) : 0;
+        r = n > 0 ? store_get_delivery(local->base.reader, n, true, take_body, retry) : 0;
         if (r < 0)
-                return local_reply_failure(context->base.reader, request, r);
+                return local_reply_failure(local->base.reader, request, r);
         if (r == 0)
                 return local_reply_not_found(request, "Delivery not found");
         if (retry->verdict != VERDICT_INVALID)
@@ -137,7 +137,7 @@ static int on_retry(HttpRequest *request, void *userdata)
                 .retry_of = n,
                 .came_at = retry->received_at,
         };
-        r = ingest(&context->ingest, &in, on_retried, retry);
+        r = ingest(&local->ingest, &in, on_retried, retry);
         return r < 0 ? reply_unavailable(request, r) : 0;
 }
 
@@ -169,7 +169,7 @@ static void on_discarded(CommitJob *job, int result)
 
 static int on_discard(HttpRequest *request, void *userdata)
 {
-        LocalContext *context = userdata;
+        Local *local = userdata;
         Discard *discard;
         int r;
 
@@ -185,7 +185,7 @@ static int on_discard(HttpRequest *request, void *userdata)
         if (discard->job.change.number == 0)
                 return local_reply_not_found(request, "Delivery not found");
 
-        r = commit_submit(context->port, &discard->job);
+        r = commit_submit(local->port, &discard->job);
         return r < 0 ? reply_unavailable(request, r) : 0;
 }
 
@@ -232,7 +232,7 @@ static void on_prune_done(const PruneResult *result, void *userdata)
 static int on_prune(HttpRequest *request, void *userdata)
 {
         PruneQuery query = { .older_than = UINT64_MAX };
-        LocalContext *context = userdata;
+        Local *local = userdata;
         PruneCall *call;
         int r;
 
@@ -248,7 +248,7 @@ static int on_prune(HttpRequest *request, void *userdata)
         call->request = request;
         http_request_set_userdata(request, call, prune_call_free);
 
-        r = prune_start(context->base.loop, context->port, context->metrics, query.older_than * USEC_PER_SEC,
+        r = prune_start(local->base.loop, local->port, local->metrics, query.older_than * USEC_PER_SEC,
                         on_prune_done, call, &call->prune);
         return r < 0 ? reply_unavailable(request, r) : 0;
 }

@@ -8,26 +8,15 @@
 
 #include "callbackd/local.h"
 
-#include <pthread.h>
 #include <sys/eventfd.h>
 
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "basic/parse.h"
-#include "callbackd/local-context.h"
 #include "query/params.h"
 
 #define DRAIN_USEC (3 * USEC_PER_SEC)
 #define POLL_USEC  (20 * USEC_PER_MSEC)
-
-struct Local {
-        LocalContext context;
-        sd_event_source *events, *end, *poll, *drain;
-        int events_fd, end_fd;
-        char *database;
-        pthread_t thread;
-        bool started;
-};
 
 static const HttpLimits local_limits = {
         .max_connections = 256,
@@ -66,14 +55,14 @@ static int on_news(_unused_ sd_event_source *source, int fd, _unused_ uint32_t r
         eventfd_t n;
 
         (void)eventfd_read(fd, &n);
-        feed_notify(&local->context.feed);
+        feed_notify(&local->feed);
         return 0;
 }
 
 static unsigned open_connections(const Local *local)
 {
-        return (local->context.query ? http_server_connections(local->context.query) : 0) +
-               (local->context.control ? http_server_connections(local->context.control) : 0);
+        return (local->query ? http_server_connections(local->query) : 0) +
+               (local->control ? http_server_connections(local->control) : 0);
 }
 
 static int on_poll(sd_event_source *source, _unused_ uint64_t usec, void *userdata)
@@ -81,7 +70,7 @@ static int on_poll(sd_event_source *source, _unused_ uint64_t usec, void *userda
         Local *local = userdata;
 
         if (open_connections(local) == 0)
-                return sd_event_exit(local->context.base.loop, 0);
+                return sd_event_exit(local->base.loop, 0);
         (void)sd_event_source_set_time_relative(source, POLL_USEC);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -90,7 +79,7 @@ static int on_drained(_unused_ sd_event_source *source, _unused_ uint64_t usec, 
 {
         Local *local = userdata;
 
-        return sd_event_exit(local->context.base.loop, 0);
+        return sd_event_exit(local->base.loop, 0);
 }
 
 static int on_end(_unused_ sd_event_source *source, int fd, _unused_ uint32_t revents, void *userdata)
@@ -100,18 +89,18 @@ static int on_end(_unused_ sd_event_source *source, int fd, _unused_ uint32_t re
         int r;
 
         (void)eventfd_read(fd, &n);
-        if (local->context.query)
-                http_server_quiesce(local->context.query);
-        if (local->context.control)
-                http_server_quiesce(local->context.control);
-        feed_close(&local->context.feed);
+        if (local->query)
+                http_server_quiesce(local->query);
+        if (local->control)
+                http_server_quiesce(local->control);
+        feed_close(&local->feed);
 
         r = sd_event_add_time_relative(
-                        local->context.base.loop, &local->poll, CLOCK_MONOTONIC, 0, 1, on_poll, local);
+                        local->base.loop, &local->poll, CLOCK_MONOTONIC, 0, 1, on_poll, local);
         if (r >= 0)
-                r = sd_event_add_time_relative(local->context.base.loop, &local->drain, CLOCK_MONOTONIC,
-                                DRAIN_USEC, USEC_PER_MSEC, on_drained, local);
-        return r < 0 ? sd_event_exit(local->context.base.loop, r) : 0;
+                r = sd_event_add_time_relative(local->base.loop, &local->drain, CLOCK_MONOTONIC, DRAIN_USEC,
+                                USEC_PER_MSEC, on_drained, local);
+        return r < 0 ? sd_event_exit(local->base.loop, r) : 0;
 }
 
 static void *local_thread(void *userdata)
@@ -120,7 +109,7 @@ static void *local_thread(void *userdata)
         int r;
 
         pthread_setname_np(pthread_self(), "local");
-        r = sd_event_loop(local->context.base.loop);
+        r = sd_event_loop(local->base.loop);
         if (r < 0)
                 log_error_errno(r, "The local sockets are no longer served");
         return NULL;
@@ -133,9 +122,9 @@ static int add_server(Local *local, const HttpRoute *routes, const char *what, i
         if (*fd < 0)
                 return 0;
 
-        r = http_server_new(local->context.base.loop,
+        r = http_server_new(local->base.loop,
                         &(HttpServerOptions){ .routes = routes,
-                                        .userdata = &local->context,
+                                        .userdata = local,
                                         .limits = local_limits,
                                         .check = params_check,
                                         .what = what },
@@ -147,26 +136,25 @@ static int add_server(Local *local, const HttpRoute *routes, const char *what, i
 
 static int render_metrics(LocalBase *base, const Stats *stats, Buffer *out)
 {
-        const LocalContext *context = container_of(base, LocalContext, base);
+        const Local *local = container_of(base, Local, base);
         MetricsInputs in = {
-                .metrics = context->metrics, .stats = *stats, .event_readers = context->feed.n_following
+                .metrics = local->metrics, .stats = *stats, .event_readers = local->feed.n_following
         };
 
-        if (context->callback)
-                http_server_get_stats(context->callback, &in.callback);
-        if (context->query)
-                http_server_get_stats(context->query, &in.query);
-        if (context->control)
-                http_server_get_stats(context->control, &in.control);
+        if (local->callback)
+                http_server_get_stats(local->callback, &in.callback);
+        if (local->query)
+                http_server_get_stats(local->query, &in.query);
+        if (local->control)
+                http_server_get_stats(local->control, &in.control);
         return metrics_render(&in, out);
 }
 
 static int local_prepare(Local *local, int *query_fd, int *control_fd, char **ret_error)
 {
-        LocalContext *context = &local->context;
         int r;
 
-        r = sd_event_new(&context->base.loop);
+        r = sd_event_new(&local->base.loop);
         if (r < 0)
                 return r;
 
@@ -174,29 +162,29 @@ static int local_prepare(Local *local, int *query_fd, int *control_fd, char **re
         local->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (local->events_fd < 0 || local->end_fd < 0)
                 return -errno;
-        r = sd_event_add_io(context->base.loop, &local->events, local->events_fd, EPOLLIN, on_news, local);
+        r = sd_event_add_io(local->base.loop, &local->events, local->events_fd, EPOLLIN, on_news, local);
         if (r < 0)
                 return r;
-        r = sd_event_add_io(context->base.loop, &local->end, local->end_fd, EPOLLIN, on_end, local);
+        r = sd_event_add_io(local->base.loop, &local->end, local->end_fd, EPOLLIN, on_end, local);
         if (r < 0)
                 return r;
-        r = store_reader_open(context->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
-                        &context->base.reader, ret_error);
+        r = store_reader_open(local->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
+                        &local->base.reader, ret_error);
         if (r < 0)
                 return r;
-        r = readers_new(context->base.loop, context->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
-                        &context->base.readers, ret_error);
+        r = readers_new(local->base.loop, local->database, LOCAL_QUERY_TIME_LIMIT_SEC * USEC_PER_SEC,
+                        &local->base.readers, ret_error);
         if (r < 0)
                 return r;
-        r = commit_port_new(context->base.commit, context->base.loop, &context->port);
+        r = commit_port_new(local->base.commit, local->base.loop, &local->port);
         if (r < 0)
                 return r;
-        context->ingest.port = context->port;
-        context->ingest.reader = context->base.reader;
-        r = add_server(local, query_routes, "query", query_fd, &context->query);
+        local->ingest.port = local->port;
+        local->ingest.reader = local->base.reader;
+        r = add_server(local, query_routes, "query", query_fd, &local->query);
         if (r < 0)
                 return r;
-        return add_server(local, control_routes, "control", control_fd, &context->control);
+        return add_server(local, control_routes, "control", control_fd, &local->control);
 }
 
 int local_new(const LocalOptions *options, Local **ret, char **ret_error)
@@ -210,17 +198,17 @@ int local_new(const LocalOptions *options, Local **ret, char **ret_error)
         if (!local)
                 return -ENOMEM;
         local->events_fd = local->end_fd = -EBADF;
-        local->context.database = local->database = strdup(options->database);
+        local->database = strdup(options->database);
         if (!local->database)
                 return -ENOMEM;
-        local->context.base.commit = options->commit;
-        local->context.base.metrics = render_metrics;
-        local->context.base.feed = &local->context.feed;
-        local->context.base.in_force = options->in_force;
-        local->context.metrics = options->metrics;
-        local->context.callback = options->callback;
-        local->context.ingest.strict = options->strict;
-        local->context.ingest.invalid_status = 422;
+        local->base.commit = options->commit;
+        local->base.metrics = render_metrics;
+        local->base.feed = &local->feed;
+        local->base.in_force = options->in_force;
+        local->metrics = options->metrics;
+        local->callback = options->callback;
+        local->ingest.strict = options->strict;
+        local->ingest.invalid_status = 422;
 
         r = local_prepare(local, &query_fd, &control_fd, ret_error);
         if (r < 0)
@@ -242,33 +230,30 @@ void local_notify_events(Local *local)
 
 void local_set_strict(Local *local, bool strict)
 {
-        atomic_store(&local->context.ingest.strict, strict);
+        atomic_store(&local->ingest.strict, strict);
 }
 
 Local *local_free(Local *local)
 {
-        LocalContext *context;
-
         if (!local)
                 return NULL;
 
-        context = &local->context;
         if (local->started) {
                 (void)eventfd_write(local->end_fd, 1);
                 pthread_join(local->thread, NULL);
         }
-        readers_free(context->base.readers);
-        commit_port_free(context->port);
-        http_server_free(context->control);
-        http_server_free(context->query);
-        feed_done(&context->feed);
-        store_reader_close(context->base.reader);
+        readers_free(local->base.readers);
+        commit_port_free(local->port);
+        http_server_free(local->control);
+        http_server_free(local->query);
+        feed_done(&local->feed);
+        store_reader_close(local->base.reader);
 
         sd_event_source_disable_unref(local->events);
         sd_event_source_disable_unref(local->end);
         sd_event_source_disable_unref(local->poll);
         sd_event_source_disable_unref(local->drain);
-        sd_event_unref(context->base.loop);
+        sd_event_unref(local->base.loop);
         fd_close(local->events_fd);
         fd_close(local->end_fd);
         free(local->database);

@@ -2,12 +2,32 @@
 
 /* The local side: query and control sockets, on a thread of their own. */
 
-#include "callbackd/metrics.h"
-#include "daemon/commit.h"
-#include "daemon/in-force.h"
-#include "http/server.h"
+#include <pthread.h>
+#include <systemd/sd-event.h>
 
-typedef struct Local Local;
+#include "callbackd/metrics.h"
+#include "daemon/ingest.h"
+#include "http/server.h"
+#include "query/feed.h"
+#include "query/local.h"
+
+/* What the handlers share: all of it is the local thread's, but for `ingest.strict`. */
+typedef struct Local {
+        LocalBase base;
+        char *database; /* its path */
+        CommitPort *port;
+        Ingest ingest; /* what is tried again */
+        Metrics *metrics;
+        HttpServer *callback, *query, *control; /* any may be NULL */
+        Feed feed;
+        bool backup; /* one is being made or sent */
+
+        /* The rest is private. */
+        sd_event_source *events, *end, *poll, *drain;
+        int events_fd, end_fd;
+        pthread_t thread;
+        bool started;
+} Local;
 
 typedef struct LocalOptions {
         const char *database;     /* path; copied */
@@ -33,3 +53,7 @@ void local_set_strict(Local *local, bool strict);
  */
 Local *local_free(Local *local);
 DEFINE_CLEANUP(Local *, local_free)
+
+/* The routes of the control socket, up to a row without method; and a handler of them. */
+extern const HttpRoute control_routes[];
+int backup_on_get(HttpRequest *request, void *userdata);
