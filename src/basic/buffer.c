@@ -9,57 +9,57 @@
 
 #define FIRST_ALLOCATION 256U
 
-void buffer_done(Buffer *b)
+void buffer_done(Buffer *buffer)
 {
-        free(b->data);
-        *b = BUFFER_INIT(b->max);
+        free(buffer->data);
+        *buffer = BUFFER_INIT(buffer->max);
 }
 
-int buffer_reserve(Buffer *b, size_t size)
+int buffer_reserve(Buffer *buffer, size_t size)
 {
         size_t want, n;
         char *p;
 
-        if (size > b->max || b->size > b->max - size)
+        if (size > buffer->max || buffer->size > buffer->max - size)
                 return -ENOBUFS;
 
-        want = b->size + size + 1;
-        if (want <= b->allocated)
+        want = buffer->size + size + 1;
+        if (want <= buffer->allocated)
                 return 0;
 
-        n = MAX(b->allocated * 2, FIRST_ALLOCATION);
-        n = MIN(MAX(n, want), b->max + 1);
+        n = MAX(buffer->allocated * 2, FIRST_ALLOCATION);
+        n = MIN(MAX(n, want), buffer->max + 1);
 
-        p = realloc(b->data, n);
+        p = realloc(buffer->data, n);
         if (!p)
                 return -ENOMEM;
 
-        b->data = p;
-        b->allocated = n;
+        buffer->data = p;
+        buffer->allocated = n;
         return 0;
 }
 
-int buffer_append(Buffer *b, const void *data, size_t size)
+int buffer_append(Buffer *buffer, const void *data, size_t size)
 {
         int r;
 
-        r = buffer_reserve(b, size);
+        r = buffer_reserve(buffer, size);
         if (r < 0)
                 return r;
 
         if (size > 0)
-                memcpy(b->data + b->size, data, size);
-        b->size += size;
-        b->data[b->size] = 0;
+                memcpy(buffer->data + buffer->size, data, size);
+        buffer->size += size;
+        buffer->data[buffer->size] = 0;
         return 0;
 }
 
-int buffer_append_str(Buffer *b, const char *s)
+int buffer_append_str(Buffer *buffer, const char *s)
 {
-        return buffer_append(b, s, strlen(s));
+        return buffer_append(buffer, s, strlen(s));
 }
 
-int buffer_append_f(Buffer *b, const char *format, ...)
+int buffer_append_f(Buffer *buffer, const char *format, ...)
 {
         va_list ap;
         int n, r;
@@ -70,38 +70,38 @@ int buffer_append_f(Buffer *b, const char *format, ...)
         if (n < 0)
                 return -EINVAL;
 
-        r = buffer_reserve(b, (size_t)n);
+        r = buffer_reserve(buffer, (size_t)n);
         if (r < 0)
                 return r;
 
         va_start(ap, format);
-        (void)vsnprintf(b->data + b->size, (size_t)n + 1, format, ap);
+        (void)vsnprintf(buffer->data + buffer->size, (size_t)n + 1, format, ap);
         va_end(ap);
-        b->size += (size_t)n;
+        buffer->size += (size_t)n;
         return 0;
 }
 
-void buffer_consume(Buffer *b, size_t n)
+void buffer_consume(Buffer *buffer, size_t n)
 {
-        assert(n <= b->size);
+        assert(n <= buffer->size);
 
         if (n == 0)
                 return;
 
-        memmove(b->data, b->data + n, b->size - n + 1);
-        b->size -= n;
+        memmove(buffer->data, buffer->data + n, buffer->size - n + 1);
+        buffer->size -= n;
 }
 
-const char *buffer_text(const Buffer *b)
+const char *buffer_text(const Buffer *buffer)
 {
-        return b->data ? b->data : "";
+        return buffer->data ? buffer->data : "";
 }
 
-char *buffer_take(Buffer *b, size_t *ret_size)
+char *buffer_take(Buffer *buffer, size_t *ret_size)
 {
         if (ret_size)
-                *ret_size = b->size;
+                *ret_size = buffer->size;
 
-        b->size = b->allocated = 0;
-        return TAKE_PTR(b->data);
+        buffer->size = buffer->allocated = 0;
+        return TAKE_PTR(buffer->data);
 }

@@ -78,16 +78,16 @@ static unsigned allowance(const Name *known, const Name *written)
         return known->n >= LETTERS_OF_TWO && known->letters[0] == written->letters[0] ? 2 : 1;
 }
 
-void guess_try(Guess *g, const char *known)
+void guess_try(Guess *guess, const char *known)
 {
         unsigned differences;
         Name a, b;
 
-        if (!fold(g->written, &a) || !fold(known, &b) || a.n == 0)
+        if (!fold(guess->written, &a) || !fold(known, &b) || a.n == 0)
                 return;
         differences = count_differences(&a, &b, allowance(&b, &a));
-        if (differences == NONE || (g->meant && differences >= g->differences))
+        if (differences == NONE || (guess->meant && differences >= guess->differences))
                 return;
-        g->meant = known;
-        g->differences = differences;
+        guess->meant = known;
+        guess->differences = differences;
 }

@@ -15,4 +15,4 @@ typedef struct Guess {
 /* Compares with a name that is known. Near is a name that differs by case and by '_', '-' and blanks alone,
  * or by one letter that is missing, too much, wrong or exchanged with its neighbour; by two in names of six
  * letters and more that begin alike. Names of three letters and less have to be the same. */
-void guess_try(Guess *g, const char *known);
+void guess_try(Guess *guess, const char *known);

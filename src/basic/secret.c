@@ -21,19 +21,19 @@ struct Secret {
 
 static int secret_allocate(size_t size, Secret **ret)
 {
-        _cleanup_(secret_freep) Secret *s = NULL;
+        _cleanup_(secret_freep) Secret *secret = NULL;
 
-        s = calloc(1, sizeof(Secret));
-        if (!s)
+        secret = calloc(1, sizeof(Secret));
+        if (!secret)
                 return -ENOMEM;
 
-        s->data = sodium_malloc(size + 1);
-        if (!s->data)
+        secret->data = sodium_malloc(size + 1);
+        if (!secret->data)
                 return -ENOMEM;
 
-        s->size = size;
-        s->data[size] = 0;
-        *ret = TAKE_PTR(s);
+        secret->size = size;
+        secret->data[size] = 0;
+        *ret = TAKE_PTR(secret);
         return 0;
 }
 
@@ -52,7 +52,7 @@ int secret_new(const void *data, size_t size, Secret **ret)
 
 int secret_read_file(const char *path, size_t max, Secret **ret)
 {
-        _cleanup_(secret_freep) Secret *s = NULL;
+        _cleanup_(secret_freep) Secret *secret = NULL;
         _cleanup_close_ int fd = -EBADF;
         size_t n = 0;
         struct stat st;
@@ -70,12 +70,12 @@ int secret_read_file(const char *path, size_t max, Secret **ret)
         if (st.st_size < 0 || (uint64_t)st.st_size > max)
                 return -EFBIG;
 
-        r = secret_allocate((size_t)st.st_size, &s);
+        r = secret_allocate((size_t)st.st_size, &secret);
         if (r < 0)
                 return r;
 
-        while (n < s->size) {
-                ssize_t k = read(fd, s->data + n, s->size - n);
+        while (n < secret->size) {
+                ssize_t k = read(fd, secret->data + n, secret->size - n);
 
                 if (k < 0 && errno == EINTR)
                         continue;
@@ -86,30 +86,30 @@ int secret_read_file(const char *path, size_t max, Secret **ret)
                 n += (size_t)k;
         }
 
-        s->size = n;
-        s->data[n] = 0;
-        *ret = TAKE_PTR(s);
+        secret->size = n;
+        secret->data[n] = 0;
+        *ret = TAKE_PTR(secret);
         return 0;
 }
 
-Secret *secret_free(Secret *s)
+Secret *secret_free(Secret *secret)
 {
-        if (!s)
+        if (!secret)
                 return NULL;
 
-        sodium_free(s->data);
-        free(s);
+        sodium_free(secret->data);
+        free(secret);
         return NULL;
 }
 
-const char *secret_data(const Secret *s)
+const char *secret_data(const Secret *secret)
 {
-        return s->data;
+        return secret->data;
 }
 
-size_t secret_size(const Secret *s)
+size_t secret_size(const Secret *secret)
 {
-        return s->size;
+        return secret->size;
 }
 
 int secrets_init(void)

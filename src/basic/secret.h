@@ -14,11 +14,11 @@ int secret_new(const void *data, size_t size, Secret **ret);
 int secret_read_file(const char *path, size_t max, Secret **ret);
 
 /* Wipes, then frees. Takes NULL, returns NULL. */
-Secret *secret_free(Secret *s);
+Secret *secret_free(Secret *secret);
 DEFINE_CLEANUP(Secret *, secret_free)
 
-const char *secret_data(const Secret *s);
-size_t secret_size(const Secret *s);
+const char *secret_data(const Secret *secret);
+size_t secret_size(const Secret *secret);
 
 /* Once at start: keeps the process out of core dumps and out of reach of ptrace by other processes of the
  * user; readies libsodium. 0 or negative errno. */

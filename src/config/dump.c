@@ -4,7 +4,7 @@
 
 #include "config/table.h"
 
-int settings_dump(const Settings *s, FILE *f)
+int settings_dump(const Settings *settings, FILE *f)
 {
         const char *section = NULL;
 
@@ -13,18 +13,18 @@ int settings_dump(const Settings *s, FILE *f)
                         fprintf(f, "%s[%s]\n", section ? "\n" : "", i->section);
                 section = i->section;
                 fprintf(f, "%s = ", i->key);
-                setting_print(i, s, f);
+                setting_print(i, settings, f);
                 fputc('\n', f);
         }
         return ferror(f) ? -EIO : 0;
 }
 
-int settings_each(const Settings *s,
+int settings_each(const Settings *settings,
                 int (*fn)(const char *section, const char *key, const char *value, void *userdata),
                 void *userdata)
 {
         FOREACH_ARRAY(i, settings_table, settings_table_size) {
-                _cleanup_free_ char *value = setting_format(i, s);
+                _cleanup_free_ char *value = setting_format(i, settings);
                 int r;
 
                 r = value ? fn(i->section, i->key, value, userdata) : -ENOMEM;
@@ -34,12 +34,12 @@ int settings_each(const Settings *s,
         return 0;
 }
 
-int settings_get(const Settings *s, const char *section, const char *key, char **ret_value,
+int settings_get(const Settings *settings, const char *section, const char *key, char **ret_value,
                 bool *ret_reloadable)
 {
         FOREACH_ARRAY(i, settings_table, settings_table_size)
                 if (streq(i->section, section) && streq(i->key, key)) {
-                        *ret_value = setting_format(i, s);
+                        *ret_value = setting_format(i, settings);
                         *ret_reloadable = i->reloadable;
                         return *ret_value ? 0 : -ENOMEM;
                 }
@@ -54,7 +54,7 @@ static int differs(const Setting *setting, const Settings *a, const Settings *b)
         return !x || !y ? -ENOMEM : !streq(x, y);
 }
 
-bool settings_is_default(const Settings *s, const char *section, const char *key)
+bool settings_is_default(const Settings *settings, const char *section, const char *key)
 {
         FOREACH_ARRAY(i, settings_table, settings_table_size) {
                 const char *wanted;
@@ -63,7 +63,7 @@ bool settings_is_default(const Settings *s, const char *section, const char *key
 
                 if (!streq(i->section, section) || !streq(i->key, key))
                         continue;
-                is = setting_apply(i, i->default_value, &d, &wanted) < 0 || differs(i, s, &d) <= 0;
+                is = setting_apply(i, i->default_value, &d, &wanted) < 0 || differs(i, settings, &d) <= 0;
                 setting_done(i, &d);
                 return is;
         }

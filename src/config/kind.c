@@ -21,14 +21,14 @@
 /* Any line of a file has room for it. */
 #define SETTINGS_PATH_MAX 2048U
 
-static void *value_at(const Setting *setting, Settings *s)
+static void *value_at(const Setting *setting, Settings *settings)
 {
-        return (char *)s + setting->offset;
+        return (char *)settings + setting->offset;
 }
 
-static const void *const_value_at(const Setting *setting, const Settings *s)
+static const void *const_value_at(const Setting *setting, const Settings *settings)
 {
-        return (const char *)s + setting->offset;
+        return (const char *)settings + setting->offset;
 }
 
 /* One text. */
@@ -178,15 +178,15 @@ typedef struct TextList {
 
 static int add_listen(const char *word, void *userdata)
 {
-        TextList *l = userdata;
+        TextList *list = userdata;
 
-        if (l->n == SETTINGS_LISTEN_MAX)
+        if (list->n == SETTINGS_LISTEN_MAX)
                 return -EINVAL;
         if (strncmp(word, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0
                                         ? !is_socket_path(word + strlen(UNIX_PREFIX))
                                         : !is_host_and_port(word))
                 return -EINVAL;
-        return replace_text(&l->items[l->n++], word);
+        return replace_text(&list->items[list->n++], word);
 }
 
 static void done_listen(void *value)
@@ -239,11 +239,11 @@ static_assert(offsetof(Settings, callback.n_trusted_proxies) -
 
 static int add_network(const char *word, void *userdata)
 {
-        NetworkList *l = userdata;
+        NetworkList *list = userdata;
 
-        if (l->n == SETTINGS_NETWORKS_MAX)
+        if (list->n == SETTINGS_NETWORKS_MAX)
                 return -EINVAL;
-        return network_parse(word, &l->items[l->n++]);
+        return network_parse(word, &list->items[list->n++]);
 }
 
 static int apply_networks(
@@ -264,11 +264,11 @@ static int apply_networks(
 
 static void print_networks(const void *value, FILE *f)
 {
-        const NetworkList *l = value;
+        const NetworkList *list = value;
         char text[NETWORK_TEXT_SIZE];
 
-        for (size_t i = 0; i < l->n; i++)
-                fprintf(f, "%s%s", i > 0 ? " " : "", network_format(&l->items[i], text));
+        for (size_t i = 0; i < list->n; i++)
+                fprintf(f, "%s%s", i > 0 ? " " : "", network_format(&list->items[i], text));
 }
 
 /* Numbers. */
@@ -430,17 +430,17 @@ static const struct {
         [SETTING_BOOLEAN] = { apply_boolean, print_boolean, NULL },
 };
 
-int setting_apply(const Setting *setting, const char *value, Settings *s, const char **ret_wanted)
+int setting_apply(const Setting *setting, const char *value, Settings *settings, const char **ret_wanted)
 {
-        return kinds[setting->kind].apply(setting, value, value_at(setting, s), ret_wanted);
+        return kinds[setting->kind].apply(setting, value, value_at(setting, settings), ret_wanted);
 }
 
-void setting_print(const Setting *setting, const Settings *s, FILE *f)
+void setting_print(const Setting *setting, const Settings *settings, FILE *f)
 {
-        kinds[setting->kind].print(const_value_at(setting, s), f);
+        kinds[setting->kind].print(const_value_at(setting, settings), f);
 }
 
-char *setting_format(const Setting *setting, const Settings *s)
+char *setting_format(const Setting *setting, const Settings *settings)
 {
         char *text = NULL;
         size_t size;
@@ -449,7 +449,7 @@ char *setting_format(const Setting *setting, const Settings *s)
         f = open_memstream(&text, &size);
         if (!f)
                 return NULL;
-        setting_print(setting, s, f);
+        setting_print(setting, settings, f);
         if (fclose(f) != 0) {
                 free(text);
                 return NULL;
@@ -457,10 +457,10 @@ char *setting_format(const Setting *setting, const Settings *s)
         return text;
 }
 
-void setting_done(const Setting *setting, Settings *s)
+void setting_done(const Setting *setting, Settings *settings)
 {
         if (kinds[setting->kind].done)
-                kinds[setting->kind].done(value_at(setting, s));
+                kinds[setting->kind].done(value_at(setting, settings));
 }
 
 bool setting_may_be_quoted(const Setting *setting)

@@ -26,26 +26,28 @@ static bool same_prefix(const uint8_t *a, const uint8_t *b, unsigned bits)
         return rest == 0 || ((a[whole] ^ b[whole]) & mask) == 0;
 }
 
-static bool has_host_bits(const Network *n)
+static bool has_host_bits(const Network *network)
 {
-        for (unsigned i = n->prefix; i < family_bits(n->family); i++)
-                if (n->address[i / 8] & (0x80 >> (i % 8)))
+        for (unsigned i = network->prefix; i < family_bits(network->family); i++)
+                if (network->address[i / 8] & (0x80 >> (i % 8)))
                         return true;
         return false;
 }
 
 /* IPv4 written in IPv6 is IPv4: peers are compared as that. */
-static void unmap(Network *n)
+static void unmap(Network *network)
 {
         static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 
-        if (n->family != AF_INET6 || n->prefix < 96 || memcmp(n->address, mapped, sizeof(mapped)) != 0)
+        if (network->family != AF_INET6 || network->prefix < 96 ||
+                        memcmp(network->address, mapped, sizeof(mapped)) != 0)
                 return;
 
-        *n = (Network){
+        *network = (Network){
                 .family = AF_INET,
-                .address = { n->address[12], n->address[13], n->address[14], n->address[15] },
-                .prefix = n->prefix - 96,
+                .address = { network->address[12], network->address[13], network->address[14],
+                                network->address[15] },
+                .prefix = network->prefix - 96,
         };
 }
 
@@ -85,22 +87,23 @@ int network_parse(const char *text, Network *ret)
         return 0;
 }
 
-bool network_contains(const Network *n, int family, const uint8_t *bytes)
+bool network_contains(const Network *network, int family, const uint8_t *bytes)
 {
-        if (n->family != family)
+        if (network->family != family)
                 return false;
-        return family == AF_UNIX || same_prefix(n->address, bytes, n->prefix);
+        return family == AF_UNIX || same_prefix(network->address, bytes, network->prefix);
 }
 
-const char *network_format(const Network *n, char buf[static NETWORK_TEXT_SIZE])
+const char *network_format(const Network *network, char buf[static NETWORK_TEXT_SIZE])
 {
         char address[INET6_ADDRSTRLEN];
 
-        if (n->family == AF_UNIX || !inet_ntop(n->family, n->address, address, sizeof(address)))
+        if (network->family == AF_UNIX ||
+                        !inet_ntop(network->family, network->address, address, sizeof(address)))
                 snprintf(buf, NETWORK_TEXT_SIZE, "unix");
-        else if (n->prefix == family_bits(n->family))
+        else if (network->prefix == family_bits(network->family))
                 snprintf(buf, NETWORK_TEXT_SIZE, "%s", address);
         else
-                snprintf(buf, NETWORK_TEXT_SIZE, "%s/%u", address, n->prefix);
+                snprintf(buf, NETWORK_TEXT_SIZE, "%s/%u", address, network->prefix);
         return buf;
 }

@@ -8,8 +8,8 @@
 int network_parse(const char *text, Network *ret);
 
 /* Whether an address is in it: 4 or 16 bytes for AF_INET and AF_INET6, none for AF_UNIX. */
-bool network_contains(const Network *n, int family, const uint8_t *bytes);
+bool network_contains(const Network *network, int family, const uint8_t *bytes);
 
 /* The text that network_parse() takes. Returns buf. */
 #define NETWORK_TEXT_SIZE 64U
-const char *network_format(const Network *n, char buf[static NETWORK_TEXT_SIZE]);
+const char *network_format(const Network *network, char buf[static NETWORK_TEXT_SIZE]);

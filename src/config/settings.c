@@ -53,15 +53,15 @@ typedef struct Reading {
  */
 
 /* Notes a mistake; what comes behind it is looked at too. Always 0. */
-_printf_(3, 4) static int mistake(Loading *l, int error, const char *format, ...)
+_printf_(3, 4) static int mistake(Loading *loading, int error, const char *format, ...)
 {
         va_list ap;
 
         va_start(ap, format);
-        mistakes_addv(l->ret_error, format, ap);
+        mistakes_addv(loading->ret_error, format, ap);
         va_end(ap);
-        if (l->error == 0)
-                l->error = error;
+        if (loading->error == 0)
+                loading->error = error;
         return 0;
 }
 
@@ -106,21 +106,21 @@ static const char *list_sections(char buf[static SECTIONS_SIZE])
         return buf;
 }
 
-static int refuse_unknown(Loading *l, const char *where, const char *section, const char *key)
+static int refuse_unknown(Loading *loading, const char *where, const char *section, const char *key)
 {
         char sections[SECTIONS_SIZE];
         const char *near;
 
         if (!*section)
-                return mistake(l, -EINVAL,
+                return mistake(loading, -EINVAL,
                                 "%s: %s stands in no section: expected one like [callback] above it", where,
                                 quote_name(key));
         if (!section_exists(section))
-                return mistake(l, -EINVAL, "%s: there is no section [%s]: expected one of %s", where,
+                return mistake(loading, -EINVAL, "%s: there is no section [%s]: expected one of %s", where,
                                 quote_name(section), list_sections(sections));
 
         near = nearest_key(section, key);
-        return mistake(l, -EINVAL, "%s: there is no setting %s in [%s]%s%s%s", where, quote_name(key),
+        return mistake(loading, -EINVAL, "%s: there is no setting %s in [%s]%s%s%s", where, quote_name(key),
                         section, near ? "; is " : "", near ?: "", near ? " meant?" : "");
 }
 
@@ -132,7 +132,7 @@ static void print_bound(const Setting *setting, uint64_t v, FILE *f)
         setting_print(setting, &s, f);
 }
 
-static int refuse_range(Loading *l, const char *where, const Setting *setting, const char *value)
+static int refuse_range(Loading *loading, const char *where, const Setting *setting, const char *value)
 {
         char limits[128] = "";
         FILE *f;
@@ -147,30 +147,31 @@ static int refuse_range(Loading *l, const char *where, const Setting *setting, c
                 print_bound(setting, setting->max, f);
         }
         fclose(f);
-        return mistake(l, -EINVAL, "%s: [%s] %s = %s is out of range: expected %s", where, setting->section,
-                        setting->key, value, limits);
+        return mistake(loading, -EINVAL, "%s: [%s] %s = %s is out of range: expected %s", where,
+                        setting->section, setting->key, value, limits);
 }
 
-static int refuse_value(
-                Loading *l, const char *where, const Setting *setting, const char *value, const char *wanted)
+static int refuse_value(Loading *loading, const char *where, const Setting *setting, const char *value,
+                const char *wanted)
 {
-        return mistake(l, -EINVAL, "%s: [%s] %s = %s can't be read: expected %s", where, setting->section,
-                        setting->key, setting_may_be_quoted(setting) ? value : "...", wanted);
+        return mistake(loading, -EINVAL, "%s: [%s] %s = %s can't be read: expected %s", where,
+                        setting->section, setting->key, setting_may_be_quoted(setting) ? value : "...",
+                        wanted);
 }
 
 /* Values. */
 
-void settings_done(Settings *s)
+void settings_done(Settings *settings)
 {
         for (size_t i = 0; i < settings_table_size; i++)
-                setting_done(&settings_table[i], s);
-        *s = (Settings){};
+                setting_done(&settings_table[i], settings);
+        *settings = (Settings){};
 }
 
-static void loading_done(Loading *l)
+static void loading_done(Loading *loading)
 {
-        settings_done(&l->settings);
-        FOREACH_ARRAY(o, l->origins, ROWS_MAX)
+        settings_done(&loading->settings);
+        FOREACH_ARRAY(o, loading->origins, ROWS_MAX)
                 free(*o);
 }
 
@@ -191,8 +192,8 @@ static const Setting *find_setting(const char *section, const char *key)
 }
 
 /* Sets one value; `where` is for messages. An empty one stands for the default. */
-static int apply(Loading *l, const char *where, const char *section, const char *key, const char *value,
-                const Setting **ret_setting)
+static int apply(Loading *loading, const char *where, const char *section, const char *key,
+                const char *value, const Setting **ret_setting)
 {
         const Setting *setting = find_setting(section, key);
         const char *wanted = NULL;
@@ -201,22 +202,22 @@ static int apply(Loading *l, const char *where, const char *section, const char 
 
         *ret_setting = setting;
         if (!setting)
-                return refuse_unknown(l, where, section, key);
+                return refuse_unknown(loading, where, section, key);
 
-        r = setting_apply(setting, *value ? value : setting->default_value, &l->settings, &wanted);
-        l->wrong[row_of(setting)] = r < 0;
+        r = setting_apply(setting, *value ? value : setting->default_value, &loading->settings, &wanted);
+        loading->wrong[row_of(setting)] = r < 0;
         if (r == -ERANGE)
-                return refuse_range(l, where, setting, value);
+                return refuse_range(loading, where, setting, value);
         if (r == -EINVAL)
-                return refuse_value(l, where, setting, value, wanted);
+                return refuse_value(loading, where, setting, value, wanted);
         if (r < 0)
                 return r;
 
         origin = strdup(where);
         if (!origin)
                 return -ENOMEM;
-        free(l->origins[row_of(setting)]);
-        l->origins[row_of(setting)] = origin;
+        free(loading->origins[row_of(setting)]);
+        loading->origins[row_of(setting)] = origin;
         return 0;
 }
 
@@ -235,15 +236,15 @@ static size_t take_bytes(char *buf, size_t size, FILE *f)
 }
 
 /* What inih made of the line before: it is silent about what it can't take apart. */
-static void look_back(Reading *x)
+static void look_back(Reading *reading)
 {
-        if (x->open)
-                (void)mistake(x->loading, -EINVAL,
+        if (reading->open)
+                (void)mistake(reading->loading, -EINVAL,
                                 "%s, line %u: neither a [section] nor a setting: "
                                 "expected key = "
                                 "value",
-                                x->path, x->line);
-        x->open = false;
+                                reading->path, reading->line);
+        reading->open = false;
 }
 
 /* "[section]", up to a comment. */
@@ -256,29 +257,29 @@ static bool is_section(const char *text)
         return *p == ']';
 }
 
-static void look_ahead(Reading *x, const char *text)
+static void look_ahead(Reading *reading, const char *text)
 {
-        if (x->line == 1 && strncmp(text, "\xEF\xBB\xBF", 3) == 0)
+        if (reading->line == 1 && strncmp(text, "\xEF\xBB\xBF", 3) == 0)
                 text += 3;
         while (isspace((unsigned char)*text))
                 text++;
         if (*text == '[') {
-                x->lost = !is_section(text);
-                x->is_unknown = false;
+                reading->lost = !is_section(text);
+                reading->is_unknown = false;
         }
-        x->open = *text && *text != ';' && *text != '#' && (*text != '[' || x->lost);
+        reading->open = *text && *text != ';' && *text != '#' && (*text != '[' || reading->lost);
 }
 
 /* Whether inih can have the line. */
-static bool is_line(Reading *x, const char *buf, size_t n, int size)
+static bool is_line(Reading *reading, const char *buf, size_t n, int size)
 {
         if (strlen(buf) < n)
-                (void)mistake(x->loading, -EINVAL, "%s, line %u: expected text, got a NUL byte", x->path,
-                                x->line);
-        else if (buf[n - 1] != '\n' && !feof(x->file))
-                (void)mistake(x->loading, -EINVAL,
-                                "%s, line %u: longer than the %d bytes that a line may have", x->path,
-                                x->line, size - 2);
+                (void)mistake(reading->loading, -EINVAL, "%s, line %u: expected text, got a NUL byte",
+                                reading->path, reading->line);
+        else if (buf[n - 1] != '\n' && !feof(reading->file))
+                (void)mistake(reading->loading, -EINVAL,
+                                "%s, line %u: longer than the %d bytes that a line may have", reading->path,
+                                reading->line, size - 2);
         else
                 return true;
         return false;
@@ -287,66 +288,68 @@ static bool is_line(Reading *x, const char *buf, size_t n, int size)
 /* inih's reader: one line at a time, as fgets(). */
 static char *read_line(char *buf, int size, void *userdata)
 {
-        Reading *x = userdata;
+        Reading *reading = userdata;
         size_t n;
 
-        look_back(x);
+        look_back(reading);
         for (;;) {
-                n = x->error < 0 ? 0 : take_bytes(buf, (size_t)size, x->file);
+                n = reading->error < 0 ? 0 : take_bytes(buf, (size_t)size, reading->file);
                 if (n == 0)
                         return NULL;
-                if (++x->line > LINES_MAX) {
-                        (void)mistake(x->loading, -E2BIG, "%s: more than %u lines", x->path, LINES_MAX);
+                if (++reading->line > LINES_MAX) {
+                        (void)mistake(reading->loading, -E2BIG, "%s: more than %u lines", reading->path,
+                                        LINES_MAX);
                         return NULL;
                 }
-                if (is_line(x, buf, n, size))
+                if (is_line(reading, buf, n, size))
                         break;
                 while (n > 0 && buf[n - 1] != '\n')
-                        n = take_bytes(buf, (size_t)size, x->file);
+                        n = take_bytes(buf, (size_t)size, reading->file);
         }
-        look_ahead(x, buf);
+        look_ahead(reading, buf);
         return buf;
 }
 
 /* What is said of one unknown section goes for all that stands in it. */
-static bool is_passed_over(Reading *x, const char *section)
+static bool is_passed_over(Reading *reading, const char *section)
 {
-        bool was_unknown = x->is_unknown;
+        bool was_unknown = reading->is_unknown;
 
-        x->is_unknown = !section_exists(section);
-        return x->lost || (x->is_unknown && was_unknown);
+        reading->is_unknown = !section_exists(section);
+        return reading->lost || (reading->is_unknown && was_unknown);
 }
 
-static int take_value(Reading *x, const char *section, const char *key, const char *value)
+static int take_value(Reading *reading, const char *section, const char *key, const char *value)
 {
         _cleanup_free_ char *where = NULL;
-        Loading *l = x->loading;
+        Loading *loading = reading->loading;
         const Setting *setting;
         size_t row;
         int r;
 
-        if (asprintf(&where, "%s, line %u", x->path, x->line) < 0) {
+        if (asprintf(&where, "%s, line %u", reading->path, reading->line) < 0) {
                 where = NULL;
                 return -ENOMEM;
         }
-        r = apply(l, where, section, key, value, &setting);
+        r = apply(loading, where, section, key, value, &setting);
         if (r < 0 || !setting)
                 return r;
 
         row = row_of(setting);
-        if (x->seen[row])
-                r = mistake(l, -EINVAL, "%s: [%s] %s stands in this file already", where, section, key);
-        x->seen[row] = true;
+        if (reading->seen[row])
+                r = mistake(loading, -EINVAL, "%s: [%s] %s stands in this file already", where, section,
+                                key);
+        reading->seen[row] = true;
         return r;
 }
 
 static int on_value(void *userdata, const char *section, const char *key, const char *value)
 {
-        Reading *x = userdata;
+        Reading *reading = userdata;
 
-        x->open = false;
-        if (x->error == 0 && !is_passed_over(x, section))
-                x->error = take_value(x, section, key, value ?: "");
+        reading->open = false;
+        if (reading->error == 0 && !is_passed_over(reading, section))
+                reading->error = take_value(reading, section, key, value ?: "");
         return 1;
 }
 
@@ -360,9 +363,9 @@ static void set_up_inih(void)
 }
 
 /* 0, also where there are mistakes, or -ENOMEM. */
-static int load_file(const char *path, bool may_be_absent, Loading *l)
+static int load_file(const char *path, bool may_be_absent, Loading *loading)
 {
-        Reading x = { .loading = l, .path = path };
+        Reading x = { .loading = loading, .path = path };
         int r;
 
         x.file = fopen(path, "re");
@@ -370,16 +373,16 @@ static int load_file(const char *path, bool may_be_absent, Loading *l)
                 if (errno == ENOENT && may_be_absent)
                         return 0;
                 r = -errno;
-                return mistake(l, r, "%s can't be read: %s", path, strerror(-r));
+                return mistake(loading, r, "%s can't be read: %s", path, strerror(-r));
         }
 
         set_up_inih();
         r = ini_parse_stream(read_line, &x, on_value, &x);
         if (x.error == 0 && ferror(x.file))
-                (void)mistake(l, -EIO, "%s can't be read to its end", path);
+                (void)mistake(loading, -EIO, "%s can't be read to its end", path);
         fclose(x.file);
-        if (r > 0 && l->error == 0)
-                (void)mistake(l, -EINVAL, "%s, line %d: can't be read", path, r);
+        if (r > 0 && loading->error == 0)
+                (void)mistake(loading, -EINVAL, "%s, line %d: can't be read", path, r);
         return r < 0 ? -ENOMEM : x.error;
 }
 
@@ -396,7 +399,7 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
         return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int load_drop_ins(const char *path, Loading *l)
+static int load_drop_ins(const char *path, Loading *loading)
 {
         _cleanup_free_ char *dir = NULL;
         struct dirent **entries = NULL;
@@ -411,10 +414,10 @@ static int load_drop_ins(const char *path, Loading *l)
                 if (errno == ENOENT)
                         return 0;
                 r = -errno;
-                return mistake(l, r, "%s can't be read: %s", dir, strerror(-r));
+                return mistake(loading, r, "%s can't be read: %s", dir, strerror(-r));
         }
         if ((unsigned)n > DROPINS_MAX)
-                (void)mistake(l, -E2BIG, "%s: more than %u files", dir, DROPINS_MAX);
+                (void)mistake(loading, -E2BIG, "%s: more than %u files", dir, DROPINS_MAX);
 
         for (int i = 0; i < n; i++) {
                 _cleanup_free_ char *file = NULL;
@@ -424,7 +427,7 @@ static int load_drop_ins(const char *path, Loading *l)
                                 file = NULL;
                                 r = -ENOMEM;
                         } else
-                                r = load_file(file, false, l);
+                                r = load_file(file, false, loading);
                 }
                 free(entries[i]);
         }
@@ -448,7 +451,7 @@ static bool value_fits_a_file(const char *value)
         return n == 0 || (!strchr(spaces, value[0]) && !strchr(spaces, value[n - 1]) && value[0] != ';');
 }
 
-static int apply_override(Loading *l, const char *text)
+static int apply_override(Loading *loading, const char *text)
 {
         _cleanup_free_ char *copy = NULL, *where = NULL;
         const Setting *setting;
@@ -470,22 +473,22 @@ static int apply_override(Loading *l, const char *text)
         }
 
         if (!dot || !equals)
-                return mistake(l, -EINVAL, "%s: expected -o section.key=value", where);
+                return mistake(loading, -EINVAL, "%s: expected -o section.key=value", where);
         if (!value_fits_a_file(equals))
-                return mistake(l, -EINVAL,
+                return mistake(loading, -EINVAL,
                                 "%s: expected a value as a file can have it, without control characters, "
                                 "spaces around it, and `;` at the beginning of a word",
                                 where);
-        return apply(l, where, copy, dot, equals, &setting);
+        return apply(loading, where, copy, dot, equals, &setting);
 }
 
-static int apply_defaults(Settings *s)
+static int apply_defaults(Settings *settings)
 {
         const char *wanted;
         int r;
 
         FOREACH_ARRAY(i, settings_table, settings_table_size) {
-                r = setting_apply(i, i->default_value, s, &wanted);
+                r = setting_apply(i, i->default_value, settings, &wanted);
                 assert(r != -EINVAL && r != -ERANGE);
                 if (r < 0)
                         return r;
@@ -496,52 +499,54 @@ static int apply_defaults(Settings *s)
 /* What no setting can say by itself. */
 
 /* "[query] socket (FILE, line 3)", for two of them; `wrong` is what is wrong between them. */
-static int fail_together(Loading *l, const Setting *a, const Setting *b, const char *wrong)
+static int fail_together(Loading *loading, const Setting *a, const Setting *b, const char *wrong)
 {
-        _cleanup_free_ char *x = setting_format(a, &l->settings), *y = setting_format(b, &l->settings);
-        const char *where = l->origins[row_of(a)], *other = l->origins[row_of(b)];
+        _cleanup_free_ char *x = setting_format(a, &loading->settings),
+                            *y = setting_format(b, &loading->settings);
+        const char *where = loading->origins[row_of(a)], *other = loading->origins[row_of(b)];
 
-        return mistake(l, -EINVAL, "[%s] %s = %s (%s) %s [%s] %s = %s (%s)", a->section, a->key, strna(x),
-                        where ?: "the default", wrong, b->section, b->key, strna(y), other ?: "the default");
+        return mistake(loading, -EINVAL, "[%s] %s = %s (%s) %s [%s] %s = %s (%s)", a->section, a->key,
+                        strna(x), where ?: "the default", wrong, b->section, b->key, strna(y),
+                        other ?: "the default");
 }
 
-static void check_together(Loading *l)
+static void check_together(Loading *loading)
 {
-        const Settings *s = &l->settings;
+        const Settings *settings = &loading->settings;
         const struct {
                 const Setting *a, *b;
                 bool is_wrong;
                 const char *wrong;
         } rules[] = {
                 { find_setting("callback", "max_body"), find_setting("callback", "max_bodies"),
-                                s->callback.max_body > s->callback.max_bodies,
+                                settings->callback.max_body > settings->callback.max_bodies,
                                 "is larger than the memory for all bodies together," },
                 { find_setting("query", "socket"), find_setting("control", "socket"),
-                                streq(s->query.socket, s->control.socket),
+                                streq(settings->query.socket, settings->control.socket),
                                 "is the path of another socket too," },
         };
 
         FOREACH_ARRAY(i, rules, ELEMENTSOF(rules))
-                if (i->is_wrong && !l->wrong[row_of(i->a)] && !l->wrong[row_of(i->b)])
-                        (void)fail_together(l, i->a, i->b, i->wrong);
+                if (i->is_wrong && !loading->wrong[row_of(i->a)] && !loading->wrong[row_of(i->b)])
+                        (void)fail_together(loading, i->a, i->b, i->wrong);
 }
 
-static int load_all(const char *path, const SettingsOverrides *overrides, Loading *l)
+static int load_all(const char *path, const SettingsOverrides *overrides, Loading *loading)
 {
         const char *file = path ?: DEFAULT_PATH;
         int r;
 
-        r = apply_defaults(&l->settings);
+        r = apply_defaults(&loading->settings);
         if (r >= 0)
-                r = load_file(file, !path, l);
+                r = load_file(file, !path, loading);
         if (r >= 0)
-                r = load_drop_ins(file, l);
+                r = load_drop_ins(file, loading);
         for (size_t i = 0; r >= 0 && overrides && i < overrides->n; i++)
-                r = apply_override(l, overrides->items[i]);
+                r = apply_override(loading, overrides->items[i]);
         if (r < 0)
                 return r;
-        check_together(l);
-        return l->error;
+        check_together(loading);
+        return loading->error;
 }
 
 int settings_look(const char *path, const SettingsOverrides *overrides, Settings *ret, char **ret_error)

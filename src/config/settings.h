@@ -56,7 +56,7 @@ typedef struct Settings {
 } Settings;
 
 /* Frees what is in it. */
-void settings_done(Settings *s);
+void settings_done(Settings *settings);
 
 /* A list of "section.key=value" from the command line, in order. */
 typedef struct SettingsOverrides {
@@ -75,21 +75,21 @@ int settings_load(const char *path, const SettingsOverrides *overrides, Settings
 int settings_look(const char *path, const SettingsOverrides *overrides, Settings *ret, char **ret_error);
 
 /* The settings as a configuration file. They hold no secrets. */
-int settings_dump(const Settings *s, FILE *f);
+int settings_dump(const Settings *settings, FILE *f);
 
 /* Calls fn for every setting, with its value as a file would have it, until it returns a negative errno,
  * which is handed on. */
-int settings_each(const Settings *s,
+int settings_each(const Settings *settings,
                 int (*fn)(const char *section, const char *key, const char *value, void *userdata),
                 void *userdata);
 
 /* The value as a file would have it (owned by the caller), and whether a reload changes it. 0, -ENOENT:
  * there is no such setting, -ENOMEM. */
-int settings_get(const Settings *s, const char *section, const char *key, char **ret_value,
+int settings_get(const Settings *settings, const char *section, const char *key, char **ret_value,
                 bool *ret_reloadable);
 
 /* Whether a setting has the value that it has when nobody says; true when out of memory. */
-bool settings_is_default(const Settings *s, const char *section, const char *key);
+bool settings_is_default(const Settings *settings, const char *section, const char *key);
 
 /* Names of settings in `sections` (those of the daemon that asks, NULL-terminated) that differ between the
  * two and only take effect at the next start, separated by ", " (owned by the caller); NULL when there are

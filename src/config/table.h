@@ -41,16 +41,16 @@ extern const Setting settings_table[];
 extern const size_t settings_table_size;
 
 /* Sets the value. 0; -ENOMEM; -EINVAL, and what would be right in *ret_wanted (a static text). */
-int setting_apply(const Setting *setting, const char *value, Settings *s, const char **ret_wanted);
+int setting_apply(const Setting *setting, const char *value, Settings *settings, const char **ret_wanted);
 
 /* Writes the value as setting_apply() takes it. */
-void setting_print(const Setting *setting, const Settings *s, FILE *f);
+void setting_print(const Setting *setting, const Settings *settings, FILE *f);
 
 /* The same as a text, owned by the caller; NULL when out of memory. */
-char *setting_format(const Setting *setting, const Settings *s);
+char *setting_format(const Setting *setting, const Settings *settings);
 
 /* Frees what the value owns. */
-void setting_done(const Setting *setting, Settings *s);
+void setting_done(const Setting *setting, Settings *settings);
 
 /* Whether a value that was refused may be said. */
 bool setting_may_be_quoted(const Setting *setting);

@@ -57,9 +57,9 @@ static _Thread_local JsonArena *entered;
 static _Thread_local JsonReserve *reserve;
 static _Thread_local size_t text_size; /* what the next piece gets behind it; 0: nothing */
 
-static bool add_block(JsonArena *a, size_t size)
+static bool add_block(JsonArena *arena, size_t size)
 {
-        size_t n = MIN(MAX(a->hint, BLOCK_MIN), BLOCK_MAX);
+        size_t n = MIN(MAX(arena->hint, BLOCK_MIN), BLOCK_MAX);
         JsonBlock *block;
 
         n = MAX(n, size);
@@ -69,27 +69,27 @@ static bool add_block(JsonArena *a, size_t size)
         if (!block)
                 return false;
 
-        block->older = a->blocks;
-        a->blocks = block;
-        a->next = block->data;
-        a->left = n;
-        a->hint = n > BLOCK_MAX ? BLOCK_MAX : n * 2; /* the next one */
+        block->older = arena->blocks;
+        arena->blocks = block;
+        arena->next = block->data;
+        arena->left = n;
+        arena->hint = n > BLOCK_MAX ? BLOCK_MAX : n * 2; /* the next one */
         return true;
 }
 
-static void *allocate_in_arena(JsonArena *a, size_t size)
+static void *allocate_in_arena(JsonArena *arena, size_t size)
 {
         void *p;
 
         if (size > SIZE_MAX - ALIGNMENT)
                 return NULL;
         size = (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
-        if (size > a->left && !add_block(a, size))
+        if (size > arena->left && !add_block(arena, size))
                 return NULL;
 
-        p = a->next;
-        a->next += size;
-        a->left -= size;
+        p = arena->next;
+        arena->next += size;
+        arena->left -= size;
         return p;
 }
 
@@ -186,13 +186,13 @@ __attribute__((constructor)) static void set_up(void)
         json_set_alloc_funcs(allocate, release);
 }
 
-void json_arena_enter(JsonArena *a, size_t hint)
+void json_arena_enter(JsonArena *arena, size_t hint)
 {
         assert(!entered);
         if (SANITIZED)
                 return;
-        a->hint = hint < BLOCK_MAX ? hint * PER_BYTE : BLOCK_MAX;
-        entered = a;
+        arena->hint = hint < BLOCK_MAX ? hint * PER_BYTE : BLOCK_MAX;
+        entered = arena;
 }
 
 void json_arena_leave(void)
@@ -220,18 +220,18 @@ static bool is_unshared(const json_t *value)
         return true;
 }
 
-void json_arena_done(JsonArena *a, json_t *root)
+void json_arena_done(JsonArena *arena, json_t *root)
 {
         assert(!entered);
         /* A reference that outlives the arena dangles; without one, counting would hide that. */
         assert(!SANITIZED || is_unshared(root));
-        if (!a->blocks)
+        if (!arena->blocks)
                 json_decref(root); /* made without, or nothing at all */
-        for (JsonBlock *block = a->blocks, *older; block; block = older) {
+        for (JsonBlock *block = arena->blocks, *older; block; block = older) {
                 older = block->older;
                 free(block);
         }
-        *a = (JsonArena){};
+        *arena = (JsonArena){};
 }
 
 int json_reserve_enter(JsonReserve *r, size_t size)

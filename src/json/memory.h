@@ -19,12 +19,12 @@ typedef struct JsonArena {
 
 /* From here to json_arena_leave() what this thread makes of JSON comes out of the arena. Between the two a
  * value is made, and nothing is let go that is older. `hint`: bytes of the text that it is made from. */
-void json_arena_enter(JsonArena *a, size_t hint);
+void json_arena_enter(JsonArena *arena, size_t hint);
 void json_arena_leave(void);
 
 /* Lets go of everything that was made in it, and of the reference `root` to it (NULL: there is none). Nobody
  * may hold a reference any more, or have changed a value that was made in it. */
-void json_arena_done(JsonArena *a, json_t *root);
+void json_arena_done(JsonArena *arena, json_t *root);
 
 /* A number that jansson can't hold, or not with the digits that were written: a real of jansson's, the
  * nearest one, with the text that it stands for (copied; a JSON number). NULL without memory. */

@@ -31,29 +31,30 @@ typedef struct Reader {
 
 /* Every function below returns NULL (or false) to give up: the text is wrong, unless there is no memory. */
 
-static json_t *made(Reader *r, json_t *value)
+static json_t *made(Reader *reader, json_t *value)
 {
-        r->no_memory |= !value;
+        reader->no_memory |= !value;
         return value;
 }
 
-static char peek(const Reader *r)
+static char peek(const Reader *reader)
 {
-        return r->p < r->end ? *r->p : 0; /* a NUL fits nowhere, so it stands for the end */
+        return reader->p < reader->end ? *reader->p : 0; /* a NUL fits nowhere, so it stands for the end */
 }
 
-static char peek_word(Reader *r)
+static char peek_word(Reader *reader)
 {
-        while (r->p < r->end && (*r->p == ' ' || *r->p == '\n' || *r->p == '\r' || *r->p == '\t'))
-                r->p++;
-        return peek(r);
+        while (reader->p < reader->end && (*reader->p == ' ' || *reader->p == '\n' || *reader->p == '\r' ||
+                                                          *reader->p == '\t'))
+                reader->p++;
+        return peek(reader);
 }
 
-static bool take(Reader *r, char c)
+static bool take(Reader *reader, char c)
 {
-        if (peek(r) != c)
+        if (peek(reader) != c)
                 return false;
-        r->p++;
+        reader->p++;
         return true;
 }
 
@@ -65,30 +66,30 @@ static bool is_plain(char c)
 }
 
 /* From behind the opening quotation mark to behind the closing one. The text lies between. */
-static bool scan_text(Reader *r, size_t *ret_size, bool *ret_escapes)
+static bool scan_text(Reader *reader, size_t *ret_size, bool *ret_escapes)
 {
-        const char *start = r->p;
+        const char *start = reader->p;
 
         *ret_escapes = false;
         for (;;) {
                 size_t n;
 
-                while (r->p < r->end && is_plain(*r->p))
-                        r->p++;
-                if (r->p == r->end)
+                while (reader->p < reader->end && is_plain(*reader->p))
+                        reader->p++;
+                if (reader->p == reader->end)
                         return false;
-                if (*r->p == '"')
+                if (*reader->p == '"')
                         break;
-                if (*r->p == '\\') {
+                if (*reader->p == '\\') {
                         *ret_escapes = true;
-                        n = r->end - r->p > 1 ? 2 : 0;
+                        n = reader->end - reader->p > 1 ? 2 : 0;
                 } else
-                        n = (unsigned char)*r->p < 0x80 ? 0 : utf8_measure(r->p, r->end);
+                        n = (unsigned char)*reader->p < 0x80 ? 0 : utf8_measure(reader->p, reader->end);
                 if (n == 0)
                         return false;
-                r->p += n;
+                reader->p += n;
         }
-        *ret_size = (size_t)(r->p++ - start);
+        *ret_size = (size_t)(reader->p++ - start);
         return true;
 }
 
@@ -130,7 +131,7 @@ static size_t encode_character(unsigned c, char out[static 4])
 #define HALF_A_CHARACTER     0xfffdU /* is shown as this */
 
 /* The escape behind a backslash at *p, which is moved behind it: of two, where they are one character. */
-static size_t read_escape(Reader *r, const char **p, const char *end, char out[static 4])
+static size_t read_escape(Reader *reader, const char **p, const char *end, char out[static 4])
 {
         static const char letters[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
         const char *letter = **p ? strchr(letters, **p) : NULL;
@@ -150,22 +151,22 @@ static size_t read_escape(Reader *r, const char **p, const char *end, char out[s
                 return encode_character(0x10000 + ((unit - 0xd800) << 10 | (second - 0xdc00)), out);
         }
         if (IS_FIRST_HALF(unit) || IS_SECOND_HALF(unit)) {
-                if (r->findings.n_unpaired++ == 0)
-                        r->findings.first_unpaired = (size_t)(*p - 6 - r->text);
+                if (reader->findings.n_unpaired++ == 0)
+                        reader->findings.first_unpaired = (size_t)(*p - 6 - reader->text);
                 unit = HALF_A_CHARACTER;
         }
         return encode_character(unit, out);
 }
 
 /* Into the scratch buffer. */
-static bool resolve_escapes(Reader *r, const char *p, size_t size)
+static bool resolve_escapes(Reader *reader, const char *p, size_t size)
 {
         const char *end = p + size;
-        Buffer *out = &r->scratch;
+        Buffer *out = &reader->scratch;
 
         out->size = 0;
         if (buffer_reserve(out, size) < 0) {
-                r->no_memory = true;
+                reader->no_memory = true;
                 return false;
         }
         while (p < end) {
@@ -179,7 +180,7 @@ static bool resolve_escapes(Reader *r, const char *p, size_t size)
                 if (!backslash)
                         break;
                 p++;
-                n = read_escape(r, &p, end, character);
+                n = read_escape(reader, &p, end, character);
                 if (n == 0)
                         return false;
                 memcpy(out->data + out->size, character, n);
@@ -189,29 +190,30 @@ static bool resolve_escapes(Reader *r, const char *p, size_t size)
 }
 
 /* What stands between quotation marks: where it lies, or resolved. Until the next text is read. */
-static bool read_word_of_text(Reader *r, const char **ret, size_t *ret_size)
+static bool read_word_of_text(Reader *reader, const char **ret, size_t *ret_size)
 {
-        const char *start = ++r->p;
+        const char *start = ++reader->p;
         bool escapes;
 
-        if (!scan_text(r, ret_size, &escapes))
+        if (!scan_text(reader, ret_size, &escapes))
                 return false;
         *ret = start;
         if (!escapes)
                 return true;
-        if (!resolve_escapes(r, start, *ret_size))
+        if (!resolve_escapes(reader, start, *ret_size))
                 return false;
-        *ret = buffer_text(&r->scratch);
-        *ret_size = r->scratch.size;
+        *ret = buffer_text(&reader->scratch);
+        *ret_size = reader->scratch.size;
         return true;
 }
 
-static json_t *read_text(Reader *r)
+static json_t *read_text(Reader *reader)
 {
         const char *text;
         size_t size;
 
-        return read_word_of_text(r, &text, &size) ? made(r, json_stringn_nocheck(text, size)) : NULL;
+        return read_word_of_text(reader, &text, &size) ? made(reader, json_stringn_nocheck(text, size))
+                                                       : NULL;
 }
 
 /* Numbers. */
@@ -221,63 +223,63 @@ typedef struct Digits {
         size_t n, n_fraction;
 } Digits;
 
-static size_t take_digits(Reader *r, Digits *d)
+static size_t take_digits(Reader *reader, Digits *d)
 {
-        const char *start = r->p;
+        const char *start = reader->p;
 
-        for (; r->p < r->end && *r->p >= '0' && *r->p <= '9'; r->p++)
-                d->value = d->value * 10 + (uint64_t)(*r->p - '0');
-        d->n += (size_t)(r->p - start);
-        return (size_t)(r->p - start);
+        for (; reader->p < reader->end && *reader->p >= '0' && *reader->p <= '9'; reader->p++)
+                d->value = d->value * 10 + (uint64_t)(*reader->p - '0');
+        d->n += (size_t)(reader->p - start);
+        return (size_t)(reader->p - start);
 }
 
 /* The number as strtod() and strtoll() want it. */
-static const char *copy_number(Reader *r, const char *start)
+static const char *copy_number(Reader *reader, const char *start)
 {
-        Buffer *copy = &r->scratch;
+        Buffer *copy = &reader->scratch;
 
         copy->size = 0;
-        if (buffer_append(copy, start, (size_t)(r->p - start)) < 0) {
-                r->no_memory = true;
+        if (buffer_append(copy, start, (size_t)(reader->p - start)) < 0) {
+                reader->no_memory = true;
                 return NULL;
         }
         return buffer_text(copy);
 }
 
 /* Of any length. The nearest double is there for comparing; beyond all of them it is the last one. */
-static json_t *keep_digits(Reader *r, const char *text)
+static json_t *keep_digits(Reader *reader, const char *text)
 {
         double nearest = strtod(text, NULL);
 
         nearest = MAX(-DBL_MAX, MIN(DBL_MAX, nearest));
-        return made(r, json_number_new(nearest, text, strlen(text)));
+        return made(reader, json_number_new(nearest, text, strlen(text)));
 }
 
 /* Many digits are given back as they were, even where the double would do: finding out costs more than
  * keeping them. Few are the double's, where that is as precise as ever. */
-static json_t *convert_real(Reader *r, const char *start, const Digits *d)
+static json_t *convert_real(Reader *reader, const char *start, const Digits *d)
 {
-        const char *text = copy_number(r, start);
+        const char *text = copy_number(reader, start);
         double nearest;
 
         if (!text)
                 return NULL;
         nearest = strtod(text, NULL);
         if (d->n > EXACT_DIGITS_MAX || !isfinite(nearest) || (d->value != 0 && fabs(nearest) < DBL_MIN))
-                return keep_digits(r, text);
-        return made(r, json_real(nearest));
+                return keep_digits(reader, text);
+        return made(reader, json_real(nearest));
 }
 
-static json_t *convert_integer(Reader *r, const char *start)
+static json_t *convert_integer(Reader *reader, const char *start)
 {
-        const char *text = copy_number(r, start);
+        const char *text = copy_number(reader, start);
         long long integer;
 
         if (!text)
                 return NULL;
         errno = 0;
         integer = strtoll(text, NULL, 10);
-        return errno == 0 ? made(r, json_integer(integer)) : keep_digits(r, text);
+        return errno == 0 ? made(reader, json_integer(integer)) : keep_digits(reader, text);
 }
 
 /* Both are exact as doubles, so one division rounds as it should. */
@@ -289,34 +291,34 @@ static double divide(const Digits *d)
         return (double)d->value / powers[d->n_fraction];
 }
 
-static json_t *read_number(Reader *r)
+static json_t *read_number(Reader *reader)
 {
-        const char *start = r->p;
-        bool negative = take(r, '-'), exponent;
-        bool zero = peek(r) == '0';
+        const char *start = reader->p;
+        bool negative = take(reader, '-'), exponent;
+        bool zero = peek(reader) == '0';
         Digits d = {}, of_exponent = {};
-        size_t n = take_digits(r, &d);
+        size_t n = take_digits(reader, &d);
 
         if (n == 0 || (zero && n > 1))
                 return NULL;
-        if (peek(r) != '.' && (peek(r) | 0x20) != 'e') {
+        if (peek(reader) != '.' && (peek(reader) | 0x20) != 'e') {
                 if (n > INTEGER_DIGITS_MAX)
-                        return convert_integer(r, start);
-                return made(r, json_integer(negative ? -(json_int_t)d.value : (json_int_t)d.value));
+                        return convert_integer(reader, start);
+                return made(reader, json_integer(negative ? -(json_int_t)d.value : (json_int_t)d.value));
         }
 
-        if (take(r, '.') && (d.n_fraction = take_digits(r, &d)) == 0)
+        if (take(reader, '.') && (d.n_fraction = take_digits(reader, &d)) == 0)
                 return NULL;
-        exponent = take(r, 'e') || take(r, 'E');
+        exponent = take(reader, 'e') || take(reader, 'E');
         if (!exponent && d.n <= EXACT_DIGITS_MAX)
-                return made(r, json_real(negative ? -divide(&d) : divide(&d)));
+                return made(reader, json_real(negative ? -divide(&d) : divide(&d)));
         if (exponent) {
-                if (!take(r, '-'))
-                        (void)take(r, '+');
-                if (take_digits(r, &of_exponent) == 0)
+                if (!take(reader, '-'))
+                        (void)take(reader, '+');
+                if (take_digits(reader, &of_exponent) == 0)
                         return NULL;
         }
-        return convert_real(r, start, &d);
+        return convert_real(reader, start, &d);
 }
 
 json_t *json_read_number(const char *text, size_t size)
@@ -330,49 +332,49 @@ json_t *json_read_number(const char *text, size_t size)
 
 /* Values. */
 
-static json_t *read_word(Reader *r, const char *word, json_t *value)
+static json_t *read_word(Reader *reader, const char *word, json_t *value)
 {
         size_t n = strlen(word);
 
-        if ((size_t)(r->end - r->p) < n || memcmp(r->p, word, n) != 0)
+        if ((size_t)(reader->end - reader->p) < n || memcmp(reader->p, word, n) != 0)
                 return NULL;
-        r->p += n;
+        reader->p += n;
         return value;
 }
 
-static json_t *read_value(Reader *r, unsigned depth);
+static json_t *read_value(Reader *reader, unsigned depth);
 
-static json_t *read_array(Reader *r, unsigned depth)
+static json_t *read_array(Reader *reader, unsigned depth)
 {
-        json_auto_t *array = made(r, json_array());
+        json_auto_t *array = made(reader, json_array());
 
-        r->p++;
+        reader->p++;
         if (!array)
                 return NULL;
-        if (peek_word(r) == ']') {
-                r->p++;
+        if (peek_word(reader) == ']') {
+                reader->p++;
                 return TAKE_PTR(array);
         }
         for (;;) {
-                json_t *value = read_value(r, depth);
+                json_t *value = read_value(reader, depth);
 
                 if (!value)
                         return NULL;
                 if (json_array_append_new(array, value) < 0) {
-                        r->no_memory = true;
+                        reader->no_memory = true;
                         return NULL;
                 }
-                if (peek_word(r) == ']') {
-                        r->p++;
+                if (peek_word(reader) == ']') {
+                        reader->p++;
                         return TAKE_PTR(array);
                 }
-                if (!take(r, ','))
+                if (!take(reader, ','))
                         return NULL;
         }
 }
 
 /* A name and its value. A name that is there already would not add to the members. */
-static bool read_member(Reader *r, json_t *object, unsigned depth)
+static bool read_member(Reader *reader, json_t *object, unsigned depth)
 {
         const size_t n = json_object_size(object);
         _cleanup_free_ char *copy = NULL;
@@ -380,65 +382,65 @@ static bool read_member(Reader *r, json_t *object, unsigned depth)
         json_t *value;
         size_t size;
 
-        if (peek_word(r) != '"' || !read_word_of_text(r, &name, &size) || memchr(name, 0, size))
+        if (peek_word(reader) != '"' || !read_word_of_text(reader, &name, &size) || memchr(name, 0, size))
                 return false;
-        if (name == buffer_text(&r->scratch)) { /* which the value may need */
+        if (name == buffer_text(&reader->scratch)) { /* which the value may need */
                 name = copy = strndup(name, size);
-                r->no_memory |= !copy;
+                reader->no_memory |= !copy;
         }
-        if (!name || peek_word(r) != ':')
+        if (!name || peek_word(reader) != ':')
                 return false;
-        r->p++;
-        value = read_value(r, depth);
+        reader->p++;
+        value = read_value(reader, depth);
         if (!value)
                 return false;
         if (json_object_setn_new_nocheck(object, name, size, value) < 0) {
-                r->no_memory = true;
+                reader->no_memory = true;
                 return false;
         }
-        return !r->reject_duplicates || json_object_size(object) == n + 1;
+        return !reader->reject_duplicates || json_object_size(object) == n + 1;
 }
 
-static json_t *read_object(Reader *r, unsigned depth)
+static json_t *read_object(Reader *reader, unsigned depth)
 {
-        json_auto_t *object = made(r, json_object());
+        json_auto_t *object = made(reader, json_object());
 
-        r->p++;
+        reader->p++;
         if (!object)
                 return NULL;
-        if (peek_word(r) == '}') {
-                r->p++;
+        if (peek_word(reader) == '}') {
+                reader->p++;
                 return TAKE_PTR(object);
         }
-        while (read_member(r, object, depth)) {
-                if (peek_word(r) == '}') {
-                        r->p++;
+        while (read_member(reader, object, depth)) {
+                if (peek_word(reader) == '}') {
+                        reader->p++;
                         return TAKE_PTR(object);
                 }
-                if (!take(r, ','))
+                if (!take(reader, ','))
                         break;
         }
         return NULL;
 }
 
 /* `depth`: how many arrays and objects may yet lie within each other. */
-static json_t *read_value(Reader *r, unsigned depth)
+static json_t *read_value(Reader *reader, unsigned depth)
 {
-        switch (peek_word(r)) {
+        switch (peek_word(reader)) {
         case '{':
-                return depth > 0 ? read_object(r, depth - 1) : NULL;
+                return depth > 0 ? read_object(reader, depth - 1) : NULL;
         case '[':
-                return depth > 0 ? read_array(r, depth - 1) : NULL;
+                return depth > 0 ? read_array(reader, depth - 1) : NULL;
         case '"':
-                return read_text(r);
+                return read_text(reader);
         case 't':
-                return read_word(r, "true", json_true());
+                return read_word(reader, "true", json_true());
         case 'f':
-                return read_word(r, "false", json_false());
+                return read_word(reader, "false", json_false());
         case 'n':
-                return read_word(r, "null", json_null());
+                return read_word(reader, "null", json_null());
         default:
-                return read_number(r);
+                return read_number(reader);
         }
 }
 

@@ -95,7 +95,7 @@ struct World {
 };
 
 /* world.c */
-uint64_t chance_next(World *w, Stream stream);
+uint64_t chance_next(World *world, Stream stream);
 bool chance_strikes(World *w, Fault fault);                   /* counted */
 uint64_t chance_until(World *w, Stream stream, uint64_t max); /* 1 to max; 0 for a max of 0 */
 
@@ -106,24 +106,24 @@ int answer_error(WorldAnswer *a, unsigned status, json_t *problems, const char *
 
 /* tasks.c */
 const TaskType *type_find(const char *name); /* by name or alias; NULL for one that nobody asks for */
-Task *task_free(Task *t);
+Task *task_free(Task *task);
 DEFINE_CLEANUP(Task *, task_free)
-Task *task_find(const World *w, const char *id);
+Task *task_find(const World *world, const char *id);
 int task_create(World *w, const WorldRequest *q, const char *type, WorldAnswer *a); /* answers */
-int task_render(const Task *t, TaskStatus status, json_t *response, int64_t completed_at, json_t **ret);
+int task_render(const Task *task, TaskStatus status, json_t *response, int64_t completed_at, json_t **ret);
 int task_show(const Task *t, json_t **ret); /* as it is now */
-int task_answer(const Task *t, WorldAnswer *a);
-void task_set_status(World *w, Task *t, TaskStatus status);
+int task_answer(const Task *task, WorldAnswer *answer);
+void task_set_status(World *world, Task *task, TaskStatus status);
 int task_complete(World *w, Task *t, json_t *response, int64_t now); /* NULL: a made-up one */
 /* urls: NULL: all that it has. 0, -ENOMEM, -ENOENT when there is none. */
-int task_fail(World *w, Task *t, const json_t *urls, json_int_t status_code, bool bare, int64_t now);
+int task_fail(World *world, Task *task, const json_t *urls, json_int_t status_code, bool bare, int64_t now);
 
 /* deliveries.c */
-void delivery_list_done(World *w, DeliveryList *l);
-Delivery *delivery_free(World *w, Delivery *d);
-int delivery_plan(World *w, Task *t, bool bare, int64_t now);
-void delivery_is_due(World *w, Delivery *d);
-void delivery_release_late(World *w);
-bool delivery_has_room(const World *w);
-void attempts_done(World *w);
-int attempts_to_json(const World *w, json_t **ret);
+void delivery_list_done(World *world, DeliveryList *list);
+Delivery *delivery_free(World *world, Delivery *delivery);
+int delivery_plan(World *world, Task *task, bool bare, int64_t now);
+void delivery_is_due(World *world, Delivery *delivery);
+void delivery_release_late(World *world);
+bool delivery_has_room(const World *world);
+void attempts_done(World *world);
+int attempts_to_json(const World *world, json_t **ret);

@@ -4,10 +4,10 @@
 
 #define FIRST_SIZE 64U
 
-void agenda_done(Agenda *a)
+void agenda_done(Agenda *agenda)
 {
-        free(a->items);
-        *a = (Agenda){};
+        free(agenda->items);
+        *agenda = (Agenda){};
 }
 
 static bool is_before(const AgendaItem *a, const AgendaItem *b)
@@ -23,45 +23,45 @@ static void swap(AgendaItem *a, AgendaItem *b)
         *b = t;
 }
 
-int agenda_add(Agenda *a, AgendaItem item)
+int agenda_add(Agenda *agenda, AgendaItem item)
 {
-        size_t i = a->n;
+        size_t i = agenda->n;
 
-        if (a->n == a->allocated) {
-                size_t size = a->allocated > 0 ? 2 * a->allocated : FIRST_SIZE;
-                AgendaItem *items = reallocarray(a->items, size, sizeof(AgendaItem));
+        if (agenda->n == agenda->allocated) {
+                size_t size = agenda->allocated > 0 ? 2 * agenda->allocated : FIRST_SIZE;
+                AgendaItem *items = reallocarray(agenda->items, size, sizeof(AgendaItem));
 
                 if (!items)
                         return -ENOMEM;
-                a->items = items;
-                a->allocated = size;
+                agenda->items = items;
+                agenda->allocated = size;
         }
-        item.order = a->added++;
-        a->items[a->n++] = item;
-        for (; i > 0 && is_before(&a->items[i], &a->items[(i - 1) / 2]); i = (i - 1) / 2)
-                swap(&a->items[i], &a->items[(i - 1) / 2]);
+        item.order = agenda->added++;
+        agenda->items[agenda->n++] = item;
+        for (; i > 0 && is_before(&agenda->items[i], &agenda->items[(i - 1) / 2]); i = (i - 1) / 2)
+                swap(&agenda->items[i], &agenda->items[(i - 1) / 2]);
         return 0;
 }
 
-const AgendaItem *agenda_first(const Agenda *a)
+const AgendaItem *agenda_first(const Agenda *agenda)
 {
-        return a->n > 0 ? &a->items[0] : NULL;
+        return agenda->n > 0 ? &agenda->items[0] : NULL;
 }
 
-void agenda_pop(Agenda *a)
+void agenda_pop(Agenda *agenda)
 {
-        assert(a->n > 0);
-        a->items[0] = a->items[--a->n];
+        assert(agenda->n > 0);
+        agenda->items[0] = agenda->items[--agenda->n];
 
         for (size_t i = 0;;) {
                 size_t least = i;
 
-                for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < a->n; child++)
-                        if (is_before(&a->items[child], &a->items[least]))
+                for (size_t child = 2 * i + 1; child <= 2 * i + 2 && child < agenda->n; child++)
+                        if (is_before(&agenda->items[child], &agenda->items[least]))
                                 least = child;
                 if (least == i)
                         return;
-                swap(&a->items[i], &a->items[least]);
+                swap(&agenda->items[i], &agenda->items[least]);
                 i = least;
         }
 }

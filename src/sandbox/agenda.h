@@ -17,11 +17,11 @@ typedef struct Agenda {
         uint64_t added;
 } Agenda;
 
-void agenda_done(Agenda *a);
+void agenda_done(Agenda *agenda);
 
 /* Sets `order` by itself. 0 or -ENOMEM. */
-int agenda_add(Agenda *a, AgendaItem item);
+int agenda_add(Agenda *agenda, AgendaItem item);
 
 /* NULL: empty. Until the next call. */
-const AgendaItem *agenda_first(const Agenda *a);
-void agenda_pop(Agenda *a);
+const AgendaItem *agenda_first(const Agenda *agenda);
+void agenda_pop(Agenda *agenda);

@@ -61,37 +61,37 @@ static bool is_local_url(const char *url)
 }
 
 /* What can't go on ends the program. */
-static void give_up(Callbacks *c, int error)
+static void give_up(Callbacks *callbacks, int error)
 {
         log_error_errno(error, "Can't go on");
-        (void)sd_event_exit(c->loop, EX_OSERR);
+        (void)sd_event_exit(callbacks->loop, EX_OSERR);
 }
 
-static void tell(Callbacks *c, uint64_t number, unsigned status, const char *error)
+static void tell(Callbacks *callbacks, uint64_t number, unsigned status, const char *error)
 {
         int r;
 
         log_debug("Callback: %u%s%s", status, error ? ", " : "", error ?: "");
-        r = world_callback_done(c->world, number, status, error, now_realtime());
+        r = world_callback_done(callbacks->world, number, status, error, now_realtime());
         if (r < 0)
-                give_up(c, r);
+                give_up(callbacks, r);
 }
 
 static void on_done(const HttpPoolResult *result, void *userdata)
 {
         Call *call = userdata;
-        Callbacks *c = call->callbacks;
+        Callbacks *callbacks = call->callbacks;
         uint64_t number = call->number;
 
         free(call);
-        c->in_flight--;
-        if (c->freeing)
+        callbacks->in_flight--;
+        if (callbacks->freeing)
                 return;
-        tell(c, number, result->error < 0 ? 0 : result->status, result->message);
-        callbacks_run(c);
+        tell(callbacks, number, result->error < 0 ? 0 : result->status, result->message);
+        callbacks_run(callbacks);
 }
 
-static int start(Callbacks *c, const WorldCallback *w)
+static int start(Callbacks *callbacks, const WorldCallback *w)
 {
         char length[24];
         HttpHeader headers[2];
@@ -111,67 +111,67 @@ static int start(Callbacks *c, const WorldCallback *w)
 
         if (!call)
                 return -ENOMEM;
-        *call = (Call){ c, w->number };
+        *call = (Call){ callbacks, w->number };
         q.userdata = call;
         snprintf(length, sizeof(length), "%zu", w->body_size);
-        if (c->options.auth_key)
-                headers[q.n_headers++] = (HttpHeader){ "scale-callback-auth", c->options.auth_key };
+        if (callbacks->options.auth_key)
+                headers[q.n_headers++] = (HttpHeader){ "scale-callback-auth", callbacks->options.auth_key };
         if (w->cut)
                 headers[q.n_headers++] = (HttpHeader){ "Content-Length", length };
 
-        r = http_pool_start(c->pool, &q, NULL);
+        r = http_pool_start(callbacks->pool, &q, NULL);
         if (r < 0) {
                 free(call);
                 return r;
         }
-        c->in_flight++;
+        callbacks->in_flight++;
         return 0;
 }
 
-static void send_one(Callbacks *c, const WorldCallback *w)
+static void send_one(Callbacks *callbacks, const WorldCallback *w)
 {
         int r;
 
-        if (!c->options.anywhere && !is_local_url(w->url)) {
-                tell(c, w->number, 0, "not sent: the host is not this one, see --call-anywhere");
+        if (!callbacks->options.anywhere && !is_local_url(w->url)) {
+                tell(callbacks, w->number, 0, "not sent: the host is not this one, see --call-anywhere");
                 return;
         }
-        r = start(c, w);
+        r = start(callbacks, w);
         if (r < 0)
-                tell(c, w->number, 0,
+                tell(callbacks, w->number, 0,
                                 r == -EINVAL || r == -E2BIG ? "not sent: no URL that can be called"
                                                             : strerror(-r));
 }
 
-static int arm(Callbacks *c)
+static int arm(Callbacks *callbacks)
 {
-        int64_t next = world_next(c->world), now = now_realtime();
+        int64_t next = world_next(callbacks->world), now = now_realtime();
         int r;
 
         if (next == TIME_NONE)
-                return sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
-        r = sd_event_source_set_time_relative(c->timer, next > now ? (uint64_t)(next - now) : 0);
-        return r < 0 ? r : sd_event_source_set_enabled(c->timer, SD_EVENT_ONESHOT);
+                return sd_event_source_set_enabled(callbacks->timer, SD_EVENT_OFF);
+        r = sd_event_source_set_time_relative(callbacks->timer, next > now ? (uint64_t)(next - now) : 0);
+        return r < 0 ? r : sd_event_source_set_enabled(callbacks->timer, SD_EVENT_ONESHOT);
 }
 
-void callbacks_run(Callbacks *c)
+void callbacks_run(Callbacks *callbacks)
 {
         WorldCallback w;
         int r = 0;
 
-        while (c->in_flight < IN_FLIGHT_MAX) {
-                r = world_take_callback(c->world, now_realtime(), &w);
+        while (callbacks->in_flight < IN_FLIGHT_MAX) {
+                r = world_take_callback(callbacks->world, now_realtime(), &w);
                 if (r <= 0)
                         break;
-                send_one(c, &w);
+                send_one(callbacks, &w);
         }
         /* With no room, time goes on nevertheless. */
         if (r >= 0)
-                r = world_run(c->world, now_realtime());
+                r = world_run(callbacks->world, now_realtime());
         if (r >= 0)
-                r = arm(c);
+                r = arm(callbacks);
         if (r < 0)
-                give_up(c, r);
+                give_up(callbacks, r);
 }
 
 static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
@@ -183,35 +183,36 @@ static int on_timer(_unused_ sd_event_source *source, _unused_ uint64_t usec, vo
 int callbacks_new(sd_event *loop, World *world, const CallbacksOptions *options, Callbacks **ret)
 {
         const HttpPoolOptions pool = { .max_in_flight = IN_FLIGHT_MAX, .max_waiting = IN_FLIGHT_MAX };
-        _cleanup_(callbacks_freep) Callbacks *c = calloc(1, sizeof(Callbacks));
+        _cleanup_(callbacks_freep) Callbacks *callbacks = calloc(1, sizeof(Callbacks));
         int r;
 
-        if (!c)
+        if (!callbacks)
                 return -ENOMEM;
-        c->loop = sd_event_ref(loop);
-        c->world = world;
-        c->options = *options;
-        r = http_pool_new(loop, &pool, &c->pool);
+        callbacks->loop = sd_event_ref(loop);
+        callbacks->world = world;
+        callbacks->options = *options;
+        r = http_pool_new(loop, &pool, &callbacks->pool);
         if (r >= 0)
-                r = sd_event_add_time(loop, &c->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_timer, c);
+                r = sd_event_add_time(loop, &callbacks->timer, CLOCK_MONOTONIC, UINT64_MAX, 1000, on_timer,
+                                callbacks);
         if (r >= 0)
-                r = sd_event_source_set_enabled(c->timer, SD_EVENT_OFF);
+                r = sd_event_source_set_enabled(callbacks->timer, SD_EVENT_OFF);
         if (r < 0)
                 return r;
 
-        *ret = TAKE_PTR(c);
+        *ret = TAKE_PTR(callbacks);
         return 0;
 }
 
-Callbacks *callbacks_free(Callbacks *c)
+Callbacks *callbacks_free(Callbacks *callbacks)
 {
-        if (!c)
+        if (!callbacks)
                 return NULL;
 
-        c->freeing = true;
-        http_pool_free(c->pool);
-        sd_event_source_disable_unref(c->timer);
-        sd_event_unref(c->loop);
-        free(c);
+        callbacks->freeing = true;
+        http_pool_free(callbacks->pool);
+        sd_event_source_disable_unref(callbacks->timer);
+        sd_event_unref(callbacks->loop);
+        free(callbacks);
         return NULL;
 }

@@ -18,8 +18,8 @@ int callbacks_new(sd_event *loop, World *world, const CallbacksOptions *options,
 
 /* Lets time pass, sends what is ready, and sees to it that it is called again when there is more. To be
  * called after every request. */
-void callbacks_run(Callbacks *c);
+void callbacks_run(Callbacks *callbacks);
 
 /* Leaves those alone that are under way. */
-Callbacks *callbacks_free(Callbacks *c);
+Callbacks *callbacks_free(Callbacks *callbacks);
 DEFINE_CLEANUP(Callbacks *, callbacks_free)

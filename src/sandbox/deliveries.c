@@ -42,255 +42,261 @@ static const unsigned retry_delays[WORLD_RETRIES_MAX] = {
 
 /* Lists. */
 
-static void push(DeliveryList *l, Delivery *d)
+static void push(DeliveryList *list, Delivery *delivery)
 {
-        STAILQ_INSERT_TAIL(l, d, entry);
+        STAILQ_INSERT_TAIL(list, delivery, entry);
 }
 
-static Delivery *pop(DeliveryList *l)
+static Delivery *pop(DeliveryList *list)
 {
-        Delivery *d = STAILQ_FIRST(l);
+        Delivery *delivery = STAILQ_FIRST(list);
 
-        if (d)
-                STAILQ_REMOVE_HEAD(l, entry);
-        return d;
+        if (delivery)
+                STAILQ_REMOVE_HEAD(list, entry);
+        return delivery;
 }
 
-static Delivery *take(DeliveryList *l, uint64_t number)
+static Delivery *take(DeliveryList *list, uint64_t number)
 {
-        Delivery *d;
+        Delivery *delivery;
 
-        STAILQ_FOREACH(d, l, entry)
-                if (d->number == number) {
-                        STAILQ_REMOVE(l, d, Delivery, entry);
+        STAILQ_FOREACH(delivery, list, entry)
+                if (delivery->number == number) {
+                        STAILQ_REMOVE(list, delivery, Delivery, entry);
                         break;
                 }
-        return d;
+        return delivery;
 }
 
-Delivery *delivery_free(World *w, Delivery *d)
+Delivery *delivery_free(World *world, Delivery *delivery)
 {
-        if (!d)
+        if (!delivery)
                 return NULL;
 
-        json_decref(d->response);
-        buffer_done(&d->body);
-        free(d->url);
-        free(d);
-        w->n_deliveries--;
+        json_decref(delivery->response);
+        buffer_done(&delivery->body);
+        free(delivery->url);
+        free(delivery);
+        world->n_deliveries--;
         return NULL;
 }
 
-void delivery_list_done(World *w, DeliveryList *l)
+void delivery_list_done(World *world, DeliveryList *list)
 {
-        Delivery *d;
+        Delivery *delivery;
 
-        while ((d = pop(l)))
-                delivery_free(w, d);
+        while ((delivery = pop(list)))
+                delivery_free(world, delivery);
 }
 
-bool delivery_has_room(const World *w)
+bool delivery_has_room(const World *world)
 {
-        return w->n_deliveries < WORLD_DELIVERIES_MAX;
+        return world->n_deliveries < WORLD_DELIVERIES_MAX;
 }
 
 /* Attempts. */
 
-void attempts_done(World *w)
+void attempts_done(World *world)
 {
-        for (uint64_t i = 0; w->attempts && i < MIN(w->n_attempts, (uint64_t)WORLD_ATTEMPTS_MAX); i++) {
-                free(w->attempts[i].url);
-                free(w->attempts[i].error);
+        for (uint64_t i = 0; world->attempts && i < MIN(world->n_attempts, (uint64_t)WORLD_ATTEMPTS_MAX);
+                        i++) {
+                free(world->attempts[i].url);
+                free(world->attempts[i].error);
         }
-        free(w->attempts);
+        free(world->attempts);
 }
 
-static int remember(World *w, const Delivery *d, unsigned status, const char *error, int64_t now)
+static int remember(World *world, const Delivery *delivery, unsigned status, const char *error, int64_t now)
 {
-        _cleanup_free_ char *url = strdup(d->url), *words = error ? strdup(error) : NULL;
+        _cleanup_free_ char *url = strdup(delivery->url), *words = error ? strdup(error) : NULL;
         Attempt *place;
 
-        if (!w->attempts)
-                w->attempts = calloc(WORLD_ATTEMPTS_MAX, sizeof(Attempt));
-        if (!w->attempts || !url || (error && !words))
+        if (!world->attempts)
+                world->attempts = calloc(WORLD_ATTEMPTS_MAX, sizeof(Attempt));
+        if (!world->attempts || !url || (error && !words))
                 return -ENOMEM;
 
-        place = &w->attempts[w->n_attempts++ % WORLD_ATTEMPTS_MAX];
+        place = &world->attempts[world->n_attempts++ % WORLD_ATTEMPTS_MAX];
         free(place->url);
         free(place->error);
-        *place = (Attempt){ now, d->task, TAKE_PTR(url), TAKE_PTR(words), status, d->attempts };
+        *place = (Attempt){ now, delivery->task, TAKE_PTR(url), TAKE_PTR(words), status,
+                delivery->attempts };
         return 0;
 }
 
-static json_t *attempt_to_json(const Attempt *t)
+static json_t *attempt_to_json(const Attempt *attempt)
 {
         char time[TIME_STAMP_SIZE];
 
-        return json_pack("{s:s, s:s, s:I, s:s, s:o, s:s?}", "task_id", t->task->id, "url", t->url, "attempt",
-                        (json_int_t)t->attempt, "time", time_format(t->time, time), "status",
-                        t->status ? json_integer(t->status) : json_null(), "error", t->error);
+        return json_pack("{s:s, s:s, s:I, s:s, s:o, s:s?}", "task_id", attempt->task->id, "url",
+                        attempt->url, "attempt", (json_int_t)attempt->attempt, "time",
+                        time_format(attempt->time, time), "status",
+                        attempt->status ? json_integer(attempt->status) : json_null(), "error",
+                        attempt->error);
 }
 
-int attempts_to_json(const World *w, json_t **ret)
+int attempts_to_json(const World *world, json_t **ret)
 {
-        uint64_t kept = MIN(w->n_attempts, (uint64_t)WORLD_ATTEMPTS_MAX);
+        uint64_t kept = MIN(world->n_attempts, (uint64_t)WORLD_ATTEMPTS_MAX);
         json_auto_t *docs = json_array();
 
         if (!docs)
                 return -ENOMEM;
-        for (uint64_t i = w->n_attempts - kept; i < w->n_attempts; i++)
-                if (json_array_append_new(docs, attempt_to_json(&w->attempts[i % WORLD_ATTEMPTS_MAX])) < 0)
+        for (uint64_t i = world->n_attempts - kept; i < world->n_attempts; i++)
+                if (json_array_append_new(docs, attempt_to_json(&world->attempts[i % WORLD_ATTEMPTS_MAX])) <
+                                0)
                         return -ENOMEM;
-        *ret = json_pack("{s:O, s:I}", "docs", docs, "total", (json_int_t)w->n_attempts);
+        *ret = json_pack("{s:O, s:I}", "docs", docs, "total", (json_int_t)world->n_attempts);
         return *ret ? 0 : -ENOMEM;
 }
 
 /* Plans. */
 
-static int get_url(const Task *t, char **ret)
+static int get_url(const Task *task, char **ret)
 {
-        json_auto_t *task = NULL;
+        json_auto_t *object = NULL;
         const char *url;
         int r;
 
-        r = json_parse(t->text, strlen(t->text), 0, &task, NULL);
+        r = json_parse(task->text, strlen(task->text), 0, &object, NULL);
         if (r < 0)
                 return r;
-        url = json_string_value(json_object_get(task, "callback_url"));
+        url = json_string_value(json_object_get(object, "callback_url"));
         *ret = url ? strdup(url) : NULL;
         return url && !*ret ? -ENOMEM : 0;
 }
 
-static int delivery_new(World *w, Task *t, bool bare, Delivery **ret)
+static int delivery_new(World *world, Task *task, bool bare, Delivery **ret)
 {
-        Delivery *d = calloc(1, sizeof(Delivery));
+        Delivery *delivery = calloc(1, sizeof(Delivery));
         int r;
 
-        if (!d)
+        if (!delivery)
                 return -ENOMEM;
-        w->n_deliveries++;
-        d->number = ++w->last_delivery;
-        d->task = t;
-        d->status = t->status;
-        d->response = json_incref(t->response);
-        d->completed_at = t->completed_at;
-        d->bare = bare;
-        d->body = BUFFER_INIT(BODY_MAX);
-        r = get_url(t, &d->url);
+        world->n_deliveries++;
+        delivery->number = ++world->last_delivery;
+        delivery->task = task;
+        delivery->status = task->status;
+        delivery->response = json_incref(task->response);
+        delivery->completed_at = task->completed_at;
+        delivery->bare = bare;
+        delivery->body = BUFFER_INIT(BODY_MAX);
+        r = get_url(task, &delivery->url);
         if (r < 0) {
-                delivery_free(w, d);
+                delivery_free(world, delivery);
                 return r;
         }
-        *ret = d;
+        *ret = delivery;
         return 0;
 }
 
 /* The same once more, to be sent right behind it. */
-static int plan_double(World *w, const Delivery *d)
+static int plan_double(World *world, const Delivery *delivery)
 {
         Delivery *extra;
         int r;
 
-        r = delivery_new(w, d->task, d->bare, &extra);
+        r = delivery_new(world, delivery->task, delivery->bare, &extra);
         if (r < 0)
                 return r;
         json_decref(extra->response);
-        extra->response = json_incref(d->response);
-        extra->status = d->status;
-        extra->completed_at = d->completed_at;
+        extra->response = json_incref(delivery->response);
+        extra->status = delivery->status;
+        extra->completed_at = delivery->completed_at;
         extra->extra = true;
-        push(&w->ready, extra);
+        push(&world->ready, extra);
         return 0;
 }
 
-static int lose(World *w, Delivery *d, int64_t now)
+static int lose(World *world, Delivery *delivery, int64_t now)
 {
         int r;
 
-        d->attempts = 1;
-        r = remember(w, d, 0, "never sent: the fault callback_lost has struck", now);
-        d->task->called = CALLED_IN_VAIN;
-        w->n_lost++;
-        w->n_in_vain++;
-        delivery_free(w, d);
+        delivery->attempts = 1;
+        r = remember(world, delivery, 0, "never sent: the fault callback_lost has struck", now);
+        delivery->task->called = CALLED_IN_VAIN;
+        world->n_lost++;
+        world->n_in_vain++;
+        delivery_free(world, delivery);
         return r;
 }
 
-static uint64_t scaled(const World *w, uint64_t usec)
+static uint64_t scaled(const World *world, uint64_t usec)
 {
-        return MAX(usec / w->options.time_scale, USEC_PER_MSEC);
+        return MAX(usec / world->options.time_scale, USEC_PER_MSEC);
 }
 
-static int wait_until(World *w, Delivery *d, int64_t when)
+static int wait_until(World *world, Delivery *delivery, int64_t when)
 {
         int r;
 
-        r = agenda_add(&w->agenda, (AgendaItem){ .when = when, .delivery = d });
+        r = agenda_add(&world->agenda, (AgendaItem){ .when = when, .delivery = delivery });
         if (r < 0)
-                delivery_free(w, d);
+                delivery_free(world, delivery);
         return r;
 }
 
-int delivery_plan(World *w, Task *t, bool bare, int64_t now)
+int delivery_plan(World *world, Task *task, bool bare, int64_t now)
 {
-        bool lost = chance_strikes(w, FAULT_CALLBACK_LOST), late = chance_strikes(w, FAULT_CALLBACK_DELAY);
-        bool reordered = chance_strikes(w, FAULT_CALLBACK_REORDER);
-        Delivery *d;
+        bool lost = chance_strikes(world, FAULT_CALLBACK_LOST),
+             late = chance_strikes(world, FAULT_CALLBACK_DELAY);
+        bool reordered = chance_strikes(world, FAULT_CALLBACK_REORDER);
+        Delivery *delivery;
         int r;
 
-        t->called = CALLED_NOT_YET;
-        r = delivery_new(w, t, bare, &d);
+        task->called = CALLED_NOT_YET;
+        r = delivery_new(world, task, bare, &delivery);
         if (r < 0)
                 return r;
-        d->doubled = chance_strikes(w, FAULT_CALLBACK_DUPLICATE);
-        d->cut = chance_strikes(w, FAULT_CALLBACK_CUT);
-        d->invalid = chance_strikes(w, FAULT_CALLBACK_INVALID);
+        delivery->doubled = chance_strikes(world, FAULT_CALLBACK_DUPLICATE);
+        delivery->cut = chance_strikes(world, FAULT_CALLBACK_CUT);
+        delivery->invalid = chance_strikes(world, FAULT_CALLBACK_INVALID);
 
-        if (!d->url) {
-                delivery_free(w, d);
+        if (!delivery->url) {
+                delivery_free(world, delivery);
                 return 0;
         }
         if (lost)
-                return lose(w, d, now);
+                return lose(world, delivery, now);
         if (late)
-                return wait_until(w, d,
-                                now + (int64_t)chance_until(
-                                                      w, (Stream)FAULT_CALLBACK_DELAY, w->options.delay));
+                return wait_until(world, delivery,
+                                now + (int64_t)chance_until(world, (Stream)FAULT_CALLBACK_DELAY,
+                                                      world->options.delay));
         if (reordered) {
-                d->held_until = now + (int64_t)scaled(w, REORDER_MAX);
-                push(&w->held, d);
+                delivery->held_until = now + (int64_t)scaled(world, REORDER_MAX);
+                push(&world->held, delivery);
         } else
-                push(&w->ready, d);
+                push(&world->ready, delivery);
         return 0;
 }
 
-void delivery_is_due(World *w, Delivery *d)
+void delivery_is_due(World *world, Delivery *delivery)
 {
-        push(&w->ready, d);
+        push(&world->ready, delivery);
 }
 
 /* Those that have waited long enough for a later one. */
-void delivery_release_late(World *w)
+void delivery_release_late(World *world)
 {
-        const Delivery *d;
+        const Delivery *delivery;
 
-        while ((d = STAILQ_FIRST(&w->held)) && d->held_until <= w->now)
-                push(&w->ready, pop(&w->held));
+        while ((delivery = STAILQ_FIRST(&world->held)) && delivery->held_until <= world->now)
+                push(&world->ready, pop(&world->held));
 }
 
 /* Those that are older than the one that was sent. */
-static void release_older(World *w, uint64_t number)
+static void release_older(World *world, uint64_t number)
 {
-        const Delivery *d;
+        const Delivery *delivery;
 
-        while ((d = STAILQ_FIRST(&w->held)) && d->number < number)
-                push(&w->ready, pop(&w->held));
+        while ((delivery = STAILQ_FIRST(&world->held)) && delivery->number < number)
+                push(&world->ready, pop(&world->held));
 }
 
 /* Sending. */
 
 /* One that no type's rules take: nothing in it, or a number in every place. */
-static int spoil_response(World *w, json_t **response)
+static int spoil_response(World *world, json_t **response)
 {
         json_auto_t *spoiled = json_object();
         const char *name;
@@ -298,7 +304,7 @@ static int spoil_response(World *w, json_t **response)
 
         if (!spoiled)
                 return -ENOMEM;
-        if (chance_next(w, (Stream)FAULT_CALLBACK_INVALID) % 2 == 0)
+        if (chance_next(world, (Stream)FAULT_CALLBACK_INVALID) % 2 == 0)
                 json_object_foreach(*response, name, value)
                         if (json_object_set_new(spoiled, name, json_integer(17)) < 0)
                                 return -ENOMEM;
@@ -307,87 +313,89 @@ static int spoil_response(World *w, json_t **response)
         return 0;
 }
 
-static int make_body(World *w, Delivery *d)
+static int make_body(World *world, Delivery *delivery)
 {
-        json_auto_t *body = NULL, *task = NULL, *response = json_incref(d->response);
+        json_auto_t *body = NULL, *task = NULL, *response = json_incref(delivery->response);
         int r;
 
-        if (d->invalid && d->attempts == 1) {
-                r = spoil_response(w, &response);
+        if (delivery->invalid && delivery->attempts == 1) {
+                r = spoil_response(world, &response);
                 if (r < 0)
                         return r;
         }
-        buffer_done(&d->body);
-        if (d->bare)
-                return json_encode(response, &d->body);
-        r = task_render(d->task, d->status, response, d->completed_at, &task);
+        buffer_done(&delivery->body);
+        if (delivery->bare)
+                return json_encode(response, &delivery->body);
+        r = task_render(delivery->task, delivery->status, response, delivery->completed_at, &task);
         if (r < 0)
                 return r;
-        body = json_pack("{s:O, s:s, s:O}", "response", response, "task_id", d->task->id, "task", task);
-        return body ? json_encode(body, &d->body) : -ENOMEM;
+        body = json_pack("{s:O, s:s, s:O}", "response", response, "task_id", delivery->task->id, "task",
+                        task);
+        return body ? json_encode(body, &delivery->body) : -ENOMEM;
 }
 
-int world_take_callback(World *w, int64_t now, WorldCallback *ret)
+int world_take_callback(World *world, int64_t now, WorldCallback *ret)
 {
-        Delivery *d;
+        Delivery *delivery;
         int r;
 
-        r = world_run(w, now);
+        r = world_run(world, now);
         if (r < 0)
                 return r;
-        d = pop(&w->ready);
-        if (!d)
+        delivery = pop(&world->ready);
+        if (!delivery)
                 return 0;
 
-        d->attempts++;
-        push(&w->sending, d);
-        r = make_body(w, d);
-        if (r >= 0 && d->doubled && d->attempts == 1)
-                r = plan_double(w, d);
+        delivery->attempts++;
+        push(&world->sending, delivery);
+        r = make_body(world, delivery);
+        if (r >= 0 && delivery->doubled && delivery->attempts == 1)
+                r = plan_double(world, delivery);
         if (r < 0)
                 return r == -ENOBUFS ? -ENOMEM : r;
 
         *ret = (WorldCallback){
-                .number = d->number,
-                .task_id = d->task->id,
-                .url = d->url,
-                .attempt = d->attempts,
-                .body = buffer_text(&d->body),
-                .body_size = d->body.size,
-                .cut = d->cut && d->attempts == 1,
+                .number = delivery->number,
+                .task_id = delivery->task->id,
+                .url = delivery->url,
+                .attempt = delivery->attempts,
+                .body = buffer_text(&delivery->body),
+                .body_size = delivery->body.size,
+                .cut = delivery->cut && delivery->attempts == 1,
         };
         return 1;
 }
 
-static void end(World *w, Delivery *d, Called called)
+static void end(World *world, Delivery *delivery, Called called)
 {
-        if (!d->extra) {
-                d->task->called = called;
-                w->n_succeeded += called == CALLED;
-                w->n_in_vain += called == CALLED_IN_VAIN;
+        if (!delivery->extra) {
+                delivery->task->called = called;
+                world->n_succeeded += called == CALLED;
+                world->n_in_vain += called == CALLED_IN_VAIN;
         }
-        delivery_free(w, d);
+        delivery_free(world, delivery);
 }
 
-int world_callback_done(World *w, uint64_t number, unsigned status, const char *error, int64_t now)
+int world_callback_done(World *world, uint64_t number, unsigned status, const char *error, int64_t now)
 {
-        Delivery *d = take(&w->sending, number);
+        Delivery *delivery = take(&world->sending, number);
         int r;
 
-        assert(d);
-        release_older(w, number);
-        buffer_done(&d->body);
-        r = remember(w, d, status, error, now);
+        assert(delivery);
+        release_older(world, number);
+        buffer_done(&delivery->body);
+        r = remember(world, delivery, status, error, now);
         if (r < 0) {
-                delivery_free(w, d);
+                delivery_free(world, delivery);
                 return r;
         }
         if (status >= 200 && status <= 299)
-                end(w, d, CALLED);
-        else if (d->extra || d->attempts > WORLD_RETRIES_MAX)
-                end(w, d, CALLED_IN_VAIN);
+                end(world, delivery, CALLED);
+        else if (delivery->extra || delivery->attempts > WORLD_RETRIES_MAX)
+                end(world, delivery, CALLED_IN_VAIN);
         else
-                return wait_until(w, d,
-                                now + (int64_t)scaled(w, retry_delays[d->attempts - 1] * USEC_PER_SEC));
+                return wait_until(world, delivery,
+                                now + (int64_t)scaled(world,
+                                                      retry_delays[delivery->attempts - 1] * USEC_PER_SEC));
         return 0;
 }

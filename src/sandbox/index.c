@@ -5,10 +5,10 @@
 
 #define FIRST_SIZE 256U
 
-void index_done(Index *x)
+void index_done(Index *index)
 {
-        free(x->slots);
-        *x = (Index){};
+        free(index->slots);
+        *index = (Index){};
 }
 
 /* FNV-1a */
@@ -22,45 +22,45 @@ static size_t hash(const char *key)
 }
 
 /* Where it is, or would be. */
-static IndexSlot *find(const Index *x, const char *key)
+static IndexSlot *find(const Index *index, const char *key)
 {
-        size_t i = hash(key) & (x->size - 1);
+        size_t i = hash(key) & (index->size - 1);
 
-        while (x->slots[i].key && !streq(x->slots[i].key, key))
-                i = (i + 1) & (x->size - 1);
-        return &x->slots[i];
+        while (index->slots[i].key && !streq(index->slots[i].key, key))
+                i = (i + 1) & (index->size - 1);
+        return &index->slots[i];
 }
 
-void *index_get(const Index *x, const char *key)
+void *index_get(const Index *index, const char *key)
 {
-        return x->size > 0 ? find(x, key)->value : NULL;
+        return index->size > 0 ? find(index, key)->value : NULL;
 }
 
-static int grow(Index *x)
+static int grow(Index *index)
 {
-        Index larger = { .n = x->n, .size = x->size > 0 ? 2 * x->size : FIRST_SIZE };
+        Index larger = { .n = index->n, .size = index->size > 0 ? 2 * index->size : FIRST_SIZE };
 
         larger.slots = calloc(larger.size, sizeof(IndexSlot));
         if (!larger.slots)
                 return -ENOMEM;
-        FOREACH_ARRAY(s, x->slots, x->size)
+        FOREACH_ARRAY(s, index->slots, index->size)
                 if (s->key)
                         *find(&larger, s->key) = *s;
-        free(x->slots);
-        *x = larger;
+        free(index->slots);
+        *index = larger;
         return 0;
 }
 
-int index_add(Index *x, const char *key, void *value)
+int index_add(Index *index, const char *key, void *value)
 {
         int r;
 
-        if (2 * (x->n + 1) > x->size) {
-                r = grow(x);
+        if (2 * (index->n + 1) > index->size) {
+                r = grow(index);
                 if (r < 0)
                         return r;
         }
-        *find(x, key) = (IndexSlot){ key, value };
-        x->n++;
+        *find(index, key) = (IndexSlot){ key, value };
+        index->n++;
         return 0;
 }

@@ -14,10 +14,10 @@ typedef struct Index {
         size_t n, size;
 } Index;
 
-void index_done(Index *x);
+void index_done(Index *index);
 
 /* The value, NULL when there is none. */
-void *index_get(const Index *x, const char *key);
+void *index_get(const Index *index, const char *key);
 
 /* Adds a key that is not in it. 0 or -ENOMEM. */
-int index_add(Index *x, const char *key, void *value);
+int index_add(Index *index, const char *key, void *value);

@@ -53,30 +53,30 @@ static void announce(const char *address, int fd)
                                 ntohs(a.sin6_port));
 }
 
-static void say_keys(const Options *o)
+static void say_keys(const Options *options)
 {
-        for (size_t i = 0; i < o->n_keys; i++)
-                log_info("Key %s: %s tasks", o->keys[i],
-                                strncmp(o->keys[i], "test", 4) == 0 ? "test" : "live");
-        log_info("Seed %" PRIu64, o->world.seed);
+        for (size_t i = 0; i < options->n_keys; i++)
+                log_info("Key %s: %s tasks", options->keys[i],
+                                strncmp(options->keys[i], "test", 4) == 0 ? "test" : "live");
+        log_info("Seed %" PRIu64, options->world.seed);
 }
 
-static int serve(sd_event *loop, const Options *o, int fd)
+static int serve(sd_event *loop, const Options *options, int fd)
 {
         _cleanup_(world_freep) World *world = NULL;
         _cleanup_(callbacks_freep) Callbacks *callbacks = NULL;
         _cleanup_(sandbox_server_freep) SandboxServer *server = NULL;
         int r;
 
-        r = world_new(&o->world, &world);
+        r = world_new(&options->world, &world);
         if (r >= 0)
-                r = callbacks_new(loop, world, &o->callbacks, &callbacks);
+                r = callbacks_new(loop, world, &options->callbacks, &callbacks);
         if (r < 0) {
                 fd_close(fd);
                 return r;
         }
-        r = sandbox_server_new(
-                        loop, world, callbacks, &(SandboxServerOptions){ o->keys, o->n_keys }, fd, &server);
+        r = sandbox_server_new(loop, world, callbacks,
+                        &(SandboxServerOptions){ options->keys, options->n_keys }, fd, &server);
         if (r < 0)
                 return r;
 
@@ -84,7 +84,7 @@ static int serve(sd_event *loop, const Options *o, int fd)
         return sd_event_loop(loop);
 }
 
-static int run(const Options *o)
+static int run(const Options *options)
 {
         _cleanup_(sd_event_unrefp) sd_event *loop = NULL;
         int r, fd;
@@ -102,14 +102,14 @@ static int run(const Options *o)
                 return EX_OSERR;
         }
 
-        fd = http_listen(o->listen, 0600);
+        fd = http_listen(options->listen, 0600);
         if (fd < 0) {
-                log_error_errno(fd, "Can't listen on %s", o->listen);
+                log_error_errno(fd, "Can't listen on %s", options->listen);
                 return EX_UNAVAILABLE;
         }
-        announce(o->listen, fd);
-        say_keys(o);
-        r = serve(loop, o, fd);
+        announce(options->listen, fd);
+        say_keys(options);
+        r = serve(loop, options, fd);
         if (r < 0) {
                 log_error_errno(r, "Can't serve");
                 return EX_OSERR;

@@ -25,26 +25,26 @@ static bool is_local(const char *address)
         return strncmp(address, "127.", 4) == 0 && strspn(address, "0123456789.") == n;
 }
 
-static const char *set_listen(Options *o, const char *value)
+static const char *set_listen(Options *options, const char *value)
 {
-        o->listen = value;
+        options->listen = value;
         return is_local(value) ? NULL
                                : "an address of this host alone, like 127.0.0.1:8091, [::1]:8091 or unix:/path, because whoever reaches it may do everything";
 }
 
-static const char *add_key(Options *o, const char *value)
+static const char *add_key(Options *options, const char *value)
 {
         if (*value == 0 || strchr(value, ':'))
                 return "a key that is not empty and has no colon";
-        if (o->n_keys == SERVER_KEYS_MAX)
+        if (options->n_keys == SERVER_KEYS_MAX)
                 return "no more than 32 keys";
-        o->keys[o->n_keys++] = value;
+        options->keys[options->n_keys++] = value;
         return NULL;
 }
 
-static const char *set_auth_key(Options *o, const char *value)
+static const char *set_auth_key(Options *options, const char *value)
 {
-        o->callbacks.auth_key = value;
+        options->callbacks.auth_key = value;
         return *value ? NULL : "a key that is not empty";
 }
 
@@ -53,46 +53,46 @@ static const char *set_duration(const char *value, uint64_t *ret)
         return parse_duration(value, ret) < 0 ? "a duration, as 100ms, 5s, 2m or 1h" : NULL;
 }
 
-static const char *set_complete_after(Options *o, const char *value)
+static const char *set_complete_after(Options *options, const char *value)
 {
-        return set_duration(value, &o->world.complete_after);
+        return set_duration(value, &options->world.complete_after);
 }
 
-static const char *set_delay(Options *o, const char *value)
+static const char *set_delay(Options *options, const char *value)
 {
-        return set_duration(value, &o->world.delay);
+        return set_duration(value, &options->world.delay);
 }
 
-static const char *set_lag(Options *o, const char *value)
+static const char *set_lag(Options *options, const char *value)
 {
-        return set_duration(value, &o->world.lag);
+        return set_duration(value, &options->world.lag);
 }
 
-static const char *set_clock_step(Options *o, const char *value)
+static const char *set_clock_step(Options *options, const char *value)
 {
-        return set_duration(value, &o->world.clock_step);
+        return set_duration(value, &options->world.clock_step);
 }
 
-static const char *set_callback_url(Options *o, const char *value)
+static const char *set_callback_url(Options *options, const char *value)
 {
-        o->world.callback_url = value;
+        options->world.callback_url = value;
         return url_scheme_size(value) > 0 ? NULL : "a URL with http:// or https://";
 }
 
-static const char *set_call_anywhere(Options *o, _unused_ const char *value)
+static const char *set_call_anywhere(Options *options, _unused_ const char *value)
 {
-        o->callbacks.anywhere = true;
+        options->callbacks.anywhere = true;
         return NULL;
 }
 
-static const char *set_time_scale(Options *o, const char *value)
+static const char *set_time_scale(Options *options, const char *value)
 {
-        return parse_u64(value, 1, TIME_SCALE_MAX, &o->world.time_scale) < 0
+        return parse_u64(value, 1, TIME_SCALE_MAX, &options->world.time_scale) < 0
                                ? "a number from 1 to 1000000000"
                                : NULL;
 }
 
-static const char *set_fault(Options *o, const char *value)
+static const char *set_fault(Options *options, const char *value)
 {
         const char *equals = strchr(value, '=');
         _cleanup_free_ char *name = equals ? strndup(value, (size_t)(equals - value)) : NULL;
@@ -107,16 +107,16 @@ static const char *set_fault(Options *o, const char *value)
         p = strtod(equals + 1, &end);
         if (*end || !(p >= 0 && p <= 1))
                 return "a probability from 0 to 1";
-        o->world.faults[fault] = p;
+        options->world.faults[fault] = p;
         return NULL;
 }
 
-static const char *set_seed(Options *o, const char *value)
+static const char *set_seed(Options *options, const char *value)
 {
-        return parse_u64(value, 0, UINT64_MAX, &o->world.seed) < 0 ? "a number" : NULL;
+        return parse_u64(value, 0, UINT64_MAX, &options->world.seed) < 0 ? "a number" : NULL;
 }
 
-static const char *set_log_level(_unused_ Options *o, const char *value)
+static const char *set_log_level(_unused_ Options *options, const char *value)
 {
         static const struct {
                 const char *name;
@@ -137,15 +137,15 @@ static const char *set_log_level(_unused_ Options *o, const char *value)
         return "one of error, warning, notice, info, debug";
 }
 
-static const char *set_version(Options *o, _unused_ const char *value)
+static const char *set_version(Options *options, _unused_ const char *value)
 {
-        o->action = OPTIONS_VERSION;
+        options->action = OPTIONS_VERSION;
         return NULL;
 }
 
-static const char *set_help(Options *o, _unused_ const char *value)
+static const char *set_help(Options *options, _unused_ const char *value)
 {
-        o->action = OPTIONS_HELP;
+        options->action = OPTIONS_HELP;
         return NULL;
 }
 

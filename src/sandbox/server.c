@@ -50,16 +50,16 @@ static int decode_basic(const char *header, char ret[static CREDENTIALS_MAX])
 }
 
 /* The account's key that the request brings, or NULL. */
-static const char *find_key(const SandboxServer *s, const HttpRequest *request)
+static const char *find_key(const SandboxServer *server, const HttpRequest *request)
 {
         char credentials[CREDENTIALS_MAX];
 
         if (decode_basic(http_request_header(request, "Authorization"), credentials) < 0)
                 return NULL;
         credentials[strcspn(credentials, ":")] = 0;
-        for (size_t i = 0; i < s->options.n_keys; i++)
-                if (streq(s->options.keys[i], credentials))
-                        return s->options.keys[i];
+        for (size_t i = 0; i < server->options.n_keys; i++)
+                if (streq(server->options.keys[i], credentials))
+                        return server->options.keys[i];
         return NULL;
 }
 
@@ -98,21 +98,23 @@ struct Slow {
         Late *late; /* NULL: the client is gone */
 };
 
-static int answer_now(HttpRequest *request, const WorldAnswer *a)
+static int answer_now(HttpRequest *request, const WorldAnswer *answer)
 {
         char seconds[16];
         int r = 0;
 
-        if (a->drop) {
+        if (answer->drop) {
                 http_request_drop(request);
                 return 0;
         }
-        snprintf(seconds, sizeof(seconds), "%u", a->retry_after);
-        if (a->retry_after > 0)
+        snprintf(seconds, sizeof(seconds), "%u", answer->retry_after);
+        if (answer->retry_after > 0)
                 r = http_reply_header(request, "Retry-After", seconds);
-        if (r >= 0 && a->allow)
-                r = http_reply_header(request, "Allow", a->allow);
-        return r < 0 ? r : http_reply(request, a->status, a->content_type, a->body.data ?: "", a->body.size);
+        if (r >= 0 && answer->allow)
+                r = http_reply_header(request, "Allow", answer->allow);
+        return r < 0 ? r
+                     : http_reply(request, answer->status, answer->content_type, answer->body.data ?: "",
+                                       answer->body.size);
 }
 
 static void late_free(void *userdata)
@@ -148,17 +150,18 @@ static int late_new(HttpRequest *request, Late **ret)
 }
 
 /* Takes the answer's body. */
-static int late_answer(SandboxServer *s, Late *l, WorldAnswer *a)
+static int late_answer(SandboxServer *server, Late *l, WorldAnswer *answer)
 {
         int r;
 
-        l->answer = *a;
-        a->body = (Buffer){};
-        r = sd_event_add_time_relative(s->loop, &l->timer, CLOCK_MONOTONIC, l->answer.delay, 1, on_late, l);
+        l->answer = *answer;
+        answer->body = (Buffer){};
+        r = sd_event_add_time_relative(
+                        server->loop, &l->timer, CLOCK_MONOTONIC, l->answer.delay, 1, on_late, l);
         return MIN(r, 0);
 }
 
-static int answer(SandboxServer *s, HttpRequest *request, WorldAnswer *a)
+static int answer(SandboxServer *server, HttpRequest *request, WorldAnswer *a)
 {
         Late *l;
         int r;
@@ -166,7 +169,7 @@ static int answer(SandboxServer *s, HttpRequest *request, WorldAnswer *a)
         if (a->delay == 0)
                 return answer_now(request, a);
         r = late_new(request, &l);
-        return r < 0 ? r : late_answer(s, l, a);
+        return r < 0 ? r : late_answer(server, l, a);
 }
 
 /* Slow ones. */
@@ -192,20 +195,20 @@ static void slow_free(Slow *w)
 static int on_slow(_unused_ sd_event_source *source, _unused_ uint64_t usec, void *userdata)
 {
         Slow *w = userdata;
-        SandboxServer *s = w->server;
+        SandboxServer *server = w->server;
         Late *l = w->late;
         WorldAnswer a = {};
         int r;
 
         w->request.now = now_realtime();
-        r = world_handle(s->world, &w->request, &a);
+        r = world_handle(server->world, &w->request, &a);
         slow_free(w);
         if (r >= 0 && l)
-                r = late_answer(s, l, &a);
+                r = late_answer(server, l, &a);
         if (r < 0 && l)
                 http_request_drop(l->request);
         buffer_done(&a.body);
-        callbacks_run(s->callbacks);
+        callbacks_run(server->callbacks);
         return 0;
 }
 
@@ -215,21 +218,22 @@ static bool copy(const char *text, char **ret)
         return *ret || !text;
 }
 
-static int work_later(SandboxServer *s, HttpRequest *request, const WorldRequest *q, uint64_t delay)
+static int work_later(SandboxServer *server, HttpRequest *request, const WorldRequest *q, uint64_t delay)
 {
         Slow *w = calloc(1, sizeof(Slow));
         int r = -ENOMEM;
 
         if (!w)
                 return r;
-        w->server = s;
-        w->next = s->slow;
-        s->slow = w;
+        w->server = server;
+        w->next = server->slow;
+        server->slow = w;
         w->request = *q;
         w->request.again = true;
         if (copy(q->method, &w->method) && copy(q->path, &w->path) && copy(q->query, &w->query) &&
                         copy(q->content_type, &w->type) && (w->body = malloc(q->body_size + 1)))
-                r = sd_event_add_time_relative(s->loop, &w->timer, CLOCK_MONOTONIC, delay, 1, on_slow, w);
+                r = sd_event_add_time_relative(
+                                server->loop, &w->timer, CLOCK_MONOTONIC, delay, 1, on_slow, w);
         if (r >= 0)
                 r = late_new(request, &w->late);
         if (r < 0) {
@@ -276,10 +280,10 @@ static int add_pair(const FormPair *pair, void *userdata)
 
 static int on_request(HttpRequest *request, void *userdata)
 {
-        SandboxServer *s = userdata;
+        SandboxServer *server = userdata;
         _cleanup_buffer_ Buffer query = BUFFER_INIT((size_t)4 * HTTP_URI_MAX);
         _cleanup_free_ char *path = strdup(http_request_path(request));
-        const char *key = find_key(s, request);
+        const char *key = find_key(server, request);
         WorldRequest q = {
                 .method = http_request_method(request),
                 .path = path,
@@ -299,16 +303,16 @@ static int on_request(HttpRequest *request, void *userdata)
         q.query = buffer_text(&query);
         q.body = http_request_body(request, &q.body_size);
 
-        r = world_handle(s->world, &q, &a);
+        r = world_handle(server->world, &q, &a);
         if (r < 0)
                 return r;
         log_debug("%s %s: %u%s", q.method, q.path, a.status,
                         a.drop           ? ", dropped"
                         : a.again_in > 0 ? ", later"
                                          : "");
-        r = a.again_in > 0 ? work_later(s, request, &q, a.again_in) : answer(s, request, &a);
+        r = a.again_in > 0 ? work_later(server, request, &q, a.again_in) : answer(server, request, &a);
         buffer_done(&a.body);
-        callbacks_run(s->callbacks);
+        callbacks_run(server->callbacks);
         return r;
 }
 
@@ -330,10 +334,10 @@ static const HttpRoute routes[] = {
 int sandbox_server_new(sd_event *loop, World *world, Callbacks *callbacks,
                 const SandboxServerOptions *options, int fd, SandboxServer **ret)
 {
-        _cleanup_(sandbox_server_freep) SandboxServer *s = calloc(1, sizeof(SandboxServer));
+        _cleanup_(sandbox_server_freep) SandboxServer *server = calloc(1, sizeof(SandboxServer));
         HttpServerOptions http = {
                 .routes = routes,
-                .userdata = s,
+                .userdata = server,
                 .limits = {
                         .max_connections = 1024,
                         .max_body = (size_t)8 * 1024 * 1024,
@@ -347,36 +351,36 @@ int sandbox_server_new(sd_event *loop, World *world, Callbacks *callbacks,
         };
         int r;
 
-        if (!s) {
+        if (!server) {
                 fd_close(fd);
                 return -ENOMEM;
         }
-        s->loop = sd_event_ref(loop);
-        s->world = world;
-        s->callbacks = callbacks;
-        s->options = *options;
-        r = http_server_new(loop, &http, &s->http);
+        server->loop = sd_event_ref(loop);
+        server->world = world;
+        server->callbacks = callbacks;
+        server->options = *options;
+        r = http_server_new(loop, &http, &server->http);
         if (r < 0) {
                 fd_close(fd);
                 return r;
         }
-        r = http_server_add_listener(s->http, fd);
+        r = http_server_add_listener(server->http, fd);
         if (r < 0)
                 return r;
 
-        *ret = TAKE_PTR(s);
+        *ret = TAKE_PTR(server);
         return 0;
 }
 
-SandboxServer *sandbox_server_free(SandboxServer *s)
+SandboxServer *sandbox_server_free(SandboxServer *server)
 {
-        if (!s)
+        if (!server)
                 return NULL;
 
-        http_server_free(s->http);
-        while (s->slow)
-                slow_free(s->slow);
-        sd_event_unref(s->loop);
-        free(s);
+        http_server_free(server->http);
+        while (server->slow)
+                slow_free(server->slow);
+        sd_event_unref(server->loop);
+        free(server);
         return NULL;
 }

@@ -21,5 +21,5 @@ typedef struct SandboxServerOptions {
  * outlive it. 0 or negative errno. */
 int sandbox_server_new(sd_event *loop, World *world, Callbacks *callbacks,
                 const SandboxServerOptions *options, int fd, SandboxServer **ret);
-SandboxServer *sandbox_server_free(SandboxServer *s);
+SandboxServer *sandbox_server_free(SandboxServer *server);
 DEFINE_CLEANUP(SandboxServer *, sandbox_server_free)

@@ -66,39 +66,39 @@ const TaskType *type_find(const char *name)
 
 #define FIRST_SIZE 256U
 
-Task *task_free(Task *t)
+Task *task_free(Task *task)
 {
-        if (!t)
+        if (!task)
                 return NULL;
 
-        json_decref(t->response);
-        free(t->submission);
-        free(t->text);
-        free(t);
+        json_decref(task->response);
+        free(task->submission);
+        free(task->text);
+        free(task);
         return NULL;
 }
 
-Task *task_find(const World *w, const char *id)
+Task *task_find(const World *world, const char *id)
 {
-        return index_get(&w->ids, id);
+        return index_get(&world->ids, id);
 }
 
-void task_set_status(World *w, Task *t, TaskStatus status)
+void task_set_status(World *world, Task *task, TaskStatus status)
 {
-        w->n_of_status[t->status]--;
-        w->n_of_status[status]++;
-        t->status = status;
+        world->n_of_status[task->status]--;
+        world->n_of_status[status]++;
+        task->status = status;
 }
 
 /* Where a task belongs: behind all that are older, before those of the same time. */
-static size_t find_place(const World *w, int64_t created_at)
+static size_t find_place(const World *world, int64_t created_at)
 {
-        size_t low = 0, high = w->n_tasks;
+        size_t low = 0, high = world->n_tasks;
 
         while (low < high) {
                 size_t middle = low + (high - low) / 2;
 
-                if (w->tasks[middle]->created_at < created_at)
+                if (world->tasks[middle]->created_at < created_at)
                         low = middle + 1;
                 else
                         high = middle;
@@ -106,18 +106,18 @@ static size_t find_place(const World *w, int64_t created_at)
         return low;
 }
 
-static int make_room(World *w)
+static int make_room(World *world)
 {
-        size_t size = w->allocated_tasks > 0 ? 2 * w->allocated_tasks : FIRST_SIZE;
+        size_t size = world->allocated_tasks > 0 ? 2 * world->allocated_tasks : FIRST_SIZE;
         Task **tasks;
 
-        if (w->n_tasks < w->allocated_tasks)
+        if (world->n_tasks < world->allocated_tasks)
                 return 0;
-        tasks = reallocarray(w->tasks, size, sizeof(Task *));
+        tasks = reallocarray(world->tasks, size, sizeof(Task *));
         if (!tasks)
                 return -ENOMEM;
-        w->tasks = tasks;
-        w->allocated_tasks = size;
+        world->tasks = tasks;
+        world->allocated_tasks = size;
         return 0;
 }
 
@@ -131,29 +131,30 @@ static bool task_has_attachment(const TaskType *type, const json_t *params)
         return task_params_each_attachment(type, params, count_one, NULL) != 0;
 }
 
-static int task_add(World *w, Task *t)
+static int task_add(World *world, Task *task)
 {
-        bool known = t->submission && index_get(&w->submissions, t->submission);
-        int64_t due = w->now - w->now % 1000; /* whatever created_at says */
+        bool known = task->submission && index_get(&world->submissions, task->submission);
+        int64_t due = world->now - world->now % 1000; /* whatever created_at says */
         size_t place;
         int r;
 
-        r = make_room(w);
-        if (r >= 0 && t->submission && !known)
-                r = index_add(&w->submissions, t->submission, t);
-        if (r >= 0 && (t->fails || t->due_after != UINT64_MAX))
-                r = agenda_add(&w->agenda, (AgendaItem){ .when = due + (int64_t)t->due_after, .task = t });
+        r = make_room(world);
+        if (r >= 0 && task->submission && !known)
+                r = index_add(&world->submissions, task->submission, task);
+        if (r >= 0 && (task->fails || task->due_after != UINT64_MAX))
+                r = agenda_add(&world->agenda,
+                                (AgendaItem){ .when = due + (int64_t)task->due_after, .task = task });
         if (r >= 0)
-                r = index_add(&w->ids, t->id, t);
+                r = index_add(&world->ids, task->id, task);
         if (r < 0)
                 return r;
-        w->n_duplicates += known;
+        world->n_duplicates += known;
 
-        place = find_place(w, t->created_at);
-        memmove(w->tasks + place + 1, w->tasks + place, (w->n_tasks - place) * sizeof(Task *));
-        w->tasks[place] = t;
-        w->n_tasks++;
-        w->n_of_status[t->status]++;
+        place = find_place(world, task->created_at);
+        memmove(world->tasks + place + 1, world->tasks + place, (world->n_tasks - place) * sizeof(Task *));
+        world->tasks[place] = task;
+        world->n_tasks++;
+        world->n_of_status[task->status]++;
         return 0;
 }
 
@@ -164,66 +165,66 @@ static int set_time(json_t *object, const char *name, int64_t time)
         return json_object_set_new(object, name, json_string(time_format(time, text)));
 }
 
-int task_render(const Task *t, TaskStatus status, json_t *response, int64_t completed_at, json_t **ret)
+int task_render(const Task *task, TaskStatus status, json_t *response, int64_t completed_at, json_t **ret)
 {
-        json_auto_t *task = NULL;
+        json_auto_t *object = NULL;
         int r;
 
-        r = json_parse(t->text, strlen(t->text), 0, &task, NULL);
+        r = json_parse(task->text, strlen(task->text), 0, &object, NULL);
         if (r < 0)
                 return r;
-        if (json_object_set_new(task, "status", json_string(task_status_to_string(status))) < 0 ||
-                        (completed_at != TIME_NONE && set_time(task, "completed_at", completed_at) < 0) ||
-                        (response && json_object_set(task, "response", response) < 0))
+        if (json_object_set_new(object, "status", json_string(task_status_to_string(status))) < 0 ||
+                        (completed_at != TIME_NONE && set_time(object, "completed_at", completed_at) < 0) ||
+                        (response && json_object_set(object, "response", response) < 0))
                 return -ENOMEM;
-        *ret = TAKE_PTR(task);
+        *ret = TAKE_PTR(object);
         return 0;
 }
 
-int task_show(const Task *t, json_t **ret)
+int task_show(const Task *task, json_t **ret)
 {
-        json_auto_t *task = NULL;
+        json_auto_t *object = NULL;
         int r;
 
-        r = task_render(t, t->status, t->response, t->completed_at, &task);
+        r = task_render(task, task->status, task->response, task->completed_at, &object);
         if (r < 0)
                 return r;
-        if (t->called != CALLED_NOT_YET && json_object_set_new(task, "callback_succeeded",
-                                                           json_boolean(t->called == CALLED)) < 0)
+        if (task->called != CALLED_NOT_YET && json_object_set_new(object, "callback_succeeded",
+                                                              json_boolean(task->called == CALLED)) < 0)
                 return -ENOMEM;
-        *ret = TAKE_PTR(task);
+        *ret = TAKE_PTR(object);
         return 0;
 }
 
-int task_answer(const Task *t, WorldAnswer *a)
+int task_answer(const Task *task, WorldAnswer *answer)
 {
-        json_t *task;
+        json_t *object;
         int r;
 
-        r = task_show(t, &task);
-        return r < 0 ? r : answer_json(a, 200, task);
+        r = task_show(task, &object);
+        return r < 0 ? r : answer_json(answer, 200, object);
 }
 
 /* Its end. */
 
-static void finish(World *w, Task *t, TaskStatus status, json_t *response, int64_t now)
+static void finish(World *world, Task *task, TaskStatus status, json_t *response, int64_t now)
 {
-        json_decref(t->response);
-        t->response = response;
-        t->completed_at = now - now % 1000;
-        task_set_status(w, t, status);
+        json_decref(task->response);
+        task->response = response;
+        task->completed_at = now - now % 1000;
+        task_set_status(world, task, status);
 }
 
-int task_complete(World *w, Task *t, json_t *response, int64_t now)
+int task_complete(World *world, Task *task, json_t *response, int64_t now)
 {
-        json_auto_t *task = NULL, *made = json_incref(response);
+        json_auto_t *object = NULL, *made = json_incref(response);
         int r;
 
         if (!made) {
-                r = task_render(t, t->status, NULL, TIME_NONE, &task);
+                r = task_render(task, task->status, NULL, TIME_NONE, &object);
                 if (r >= 0)
-                        r = task_make_response(t->type, json_object_get(task, "params"),
-                                        chance_next(w, STREAM_RESPONSES), &made);
+                        r = task_make_response(task->type, json_object_get(object, "params"),
+                                        chance_next(world, STREAM_RESPONSES), &made);
                 /* Whatever was taken as a task is to have an end. */
                 if (r == -EINVAL) {
                         made = json_object();
@@ -232,8 +233,8 @@ int task_complete(World *w, Task *t, json_t *response, int64_t now)
                 if (r < 0)
                         return r;
         }
-        finish(w, t, TASK_COMPLETED, TAKE_PTR(made), now);
-        return delivery_plan(w, t, false, now);
+        finish(world, task, TASK_COMPLETED, TAKE_PTR(made), now);
+        return delivery_plan(world, task, false, now);
 }
 
 typedef struct Failure {
@@ -257,28 +258,28 @@ static bool is_listed(const json_t *urls, const char *url)
 
 static int add_failure(const char *url, void *userdata)
 {
-        Failure *f = userdata;
+        Failure *failure = userdata;
 
-        if (!is_listed(f->urls, url))
+        if (!is_listed(failure->urls, url))
                 return 0;
-        return json_array_append_new(f->list,
-                               json_pack("{s:I, s:s}", "statusCode", f->status_code, "url", url)) < 0
+        return json_array_append_new(failure->list,
+                               json_pack("{s:I, s:s}", "statusCode", failure->status_code, "url", url)) < 0
                                ? -ENOMEM
                                : 0;
 }
 
-int task_fail(World *w, Task *t, const json_t *urls, json_int_t status_code, bool bare, int64_t now)
+int task_fail(World *world, Task *task, const json_t *urls, json_int_t status_code, bool bare, int64_t now)
 {
-        json_auto_t *task = NULL, *list = json_array(), *response = NULL;
+        json_auto_t *object = NULL, *list = json_array(), *response = NULL;
         Failure failure = { list, urls, status_code };
         int r;
 
         if (!list)
                 return -ENOMEM;
-        r = task_render(t, t->status, NULL, TIME_NONE, &task);
+        r = task_render(task, task->status, NULL, TIME_NONE, &object);
         if (r >= 0)
                 r = task_params_each_attachment(
-                                t->type, json_object_get(task, "params"), add_failure, &failure);
+                                task->type, json_object_get(object, "params"), add_failure, &failure);
         if (r < 0)
                 return r;
         if (json_array_size(list) == 0)
@@ -288,8 +289,8 @@ int task_fail(World *w, Task *t, const json_t *urls, json_int_t status_code, boo
                         "attachments", list);
         if (!response)
                 return -ENOMEM;
-        finish(w, t, TASK_ERROR, TAKE_PTR(response), now);
-        return delivery_plan(w, t, bare, now);
+        finish(world, task, TASK_ERROR, TAKE_PTR(response), now);
+        return delivery_plan(world, task, bare, now);
 }
 
 /*
@@ -356,7 +357,7 @@ static int describe_attachment_type(
         return 0;
 }
 
-static int refuse(const TaskType *type, const json_t *params, const Problems *problems, WorldAnswer *a)
+static int refuse(const TaskType *type, const json_t *params, const Problems *problems, WorldAnswer *answer)
 {
         json_auto_t *list = problems_to_json(problems);
         _cleanup_free_ char *wrong_type = NULL;
@@ -369,44 +370,44 @@ static int refuse(const TaskType *type, const json_t *params, const Problems *pr
         if (r < 0)
                 return r;
         if (wrong_type && type->wants_attachment_type)
-                return answer_error(a, 400, TAKE_PTR(list), "%s", wrong_type);
+                return answer_error(answer, 400, TAKE_PTR(list), "%s", wrong_type);
         if (find_problem(problems, "attachment"))
-                return answer_error(a, 400, TAKE_PTR(list),
+                return answer_error(answer, 400, TAKE_PTR(list),
                                 "Please provide an attachment as a URL or plaintext.");
         if (find_problem(problems, "attachments"))
-                return answer_error(a, 400, TAKE_PTR(list),
+                return answer_error(answer, 400, TAKE_PTR(list),
                                 "Please provide attachments for the worker to compare for the task.");
         if (wrong_type)
-                return answer_error(a, 400, TAKE_PTR(list), "%s", wrong_type);
+                return answer_error(answer, 400, TAKE_PTR(list), "%s", wrong_type);
         first = first_error(problems);
         assert(first);
-        return answer_error(a, 400, TAKE_PTR(list), "%s%s%s", first->path, *first->path ? ": " : "",
+        return answer_error(answer, 400, TAKE_PTR(list), "%s%s%s", first->path, *first->path ? ": " : "",
                         first->message);
 }
 
 /* Bodies. */
 
-static bool is_json(const WorldRequest *q)
+static bool is_json(const WorldRequest *request)
 {
         static const char type[] = "application/json";
-        const char *body = q->body;
+        const char *body = request->body;
 
-        if (q->content_type)
-                return strncasecmp(q->content_type, type, sizeof(type) - 1) == 0;
-        return q->body_size > 0 && (*body == '{' || *body == '[');
+        if (request->content_type)
+                return strncasecmp(request->content_type, type, sizeof(type) - 1) == 0;
+        return request->body_size > 0 && (*body == '{' || *body == '[');
 }
 
-static int read_json(const WorldRequest *q, json_t **ret, Problems *problems)
+static int read_json(const WorldRequest *request, json_t **ret, Problems *problems)
 {
         json_t *params = NULL;
         json_error_t error;
         int r;
 
-        if (q->body_size == 0) {
+        if (request->body_size == 0) {
                 *ret = json_object();
                 return *ret ? 0 : -ENOMEM;
         }
-        r = json_parse(q->body, q->body_size, 0, &params, &error);
+        r = json_parse(request->body, request->body_size, 0, &params, &error);
         if (r == -ENOMEM)
                 return r;
         if (!json_is_object(params)) {
@@ -419,10 +420,10 @@ static int read_json(const WorldRequest *q, json_t **ret, Problems *problems)
         return params ? 0 : -ENOMEM;
 }
 
-static int read_form(const TaskType *type, const WorldRequest *q, json_t **ret, Problems *problems)
+static int read_form(const TaskType *type, const WorldRequest *request, json_t **ret, Problems *problems)
 {
         _cleanup_free_ FormPair *pairs = calloc(TASK_FORM_PAIRS_MAX, sizeof(FormPair));
-        _cleanup_free_ char *text = strndup(q->body_size > 0 ? q->body : "", q->body_size);
+        _cleanup_free_ char *text = strndup(request->body_size > 0 ? request->body : "", request->body_size);
         size_t n = 0;
 
         if (!pairs || !text)
@@ -434,25 +435,27 @@ static int read_form(const TaskType *type, const WorldRequest *q, json_t **ret, 
 }
 
 /* The account's own callback URL stands in for one that is missing. */
-static int add_callback_url(const World *w, json_t *params, Problems *problems)
+static int add_callback_url(const World *world, json_t *params, Problems *problems)
 {
         if (member_get(params, "callback_url"))
                 return 0;
-        if (!w->callback_url) {
+        if (!world->callback_url) {
                 problems_add(problems, SEVERITY_ERROR, "callback_url",
                                 "is missing: the account has none of its own, see --callback-url");
                 return 0;
         }
-        return json_object_set_new(params, "callback_url", json_string(w->callback_url)) < 0 ? -ENOMEM : 0;
+        return json_object_set_new(params, "callback_url", json_string(world->callback_url)) < 0 ? -ENOMEM
+                                                                                                 : 0;
 }
 
-static int read_params(const World *w, const TaskType *type, const WorldRequest *q, json_t **ret,
+static int read_params(const World *world, const TaskType *type, const WorldRequest *request, json_t **ret,
                 Problems *problems)
 {
         json_auto_t *params = NULL;
         int r;
 
-        r = is_json(q) ? read_json(q, &params, problems) : read_form(type, q, &params, problems);
+        r = is_json(request) ? read_json(request, &params, problems)
+                             : read_form(type, request, &params, problems);
         if (r < 0 || problems->n_errors > 0) {
                 *ret = TAKE_PTR(params);
                 return r;
@@ -460,7 +463,7 @@ static int read_params(const World *w, const TaskType *type, const WorldRequest 
         r = task_params_normalise(type, params);
         if (r >= 0) {
                 task_params_check(type, params, problems);
-                r = add_callback_url(w, params, problems);
+                r = add_callback_url(world, params, problems);
         }
         if (r >= 0)
                 r = task_params_add_defaults(type, params);
@@ -480,31 +483,31 @@ static const char *id_in_url(const char *url)
         return slash + 1;
 }
 
-static int take_submission(Task *t, const json_t *params)
+static int take_submission(Task *task, const json_t *params)
 {
         const char *id = json_string_value(
                         json_object_get(json_object_get(params, "metadata"), TASK_SUBMISSION_KEY));
 
         id = id ?: id_in_url(json_string_value(json_object_get(params, "callback_url")));
-        t->submission = id ? strdup(id) : NULL;
-        return id && !t->submission ? -ENOMEM : 0;
+        task->submission = id ? strdup(id) : NULL;
+        return id && !task->submission ? -ENOMEM : 0;
 }
 
 /* As the API's: the time, chance, a counter. */
-static void make_id(World *w, int64_t now, char id[static ID_SIZE])
+static void make_id(World *world, int64_t now, char id[static ID_SIZE])
 {
         snprintf(id, ID_SIZE, "%08x%010llx%06x", (unsigned)((uint64_t)now / USEC_PER_SEC),
-                        (unsigned long long)(chance_next(w, STREAM_IDS) & UINT64_C(0xffffffffff)),
-                        (unsigned)(w->n_ids++ & 0xffffff));
+                        (unsigned long long)(chance_next(world, STREAM_IDS) & UINT64_C(0xffffffffff)),
+                        (unsigned)(world->n_ids++ & 0xffffff));
 }
 
-static int render_text(const Task *t, const json_t *params, bool is_test, char **ret)
+static int render_text(const Task *task, const json_t *params, bool is_test, char **ret)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
         json_auto_t *object = NULL;
         int r;
 
-        r = task_object_new(t->type, params, t->id, t->created_at, is_test, &object);
+        r = task_object_new(task->type, params, task->id, task->created_at, is_test, &object);
         if (r >= 0)
                 r = json_encode(object, &text);
         if (r < 0)
@@ -513,58 +516,62 @@ static int render_text(const Task *t, const json_t *params, bool is_test, char *
         return 0;
 }
 
-static int make_task(World *w, const TaskType *type, const json_t *params, const WorldRequest *q, Task **ret)
+static int make_task(World *world, const TaskType *type, const json_t *params, const WorldRequest *request,
+                Task **ret)
 {
-        _cleanup_(task_freep) Task *t = calloc(1, sizeof(Task));
-        bool lags = chance_strikes(w, FAULT_LAG), fails = chance_strikes(w, FAULT_ATTACHMENT_FAILURE);
-        bool behind = chance_strikes(w, FAULT_CLOCK_BEHIND);
-        int64_t created = q->now + q->skew;
+        _cleanup_(task_freep) Task *task = calloc(1, sizeof(Task));
+        bool lags = chance_strikes(world, FAULT_LAG),
+             fails = chance_strikes(world, FAULT_ATTACHMENT_FAILURE);
+        bool behind = chance_strikes(world, FAULT_CLOCK_BEHIND);
+        int64_t created = request->now + request->skew;
         int r;
 
-        if (!t)
+        if (!task)
                 return -ENOMEM;
         if (behind)
-                created -= (int64_t)chance_until(w, (Stream)FAULT_CLOCK_BEHIND, w->options.clock_step);
-        t->type = type;
-        t->status = TASK_PENDING;
-        t->created_at = created - created % 1000;
-        t->completed_at = TIME_NONE;
-        t->visible_at = lags ? q->now + (int64_t)chance_until(w, (Stream)FAULT_LAG, w->options.lag)
-                             : INT64_MIN;
-        t->fails = fails && task_has_attachment(type, params);
-        t->due_after = q->is_test || t->fails ? 0 : w->options.complete_after;
-        make_id(w, created, t->id);
+                created -= (int64_t)chance_until(
+                                world, (Stream)FAULT_CLOCK_BEHIND, world->options.clock_step);
+        task->type = type;
+        task->status = TASK_PENDING;
+        task->created_at = created - created % 1000;
+        task->completed_at = TIME_NONE;
+        task->visible_at = lags ? request->now + (int64_t)chance_until(world, (Stream)FAULT_LAG,
+                                                                 world->options.lag)
+                                : INT64_MIN;
+        task->fails = fails && task_has_attachment(type, params);
+        task->due_after = request->is_test || task->fails ? 0 : world->options.complete_after;
+        make_id(world, created, task->id);
 
-        r = take_submission(t, params);
+        r = take_submission(task, params);
         if (r >= 0)
-                r = render_text(t, params, q->is_test, &t->text);
+                r = render_text(task, params, request->is_test, &task->text);
         if (r < 0)
                 return r;
-        *ret = TAKE_PTR(t);
+        *ret = TAKE_PTR(task);
         return 0;
 }
 
-static int add_task(
-                World *w, const TaskType *type, const json_t *params, const WorldRequest *q, WorldAnswer *a)
+static int add_task(World *world, const TaskType *type, const json_t *params, const WorldRequest *request,
+                WorldAnswer *answer)
 {
-        _cleanup_(task_freep) Task *t = NULL;
+        _cleanup_(task_freep) Task *task = NULL;
         int r;
 
-        if (w->n_tasks >= WORLD_TASKS_MAX || !delivery_has_room(w))
-                return answer_error(a, 503, NULL, "The stand-in keeps no more than %u tasks: start it anew.",
-                                WORLD_TASKS_MAX);
-        r = make_task(w, type, params, q, &t);
+        if (world->n_tasks >= WORLD_TASKS_MAX || !delivery_has_room(world))
+                return answer_error(answer, 503, NULL,
+                                "The stand-in keeps no more than %u tasks: start it anew.", WORLD_TASKS_MAX);
+        r = make_task(world, type, params, request, &task);
         if (r < 0)
                 return r;
-        r = task_answer(t, a);
+        r = task_answer(task, answer);
         if (r >= 0)
-                r = task_add(w, t);
+                r = task_add(world, task);
         if (r >= 0)
-                TAKE_PTR(t);
+                TAKE_PTR(task);
         return r;
 }
 
-int task_create(World *w, const WorldRequest *q, const char *name, WorldAnswer *a)
+int task_create(World *world, const WorldRequest *request, const char *name, WorldAnswer *answer)
 {
         const TaskType *type = type_find(name);
         _cleanup_(problems_done) Problems problems = {};
@@ -572,16 +579,16 @@ int task_create(World *w, const WorldRequest *q, const char *name, WorldAnswer *
         int r;
 
         if (!type)
-                return answer_error(a, 404, NULL, "There is no such type of task.");
-        if (!q->again && chance_strikes(w, FAULT_SLOW)) {
-                a->again_in = MAX(chance_until(w, (Stream)FAULT_SLOW, w->options.delay), 1U);
-                w->n_slow++;
+                return answer_error(answer, 404, NULL, "There is no such type of task.");
+        if (!request->again && chance_strikes(world, FAULT_SLOW)) {
+                answer->again_in = MAX(chance_until(world, (Stream)FAULT_SLOW, world->options.delay), 1U);
+                world->n_slow++;
                 return 0;
         }
-        r = read_params(w, type, q, &params, &problems);
+        r = read_params(world, type, request, &params, &problems);
         if (r < 0)
                 return r;
         if (problems.n_errors > 0 || problems.failed)
-                return refuse(type, params, &problems, a);
-        return add_task(w, type, params, q, a);
+                return refuse(type, params, &problems, answer);
+        return add_task(world, type, params, request, answer);
 }

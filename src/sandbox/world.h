@@ -53,7 +53,7 @@ typedef struct WorldOptions {
 } WorldOptions;
 
 int world_new(const WorldOptions *options, World **ret);
-World *world_free(World *w);
+World *world_free(World *world);
 DEFINE_CLEANUP(World *, world_free)
 
 typedef struct WorldRequest {
@@ -81,14 +81,14 @@ typedef struct WorldAnswer {
 
 /* One request of the API ("/v1/...", with the faults that strike it) or of who runs the stand-in
  * ("/sandbox/..."). Lets time pass up to `now` first. 0 or -ENOMEM. */
-int world_handle(World *w, const WorldRequest *request, WorldAnswer *ret);
+int world_handle(World *world, const WorldRequest *request, WorldAnswer *ret);
 
 /* Lets time pass: completes what is due, and makes callbacks ready that are. A clock that went back does
  * nothing. 0 or -ENOMEM. */
-int world_run(World *w, int64_t now);
+int world_run(World *world, int64_t now);
 
 /* When world_run() is wanted next; TIME_NONE: only after a request. */
-int64_t world_next(const World *w);
+int64_t world_next(const World *world);
 
 /* One attempt at a callback. Borrowed until world_callback_done(). */
 typedef struct WorldCallback {
@@ -101,15 +101,15 @@ typedef struct WorldCallback {
 } WorldCallback;
 
 /* The next one that is ready, to be sent now. 1; 0: there is none; -ENOMEM. */
-int world_take_callback(World *w, int64_t now, WorldCallback *ret);
+int world_take_callback(World *world, int64_t now, WorldCallback *ret);
 
 /* What came of one that was taken: the status answered, or 0 and what went wrong in words. Plans the next
  * attempt unless it was a 2xx. 0 or -ENOMEM. */
-int world_callback_done(World *w, uint64_t number, unsigned status, const char *error, int64_t now);
+int world_callback_done(World *world, uint64_t number, unsigned status, const char *error, int64_t now);
 
-void world_set_fault(World *w, Fault fault, double probability);
+void world_set_fault(World *world, Fault fault, double probability);
 
 /* {tasks, duplicate_tasks, callbacks, ...}; duplicate_tasks: tasks that carry the id of a submission which
  * an earlier task carries too, in `metadata` or at the end of `callback_url`; callbacks: attempts. A new
  * reference, NULL without memory. */
-json_t *world_stats(const World *w);
+json_t *world_stats(const World *world);

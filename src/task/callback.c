@@ -21,14 +21,14 @@
 #define VALUE_SIZE \
         100U /* bytes that a value takes once it is parsed: 32 for a number, a list or an object several */
 
-static int refuse(Callback *c, const char *format, ...) _printf_(2, 3);
+static int refuse(Callback *callback, const char *format, ...) _printf_(2, 3);
 
-static int refuse(Callback *c, const char *format, ...)
+static int refuse(Callback *callback, const char *format, ...)
 {
         va_list ap;
 
         va_start(ap, format);
-        problems_addv(&c->problems, SEVERITY_ERROR, "", format, ap);
+        problems_addv(&callback->problems, SEVERITY_ERROR, "", format, ap);
         va_end(ap);
         return CALLBACK_NOT_JSON;
 }
@@ -94,44 +94,45 @@ int callback_check_bounds(const void *text, size_t size, Problems *problems)
 }
 
 /* Values are cut from an arena. 0, -EBADMSG, -ENOMEM. */
-static int read_in_arena(Callback *c, const void *body, size_t size)
+static int read_in_arena(Callback *callback, const void *body, size_t size)
 {
         JsonFindings findings;
         int r;
 
-        json_arena_enter(&c->arena, size);
-        r = json_read(body, size, CALLBACK_DEPTH_MAX, JSON_REJECT_DUPLICATES, &c->root, &findings);
+        json_arena_enter(&callback->arena, size);
+        r = json_read(body, size, CALLBACK_DEPTH_MAX, JSON_REJECT_DUPLICATES, &callback->root, &findings);
         json_arena_leave();
         if (r < 0)
-                json_arena_done(&c->arena, NULL);
+                json_arena_done(&callback->arena, NULL);
         else
-                problems_add_findings(&c->problems, &findings, body);
+                problems_add_findings(&callback->problems, &findings, body);
         return r;
 }
 
-static int parse_json(Callback *c, const void *body, size_t size)
+static int parse_json(Callback *callback, const void *body, size_t size)
 {
         const bool can_be_many = size / 2 > CALLBACK_VALUES_MAX; /* each takes two bytes at least */
         json_error_t error;
         int r;
 
         if (size == 0)
-                return refuse(c, "the body is empty: expected a JSON object");
-        r = can_be_many ? callback_check_bounds(body, size, &c->problems) : 0;
+                return refuse(callback, "the body is empty: expected a JSON object");
+        r = can_be_many ? callback_check_bounds(body, size, &callback->problems) : 0;
         if (r != 0)
                 return r;
-        r = read_in_arena(c, body, size);
-        if (r == -EBADMSG && !can_be_many && callback_check_bounds(body, size, &c->problems) != 0)
+        r = read_in_arena(callback, body, size);
+        if (r == -EBADMSG && !can_be_many && callback_check_bounds(body, size, &callback->problems) != 0)
                 return CALLBACK_NOT_JSON;
         if (r == -EBADMSG) /* to say why */
-                r = json_parse(body, size, JSON_REJECT_DUPLICATES, &c->root, &error);
+                r = json_parse(body, size, JSON_REJECT_DUPLICATES, &callback->root, &error);
         if (r == -EBADMSG)
-                return refuse(c, "not JSON, line %d, column %d: %s", error.line, error.column, error.text);
+                return refuse(callback, "not JSON, line %d, column %d: %s", error.line, error.column,
+                                error.text);
         if (r < 0)
                 return r;
-        if (!json_is_object(c->root)) {
-                json_arena_done(&c->arena, TAKE_PTR(c->root));
-                return refuse(c, "expected a JSON object, got a list");
+        if (!json_is_object(callback->root)) {
+                json_arena_done(&callback->arena, TAKE_PTR(callback->root));
+                return refuse(callback, "expected a JSON object, got a list");
         }
         return 0;
 }
@@ -169,212 +170,216 @@ static int64_t time_of_id(const char *id)
         return (int64_t)strtoul(digits, NULL, 16) * 1000000;
 }
 
-static void read_task(Callback *c, const json_t *task)
+static void read_task(Callback *callback, const json_t *task)
 {
         const char *status = json_string_value(member_get(task, "status"));
 
-        c->task = task;
-        c->type = plain_text(member_get(task, "type"), CALLBACK_TYPE_MAX);
-        c->is_test = json_is_true(member_get(task, "is_test"));
-        c->created_at = time_of(member_get(task, "created_at"));
-        c->completed_at = time_of(member_get(task, "completed_at"));
+        callback->task = task;
+        callback->type = plain_text(member_get(task, "type"), CALLBACK_TYPE_MAX);
+        callback->is_test = json_is_true(member_get(task, "is_test"));
+        callback->created_at = time_of(member_get(task, "created_at"));
+        callback->completed_at = time_of(member_get(task, "completed_at"));
         if (status && (int)task_status_from_string(status) >= 0)
-                c->status = task_status_from_string(status);
+                callback->status = task_status_from_string(status);
 }
 
 /* Both forms: bare, and as a response in a full envelope. */
-static const json_t *failed_attachments(const Callback *c)
+static const json_t *failed_attachments(const Callback *callback)
 {
-        const json_t *response = member_get(c->root, "response");
+        const json_t *response = member_get(callback->root, "response");
 
         if (member_get(response, "error") && member_get(response, "attachments"))
                 return member_get(response, "attachments");
-        if (!response && member_get(c->root, "error"))
-                return member_get(c->root, "attachments");
+        if (!response && member_get(callback->root, "error"))
+                return member_get(callback->root, "attachments");
         return NULL;
 }
 
-static const Field *response_fields(const Callback *c)
+static const Field *response_fields(const Callback *callback)
 {
-        const TaskType *type = c->type ? task_type_find(c->type) : NULL;
+        const TaskType *type = callback->type ? task_type_find(callback->type) : NULL;
 
         return type ? type->response : NULL;
 }
 
 /* Whether a response of this type may say itself what went wrong: it is one then. */
-static bool may_fail(const Callback *c)
+static bool may_fail(const Callback *callback)
 {
-        for (const Field *f = response_fields(c); f && f->name; f++)
-                if (streq(f->name, "error"))
+        for (const Field *field = response_fields(callback); field && field->name; field++)
+                if (streq(field->name, "error"))
                         return true;
         return false;
 }
 
-static void read_envelope(Callback *c)
+static void read_envelope(Callback *callback)
 {
-        const json_t *task = member_get(c->root, "task");
+        const json_t *task = member_get(callback->root, "task");
 
-        c->status = TASK_COMPLETED;
-        c->created_at = c->completed_at = TIME_NONE;
-        c->task_id = plain_text(member_get(c->root, "task_id"), CALLBACK_ID_MAX);
+        callback->status = TASK_COMPLETED;
+        callback->created_at = callback->completed_at = TIME_NONE;
+        callback->task_id = plain_text(member_get(callback->root, "task_id"), CALLBACK_ID_MAX);
         if (json_is_object(task))
-                read_task(c, task);
-        if (json_is_object(member_get(c->root, "response")))
-                c->response = member_get(c->root, "response");
-        if (c->created_at == TIME_NONE)
-                c->created_at = time_of_id(c->task_id);
+                read_task(callback, task);
+        if (json_is_object(member_get(callback->root, "response")))
+                callback->response = member_get(callback->root, "response");
+        if (callback->created_at == TIME_NONE)
+                callback->created_at = time_of_id(callback->task_id);
 
-        c->attachments = failed_attachments(c);
-        if (c->attachments || (c->status == TASK_ERROR && c->response && !may_fail(c))) {
-                c->kind = CALLBACK_ATTACHMENT_FAILURE;
-                c->status = TASK_ERROR;
+        callback->attachments = failed_attachments(callback);
+        if (callback->attachments ||
+                        (callback->status == TASK_ERROR && callback->response && !may_fail(callback))) {
+                callback->kind = CALLBACK_ATTACHMENT_FAILURE;
+                callback->status = TASK_ERROR;
         }
 }
 
 int callback_parse(const void *body, size_t size, Callback **ret)
 {
-        _cleanup_(callback_freep) Callback *c = NULL;
+        _cleanup_(callback_freep) Callback *callback = NULL;
         int r;
 
-        c = calloc(1, sizeof(Callback));
-        if (!c)
+        callback = calloc(1, sizeof(Callback));
+        if (!callback)
                 return -ENOMEM;
 
-        r = parse_json(c, body, size);
+        r = parse_json(callback, body, size);
         if (r < 0)
                 return r;
         if (r == 0)
-                read_envelope(c);
+                read_envelope(callback);
         else
-                c->created_at = c->completed_at = TIME_NONE;
+                callback->created_at = callback->completed_at = TIME_NONE;
 
-        *ret = TAKE_PTR(c);
+        *ret = TAKE_PTR(callback);
         return r;
 }
 
-Callback *callback_free(Callback *c)
+Callback *callback_free(Callback *callback)
 {
-        if (!c)
+        if (!callback)
                 return NULL;
 
-        problems_done(&c->problems);
-        json_arena_done(&c->arena, c->root);
-        free(c);
+        problems_done(&callback->problems);
+        json_arena_done(&callback->arena, callback->root);
+        free(callback);
         return NULL;
 }
 
-bool callback_needs_stored_task(const Callback *c)
+bool callback_needs_stored_task(const Callback *callback)
 {
-        return c->root && c->task_id && !member_get(c->root, "task");
+        return callback->root && callback->task_id && !member_get(callback->root, "task");
 }
 
 /* Checking. */
 
-static void problem(Callback *c, Severity severity, const char *path, const char *format, ...)
+static void problem(Callback *callback, Severity severity, const char *path, const char *format, ...)
                 _printf_(4, 5);
 
-static void problem(Callback *c, Severity severity, const char *path, const char *format, ...)
+static void problem(Callback *callback, Severity severity, const char *path, const char *format, ...)
 {
         va_list ap;
 
         va_start(ap, format);
-        problems_addv(&c->problems, severity, path, format, ap);
+        problems_addv(&callback->problems, severity, path, format, ap);
         va_end(ap);
 }
 
-static void check_id(Callback *c)
+static void check_id(Callback *callback)
 {
-        const json_t *id = member_get(c->root, "task_id");
+        const json_t *id = member_get(callback->root, "task_id");
 
         if (!id)
-                problem(c, SEVERITY_ERROR, "task_id", "is missing: the id of the task");
-        else if (!c->task_id)
-                problem(c, SEVERITY_ERROR, "task_id",
+                problem(callback, SEVERITY_ERROR, "task_id", "is missing: the id of the task");
+        else if (!callback->task_id)
+                problem(callback, SEVERITY_ERROR, "task_id",
                                 "expected a text of up to %u bytes without control characters, that is not "
                                 "empty",
                                 CALLBACK_ID_MAX);
 }
 
 /* Whether the task has the same response as the envelope, but perhaps for a null that means nothing. */
-static bool has_response(Callback *c, const json_t *response)
+static bool has_response(Callback *callback, const json_t *response)
 {
         uint8_t ours[CALLBACK_DIGEST_SIZE], its[CALLBACK_DIGEST_SIZE];
-        const Field *fields = response_fields(c);
+        const Field *fields = response_fields(callback);
 
-        if (value_equal(response, c->response))
+        if (value_equal(response, callback->response))
                 return true;
-        if (response_digest(c->response, fields, ours) < 0 || response_digest(response, fields, its) < 0) {
-                c->problems.failed = true;
+        if (response_digest(callback->response, fields, ours) < 0 ||
+                        response_digest(response, fields, its) < 0) {
+                callback->problems.failed = true;
                 return true;
         }
         return memcmp(ours, its, sizeof(ours)) == 0;
 }
 
 /* The task as the API told it, where the body has one. */
-static void check_task(Callback *c)
+static void check_task(Callback *callback)
 {
-        const json_t *type = member_get(c->task, "type"), *id = member_get(c->task, "task_id");
-        const json_t *response = member_get(c->task, "response"),
-                     *completed = member_get(c->task, "completed_at");
-        const json_t *status = member_get(c->task, "status");
+        const json_t *type = member_get(callback->task, "type"), *id = member_get(callback->task, "task_id");
+        const json_t *response = member_get(callback->task, "response"),
+                     *completed = member_get(callback->task, "completed_at");
+        const json_t *status = member_get(callback->task, "status");
 
-        if (!c->type)
-                problem(c, SEVERITY_ERROR, "task.type",
+        if (!callback->type)
+                problem(callback, SEVERITY_ERROR, "task.type",
                                 type ? "expected a text of up to %u bytes"
                                      : "is missing: the type of the task, up to %u bytes",
                                 CALLBACK_TYPE_MAX);
-        if (c->task_id && (!id || !json_equal(id, member_get(c->root, "task_id"))))
-                problem(c, SEVERITY_ERROR, "task.task_id", "is not the same as task_id");
-        if (response && c->response && !has_response(c, response))
-                problem(c, SEVERITY_ERROR, "task.response", "is not the same as response");
-        if (completed && c->completed_at == TIME_NONE)
-                problem(c, SEVERITY_WARNING, "task.completed_at", "can't be read as a time in ISO 8601");
+        if (callback->task_id && (!id || !json_equal(id, member_get(callback->root, "task_id"))))
+                problem(callback, SEVERITY_ERROR, "task.task_id", "is not the same as task_id");
+        if (response && callback->response && !has_response(callback, response))
+                problem(callback, SEVERITY_ERROR, "task.response", "is not the same as response");
+        if (completed && callback->completed_at == TIME_NONE)
+                problem(callback, SEVERITY_WARNING, "task.completed_at",
+                                "can't be read as a time in ISO 8601");
         if (status && (int)task_status_from_string(json_string_value(status)) < 0)
-                problem(c, SEVERITY_WARNING, "task.status",
+                problem(callback, SEVERITY_WARNING, "task.status",
                                 "expected one of pending, completed, canceled, error");
 }
 
 /* Where the rules of this callback's task come from. False: there is nothing to go by. */
-static bool find_task(Callback *c, const json_t *stored)
+static bool find_task(Callback *callback, const json_t *stored)
 {
-        const json_t *task = member_get(c->root, "task");
+        const json_t *task = member_get(callback->root, "task");
 
         if (task && !json_is_object(task)) {
-                problem(c, SEVERITY_ERROR, "task", "expected an object: the task");
+                problem(callback, SEVERITY_ERROR, "task", "expected an object: the task");
                 return false;
         }
         if (task) {
-                check_task(c);
+                check_task(callback);
                 return true;
         }
         if (!stored) {
-                problem(c, SEVERITY_ERROR, "task", "is missing, and no task of this id is stored");
+                problem(callback, SEVERITY_ERROR, "task", "is missing, and no task of this id is stored");
                 return false;
         }
-        read_task(c, stored);
-        c->status = TASK_COMPLETED;
-        c->completed_at = TIME_NONE; /* that of the response before */
+        read_task(callback, stored);
+        callback->status = TASK_COMPLETED;
+        callback->completed_at = TIME_NONE; /* that of the response before */
         return true;
 }
 
-static void check_response(Callback *c)
+static void check_response(Callback *callback)
 {
-        const TaskType *type = c->type ? task_type_find(c->type) : NULL;
-        const json_t *params = member_get(c->task, "params");
+        const TaskType *type = callback->type ? task_type_find(callback->type) : NULL;
+        const json_t *params = member_get(callback->task, "params");
 
-        if (!c->response) {
-                problem(c, SEVERITY_ERROR, "response",
-                                member_get(c->root, "response") ? "expected an object" : "is missing");
+        if (!callback->response) {
+                problem(callback, SEVERITY_ERROR, "response",
+                                member_get(callback->root, "response") ? "expected an object"
+                                                                       : "is missing");
                 return;
         }
         if (!type) {
-                c->unchecked = c->type;
+                callback->unchecked = callback->type;
                 return;
         }
         if (!json_is_object(params))
                 params = NULL;
-        fields_check(type->response, c->response, "response", params, &c->problems);
-        type->check_response(params, c->response, &c->problems);
+        fields_check(type->response, callback->response, "response", params, &callback->problems);
+        type->check_response(params, callback->response, &callback->problems);
 }
 
 static const Field failed_attachment[] = {
@@ -391,72 +396,75 @@ static const Field failure[] = {
         {},
 };
 
-static void check_failure(Callback *c)
+static void check_failure(Callback *callback)
 {
-        bool bare = !member_get(c->root, "response");
+        bool bare = !member_get(callback->root, "response");
 
         if (bare)
-                fields_check(failure, c->root, "", NULL, &c->problems);
+                fields_check(failure, callback->root, "", NULL, &callback->problems);
         else
-                fields_check(failure, c->response ?: c->root, "response", NULL, &c->problems);
+                fields_check(failure, callback->response ?: callback->root, "response", NULL,
+                                &callback->problems);
 
-        if (!bare || member_get(c->root, "task_id"))
-                check_id(c);
-        if (c->task)
-                check_task(c);
+        if (!bare || member_get(callback->root, "task_id"))
+                check_id(callback);
+        if (callback->task)
+                check_task(callback);
 }
 
 /* A task that has said all that there is to say without a response. */
-static bool is_snapshot(const Callback *c)
+static bool is_snapshot(const Callback *callback)
 {
-        const char *status = json_string_value(member_get(c->task, "status"));
+        const char *status = json_string_value(member_get(callback->task, "status"));
         const TaskStatus s = task_status_from_string(status);
 
         return (s == TASK_PENDING || s == TASK_CANCELED || s == TASK_ERROR) &&
-               !member_get(c->root, "response") && !member_get(c->task, "response");
+               !member_get(callback->root, "response") && !member_get(callback->task, "response");
 }
 
-static void check_snapshot(Callback *c)
+static void check_snapshot(Callback *callback)
 {
-        check_id(c);
-        check_task(c);
-        c->unchecked = c->type && !task_type_find(c->type);
+        check_id(callback);
+        check_task(callback);
+        callback->unchecked = callback->type && !task_type_find(callback->type);
 }
 
-static void check_result(Callback *c, const json_t *stored)
+static void check_result(Callback *callback, const json_t *stored)
 {
-        check_id(c);
-        if (find_task(c, stored) || !c->response)
-                check_response(c);
+        check_id(callback);
+        if (find_task(callback, stored) || !callback->response)
+                check_response(callback);
 }
 
-int callback_check(Callback *c, const json_t *stored, unsigned flags)
+int callback_check(Callback *callback, const json_t *stored, unsigned flags)
 {
-        assert(c->root);
+        assert(callback->root);
 
-        if (flags & CALLBACK_ALLOW_SNAPSHOT && c->kind == CALLBACK_RESPONSE && is_snapshot(c))
-                c->kind = CALLBACK_SNAPSHOT;
+        if (flags & CALLBACK_ALLOW_SNAPSHOT && callback->kind == CALLBACK_RESPONSE && is_snapshot(callback))
+                callback->kind = CALLBACK_SNAPSHOT;
 
-        if (c->kind == CALLBACK_ATTACHMENT_FAILURE)
-                check_failure(c);
-        else if (c->kind == CALLBACK_SNAPSHOT)
-                check_snapshot(c);
+        if (callback->kind == CALLBACK_ATTACHMENT_FAILURE)
+                check_failure(callback);
+        else if (callback->kind == CALLBACK_SNAPSHOT)
+                check_snapshot(callback);
         else
-                check_result(c, stored);
+                check_result(callback, stored);
 
         if (flags & CALLBACK_STRICT)
-                problems_escalate(&c->problems);
-        if (c->problems.failed)
+                problems_escalate(&callback->problems);
+        if (callback->problems.failed)
                 return -ENOMEM;
-        if (c->problems.n_errors > 0)
+        if (callback->problems.n_errors > 0)
                 return CALLBACK_INVALID;
 
-        if (c->status == TASK_PENDING && c->kind != CALLBACK_SNAPSHOT && !(flags & CALLBACK_ALLOW_SNAPSHOT))
-                c->status = TASK_COMPLETED; /* it has a response; when it is asked, the API may have recalled
-                                               it */
-        if (c->response)
-                return response_digest(c->response, response_fields(c), c->digest);
-        return json_digest(c->kind == CALLBACK_SNAPSHOT ? c->task : c->root, c->digest);
+        if (callback->status == TASK_PENDING && callback->kind != CALLBACK_SNAPSHOT &&
+                        !(flags & CALLBACK_ALLOW_SNAPSHOT))
+                callback->status = TASK_COMPLETED; /* it has a response; when it is asked, the API may have
+                                               recalled it */
+        if (callback->response)
+                return response_digest(callback->response, response_fields(callback), callback->digest);
+        return json_digest(callback->kind == CALLBACK_SNAPSHOT ? callback->task : callback->root,
+                        callback->digest);
 }
 
 int callback_body_from_task(const json_t *task, Buffer *out)

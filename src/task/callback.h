@@ -75,17 +75,17 @@ int callback_check_bounds(const void *text, size_t size, Problems *problems);
 int callback_parse(const void *body, size_t size, Callback **ret);
 
 /* True when the body had no `task` and its rules need the stored one: see callback_check(). */
-bool callback_needs_stored_task(const Callback *c);
+bool callback_needs_stored_task(const Callback *callback);
 
 /* Holds the callback against envelope and rules. `stored` is the task as stored here, borrowed for as long
  * as `c` lives, looked at when the body has no `task`; NULL when there is none. `flags` are those of
  * CallbackFlags. 0 (perhaps with warnings), CALLBACK_INVALID, -ENOMEM. */
-int callback_check(Callback *c, const json_t *stored, unsigned flags);
+int callback_check(Callback *callback, const json_t *stored, unsigned flags);
 
 /* Appends the body of a callback for a task object as the API gives it: {"task_id", "response", "task"},
  * `response` only where the task has one. It is for callback_parse() to say whether that is a task. 0,
  * -ENOMEM, -ENOBUFS; what was appended until then stays. */
 int callback_body_from_task(const json_t *task, Buffer *out) _warn_unused_;
 
-Callback *callback_free(Callback *c);
+Callback *callback_free(Callback *callback);
 DEFINE_CLEANUP(Callback *, callback_free)

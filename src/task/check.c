@@ -39,17 +39,17 @@ typedef struct Look {
         Problems *problems;
 } Look;
 
-static Severity severity_of(const Field *f)
+static Severity severity_of(const Field *field)
 {
-        return f->flags & FIELD_LENIENT ? SEVERITY_WARNING : SEVERITY_ERROR;
+        return field->flags & FIELD_LENIENT ? SEVERITY_WARNING : SEVERITY_ERROR;
 }
 
-static void wrong(const Look *l, const char *wanted)
+static void wrong(const Look *look, const char *wanted)
 {
         char quote[PROBLEM_QUOTE_SIZE];
 
-        path_problem(l->problems, severity_of(l->field), l->at, NULL, "expected %s, got %s", wanted,
-                        problems_quote(l->problems, severity_of(l->field), l->value, quote));
+        path_problem(look->problems, severity_of(look->field), look->at, NULL, "expected %s, got %s", wanted,
+                        problems_quote(look->problems, severity_of(look->field), look->value, quote));
 }
 
 json_t *member_get(const json_t *object, const char *name)
@@ -75,50 +75,50 @@ double task_param_number(const json_t *params, const char *name, double otherwis
         return value_read_number(member_get(params, name), true, &d) ? d : otherwise;
 }
 
-static void look_range(const Look *l, double d)
+static void look_range(const Look *look, double d)
 {
-        const Field *f = l->field;
+        const Field *field = look->field;
 
-        if (f->has_min && d < f->min)
-                path_problem(l->problems, severity_of(f), l->at, NULL, "expected at least %g, got %g",
-                                f->min, d);
-        if (f->above_min && d <= f->min)
-                path_problem(l->problems, severity_of(f), l->at, NULL, "expected more than %g, got %g",
-                                f->min, d);
-        if (f->has_max && d > f->max)
-                path_problem(l->problems, severity_of(f), l->at, NULL, "expected at most %g, got %g", f->max,
-                                d);
+        if (field->has_min && d < field->min)
+                path_problem(look->problems, severity_of(field), look->at, NULL,
+                                "expected at least %g, got %g", field->min, d);
+        if (field->above_min && d <= field->min)
+                path_problem(look->problems, severity_of(field), look->at, NULL,
+                                "expected more than %g, got %g", field->min, d);
+        if (field->has_max && d > field->max)
+                path_problem(look->problems, severity_of(field), look->at, NULL,
+                                "expected at most %g, got %g", field->max, d);
 }
 
-static void look_number(const Look *l)
+static void look_number(const Look *look)
 {
         double d;
 
-        if (!value_read_number(l->value, l->field->flags & FIELD_AS_TEXT, &d)) {
-                wrong(l, json_is_number(l->value) ? "a number within those of a double" : "a number");
+        if (!value_read_number(look->value, look->field->flags & FIELD_AS_TEXT, &d)) {
+                wrong(look, json_is_number(look->value) ? "a number within those of a double" : "a number");
                 return;
         }
-        look_range(l, d);
+        look_range(look, d);
 }
 
-static void look_integer(const Look *l)
+static void look_integer(const Look *look)
 {
         double d;
 
-        if (!value_read_number(l->value, l->field->flags & FIELD_AS_TEXT, &d) || d < floor(d) ||
+        if (!value_read_number(look->value, look->field->flags & FIELD_AS_TEXT, &d) || d < floor(d) ||
                         d > floor(d)) {
-                wrong(l, "a whole number");
+                wrong(look, "a whole number");
                 return;
         }
-        look_range(l, d);
+        look_range(look, d);
 }
 
-static void look_boolean(const Look *l)
+static void look_boolean(const Look *look)
 {
         bool b;
 
-        if (!value_read_boolean(l->value, l->field->flags & FIELD_AS_TEXT, &b))
-                wrong(l, "true or false");
+        if (!value_read_boolean(look->value, look->field->flags & FIELD_AS_TEXT, &b))
+                wrong(look, "true or false");
 }
 
 /* Texts. */
@@ -132,133 +132,136 @@ static void list_values(const char *const *values, char *buf, size_t size)
                 n += (size_t)snprintf(buf + n, size - n, "%s%s", n > 0 ? ", " : "", *values);
 }
 
-static void look_values(const Look *l)
+static void look_values(const Look *look)
 {
         char list[256];
 
-        for (const char *const *v = l->field->values; *v; v++)
-                if (strlen(*v) == json_string_length(l->value) && streq(json_string_value(l->value), *v))
+        for (const char *const *v = look->field->values; *v; v++)
+                if (strlen(*v) == json_string_length(look->value) &&
+                                streq(json_string_value(look->value), *v))
                         return;
-        list_values(l->field->values, list, sizeof(list));
-        path_problem(l->problems, severity_of(l->field), l->at, NULL, "expected one of %s", list);
+        list_values(look->field->values, list, sizeof(list));
+        path_problem(look->problems, severity_of(look->field), look->at, NULL, "expected one of %s", list);
 }
 
 /* The texts of a list of the parameters; NULL where there is no such list. */
-static const TextSet *find_list(Check *c, const char *param)
+static const TextSet *find_list(Check *check, const char *param)
 {
-        const json_t *array = member_get(c->params, param);
+        const json_t *array = member_get(check->params, param);
         size_t i = 0;
 
-        while (c->lists[i].param && !streq(c->lists[i].param, param)) {
+        while (check->lists[i].param && !streq(check->lists[i].param, param)) {
                 i++;
                 assert(i < LISTS_MAX);
         }
-        if (!c->lists[i].param) {
-                c->lists[i].param = param;
-                c->lists[i].is_list = json_is_array(array);
-                c->problems->failed |= text_set_init_full(&c->lists[i].texts, array) < 0;
+        if (!check->lists[i].param) {
+                check->lists[i].param = param;
+                check->lists[i].is_list = json_is_array(array);
+                check->problems->failed |= text_set_init_full(&check->lists[i].texts, array) < 0;
         }
-        return c->lists[i].is_list ? &c->lists[i].texts : NULL;
+        return check->lists[i].is_list ? &check->lists[i].texts : NULL;
 }
 
-static void look_one_of_param(const Look *l)
+static void look_one_of_param(const Look *look)
 {
-        const char *param = l->field->one_of_param;
-        const TextSet *allowed = find_list(l->check, param);
+        const char *param = look->field->one_of_param;
+        const TextSet *allowed = find_list(look->check, param);
         char quote[PROBLEM_QUOTE_SIZE];
 
         if (!allowed)
-                path_problem(l->problems, SEVERITY_WARNING, l->at, NULL,
+                path_problem(look->problems, SEVERITY_WARNING, look->at, NULL,
                                 "can't be checked: the task has no list params.%s", param);
-        else if (!text_set_has(allowed, l->value))
-                path_problem(l->problems, severity_of(l->field), l->at, NULL, "%s is not one of params.%s",
-                                problems_quote(l->problems, severity_of(l->field), l->value, quote), param);
+        else if (!text_set_has(allowed, look->value))
+                path_problem(look->problems, severity_of(look->field), look->at, NULL,
+                                "%s is not one of params.%s",
+                                problems_quote(look->problems, severity_of(look->field), look->value, quote),
+                                param);
 }
 
-static void look_string(const Look *l)
+static void look_string(const Look *look)
 {
-        if (!json_is_string(l->value)) {
-                wrong(l, "a text");
+        if (!json_is_string(look->value)) {
+                wrong(look, "a text");
                 return;
         }
-        if (l->field->flags & FIELD_NOT_EMPTY && json_string_length(l->value) == 0)
-                path_problem(l->problems, severity_of(l->field), l->at, NULL, "must not be empty");
-        if (l->field->values)
-                look_values(l);
-        if (l->field->one_of_param)
-                look_one_of_param(l);
+        if (look->field->flags & FIELD_NOT_EMPTY && json_string_length(look->value) == 0)
+                path_problem(look->problems, severity_of(look->field), look->at, NULL, "must not be empty");
+        if (look->field->values)
+                look_values(look);
+        if (look->field->one_of_param)
+                look_one_of_param(look);
 }
 
-static void look_name(const Look *l)
+static void look_name(const Look *look)
 {
-        const char *text = json_string_value(l->value);
-        size_t n = json_string_length(l->value);
+        const char *text = json_string_value(look->value);
+        size_t n = json_string_length(look->value);
 
         if (!text || n == 0) {
-                wrong(l, "a text that is not empty");
+                wrong(look, "a text that is not empty");
                 return;
         }
         for (size_t i = 0; i < n; i++)
                 if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) {
-                        wrong(l, "a text without control characters");
+                        wrong(look, "a text without control characters");
                         return;
                 }
-        if (l->field->has_max && (double)n > l->field->max)
-                path_problem(l->problems, severity_of(l->field), l->at, NULL,
-                                "must not be longer than %g bytes", l->field->max);
+        if (look->field->has_max && (double)n > look->field->max)
+                path_problem(look->problems, severity_of(look->field), look->at, NULL,
+                                "must not be longer than %g bytes", look->field->max);
 }
 
-static void look_time(const Look *l)
+static void look_time(const Look *look)
 {
-        const char *text = json_string_value(l->value);
+        const char *text = json_string_value(look->value);
         int64_t t;
 
         if (!text || time_parse(text, &t) < 0)
-                wrong(l, "a time in ISO 8601, like 2016-06-23T09:10:02.798Z");
+                wrong(look, "a time in ISO 8601, like 2016-06-23T09:10:02.798Z");
 }
 
-static void look_url(const Look *l)
+static void look_url(const Look *look)
 {
-        if (!value_is_url(l->value))
-                wrong(l, "a URL with http:// or https://");
+        if (!value_is_url(look->value))
+                wrong(look, "a URL with http:// or https://");
 }
 
 /* A URL, unless the attachment is a text itself. */
-static void look_attachment(const Look *l)
+static void look_attachment(const Look *look)
 {
-        const char *type = json_string_value(member_get(l->siblings, "attachment_type"));
+        const char *type = json_string_value(member_get(look->siblings, "attachment_type"));
 
-        if (!json_is_string(l->value) || json_string_length(l->value) == 0)
-                wrong(l, "an attachment as a URL or as text");
-        else if (!streq_ptr(type, "text") && !value_is_url(l->value))
-                wrong(l, "a URL with http:// or https://, because attachment_type is not text");
+        if (!json_is_string(look->value) || json_string_length(look->value) == 0)
+                wrong(look, "an attachment as a URL or as text");
+        else if (!streq_ptr(type, "text") && !value_is_url(look->value))
+                wrong(look, "a URL with http:// or https://, because attachment_type is not text");
 }
 
 /* Containers. */
 
-static void look_size(const Look *l, size_t n)
+static void look_size(const Look *look, size_t n)
 {
-        if (l->field->flags & FIELD_NOT_EMPTY && n == 0)
-                path_problem(l->problems, severity_of(l->field), l->at, NULL, "must not be empty");
-        if (l->field->has_max && (double)n > l->field->max)
-                path_problem(l->problems, severity_of(l->field), l->at, NULL, "expected at most %g, got %zu",
-                                l->field->max, n);
+        if (look->field->flags & FIELD_NOT_EMPTY && n == 0)
+                path_problem(look->problems, severity_of(look->field), look->at, NULL, "must not be empty");
+        if (look->field->has_max && (double)n > look->field->max)
+                path_problem(look->problems, severity_of(look->field), look->at, NULL,
+                                "expected at most %g, got %zu", look->field->max, n);
 }
 
 /* Looks at each element of an array as `look_at` does at one value. */
-static void look_each(const Look *l, const char *wanted, void (*look_at)(const Look *l))
+static void look_each(const Look *look, const char *wanted, void (*look_at)(const Look *look))
 {
-        Look element = *l;
+        Look element = *look;
         json_t *value;
         size_t i;
 
-        if (!json_is_array(l->value)) {
-                wrong(l, wanted);
+        if (!json_is_array(look->value)) {
+                wrong(look, wanted);
                 return;
         }
-        look_size(l, json_array_size(l->value));
-        json_array_foreach((json_t *)(uintptr_t)l->value, i, value) {
-                const Path at = { .up = l->at, .index = i };
+        look_size(look, json_array_size(look->value));
+        json_array_foreach((json_t *)(uintptr_t)look->value, i, value) {
+                const Path at = { .up = look->at, .index = i };
 
                 element.value = value;
                 element.at = &at;
@@ -266,59 +269,60 @@ static void look_each(const Look *l, const char *wanted, void (*look_at)(const L
         }
 }
 
-static void look_text_element(const Look *l)
+static void look_text_element(const Look *look)
 {
-        if (!json_is_string(l->value))
-                wrong(l, "a text");
-        else if (l->field->one_of_param)
-                look_one_of_param(l);
+        if (!json_is_string(look->value))
+                wrong(look, "a text");
+        else if (look->field->one_of_param)
+                look_one_of_param(look);
 }
 
-static void look_texts(const Look *l)
+static void look_texts(const Look *look)
 {
-        look_each(l, "a list of texts", look_text_element);
+        look_each(look, "a list of texts", look_text_element);
 }
 
-static void look_attachments(const Look *l)
+static void look_attachments(const Look *look)
 {
-        look_each(l, "a list of attachments", look_attachment);
+        look_each(look, "a list of attachments", look_attachment);
 }
 
-static void check_rows(Check *c, const Field *fields, const json_t *object, const Path *at);
+static void check_rows(Check *check, const Field *fields, const json_t *object, const Path *at);
 
-static void look_object_element(const Look *l)
+static void look_object_element(const Look *look)
 {
-        if (!json_is_object(l->value))
-                wrong(l, "an object");
+        if (!json_is_object(look->value))
+                wrong(look, "an object");
         else
-                check_rows(l->check, l->field->members, l->value, l->at);
+                check_rows(look->check, look->field->members, look->value, look->at);
 }
 
-static void look_objects(const Look *l)
+static void look_objects(const Look *look)
 {
-        look_each(l, "a list of objects", look_object_element);
+        look_each(look, "a list of objects", look_object_element);
 }
 
-static void look_object(const Look *l)
+static void look_object(const Look *look)
 {
-        if (!json_is_object(l->value))
-                wrong(l, "an object");
+        if (!json_is_object(look->value))
+                wrong(look, "an object");
         else
-                look_size(l, json_object_size(l->value));
+                look_size(look, json_object_size(look->value));
 }
 
-static void look_dictionary(const Look *l)
+static void look_dictionary(const Look *look)
 {
         const char *name;
         json_t *value;
 
-        look_object(l);
-        json_object_foreach((json_t *)(uintptr_t)l->value, name, value)
+        look_object(look);
+        json_object_foreach((json_t *)(uintptr_t)look->value, name, value)
                 if (!json_is_string(value))
-                        path_problem(l->problems, severity_of(l->field), l->at, name, "expected a text");
+                        path_problem(look->problems, severity_of(look->field), look->at, name,
+                                        "expected a text");
 }
 
-static void look_any(_unused_ const Look *l)
+static void look_any(_unused_ const Look *look)
 {
 }
 
@@ -340,26 +344,26 @@ static void (*const looks[_FIELD_KIND_MAX])(const Look *l) = {
 };
 
 /* An empty container is no absent one in a response. */
-static bool is_absent(const Field *f, const json_t *value)
+static bool is_absent(const Field *field, const json_t *value)
 {
         if (!value)
                 return true;
-        return f->flags & FIELD_IN_PARAMS && field_is_left_out(f, value);
+        return field->flags & FIELD_IN_PARAMS && field_is_left_out(field, value);
 }
 
-static void check_rows(Check *c, const Field *fields, const json_t *object, const Path *at)
+static void check_rows(Check *check, const Field *fields, const json_t *object, const Path *at)
 {
-        for (const Field *f = fields; f->name; f++) {
-                const Path path = { .up = at, .name = f->name };
-                const json_t *value = member_get(object, f->name);
+        for (const Field *field = fields; field->name; field++) {
+                const Path path = { .up = at, .name = field->name };
+                const json_t *value = member_get(object, field->name);
 
-                if (is_absent(f, value)) {
-                        if (f->flags & FIELD_REQUIRED)
-                                path_problem(c->problems, severity_of(f), &path, NULL, "is missing: %s",
-                                                f->describe);
+                if (is_absent(field, value)) {
+                        if (field->flags & FIELD_REQUIRED)
+                                path_problem(check->problems, severity_of(field), &path, NULL,
+                                                "is missing: %s", field->describe);
                         continue;
                 }
-                looks[f->kind](&(Look){ c, f, value, object, &path, c->problems });
+                looks[field->kind](&(Look){ check, field, value, object, &path, check->problems });
         }
 }
 

@@ -64,57 +64,57 @@ static int set_time(json_t *task, const char *name, int64_t t)
 }
 
 /* What is known of a task of which no body said more. */
-static json_t *make_task(const TaskDocument *d)
+static json_t *make_task(const TaskDocument *document)
 {
-        return json_pack("{s:s, s:s?, s:s, s:{}}", "task_id", d->task_id, "type", d->type, "status",
-                        task_status_to_string(d->status), "metadata");
+        return json_pack("{s:s, s:s?, s:s, s:{}}", "task_id", document->task_id, "type", document->type,
+                        "status", task_status_to_string(document->status), "metadata");
 }
 
 /* The task of the newest body that had one. */
-static int load_task(const TaskDocument *d, json_t *root, json_t **ret)
+static int load_task(const TaskDocument *document, json_t *root, json_t **ret)
 {
         json_t *task = json_object_get(root, "task");
 
-        if (d->document && !json_is_object(task))
+        if (document->document && !json_is_object(task))
                 return -EBADMSG;
-        *ret = d->document ? json_incref(task) : make_task(d);
+        *ret = document->document ? json_incref(task) : make_task(document);
         return *ret ? 0 : -ENOMEM;
 }
 
-static int load_response(const TaskDocument *d, json_t *root, json_t **ret)
+static int load_response(const TaskDocument *document, json_t *root, json_t **ret)
 {
         int r;
 
-        if (d->response != d->document)
-                return task_response_of_body(d->response, d->response_size, ret);
+        if (document->response != document->document)
+                return task_response_of_body(document->response, document->response_size, ret);
         r = response_of_root(root, ret);
         return r == -ENOENT ? -EBADMSG : r;
 }
 
-int task_document_to_json(const TaskDocument *d, json_t **ret)
+int task_document_to_json(const TaskDocument *document, json_t **ret)
 {
         json_auto_t *root = NULL, *task = NULL, *response = NULL;
         int r;
 
-        if (d->document) {
-                r = parse_body(d->document, d->document_size, &root);
+        if (document->document) {
+                r = parse_body(document->document, document->document_size, &root);
                 if (r < 0)
                         return r;
         }
-        r = load_task(d, root, &task);
+        r = load_task(document, root, &task);
         if (r < 0)
                 return r;
-        if (d->response) {
-                r = load_response(d, root, &response);
+        if (document->response) {
+                r = load_response(document, root, &response);
                 if (r < 0)
                         return r;
         }
 
-        if (json_object_set_new(task, "status", json_string(task_status_to_string(d->status))) < 0 ||
-                        set_time(task, "created_at", d->created_at) < 0 ||
-                        set_time(task, "completed_at", d->completed_at) < 0 ||
+        if (json_object_set_new(task, "status", json_string(task_status_to_string(document->status))) < 0 ||
+                        set_time(task, "created_at", document->created_at) < 0 ||
+                        set_time(task, "completed_at", document->completed_at) < 0 ||
                         (response && json_object_set(task, "response", response) < 0) ||
-                        (d->is_test && json_object_set_new(task, "is_test", json_true()) < 0))
+                        (document->is_test && json_object_set_new(task, "is_test", json_true()) < 0))
                 return -ENOMEM;
 
         *ret = json_incref(task);

@@ -23,7 +23,7 @@ typedef struct TaskDocument {
 /* A new reference to the task object with members in the API's order: `task` of the document, its
  * `response`, `status` and `completed_at` replaced by the current ones. Where no body had a `task`, an
  * object of what is known. 0, -ENOMEM, -EBADMSG when a stored body can't be parsed. */
-int task_document_to_json(const TaskDocument *d, json_t **ret);
+int task_document_to_json(const TaskDocument *document, json_t **ret);
 
 /* A new reference to the `response` of a callback body, {"error", "attachments"} for a bare failure. 0,
  * -ENOMEM, -EBADMSG, -ENOENT when it has none. */

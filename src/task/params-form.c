@@ -221,25 +221,26 @@ static int list_of_indexes(json_t *object, bool dense, json_t **ret)
 }
 
 /* Which container a value ought to be: the row's, or as it was written where there is no row. */
-static int choose_container(const Field *f, json_t *value, json_t **ret)
+static int choose_container(const Field *field, json_t *value, json_t **ret)
 {
-        if (f && field_is_list(f) && json_is_string(value)) {
+        if (field && field_is_list(field) && json_is_string(value)) {
                 *ret = json_pack("[O]", value);
                 return *ret ? 0 : -ENOMEM;
         }
-        if (json_is_object(value) && (!f || !field_is_object(f)))
-                return list_of_indexes(value, !f || !field_is_list(f), ret);
+        if (json_is_object(value) && (!field || !field_is_object(field)))
+                return list_of_indexes(value, !field || !field_is_list(field), ret);
 
         *ret = json_incref(value);
         return 0;
 }
 
-static int shape(const Field *f, json_t *value, json_t **ret);
+static int shape(const Field *field, json_t *value, json_t **ret);
 
 /* A form sends every field that it has, and what wasn't filled in is empty. */
-static bool is_left_empty(const Field *f, const json_t *value)
+static bool is_left_empty(const Field *field, const json_t *value)
 {
-        return f && !(f->flags & FIELD_REQUIRED) && json_is_string(value) && json_string_length(value) == 0;
+        return field && !(field->flags & FIELD_REQUIRED) && json_is_string(value) &&
+               json_string_length(value) == 0;
 }
 
 /* Members by their rows; without rows each as it was written. */
@@ -252,14 +253,14 @@ static int shape_members(const Rows *rows, json_t *object)
 
         json_object_foreach_safe(object, next, name, value)
         {
-                const Field *f = rows ? rows_find(rows, name) : NULL;
+                const Field *field = rows ? rows_find(rows, name) : NULL;
                 json_t *shaped;
 
-                if (is_left_empty(f, value)) {
+                if (is_left_empty(field, value)) {
                         json_object_del(object, name);
                         continue;
                 }
-                r = shape(f, value, &shaped);
+                r = shape(field, value, &shaped);
                 if (r < 0)
                         return r;
                 if (json_object_set_new(object, name, shaped) < 0) /* in its place: the order stays */
@@ -268,9 +269,9 @@ static int shape_members(const Rows *rows, json_t *object)
         return 0;
 }
 
-static int shape_elements(const Field *f, json_t *array)
+static int shape_elements(const Field *field, json_t *array)
 {
-        const Rows rows = { { f ? f->members : NULL } };
+        const Rows rows = { { field ? field->members : NULL } };
         json_t *value;
         size_t i;
         int r;
@@ -278,7 +279,7 @@ static int shape_elements(const Field *f, json_t *array)
         json_array_foreach(array, i, value) {
                 json_t *shaped;
 
-                if (f && f->members && json_is_object(value)) {
+                if (field && field->members && json_is_object(value)) {
                         r = shape_members(&rows, value);
                         if (r < 0)
                                 return r;
@@ -294,16 +295,16 @@ static int shape_elements(const Field *f, json_t *array)
 }
 
 /* Depth is bounded by the brackets of a name. A new reference. */
-static int shape(const Field *f, json_t *value, json_t **ret)
+static int shape(const Field *field, json_t *value, json_t **ret)
 {
         json_auto_t *container = NULL;
         int r;
 
-        r = choose_container(f, value, &container);
+        r = choose_container(field, value, &container);
         if (r < 0)
                 return r;
         if (json_is_array(container))
-                r = shape_elements(f, container);
+                r = shape_elements(field, container);
         else if (json_is_object(container))
                 r = shape_members(NULL, container);
         if (r < 0)

@@ -71,10 +71,10 @@ static void check_names(const Rows *rows, const json_t *object, const Path *at, 
                         add_unknown(rows, at, name, problems);
 }
 
-static void check_elements(const Field *f, const json_t *list, Problems *problems)
+static void check_elements(const Field *field, const json_t *list, Problems *problems)
 {
-        const Rows rows = { { f->members } };
-        const Path top = { .name = f->name };
+        const Rows rows = { { field->members } };
+        const Path top = { .name = field->name };
         json_t *element;
         size_t i;
 
@@ -177,9 +177,9 @@ static void drop_nulls(json_t *object)
 
 static int normalise_members(const Rows *rows, json_t *object);
 
-static int normalise_elements(const Field *f, json_t *array)
+static int normalise_elements(const Field *field, json_t *array)
 {
-        const Rows rows = { { f->members } };
+        const Rows rows = { { field->members } };
         json_t *element;
         size_t i;
         int r;
@@ -194,17 +194,17 @@ static int normalise_elements(const Field *f, json_t *array)
         return 0;
 }
 
-static int normalise_member(const Field *f, json_t *object, json_t *value)
+static int normalise_member(const Field *field, json_t *object, json_t *value)
 {
         json_t *converted;
 
-        if (field_is_left_out(f, value))
-                return json_object_del(object, f->name) < 0 ? -ENOMEM : 0;
-        if (f->members && json_is_array(value))
-                return normalise_elements(f, value);
-        if (f->flags & FIELD_AS_TEXT && json_is_string(value) && conversions[f->kind] &&
-                        conversions[f->kind](value, &converted))
-                return json_object_set_new(object, f->name, converted) < 0 ? -ENOMEM : 0;
+        if (field_is_left_out(field, value))
+                return json_object_del(object, field->name) < 0 ? -ENOMEM : 0;
+        if (field->members && json_is_array(value))
+                return normalise_elements(field, value);
+        if (field->flags & FIELD_AS_TEXT && json_is_string(value) && conversions[field->kind] &&
+                        conversions[field->kind](value, &converted))
+                return json_object_set_new(object, field->name, converted) < 0 ? -ENOMEM : 0;
         return 0;
 }
 
@@ -325,9 +325,10 @@ int task_object_new(const TaskType *type, const json_t *params, const char *task
 
 /* A URL's row is that of an attachment that can't be a text. The URLs of the shared rows are no attachments:
  * nobody fetches a callback_url. */
-static bool is_attachment(const Field *f)
+static bool is_attachment(const Field *field)
 {
-        return f->kind == FIELD_ATTACHMENT || f->kind == FIELD_ATTACHMENTS || f->kind == FIELD_URL;
+        return field->kind == FIELD_ATTACHMENT || field->kind == FIELD_ATTACHMENTS ||
+               field->kind == FIELD_URL;
 }
 
 /* Only what could be fetched: a broken value is the check's matter. */
@@ -345,11 +346,11 @@ int task_params_each_attachment(const TaskType *type, const json_t *params,
         if (streq_ptr(json_string_value(member_get(params, "attachment_type")), "text"))
                 return 0;
 
-        for (const Field *f = type->params; f->name; f++) {
-                const json_t *value = member_get(params, f->name);
+        for (const Field *field = type->params; field->name; field++) {
+                const json_t *value = member_get(params, field->name);
                 const size_t n = json_is_array(value) ? json_array_size(value) : 1;
 
-                if (!is_attachment(f) || !value)
+                if (!is_attachment(field) || !value)
                         continue;
                 for (size_t i = 0; i < n && left > 0; i++, left--) {
                         r = call_for(json_is_array(value) ? json_array_get(value, i) : value, fn, userdata);

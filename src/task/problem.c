@@ -15,37 +15,37 @@
 
 #define TEXT_MAX ((size_t)4 * 1024 * 1024) /* bytes of all of them, as JSON */
 
-static void problem_done(Problem *p)
+static void problem_done(Problem *problem)
 {
-        free(p->path);
-        free(p->message);
+        free(problem->path);
+        free(problem->message);
 }
 
-void problems_done(Problems *p)
+void problems_done(Problems *problems)
 {
-        FOREACH_ARRAY(i, p->items, p->n)
+        FOREACH_ARRAY(i, problems->items, problems->n)
                 problem_done(i);
 
-        *p = (Problems){};
+        *problems = (Problems){};
 }
 
 /* Whether one more would be kept and not only counted: else nobody will read what is said of it. */
-static bool have_room(const Problems *p, Severity severity)
+static bool have_room(const Problems *problems, Severity severity)
 {
-        return p->n < PROBLEMS_MAX || (severity == SEVERITY_ERROR && p->n_warnings > 0);
+        return problems->n < PROBLEMS_MAX || (severity == SEVERITY_ERROR && problems->n_warnings > 0);
 }
 
 /* Gives up the last warning of a full list, which has one. */
-static void drop_warning(Problems *p)
+static void drop_warning(Problems *problems)
 {
-        size_t i = p->n - 1;
+        size_t i = problems->n - 1;
 
-        while (p->items[i].severity != SEVERITY_WARNING)
+        while (problems->items[i].severity != SEVERITY_WARNING)
                 i--;
-        problem_done(&p->items[i]);
-        memmove(&p->items[i], &p->items[i + 1], (p->n - i - 1) * sizeof(Problem));
-        p->n--;
-        p->n_warnings--;
+        problem_done(&problems->items[i]);
+        memmove(&problems->items[i], &problems->items[i + 1], (problems->n - i - 1) * sizeof(Problem));
+        problems->n--;
+        problems->n_warnings--;
 }
 
 /* A message may quote the parser, which quotes what it could not parse. It has to be a text in any case, or
@@ -75,59 +75,59 @@ _printf_(1, 0) static char *print_message(const char *format, va_list ap)
         return message;
 }
 
-void problems_addv(Problems *p, Severity severity, const char *path, const char *format, va_list ap)
+void problems_addv(Problems *problems, Severity severity, const char *path, const char *format, va_list ap)
 {
         _cleanup_free_ char *copy = NULL, *message = NULL;
 
         if (severity == SEVERITY_ERROR)
-                p->n_errors++;
-        if (p->n == PROBLEMS_MAX) {
-                p->n_beyond++;
-                if (!have_room(p, severity))
+                problems->n_errors++;
+        if (problems->n == PROBLEMS_MAX) {
+                problems->n_beyond++;
+                if (!have_room(problems, severity))
                         return;
-                drop_warning(p);
+                drop_warning(problems);
         }
 
         copy = strdup(path);
         message = print_message(format, ap);
         if (!copy || !message) {
-                p->failed = true;
+                problems->failed = true;
                 return;
         }
         make_text(message);
 
-        p->items[p->n++] = (Problem){
+        problems->items[problems->n++] = (Problem){
                 .severity = severity,
                 .path = TAKE_PTR(copy),
                 .message = TAKE_PTR(message),
         };
-        p->n_warnings += severity == SEVERITY_WARNING;
+        problems->n_warnings += severity == SEVERITY_WARNING;
 }
 
-void problems_add(Problems *p, Severity severity, const char *path, const char *format, ...)
+void problems_add(Problems *problems, Severity severity, const char *path, const char *format, ...)
 {
         va_list ap;
 
         va_start(ap, format);
-        problems_addv(p, severity, path, format, ap);
+        problems_addv(problems, severity, path, format, ap);
         va_end(ap);
 }
 
-void problems_add_findings(Problems *p, const JsonFindings *findings, const void *text)
+void problems_add_findings(Problems *problems, const JsonFindings *findings, const void *text)
 {
         char words[JSON_FINDINGS_SIZE];
 
         if (json_findings_format(findings, text, words))
-                problems_add(p, SEVERITY_WARNING, "", "%s", words);
+                problems_add(problems, SEVERITY_WARNING, "", "%s", words);
 }
 
-void problems_escalate(Problems *p)
+void problems_escalate(Problems *problems)
 {
-        FOREACH_ARRAY(i, p->items, p->n)
+        FOREACH_ARRAY(i, problems->items, problems->n)
                 i->severity = SEVERITY_ERROR;
 
-        p->n_errors = p->n + p->n_beyond;
-        p->n_warnings = 0;
+        problems->n_errors = problems->n + problems->n_beyond;
+        problems->n_warnings = 0;
 }
 
 static int append_problem(json_t *array, const char *path, const char *message, Severity severity)
@@ -137,18 +137,19 @@ static int append_problem(json_t *array, const char *path, const char *message, 
                                                severity == SEVERITY_ERROR ? "error" : "warning"));
 }
 
-json_t *problems_to_json(const Problems *p)
+json_t *problems_to_json(const Problems *problems)
 {
         json_t *array = json_array();
         char text[64];
         int r = 0;
 
-        FOREACH_ARRAY(i, p->items, p->n)
+        FOREACH_ARRAY(i, problems->items, problems->n)
                 r |= append_problem(array, i->path, i->message, i->severity);
 
-        if (p->n_beyond > 0) {
-                snprintf(text, sizeof(text), "and %zu more", p->n_beyond);
-                r |= append_problem(array, "", text, p->n_errors > 0 ? SEVERITY_ERROR : SEVERITY_WARNING);
+        if (problems->n_beyond > 0) {
+                snprintf(text, sizeof(text), "and %zu more", problems->n_beyond);
+                r |= append_problem(
+                                array, "", text, problems->n_errors > 0 ? SEVERITY_ERROR : SEVERITY_WARNING);
         }
 
         if (r < 0) {
@@ -158,20 +159,20 @@ json_t *problems_to_json(const Problems *p)
         return array;
 }
 
-int problems_encode(const Problems *p, char **ret)
+int problems_encode(const Problems *problems, char **ret)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
         json_auto_t *array = NULL;
         int r;
 
-        if (p->failed)
+        if (problems->failed)
                 return -ENOMEM;
-        if (p->n == 0) {
+        if (problems->n == 0) {
                 *ret = NULL;
                 return 0;
         }
 
-        array = problems_to_json(p);
+        array = problems_to_json(problems);
         if (!array)
                 return -ENOMEM;
         r = json_encode(array, &text);
@@ -239,10 +240,10 @@ const char *problem_quote(const json_t *value, char buf[static PROBLEM_QUOTE_SIZ
         return buf;
 }
 
-const char *problems_quote(const Problems *p, Severity severity, const json_t *value,
+const char *problems_quote(const Problems *problems, Severity severity, const json_t *value,
                 char buf[static PROBLEM_QUOTE_SIZE])
 {
-        return have_room(p, severity) ? problem_quote(value, buf) : "";
+        return have_room(problems, severity) ? problem_quote(value, buf) : "";
 }
 
 /*
@@ -260,14 +261,14 @@ typedef struct Text {
 } Text;
 
 /* Appends what fits as a whole; a path too long for its buffer ends early, at a frame's end. */
-static void text_append(Text *t, const char *data, size_t size)
+static void text_append(Text *text, const char *data, size_t size)
 {
-        if (size >= PATH_SIZE - t->size)
+        if (size >= PATH_SIZE - text->size)
                 return;
 
-        memcpy(t->buf + t->size, data, size);
-        t->size += size;
-        t->buf[t->size] = 0;
+        memcpy(text->buf + text->size, data, size);
+        text->size += size;
+        text->buf[text->size] = 0;
 }
 
 static bool is_plain(const char *name)
@@ -278,7 +279,7 @@ static bool is_plain(const char *name)
         return n > 0 && name[n] == 0 && n <= NAME_MAX_SHOWN;
 }
 
-static void append_name(Text *t, const char *name)
+static void append_name(Text *text, const char *name)
 {
         char piece[PROBLEM_QUOTE_SIZE + 2], quote[PROBLEM_QUOTE_SIZE];
         const char *shown = "?";
@@ -287,8 +288,8 @@ static void append_name(Text *t, const char *name)
         int n;
 
         if (is_plain(name)) {
-                n = snprintf(piece, sizeof(piece), "%s%s", t->size > 0 ? "." : "", name);
-                text_append(t, piece, (size_t)n);
+                n = snprintf(piece, sizeof(piece), "%s%s", text->size > 0 ? "." : "", name);
+                text_append(text, piece, (size_t)n);
                 return;
         }
 
@@ -297,29 +298,29 @@ static void append_name(Text *t, const char *name)
                 s = json_stringn_nocheck(name, size);
                 if (s)
                         shown = problem_quote(s, quote);
-                t->no_memory |= shown[0] != '"'; /* in general terms */
+                text->no_memory |= shown[0] != '"'; /* in general terms */
         }
         n = snprintf(piece, sizeof(piece), "[%s]", shown);
         json_decref(s);
-        text_append(t, piece, (size_t)n);
+        text_append(text, piece, (size_t)n);
 }
 
-static void append_path(Text *t, const Path *p)
+static void append_path(Text *text, const Path *path)
 {
         char piece[32];
 
-        if (!p->up) {
-                if (p->name)
-                        text_append(t, p->name, strlen(p->name));
+        if (!path->up) {
+                if (path->name)
+                        text_append(text, path->name, strlen(path->name));
                 return;
         }
 
-        append_path(t, p->up);
-        if (p->name) {
-                append_name(t, p->name);
+        append_path(text, path->up);
+        if (path->name) {
+                append_name(text, path->name);
                 return;
         }
-        text_append(t, piece, (size_t)snprintf(piece, sizeof(piece), "[%zu]", p->index));
+        text_append(text, piece, (size_t)snprintf(piece, sizeof(piece), "[%zu]", path->index));
 }
 
 void path_problem(Problems *problems, Severity severity, const Path *at, const char *name,

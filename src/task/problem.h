@@ -31,26 +31,27 @@ typedef struct Problems {
         bool failed;       /* out of memory while adding: the list is not to be trusted */
 } Problems;
 
-void problems_done(Problems *p);
+void problems_done(Problems *problems);
 
 /* Adds one. Never fails: a lack of memory is remembered in `failed`, which the caller checks at the end.
  * Values from the body that a message quotes are to be cut by problem_quote(). */
-void problems_add(Problems *p, Severity severity, const char *path, const char *format, ...) _printf_(4, 5);
-void problems_addv(Problems *p, Severity severity, const char *path, const char *format, va_list ap)
+void problems_add(Problems *problems, Severity severity, const char *path, const char *format, ...)
+                _printf_(4, 5);
+void problems_addv(Problems *problems, Severity severity, const char *path, const char *format, va_list ap)
                 _printf_(4, 0);
 
 /* A warning of what JSON's reader found in `text`, where it found something. */
-void problems_add_findings(Problems *p, const JsonFindings *findings, const void *text);
+void problems_add_findings(Problems *problems, const JsonFindings *findings, const void *text);
 
 /* Makes every warning an error (`strict`). */
-void problems_escalate(Problems *p);
+void problems_escalate(Problems *problems);
 
 /* A new reference: [{"path", "message", "severity"}], with a last entry that counts those beyond the
  * maximum; an empty array when there are none. NULL when out of memory. */
-json_t *problems_to_json(const Problems *p);
+json_t *problems_to_json(const Problems *problems);
 
 /* The same as text, owned by the caller; NULL when there are none. 0, -ENOMEM. */
-int problems_encode(const Problems *p, char **ret);
+int problems_encode(const Problems *problems, char **ret);
 
 /* The value as compact JSON, cut to at most 80 bytes at a character's end, "..." behind it where cut.
  * Returns buf. */
@@ -59,7 +60,7 @@ const char *problem_quote(const json_t *value, char buf[static PROBLEM_QUOTE_SIZ
 
 /* The same for a problem that is about to be added: "" where that would only be counted. A body can have a
  * million of them. */
-const char *problems_quote(const Problems *p, Severity severity, const json_t *value,
+const char *problems_quote(const Problems *problems, Severity severity, const json_t *value,
                 char buf[static PROBLEM_QUOTE_SIZE]);
 
 /* How many of the `size` bytes of a UTF-8 text to show when at most `max` are wanted: whole characters. */

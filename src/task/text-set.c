@@ -39,18 +39,18 @@ int text_set_init(TextSet *s, const json_t *array)
         return 0;
 }
 
-void text_set_done(TextSet *s)
+void text_set_done(TextSet *set)
 {
-        free(s->slots);
-        *s = (TextSet){};
+        free(set->slots);
+        *set = (TextSet){};
 }
 
-static uint32_t hash_text(const TextSet *s, const json_t *text)
+static uint32_t hash_text(const TextSet *set, const json_t *text)
 {
         uint8_t hash[crypto_shorthash_BYTES];
         uint32_t h;
 
-        crypto_shorthash(hash, (const uint8_t *)json_string_value(text), json_string_length(text), s->key);
+        crypto_shorthash(hash, (const uint8_t *)json_string_value(text), json_string_length(text), set->key);
         memcpy(&h, hash, sizeof(h));
         return h;
 }
@@ -62,49 +62,49 @@ static bool is_same(const json_t *a, const json_t *b)
 }
 
 /* The text's slot, or the free one where it would be. */
-static TextSlot *find(const TextSet *s, const json_t *text, uint32_t hash)
+static TextSlot *find(const TextSet *set, const json_t *text, uint32_t hash)
 {
-        size_t i = hash & (s->n_slots - 1);
+        size_t i = hash & (set->n_slots - 1);
 
-        while (s->slots[i].place != 0 &&
-                        (s->slots[i].hash != hash ||
-                                        !is_same(json_array_get(s->array, s->slots[i].place - 1), text)))
-                i = (i + 1) & (s->n_slots - 1);
-        return &s->slots[i];
+        while (set->slots[i].place != 0 &&
+                        (set->slots[i].hash != hash ||
+                                        !is_same(json_array_get(set->array, set->slots[i].place - 1), text)))
+                i = (i + 1) & (set->n_slots - 1);
+        return &set->slots[i];
 }
 
-bool text_set_add(TextSet *s, size_t index)
+bool text_set_add(TextSet *set, size_t index)
 {
-        const json_t *text = json_array_get(s->array, index);
+        const json_t *text = json_array_get(set->array, index);
         TextSlot *slot;
         uint32_t hash;
 
         if (!json_is_string(text))
                 return false;
-        hash = hash_text(s, text);
-        slot = find(s, text, hash);
+        hash = hash_text(set, text);
+        slot = find(set, text, hash);
         if (slot->place != 0)
                 return false;
         *slot = (TextSlot){ hash, (uint32_t)index + 1 };
         return true;
 }
 
-int text_set_init_full(TextSet *s, const json_t *array)
+int text_set_init_full(TextSet *set, const json_t *array)
 {
         const size_t n = json_array_size(array);
         int r;
 
-        r = text_set_init(s, array);
+        r = text_set_init(set, array);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++)
-                (void)text_set_add(s, i);
+                (void)text_set_add(set, i);
         return 0;
 }
 
-bool text_set_has(const TextSet *s, const json_t *text)
+bool text_set_has(const TextSet *set, const json_t *text)
 {
-        return s->n_slots > 0 && json_is_string(text) && find(s, text, hash_text(s, text))->place != 0;
+        return set->n_slots > 0 && json_is_string(text) && find(set, text, hash_text(set, text))->place != 0;
 }
 
 bool text_is_in(const json_t *array, const json_t *text)

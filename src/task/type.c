@@ -62,19 +62,20 @@ const Field *rows_find(const Rows *rows, const char *name)
         return NULL;
 }
 
-bool field_is_list(const Field *f)
+bool field_is_list(const Field *field)
 {
-        return f->kind == FIELD_TEXTS || f->kind == FIELD_OBJECTS || f->kind == FIELD_ATTACHMENTS;
+        return field->kind == FIELD_TEXTS || field->kind == FIELD_OBJECTS ||
+               field->kind == FIELD_ATTACHMENTS;
 }
 
-bool field_is_object(const Field *f)
+bool field_is_object(const Field *field)
 {
-        return f->kind == FIELD_OBJECT || f->kind == FIELD_DICTIONARY;
+        return field->kind == FIELD_OBJECT || field->kind == FIELD_DICTIONARY;
 }
 
-bool field_is_left_out(const Field *f, const json_t *value)
+bool field_is_left_out(const Field *field, const json_t *value)
 {
-        if (f->flags & FIELD_REQUIRED || (!field_is_list(f) && !field_is_object(f)))
+        if (field->flags & FIELD_REQUIRED || (!field_is_list(field) && !field_is_object(field)))
                 return false;
 
         return (json_is_array(value) && json_array_size(value) == 0) ||

@@ -122,8 +122,8 @@ const Field *rows_find(const Rows *rows, const char *name);
                 for (const Field *f = (rows)->tables[_i_##f]; f && f->name; f++)
 
 /* What the row wants is a JSON array, an object. */
-bool field_is_list(const Field *f);
-bool field_is_object(const Field *f);
+bool field_is_list(const Field *field);
+bool field_is_object(const Field *field);
 
 /* Clients send {} and [] for a container that they leave out. */
-bool field_is_left_out(const Field *f, const json_t *value);
+bool field_is_left_out(const Field *field, const json_t *value);

@@ -192,14 +192,14 @@ MemberWalk member_walk(const json_t *object)
         return (MemberWalk){ unconst(object), json_object_iter(unconst(object)) };
 }
 
-json_t *member_walk_get(MemberWalk *w, const char *name)
+json_t *member_walk_get(MemberWalk *walk, const char *name)
 {
         json_t *value;
 
-        if (!w->next || !streq(json_object_iter_key(w->next), name))
-                return json_object_get(w->object, name);
-        value = json_object_iter_value(w->next);
-        w->next = json_object_iter_next(w->object, w->next);
+        if (!walk->next || !streq(json_object_iter_key(walk->next), name))
+                return json_object_get(walk->object, name);
+        value = json_object_iter_value(walk->next);
+        walk->next = json_object_iter_next(walk->object, walk->next);
         return value;
 }
 
@@ -408,9 +408,9 @@ static int hash_value(Hash *h, const json_t *value, const Field *fields);
 
 static const Field *find_row(const Field *fields, const char *name)
 {
-        for (const Field *f = fields; f && f->name; f++)
-                if (streq(f->name, name))
-                        return f;
+        for (const Field *field = fields; field && field->name; field++)
+                if (streq(field->name, name))
+                        return field;
         return NULL;
 }
 
@@ -440,10 +440,10 @@ static int hash_object(Hash *h, const json_t *object, const Field *fields)
 
         hash_tag(h, 'o', n);
         FOREACH_ARRAY(m, members, n) {
-                const Field *f = json_is_array(m->value) ? find_row(fields, m->name) : NULL;
+                const Field *field = json_is_array(m->value) ? find_row(fields, m->name) : NULL;
 
                 hash_text(h, m->name, strlen(m->name));
-                r = hash_value(h, m->value, f ? f->members : NULL);
+                r = hash_value(h, m->value, field ? field->members : NULL);
                 if (r < 0)
                         return r;
         }

@@ -23,7 +23,7 @@ typedef struct MemberWalk {
 } MemberWalk;
 
 MemberWalk member_walk(const json_t *object);
-json_t *member_walk_get(MemberWalk *w, const char *name);
+json_t *member_walk_get(MemberWalk *walk, const char *name);
 
 typedef enum NumberKind {
         NUMBER_INTEGER,
