@@ -336,8 +336,8 @@ int store_write(Store *s, StoreChange *const *changes, size_t n)
 
         FOREACH_ARRAY(change, changes, n)
                 (*change)->result = 0;
-        if (s->state != STORE_WELL)
-                r = s->failure;
+        if (s->state != STORE_WELL) /* of these it is known that they are not kept */
+                r = s->failure == -EINPROGRESS ? -EBUSY : s->failure;
         else {
                 while (n_left > 0) {
                         r = try_group(s, changes, n);
@@ -346,7 +346,7 @@ int store_write(Store *s, StoreChange *const *changes, size_t n)
                         else if (r != -EAGAIN || ++redone > REDO_MAX)
                                 break;
                 }
-                r = MIN(r, 0);
+                r = r == -EAGAIN ? -EBUSY : MIN(r, 0);
                 if (r < 0)
                         note_failure(s, r);
         }

@@ -141,6 +141,8 @@ static void test_marks_are_few_and_close(void **state)
                 if (i % 100 == 99 || i == n)
                         assert_int_equal(store_commit(s), 0);
         }
+        if (in_memory)
+                skip();
         assert_in_range(ask(f->path, "SELECT count(*) FROM mark"), 32, 400);
         for (int64_t age = step; age < n * step; age += 7 * step) {
                 int64_t newest = (int64_t)older(s, age), limit = n - age / step + 1;

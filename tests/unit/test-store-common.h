@@ -11,7 +11,17 @@
 
 #include <dirent.h>
 
-#include "store/verbs.h"
+#include "store/driver.h"
+
+/* The same tests run over more than one driver. */
+#ifdef MEMORY_DRIVER
+#        include "memory-driver.h"
+#        define TEST_DRIVER (&memory_driver)
+static const bool in_memory = true; /* there is no file to be looked at */
+#else
+#        define TEST_DRIVER (&sqlite_driver)
+_unused_ static const bool in_memory = false;
+#endif
 
 #define T0     INT64_C(1700000000000000) /* microseconds: some time in 2023 */
 #define SECOND INT64_C(1000000)
@@ -30,7 +40,7 @@ static inline Store *open_store(const char *path)
         Store *s = NULL;
         int r;
 
-        r = store_open(path, STORE_RECEIVER, &s, &error);
+        r = store_open_with(TEST_DRIVER, path, STORE_RECEIVER, &s, &error);
         if (r < 0)
                 fail_msg("store_open: %d: %s", r, error);
         return s;
@@ -42,7 +52,7 @@ static inline StoreReader *open_reader(const char *path, uint64_t limit)
         StoreReader *reader = NULL;
         int r;
 
-        r = store_reader_open(path, limit, &reader, &error);
+        r = TEST_DRIVER->reading->open(path, limit, &reader, &error);
         if (r < 0)
                 fail_msg("store_reader_open: %d: %s", r, error);
         return reader;
@@ -79,6 +89,9 @@ static inline int teardown(void **state)
 
         store_reader_close(f->reader);
         store_close(f->store);
+#ifdef MEMORY_DRIVER
+        memory_driver_forget();
+#endif
 
         d = opendir(f->directory);
         assert_non_null(d);

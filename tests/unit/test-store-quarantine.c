@@ -288,6 +288,8 @@ static void test_consistent_and_final(void **state)
                         (void)discard(f->store, o.delivery);
         }
 
+        if (in_memory)
+                skip();
         assert_int_equal(sqlite3_open_v2(f->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
         for (size_t i = 0; i < ELEMENTSOF(zero); i++) {
                 n = -1;
