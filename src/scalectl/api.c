@@ -17,12 +17,12 @@
 #define QUERY_USEC   (60 * USEC_PER_SEC)
 #define CONTROL_USEC (15 * 60 * USEC_PER_SEC) /* pruning a large database takes its time */
 
-static void append(ApiUrl *u, const char *text, size_t size)
+static void append(ApiUrl *url, const char *text, size_t size)
 {
-        if (u->error == 0)
-                u->error = buffer_append(&u->text, text, size);
-        if (u->error == -ENOBUFS)
-                u->error = -E2BIG;
+        if (url->error == 0)
+                url->error = buffer_append(&url->text, text, size);
+        if (url->error == -ENOBUFS)
+                url->error = -E2BIG;
 }
 
 ApiUrl api_url(const char *path)
@@ -33,54 +33,54 @@ ApiUrl api_url(const char *path)
         return u;
 }
 
-static void append_encoded(ApiUrl *u, const char *text)
+static void append_encoded(ApiUrl *url, const char *text)
 {
         static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
         char escape[sizeof("%00")];
 
-        for (; *text && u->error == 0; text++)
+        for (; *text && url->error == 0; text++)
                 if (strchr(plain, *text))
-                        append(u, text, 1);
+                        append(url, text, 1);
                 else {
                         snprintf(escape, sizeof(escape), "%%%02X", (unsigned char)*text);
-                        append(u, escape, 3);
+                        append(url, escape, 3);
                 }
 }
 
-void api_url_segment(ApiUrl *u, const char *segment)
+void api_url_segment(ApiUrl *url, const char *segment)
 {
-        append(u, "/", 1);
-        append_encoded(u, segment);
+        append(url, "/", 1);
+        append_encoded(url, segment);
 }
 
-void api_url_add(ApiUrl *u, const char *name, const char *value)
+void api_url_add(ApiUrl *url, const char *name, const char *value)
 {
         if (!value)
                 return;
-        append(u, u->has_query ? "&" : "?", 1);
-        u->has_query = true;
-        append_encoded(u, name);
-        append(u, "=", 1);
-        append_encoded(u, value);
+        append(url, url->has_query ? "&" : "?", 1);
+        url->has_query = true;
+        append_encoded(url, name);
+        append(url, "=", 1);
+        append_encoded(url, value);
 }
 
-void api_url_add_number(ApiUrl *u, const char *name, uint64_t value)
+void api_url_add_number(ApiUrl *url, const char *name, uint64_t value)
 {
         char text[32];
 
         snprintf(text, sizeof(text), "%" PRIu64, value);
-        api_url_add(u, name, text);
+        api_url_add(url, name, text);
 }
 
-void api_url_add_time(ApiUrl *u, const char *name, int64_t t)
+void api_url_add_time(ApiUrl *url, const char *name, int64_t t)
 {
         char text[TIME_STAMP_SIZE];
 
         if (t != TIME_NONE)
-                api_url_add(u, name, time_format(t, text));
+                api_url_add(url, name, time_format(t, text));
 }
 
-int api_url_add_metadata(ApiUrl *u, const OptionList *list)
+int api_url_add_metadata(ApiUrl *url, const OptionList *list)
 {
         for (size_t i = 0; i < list->n; i++) {
                 const char *equals = strchr(list->items[i], '=');
@@ -94,14 +94,14 @@ int api_url_add_metadata(ApiUrl *u, const OptionList *list)
                         name = NULL;
                         return EX_OSERR;
                 }
-                api_url_add(u, name, equals + 1);
+                api_url_add(url, name, equals + 1);
         }
         return 0;
 }
 
-void api_url_done(ApiUrl *u)
+void api_url_done(ApiUrl *url)
 {
-        buffer_done(&u->text);
+        buffer_done(&url->text);
 }
 
 static const char *socket_of(const Ctl *ctl, ApiSide side)

@@ -27,11 +27,11 @@ typedef struct ApiUrl {
 ApiUrl api_url(const char *path);
 void api_url_segment(ApiUrl *u, const char *segment);             /* "/SEGMENT" */
 void api_url_add(ApiUrl *u, const char *name, const char *value); /* NULL value: nothing */
-void api_url_add_number(ApiUrl *u, const char *name, uint64_t value);
+void api_url_add_number(ApiUrl *url, const char *name, uint64_t value);
 void api_url_add_time(ApiUrl *u, const char *name, int64_t t); /* TIME_NONE: nothing */
 /* metadata.KEY=VALUE for each KEY=VALUE of `--metadata`. 0, or an exit status (said). */
-int api_url_add_metadata(ApiUrl *u, const OptionList *list);
-void api_url_done(ApiUrl *u);
+int api_url_add_metadata(ApiUrl *url, const OptionList *list);
+void api_url_done(ApiUrl *url);
 
 /* One call, its body collected. 0 whatever the answer's status, or as http_client_perform(); nothing is
  * said. The URL is let go, *ret is for the caller to. */

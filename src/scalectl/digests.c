@@ -10,10 +10,10 @@
 
 #define TABLE_FIRST 1024U /* places; always a power of two */
 
-void digests_done(Digests *d)
+void digests_done(Digests *digests)
 {
-        free(d->places);
-        *d = (Digests){};
+        free(digests->places);
+        *digests = (Digests){};
 }
 
 /* The place of this digest, or the free one where it belongs. */
@@ -27,45 +27,45 @@ static DigestPlace *find_place(DigestPlace *places, size_t n_places, const uint8
                         return &places[i];
 }
 
-static int grow(Digests *d)
+static int grow(Digests *digests)
 {
-        size_t n_places = d->n_places ? 2 * d->n_places : TABLE_FIRST;
+        size_t n_places = digests->n_places ? 2 * digests->n_places : TABLE_FIRST;
         DigestPlace *larger;
 
-        if (d->n >= DIGESTS_MAX)
+        if (digests->n >= DIGESTS_MAX)
                 return -ENOBUFS;
         larger = calloc(n_places, sizeof(DigestPlace));
         if (!larger)
                 return -ENOMEM;
-        FOREACH_ARRAY(p, d->places, d->n_places)
+        FOREACH_ARRAY(p, digests->places, digests->n_places)
                 if (p->count > 0)
                         *find_place(larger, n_places, p->digest) = *p;
-        free(d->places);
-        d->places = larger;
-        d->n_places = n_places;
+        free(digests->places);
+        digests->places = larger;
+        digests->n_places = n_places;
         return 0;
 }
 
-int digests_add(Digests *d, const uint8_t digest[static DIGEST_FRONT_SIZE], uint32_t *ret)
+int digests_add(Digests *digests, const uint8_t digest[static DIGEST_FRONT_SIZE], uint32_t *ret)
 {
         DigestPlace *p;
         int r;
 
-        if ((d->n + 1) * 2 > d->n_places) {
-                r = grow(d);
+        if ((digests->n + 1) * 2 > digests->n_places) {
+                r = grow(digests);
                 if (r < 0)
                         return r;
         }
-        p = find_place(d->places, d->n_places, digest);
+        p = find_place(digests->places, digests->n_places, digest);
         if (p->count == 0) {
                 memcpy(p->digest, digest, DIGEST_FRONT_SIZE);
-                d->n++;
+                digests->n++;
         }
         *ret = ++p->count;
         return 0;
 }
 
-uint32_t digests_count(const Digests *d, const uint8_t digest[static DIGEST_FRONT_SIZE])
+uint32_t digests_count(const Digests *digests, const uint8_t digest[static DIGEST_FRONT_SIZE])
 {
-        return d->n == 0 ? 0 : find_place(d->places, d->n_places, digest)->count;
+        return digests->n == 0 ? 0 : find_place(digests->places, digests->n_places, digest)->count;
 }

@@ -19,9 +19,9 @@ typedef struct Digests {
         size_t n_places, n;
 } Digests;
 
-void digests_done(Digests *d);
+void digests_done(Digests *digests);
 
 /* One more; how many there are now in *ret. 0, -ENOBUFS (too many different ones), -ENOMEM. */
-int digests_add(Digests *d, const uint8_t digest[static DIGEST_FRONT_SIZE], uint32_t *ret);
+int digests_add(Digests *digests, const uint8_t digest[static DIGEST_FRONT_SIZE], uint32_t *ret);
 
-uint32_t digests_count(const Digests *d, const uint8_t digest[static DIGEST_FRONT_SIZE]);
+uint32_t digests_count(const Digests *digests, const uint8_t digest[static DIGEST_FRONT_SIZE]);

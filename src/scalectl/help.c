@@ -293,15 +293,16 @@ static void print_wrapped(const char *text, size_t column, size_t indent)
 static void print_option(const Verb *verb, const char *name)
 {
         _cleanup_buffer_ Buffer words = BUFFER_INIT(WORDS_MAX);
-        const OptionHelp *h = find_option(verb, name);
+        const OptionHelp *help = find_option(verb, name);
         char title[64];
 
-        if (h && h->words && (h->fixed || find_table(h->words))) /* others say little to people */
-                append_words(&words, h->words, ", ");
-        snprintf(title, sizeof(title), "%s%s%s%s", name, h && h->argument ? " " : "",
-                        h && h->argument ? h->argument : "", streq(name, "--help") ? ", -h" : "");
+        if (help && help->words &&
+                        (help->fixed || find_table(help->words))) /* others say little to people */
+                append_words(&words, help->words, ", ");
+        snprintf(title, sizeof(title), "%s%s%s%s", name, help && help->argument ? " " : "",
+                        help && help->argument ? help->argument : "", streq(name, "--help") ? ", -h" : "");
         printf("  %-*s ", TITLE_WIDTH, title);
-        print_wrapped(h ? h->help : "see scalectl(1)", TITLE_WIDTH + 3, TITLE_WIDTH + 3);
+        print_wrapped(help ? help->help : "see scalectl(1)", TITLE_WIDTH + 3, TITLE_WIDTH + 3);
         if (words.size > 0) {
                 printf("%*s", TITLE_WIDTH + 5, "");
                 print_wrapped(buffer_text(&words), TITLE_WIDTH + 5, TITLE_WIDTH + 5);
@@ -310,7 +311,7 @@ static void print_option(const Verb *verb, const char *name)
 
 void help_print(const Verb *verb, const Option *options, size_t n)
 {
-        const VerbHelp *h = find_verb(verb);
+        const VerbHelp *help = find_verb(verb);
         char first = verb->help[0], usage[1024];
 
         if (first >= 'a' && first <= 'z')
@@ -318,15 +319,15 @@ void help_print(const Verb *verb, const Option *options, size_t n)
         snprintf(usage, sizeof(usage), "usage: scalectl %s %s", verb->name, verb->arguments);
         print_wrapped(usage, 0, 16);
         printf("\n%c%s.\n", first, verb->help + 1);
-        if (h && h->about)
-                print_wrapped(h->about, 0, 0);
+        if (help && help->about)
+                print_wrapped(help->about, 0, 0);
         printf("\n");
         FOREACH_ARRAY(o, options, n)
                 print_option(verb, o->name);
         FOREACH_ARRAY(o, everywhere, ELEMENTSOF(everywhere))
                 print_option(verb, o->name);
-        if (h)
-                printf("\nexample:\n  %s\n", h->example);
+        if (help)
+                printf("\nexample:\n  %s\n", help->example);
         printf("\nSee scalectl(1).\n");
 }
 
@@ -341,26 +342,27 @@ static void print_words(const char *name, const char *argument, const char *word
         printf("%s\t%s\t%s\t%s\n", name, argument, buffer_text(&b), help);
 }
 
-static void print_option_words(const Verb *verb, const Option *o)
+static void print_option_words(const Verb *verb, const Option *option)
 {
-        const OptionHelp *h = find_option(verb, o->name);
-        const char *argument = h && h->argument ? h->argument : "VALUE";
+        const OptionHelp *help = find_option(verb, option->name);
+        const char *argument = help && help->argument ? help->argument : "VALUE";
 
-        print_words(o->name, o->kind == OPTION_FLAG ? "" : argument, h ? h->words : NULL, h ? h->help : "");
+        print_words(option->name, option->kind == OPTION_FLAG ? "" : argument, help ? help->words : NULL,
+                        help ? help->help : "");
 }
 
 void help_print_words(const Verb *verb, const Option *options, size_t n)
 {
-        const VerbHelp *h = find_verb(verb);
+        const VerbHelp *help = find_verb(verb);
 
         FOREACH_ARRAY(o, options, n)
                 print_option_words(verb, o);
         FOREACH_ARRAY(o, everywhere, ELEMENTSOF(everywhere))
                 print_option_words(verb, o);
-        if (h && h->first)
-                print_words("1", "", h->first, "");
-        if (h && h->more)
-                print_words("+", "", h->more, "");
+        if (help && help->first)
+                print_words("1", "", help->first, "");
+        if (help && help->more)
+                print_words("+", "", help->more, "");
 }
 
 /* Values. */
@@ -368,12 +370,12 @@ void help_print_words(const Verb *verb, const Option *options, size_t n)
 char *help_check_word(const Verb *verb, const Option *option, const char *value)
 {
         _cleanup_buffer_ Buffer b = BUFFER_INIT(WORDS_MAX);
-        const OptionHelp *h = find_option(verb, option->name);
+        const OptionHelp *help = find_option(verb, option->name);
         size_t n = strlen(value);
 
-        if (!h || !h->fixed)
+        if (!help || !help->fixed)
                 return NULL;
-        append_words(&b, h->words, " ");
+        append_words(&b, help->words, " ");
         for (const char *w = buffer_text(&b); *w; w += strspn(w, " ")) {
                 size_t size = strcspn(w, " ");
 
@@ -383,6 +385,6 @@ char *help_check_word(const Verb *verb, const Option *option, const char *value)
         }
         buffer_done(&b);
         b = BUFFER_INIT(WORDS_MAX);
-        append_words(&b, h->words, ", ");
+        append_words(&b, help->words, ", ");
         return strdup(buffer_text(&b)) ?: strdup("");
 }

@@ -40,27 +40,27 @@ static char *first_problem(const json_t *problems)
                                : text;
 }
 
-void list_add_delivery(Table *t, const json_t *doc, bool utc)
+void list_add_delivery(Table *table, const json_t *doc, bool utc)
 {
         char time[FORMAT_TIME_SIZE];
 
-        table_add(t, format_value(json_object_get(doc, "delivery")));
-        table_add_text(t, format_json_time(json_object_get(doc, "received_at"), utc, time));
-        table_add_text(t, json_string_value(json_object_get(doc, "verdict")));
-        table_add(t, format_value(json_object_get(doc, "status_code")));
-        table_add_text(t, json_string_value(json_object_get(doc, "key")));
+        table_add(table, format_value(json_object_get(doc, "delivery")));
+        table_add_text(table, format_json_time(json_object_get(doc, "received_at"), utc, time));
+        table_add_text(table, json_string_value(json_object_get(doc, "verdict")));
+        table_add(table, format_value(json_object_get(doc, "status_code")));
+        table_add_text(table, json_string_value(json_object_get(doc, "key")));
         /* What did not come from a client was brought in by ourselves. */
-        table_add_text(t, json_string_value(json_object_get(doc, "remote"))
-                                          ?: json_string_value(json_object_get(doc, "source")));
-        table_add_text(t, json_string_value(json_object_get(doc, "task_id")));
-        table_add(t, first_problem(json_object_get(doc, "problems")));
+        table_add_text(table, json_string_value(json_object_get(doc, "remote"))
+                                              ?: json_string_value(json_object_get(doc, "source")));
+        table_add_text(table, json_string_value(json_object_get(doc, "task_id")));
+        table_add(table, first_problem(json_object_get(doc, "problems")));
 }
 
-uint64_t list_left(const List *l, uint64_t n)
+uint64_t list_left(const List *list, uint64_t n)
 {
-        n = l->ctl->json ? n : MIN(n, TABLE_ROWS_MAX);
+        n = list->ctl->json ? n : MIN(n, TABLE_ROWS_MAX);
 
-        return l->more && l->n < n ? n - l->n : 0;
+        return list->more && list->n < n ? n - list->n : 0;
 }
 
 List list_start(Ctl *ctl, const Column *columns, size_t n_columns, ListAddFn add)
@@ -79,15 +79,15 @@ bool list_filter_chooses(const ListFilter *f)
         return f->type || f->since != TIME_NONE || f->until != TIME_NONE;
 }
 
-void list_choose(List *l, const ListFilter *filter, uint64_t n)
+void list_choose(List *list, const ListFilter *filter, uint64_t n)
 {
-        l->filter = list_filter_chooses(filter) ? filter : NULL;
-        l->max = n;
+        list->filter = list_filter_chooses(filter) ? filter : NULL;
+        list->max = n;
 }
 
-uint64_t list_limit(const List *l, uint64_t n, uint64_t page)
+uint64_t list_limit(const List *list, uint64_t n, uint64_t page)
 {
-        return l->filter ? page : MIN(list_left(l, n), page);
+        return list->filter ? page : MIN(list_left(list, n), page);
 }
 
 /* As the daemon chooses tasks: from `since` on, up to `until` and with it. */
@@ -106,30 +106,30 @@ static bool fits(const ListFilter *f, const json_t *doc)
         return (f->since == TIME_NONE || t >= f->since) && (f->until == TIME_NONE || t <= f->until);
 }
 
-void list_done(List *l)
+void list_done(List *list)
 {
-        table_done(&l->table);
-        free(l->next);
+        table_done(&list->table);
+        free(list->next);
 }
 
-static int add_doc(List *l, const JsonItem *item)
+static int add_doc(List *list, const JsonItem *item)
 {
         json_auto_t *doc = api_json_text(item->text, item->size);
 
         if (!doc)
                 return api_complain_broken();
-        if (l->n >= l->max || (l->filter && !fits(l->filter, doc)))
+        if (list->n >= list->max || (list->filter && !fits(list->filter, doc)))
                 return 0;
 
-        l->n++;
-        if (l->ctl->json)
-                json_text_print_line(item->text, item->size, l->ctl->term.width > 0, stdout);
+        list->n++;
+        if (list->ctl->json)
+                json_text_print_line(item->text, item->size, list->ctl->term.width > 0, stdout);
         else
-                l->add(&l->table, doc, l->ctl->utc);
+                list->add(&list->table, doc, list->ctl->utc);
         return 0;
 }
 
-static int add_docs(List *l, const JsonItem *docs, bool *ret_any)
+static int add_docs(List *list, const JsonItem *docs, bool *ret_any)
 {
         JsonCursor c;
         JsonItem item;
@@ -140,7 +140,7 @@ static int add_docs(List *l, const JsonItem *docs, bool *ret_any)
                 return api_complain_broken();
         while ((r = json_cursor_next(&c, &item)) > 0) {
                 any = true;
-                r = add_doc(l, &item);
+                r = add_doc(list, &item);
                 if (r != 0)
                         return r;
         }
@@ -149,61 +149,61 @@ static int add_docs(List *l, const JsonItem *docs, bool *ret_any)
 }
 
 /* Where the next page begins: a number or a text, or nothing. */
-static int take_next(List *l, const char *text, size_t size)
+static int take_next(List *list, const char *text, size_t size)
 {
         JsonItem next;
         int r;
 
-        free(l->next);
-        l->next = NULL;
+        free(list->next);
+        list->next = NULL;
         r = json_text_member(text, size, "next", &next);
-        l->more = r > 0;
+        list->more = r > 0;
         if (r <= 0)
                 return r < 0 ? api_complain_broken() : 0;
 
         if (next.size >= 2 && next.text[0] == '"')
-                l->next = strndup(next.text + 1, next.size - 2);
+                list->next = strndup(next.text + 1, next.size - 2);
         else
-                l->next = strndup(next.text, next.size);
-        return l->next ? 0 : EX_OSERR;
+                list->next = strndup(next.text, next.size);
+        return list->next ? 0 : EX_OSERR;
 }
 
-int list_page_of(List *l, ApiSide side, ApiUrl *url)
+int list_page_of(List *list, ApiSide side, ApiUrl *url)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
         bool any = false;
         JsonItem docs;
         int r;
 
-        r = api_call(l->ctl, side, "GET", url, &body);
+        r = api_call(list->ctl, side, "GET", url, &body);
         if (r != 0)
                 return r;
         if (json_text_member(buffer_text(&body), body.size, "docs", &docs) <= 0)
                 return api_complain_broken();
-        r = add_docs(l, &docs, &any);
+        r = add_docs(list, &docs, &any);
         if (r == 0)
-                r = take_next(l, buffer_text(&body), body.size);
-        if (r == 0 && l->more && !any) /* would go on for ever */
+                r = take_next(list, buffer_text(&body), body.size);
+        if (r == 0 && list->more && !any) /* would go on for ever */
                 return api_complain_broken();
         return r;
 }
 
-int list_page(List *l, ApiUrl *url)
+int list_page(List *list, ApiUrl *url)
 {
-        return list_page_of(l, API_QUERY, url);
+        return list_page_of(list, API_QUERY, url);
 }
 
-int list_end(List *l)
+int list_end(List *list)
 {
-        if (l->ctl->json)
+        if (list->ctl->json)
                 return 0;
-        if (table_print(&l->table, &l->ctl->term) < 0) {
+        if (table_print(&list->table, &list->ctl->term) < 0) {
                 complain("out of memory");
                 return EX_OSERR;
         }
-        if (l->more && l->n >= TABLE_ROWS_MAX)
+        if (list->more && list->n >= TABLE_ROWS_MAX)
                 complain("there are more: a table ends after %u lines, --json does not", TABLE_ROWS_MAX);
-        else if (l->more && l->ctl->term.width > 0)
+        else if (list->more && list->ctl->term.width > 0)
                 complain("there are more: -n says how many to show");
         return 0;
 }

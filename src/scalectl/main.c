@@ -68,22 +68,23 @@ static const Verb verbs[] = {
 
 static const Verb *find_verb(const char *name)
 {
-        for (const Verb *v = verbs; v->name; v++)
-                if (streq(v->name, name))
-                        return v;
+        for (const Verb *verb = verbs; verb->name; verb++)
+                if (streq(verb->name, name))
+                        return verb;
         return NULL;
 }
 
-static void print_verb(const Verb *v)
+static void print_verb(const Verb *verb)
 {
-        printf("  %s%s%s\n        %s\n", v->name, *v->arguments ? " " : "", v->arguments, v->help);
+        printf("  %s%s%s\n        %s\n", verb->name, *verb->arguments ? " " : "", verb->arguments,
+                        verb->help);
 }
 
 static int print_help(void)
 {
         printf("scalectl [OPTION...] VERB [ARGUMENT...]\n\n");
-        for (const Verb *v = verbs; v->name; v++)
-                print_verb(v);
+        for (const Verb *verb = verbs; verb->name; verb++)
+                print_verb(verb);
         printf("\n"
                "      --json                     one JSON object a line, for scripts\n"
                "      --utc                      times in UTC instead of the reader's zone\n"
@@ -178,8 +179,8 @@ static const Verb *find_words(Ctl *ctl, int *argc, char ***argv)
         if (!streq((*argv)[0], "words") || *argc > 2)
                 return NULL;
         if (*argc == 1)
-                for (const Verb *v = verbs; v->name; v++)
-                        printf("%s\t%s\n", v->name, v->help);
+                for (const Verb *verb = verbs; verb->name; verb++)
+                        printf("%s\t%s\n", verb->name, verb->help);
         ctl->help = HELP_WORDS;
         *argc -= 1;
         *argv += 1;

@@ -24,46 +24,46 @@ static const Option *find_option(const Option *options, size_t n, const char *na
         return NULL;
 }
 
-static int set_text(const Verb *verb, const Option *o, const char *value, const char **ret)
+static int set_text(const Verb *verb, const Option *option, const char *value, const char **ret)
 {
-        _cleanup_free_ char *wanted = help_check_word(verb, o, value);
+        _cleanup_free_ char *wanted = help_check_word(verb, option, value);
 
         if (wanted) {
-                complain("%s %s: there are %s", o->name, value, wanted);
+                complain("%s %s: there are %s", option->name, value, wanted);
                 return EX_USAGE;
         }
         *ret = value;
         return 0;
 }
 
-static int set_value(const Ctl *ctl, const Option *o, const char *value, void *values)
+static int set_value(const Ctl *ctl, const Option *option, const char *value, void *values)
 {
-        void *target = (char *)values + o->offset;
+        void *target = (char *)values + option->offset;
         OptionList *list = target;
 
-        switch (o->kind) {
+        switch (option->kind) {
         case OPTION_TEXT:
-                return set_text(ctl->verb, o, value, target);
+                return set_text(ctl->verb, option, value, target);
         case OPTION_NUMBER:
                 if (parse_u64(value, 0, INT64_MAX, target) >= 0)
                         return 0;
-                complain("%s: expected a whole number, got \"%s\"", o->name, value);
+                complain("%s: expected a whole number, got \"%s\"", option->name, value);
                 return EX_USAGE;
         case OPTION_TIME:
                 if (when_parse(value, now_realtime(), ctl->utc, target) >= 0)
                         return 0;
-                complain("%s: expected %s, got \"%s\"", o->name, WHEN_FORMS, value);
+                complain("%s: expected %s, got \"%s\"", option->name, WHEN_FORMS, value);
                 return EX_USAGE;
         case OPTION_SPAN:
                 if (parse_duration(value, target) >= 0)
                         return 0;
-                complain("%s: expected 0, or a number with ms, s, m, h or d behind it, got \"%s\"", o->name,
-                                value);
+                complain("%s: expected 0, or a number with ms, s, m, h or d behind it, got \"%s\"",
+                                option->name, value);
                 return EX_USAGE;
         case OPTION_LIST:
                 if (list->n < OPTION_LIST_MAX)
-                        return set_text(ctl->verb, o, value, &list->items[list->n++]);
-                complain("%s: at most %u of these can be given", o->name, OPTION_LIST_MAX);
+                        return set_text(ctl->verb, option, value, &list->items[list->n++]);
+                complain("%s: at most %u of these can be given", option->name, OPTION_LIST_MAX);
                 return EX_USAGE;
         case OPTION_FLAG:
         default:
@@ -100,19 +100,19 @@ static int read_one(
 {
         const char *arg = argv[*i], *value = value_within(arg);
         size_t size = value ? (size_t)(value - arg) - (arg[1] == '-') : strlen(arg);
-        const Option *o = find_option(options, n, arg, size);
+        const Option *option = find_option(options, n, arg, size);
 
-        if (!o)
+        if (!option)
                 return refuse_option(ctl->verb, options, n, arg, size);
-        if (o->kind == OPTION_FLAG && !value) {
-                *(bool *)((char *)values + o->offset) = true;
+        if (option->kind == OPTION_FLAG && !value) {
+                *(bool *)((char *)values + option->offset) = true;
                 return 0;
         }
-        if (o->kind == OPTION_FLAG || (!value && *i + 1 >= argc)) {
-                complain("%s %s value", o->name, o->kind == OPTION_FLAG ? "takes no" : "needs a");
+        if (option->kind == OPTION_FLAG || (!value && *i + 1 >= argc)) {
+                complain("%s %s value", option->name, option->kind == OPTION_FLAG ? "takes no" : "needs a");
                 return EX_USAGE;
         }
-        return set_value(ctl, o, value ?: argv[++*i], values);
+        return set_value(ctl, option, value ?: argv[++*i], values);
 }
 
 /* --json and --utc may also stand behind the verb. They are looked for first, because --utc says how times

@@ -79,39 +79,39 @@ static int parse_entry(const char *line, NdjsonPlace *ret)
 
 /* Of equal lines those are known that have no gap before them: of another the submitter is asked once more.
  */
-static int know(Resume *t, const NdjsonPlace *place)
+static int know(Resume *resume, const NdjsonPlace *place)
 {
         uint32_t n;
         int r;
 
-        if (digests_count(&t->known, place->digest) + 1 != place->count)
+        if (digests_count(&resume->known, place->digest) + 1 != place->count)
                 return 0;
-        r = digests_add(&t->known, place->digest, &n);
-        t->n_known += r >= 0;
+        r = digests_add(&resume->known, place->digest, &n);
+        resume->n_known += r >= 0;
         return r;
 }
 
 /* Lines up to the next one that names a submission, kept in `pending` meanwhile. */
-static int take_line(Resume *t, const char *line, uint64_t end)
+static int take_line(Resume *resume, const char *line, uint64_t end)
 {
         NdjsonPlace place;
         int r;
 
         if (strncmp(line, "= ", 2) != 0) {
                 r = parse_entry(line, &place);
-                return r < 0 ? r : buffer_append(&t->pending, &place, sizeof(place));
+                return r < 0 ? r : buffer_append(&resume->pending, &place, sizeof(place));
         }
-        if (strlen(line) - 2 >= sizeof(t->witness) || line[2] == 0)
+        if (strlen(line) - 2 >= sizeof(resume->witness) || line[2] == 0)
                 return -EBADMSG;
-        for (size_t i = 0; i < t->pending.size; i += sizeof(place)) {
-                memcpy(&place, t->pending.data + i, sizeof(place));
-                r = know(t, &place);
+        for (size_t i = 0; i < resume->pending.size; i += sizeof(place)) {
+                memcpy(&place, resume->pending.data + i, sizeof(place));
+                r = know(resume, &place);
                 if (r < 0)
                         return r;
         }
-        buffer_consume(&t->pending, t->pending.size);
-        strcpy(t->witness, line + 2);
-        t->end = end;
+        buffer_consume(&resume->pending, resume->pending.size);
+        strcpy(resume->witness, line + 2);
+        resume->end = end;
         return 0;
 }
 
@@ -130,7 +130,7 @@ static int next_line(FILE *f, char line[static LINE_MAX_SIZE], uint64_t *end)
         return 1;
 }
 
-static int read_file(Resume *t, FILE *f)
+static int read_file(Resume *resume, FILE *f)
 {
         char line[LINE_MAX_SIZE];
         uint64_t end = 0;
@@ -141,138 +141,139 @@ static int read_file(Resume *t, FILE *f)
                 return r < 0 ? r : ftello(f) > 0 ? -EEXIST : 0; /* an empty one can be ours */
         if (strncmp(line, "scalectl submit 1 ", 18) != 0)
                 return -EEXIST;
-        if (!streq(line, t->head)) /* another batch: other lines */
+        if (!streq(line, resume->head)) /* another batch: other lines */
                 return 0;
-        t->end = end;
+        resume->end = end;
         while ((r = next_line(f, line, &end)) > 0) {
-                r = take_line(t, line, end);
+                r = take_line(resume, line, end);
                 if (r < 0)
                         break;
         }
-        buffer_consume(&t->pending, t->pending.size);
+        buffer_consume(&resume->pending, resume->pending.size);
         return r == -EBADMSG ? 0 : r;
 }
 
 /* Nothing is written down from here on; what was read stays known. */
-static void give_up(Resume *t, int error)
+static void give_up(Resume *resume, int error)
 {
-        if (error < 0 && t->error == 0)
-                t->error = error;
+        if (error < 0 && resume->error == 0)
+                resume->error = error;
         if (error < 0)
-                t->fd = fd_close(t->fd);
+                resume->fd = fd_close(resume->fd);
 }
 
 /* Opened and locked before it is read, where it is there: then nobody changes it meanwhile. */
-static int open_file(Resume *t)
+static int open_file(Resume *resume)
 {
         struct stat st;
         FILE *f;
         int r;
 
-        t->fd = open(t->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (t->fd < 0)
+        resume->fd = open(resume->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (resume->fd < 0)
                 return errno == ENOENT ? 0 : errno == ELOOP ? -EEXIST : -errno;
-        if (flock(t->fd, LOCK_EX | LOCK_NB) < 0 || fstat(t->fd, &st) < 0)
+        if (flock(resume->fd, LOCK_EX | LOCK_NB) < 0 || fstat(resume->fd, &st) < 0)
                 return -errno;
         if (st.st_nlink == 0) { /* another run has just come to its end */
-                t->fd = fd_close(t->fd);
+                resume->fd = fd_close(resume->fd);
                 return 0;
         }
         if (!S_ISREG(st.st_mode))
                 return -EEXIST;
-        r = fcntl(t->fd, F_DUPFD_CLOEXEC, 3);
+        r = fcntl(resume->fd, F_DUPFD_CLOEXEC, 3);
         f = r < 0 ? NULL : fdopen(r, "r");
         if (!f)
                 return -errno;
-        r = read_file(t, f);
+        r = read_file(resume, f);
         fclose(f);
         return r;
 }
 
 int resume_new(const char *input, const char *batch, Resume **ret)
 {
-        _cleanup_(resume_freep) Resume *t = NULL;
+        _cleanup_(resume_freep) Resume *resume = NULL;
 
-        t = calloc(1, sizeof(Resume));
-        if (!t)
+        resume = calloc(1, sizeof(Resume));
+        if (!resume)
                 return -ENOMEM;
-        t->fd = -1;
-        t->pending = BUFFER_INIT(PENDING_MAX);
-        if (asprintf(&t->path, "%s" RESUME_SUFFIX, input) < 0) {
-                t->path = NULL;
+        resume->fd = -1;
+        resume->pending = BUFFER_INIT(PENDING_MAX);
+        if (asprintf(&resume->path, "%s" RESUME_SUFFIX, input) < 0) {
+                resume->path = NULL;
                 return -ENOMEM;
         }
-        snprintf(t->head, sizeof(t->head), "scalectl submit 1 %s", batch);
-        t->witness_created_at = INT64_MIN;
-        give_up(t, open_file(t));
-        *ret = TAKE_PTR(t);
+        snprintf(resume->head, sizeof(resume->head), "scalectl submit 1 %s", batch);
+        resume->witness_created_at = INT64_MIN;
+        give_up(resume, open_file(resume));
+        *ret = TAKE_PTR(resume);
         return 0;
 }
 
-Resume *resume_free(Resume *t)
+Resume *resume_free(Resume *resume)
 {
-        if (!t)
+        if (!resume)
                 return NULL;
 
-        fd_close(t->fd);
-        digests_done(&t->known);
-        buffer_done(&t->pending);
-        free(t->path);
-        free(t);
+        fd_close(resume->fd);
+        digests_done(&resume->known);
+        buffer_done(&resume->pending);
+        free(resume->path);
+        free(resume);
         return NULL;
 }
 
-int resume_error(const Resume *t)
+int resume_error(const Resume *resume)
 {
-        return t->error;
+        return resume->error;
 }
 
-uint64_t resume_size(const Resume *t)
+uint64_t resume_size(const Resume *resume)
 {
-        return t->n_known;
+        return resume->n_known;
 }
 
-const char *resume_witness(const Resume *t)
+const char *resume_witness(const Resume *resume)
 {
-        return t->n_known > 0 ? t->witness : "";
+        return resume->n_known > 0 ? resume->witness : "";
 }
 
-void resume_confirm(Resume *t, int64_t created_at)
+void resume_confirm(Resume *resume, int64_t created_at)
 {
-        t->witness_created_at = created_at;
+        resume->witness_created_at = created_at;
 }
 
-void resume_forget(Resume *t)
+void resume_forget(Resume *resume)
 {
-        digests_done(&t->known);
-        t->n_known = 0;
-        t->end = 0;
+        digests_done(&resume->known);
+        resume->n_known = 0;
+        resume->end = 0;
 }
 
-bool resume_has(const Resume *t, const NdjsonPlace *place)
+bool resume_has(const Resume *resume, const NdjsonPlace *place)
 {
-        return place->count <= digests_count(&t->known, place->digest);
+        return place->count <= digests_count(&resume->known, place->digest);
 }
 
-uint64_t resume_send(Resume *t)
+uint64_t resume_send(Resume *resume)
 {
-        return t->sent++;
+        return resume->sent++;
 }
 
-void resume_answer(Resume *t, uint64_t sent, const NdjsonPlace *place, const char *submission_id,
+void resume_answer(Resume *resume, uint64_t sent, const NdjsonPlace *place, const char *submission_id,
                 int64_t created_at)
 {
-        const Pending p = { .sent = t->sent, .created_at = created_at, .place = *place };
+        const Pending p = { .sent = resume->sent, .created_at = created_at, .place = *place };
 
-        if (t->error < 0 || strlen(submission_id) >= sizeof(t->witness) || strchr(submission_id, '\n'))
+        if (resume->error < 0 || strlen(submission_id) >= sizeof(resume->witness) ||
+                        strchr(submission_id, '\n'))
                 return;
-        if (created_at >= t->witness_created_at) {
-                strcpy(t->witness, submission_id);
-                t->witness_sent = sent;
-                t->witness_created_at = created_at;
+        if (created_at >= resume->witness_created_at) {
+                strcpy(resume->witness, submission_id);
+                resume->witness_sent = sent;
+                resume->witness_created_at = created_at;
         }
-        if (buffer_append(&t->pending, &p, sizeof(p)) < 0)
-                give_up(t, -ENOMEM);
+        if (buffer_append(&resume->pending, &p, sizeof(p)) < 0)
+                give_up(resume, -ENOMEM);
 }
 
 /* Writing. */
@@ -287,18 +288,18 @@ static int append_entry(Buffer *text, const NdjsonPlace *place)
 }
 
 /* Moves what the witness stands for, and there is room for, to the text. */
-static int take_proven(Resume *t, Buffer *text)
+static int take_proven(Resume *resume, Buffer *text)
 {
-        Buffer *pending = &t->pending;
+        Buffer *pending = &resume->pending;
         size_t kept = 0, i;
         Pending p;
         int r = 0;
 
         for (i = 0; i < pending->size; i += sizeof(p)) {
                 memcpy(&p, pending->data + i, sizeof(p));
-                if (r >= 0 && p.sent <= t->witness_sent && p.created_at <= t->witness_created_at)
+                if (r >= 0 && p.sent <= resume->witness_sent && p.created_at <= resume->witness_created_at)
                         r = append_entry(text, &p.place);
-                if (r < 0 || p.sent > t->witness_sent || p.created_at > t->witness_created_at) {
+                if (r < 0 || p.sent > resume->witness_sent || p.created_at > resume->witness_created_at) {
                         memmove(pending->data + kept, &p, sizeof(p));
                         kept += sizeof(p);
                 }
@@ -308,57 +309,57 @@ static int take_proven(Resume *t, Buffer *text)
 }
 
 /* As it is where there is one; from here on behind what counts in it. */
-static int prepare_file(Resume *t)
+static int prepare_file(Resume *resume)
 {
-        if (t->fd < 0)
-                t->fd = open(t->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        if (t->fd < 0)
+        if (resume->fd < 0)
+                resume->fd = open(resume->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (resume->fd < 0)
                 return errno == EEXIST ? -EWOULDBLOCK : -errno;
-        if (flock(t->fd, LOCK_EX | LOCK_NB) < 0 || ftruncate(t->fd, (off_t)t->end) < 0)
+        if (flock(resume->fd, LOCK_EX | LOCK_NB) < 0 || ftruncate(resume->fd, (off_t)resume->end) < 0)
                 return -errno;
         return 0;
 }
 
-static int write_text(Resume *t, const Buffer *text)
+static int write_text(Resume *resume, const Buffer *text)
 {
-        ssize_t n = pwrite(t->fd, text->data, text->size, (off_t)t->end);
+        ssize_t n = pwrite(resume->fd, text->data, text->size, (off_t)resume->end);
 
         if (n < 0)
                 return -errno;
         if ((size_t)n < text->size)
                 return -ENOSPC;
-        t->end += text->size;
+        resume->end += text->size;
         return 0;
 }
 
-void resume_save(Resume *t)
+void resume_save(Resume *resume)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(TEXT_MAX);
         size_t head;
         int r = 0;
 
-        if (t->error < 0)
+        if (resume->error < 0)
                 return;
-        if (t->end == 0)
-                r = buffer_append_f(&text, "%s\n", t->head);
+        if (resume->end == 0)
+                r = buffer_append_f(&text, "%s\n", resume->head);
         head = text.size;
         if (r >= 0)
-                r = take_proven(t, &text);
+                r = take_proven(resume, &text);
         if (r >= 0 && text.size == head)
                 return;
         text.max += WITNESS_SIZE + 8;
         if (r >= 0)
-                r = buffer_append_f(&text, "= %s\n", t->witness);
+                r = buffer_append_f(&text, "= %s\n", resume->witness);
         if (r >= 0)
-                r = prepare_file(t);
+                r = prepare_file(resume);
         if (r >= 0)
-                r = write_text(t, &text);
-        give_up(t, r);
+                r = write_text(resume, &text);
+        give_up(resume, r);
 }
 
-void resume_finish(Resume *t)
+void resume_finish(Resume *resume)
 {
-        if (t->fd >= 0)
-                (void)unlink(t->path);
-        t->fd = fd_close(t->fd);
+        if (resume->fd >= 0)
+                (void)unlink(resume->path);
+        resume->fd = fd_close(resume->fd);
 }

@@ -57,93 +57,93 @@ static bool is_in_group(gid_t gid, const char *name)
         return g && streq(g->gr_name, name);
 }
 
-static void look_at_rights(Doctor *d, const LocalSocket *s)
+static void look_at_rights(Doctor *doctor, const LocalSocket *local)
 {
         struct stat st;
 
-        if (stat(s->path, &st) < 0)
+        if (stat(local->path, &st) < 0)
                 return; /* whether it can be reached was said */
-        if (st.st_mode & s->forbidden)
-                doctor_fail(d,
-                                s->private ? doctor_advice(d,
-                                                             "`chmod 0600 '%s'`: it can delete what is "
-                                                             "stored",
-                                                             s->path)
-                                           : doctor_advice(d,
-                                                             "`chmod 0660 '%s'`: who may use it is a matter "
-                                                             "of "
-                                                             "its group",
-                                                             s->path),
-                                "%s has mode %04o, so %s may use it", s->path,
+        if (st.st_mode & local->forbidden)
+                doctor_fail(doctor,
+                                local->private ? doctor_advice(doctor,
+                                                                 "`chmod 0600 '%s'`: it can delete what is "
+                                                                 "stored",
+                                                                 local->path)
+                                               : doctor_advice(doctor,
+                                                                 "`chmod 0660 '%s'`: who may use it is a matter "
+                                                                 "of "
+                                                                 "its group",
+                                                                 local->path),
+                                "%s has mode %04o, so %s may use it", local->path,
                                 (unsigned)(st.st_mode & 07777),
-                                s->forbidden & st.st_mode & S_IRWXO ? "everybody" : "its group");
-        if (s->wanted && streq(s->path, s->unit) && !is_in_group(st.st_gid, s->wanted))
-                doctor_warn(d, doctor_advice(d, "`chgrp %s '%s'`", s->wanted, s->path),
-                                "%s is not of the group %s, so whoever is in that can't use it", s->path,
-                                s->wanted);
+                                local->forbidden & st.st_mode & S_IRWXO ? "everybody" : "its group");
+        if (local->wanted && streq(local->path, local->unit) && !is_in_group(st.st_gid, local->wanted))
+                doctor_warn(doctor, doctor_advice(doctor, "`chgrp %s '%s'`", local->wanted, local->path),
+                                "%s is not of the group %s, so whoever is in that can't use it", local->path,
+                                local->wanted);
 }
 
-static void check_socket(Doctor *d, const LocalSocket *s)
+static void check_socket(Doctor *doctor, const LocalSocket *local)
 {
         unsigned status = 0;
         int r;
 
-        r = doctor_ask(s->path, "/healthz", &status, NULL);
-        if (r == -EACCES && s->private)
-                doctor_ok(d, "%s is for root alone, which is as it should be", s->path);
+        r = doctor_ask(local->path, "/healthz", &status, NULL);
+        if (r == -EACCES && local->private)
+                doctor_ok(doctor, "%s is for root alone, which is as it should be", local->path);
         else if (r == -EACCES)
-                doctor_warn(d, "run this as root, or join the group of the socket",
-                                "%s is not for you, so what is behind it can't be looked at", s->path);
+                doctor_warn(doctor, "run this as root, or join the group of the socket",
+                                "%s is not for you, so what is behind it can't be looked at", local->path);
         else if (r == -ETIMEDOUT)
-                doctor_fail(d, "its log may say what it is busy with; a restart helps if nothing does",
-                                "%s is there, and %s does not answer", s->path, s->daemon);
+                doctor_fail(doctor, "its log may say what it is busy with; a restart helps if nothing does",
+                                "%s is there, and %s does not answer", local->path, local->daemon);
         else if (r < 0)
-                doctor_fail(d,
-                                doctor_advice(d,
+                doctor_fail(doctor,
+                                doctor_advice(doctor,
                                                 "`systemctl start %s`, or name its socket in the "
                                                 "configuration",
-                                                s->daemon),
-                                "nobody answers on %s: is %s running?", s->path, s->daemon);
-        else if (status != s->status)
-                doctor_fail(d, "see who else has that path in its configuration",
-                                "%s answers with the status %u, which is not what %s says", s->path, status,
-                                s->daemon);
-        look_at_rights(d, s);
-        if (d->said == 0 && r >= 0)
-                doctor_ok(d, "%s answers", s->path);
+                                                local->daemon),
+                                "nobody answers on %s: is %s running?", local->path, local->daemon);
+        else if (status != local->status)
+                doctor_fail(doctor, "see who else has that path in its configuration",
+                                "%s answers with the status %u, which is not what %s says", local->path,
+                                status, local->daemon);
+        look_at_rights(doctor, local);
+        if (doctor->said == 0 && r >= 0)
+                doctor_ok(doctor, "%s answers", local->path);
 }
 
-void doctor_check_query_socket(Doctor *d)
+void doctor_check_query_socket(Doctor *doctor)
 {
-        check_socket(d, &(LocalSocket){ .path = d->settings->query.socket,
-                                        .daemon = "scale-callbackd",
-                                        .forbidden = S_IRWXO,
-                                        .unit = "/run/scale-callbackd/query.sock",
-                                        .wanted = "scale-query",
-                                        .status = 200 });
+        check_socket(doctor, &(LocalSocket){ .path = doctor->settings->query.socket,
+                                             .daemon = "scale-callbackd",
+                                             .forbidden = S_IRWXO,
+                                             .unit = "/run/scale-callbackd/query.sock",
+                                             .wanted = "scale-query",
+                                             .status = 200 });
 }
 
-void doctor_check_control_socket(Doctor *d)
+void doctor_check_control_socket(Doctor *doctor)
 {
-        check_socket(d, &(LocalSocket){ .path = d->settings->control.socket,
-                                        .daemon = "scale-callbackd",
-                                        .forbidden = S_IRWXO | S_IRWXG,
-                                        .private = true,
-                                        .status = 404 /* it has nothing but verbs */ });
+        check_socket(doctor, &(LocalSocket){ .path = doctor->settings->control.socket,
+                                             .daemon = "scale-callbackd",
+                                             .forbidden = S_IRWXO | S_IRWXG,
+                                             .private = true,
+                                             .status = 404 /* it has nothing but verbs */ });
 }
 
-void doctor_check_submit_socket(Doctor *d)
+void doctor_check_submit_socket(Doctor *doctor)
 {
-        if (!d->submitter) {
-                doctor_ok(d, "nothing is submitted from here");
+        if (!doctor->submitter) {
+                doctor_ok(doctor, "nothing is submitted from here");
                 return;
         }
-        check_socket(d, &(LocalSocket){ .path = d->settings->submit.socket,
-                                        .daemon = "scale-submitd",
-                                        .forbidden = S_IRWXO,
-                                        .unit = "/run/scale-submitd/submit.sock",
-                                        .wanted = "scale-submit",
-                                        .status = 200 });
+        check_socket(doctor, &(LocalSocket){ .path = doctor->settings->submit.socket,
+                                             .daemon = "scale-submitd",
+                                             .forbidden = S_IRWXO,
+                                             .unit = "/run/scale-submitd/submit.sock",
+                                             .wanted = "scale-submit",
+                                             .status = 200 });
 }
 
 /* What the proxy connects to. */
@@ -162,7 +162,7 @@ bool doctor_is_here(const char *place)
                (inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == 127);
 }
 
-static void look_at_listener(Doctor *d, const char *listen)
+static void look_at_listener(Doctor *doctor, const char *listen)
 {
         bool local = strncmp(listen, "unix:", 5) == 0;
         char url[256];
@@ -181,46 +181,46 @@ static void look_at_listener(Doctor *d, const char *listen)
         http_client_result_done(&result);
 
         if (r == -EACCES)
-                doctor_warn(d, "run this as root",
+                doctor_warn(doctor, "run this as root",
                                 "%s is not for you, so whether it takes callbacks is not known", listen);
         else if (r < 0)
-                doctor_fail(d,
+                doctor_fail(doctor,
                                 "start scale-callbackd, or see what [callback] listen and its socket unit "
                                 "say",
                                 "nobody answers on %s, so no callback arrives", listen);
         else if (result.status == 503)
-                doctor_fail(d, "see what is said of `ready`", "%s answers that callbacks can't be stored",
-                                listen);
+                doctor_fail(doctor, "see what is said of `ready`",
+                                "%s answers that callbacks can't be stored", listen);
         else if (result.status != 200)
-                doctor_fail(d, "see who else listens there: `ss -ltnp`",
+                doctor_fail(doctor, "see who else listens there: `ss -ltnp`",
                                 "%s answers with the status %u, which is not what scale-callbackd says",
                                 listen, result.status);
         else if (!local && !doctor_is_here(listen))
-                doctor_warn(d,
+                doctor_warn(doctor,
                                 "listen on 127.0.0.1 or on a Unix socket, behind a proxy on this host that "
                                 "has "
                                 "TLS",
                                 "%s takes callbacks from the network without TLS, keys and all", listen);
         else
-                doctor_ok(d, "%s takes callbacks", listen);
+                doctor_ok(doctor, "%s takes callbacks", listen);
 }
 
-void doctor_check_listeners(Doctor *d)
+void doctor_check_listeners(Doctor *doctor)
 {
-        for (size_t i = 0; i < SETTINGS_LISTEN_MAX && d->settings->callback.listen[i]; i++)
-                look_at_listener(d, d->settings->callback.listen[i]);
+        for (size_t i = 0; i < SETTINGS_LISTEN_MAX && doctor->settings->callback.listen[i]; i++)
+                look_at_listener(doctor, doctor->settings->callback.listen[i]);
 }
 
-void doctor_check_callback_url(Doctor *d)
+void doctor_check_callback_url(Doctor *doctor)
 {
-        const char *url = d->settings->submit.callback_url;
-        const char *api = d->settings->api.url;
+        const char *url = doctor->settings->submit.callback_url;
+        const char *api = doctor->settings->api.url;
         bool far = !doctor_is_here(api);
 
-        if (!d->submitter)
-                doctor_ok(d, "nothing is submitted from here");
+        if (!doctor->submitter)
+                doctor_ok(doctor, "nothing is submitted from here");
         else if (!url)
-                doctor_warn(d,
+                doctor_warn(doctor,
                                 "set it to the public URL of the receiver, as "
                                 "https://hooks.example.com/callback",
                                 "[submit] callback_url is not set: tasks keep the one that they come with, "
@@ -229,16 +229,16 @@ void doctor_check_callback_url(Doctor *d)
                                 "be "
                                 "told");
         else if (far && doctor_is_here(url))
-                doctor_fail(d, "set it to the public URL of the proxy in front of the receiver",
+                doctor_fail(doctor, "set it to the public URL of the proxy in front of the receiver",
                                 "[submit] callback_url is %s, which only this host can reach", url);
         else if (far && strncmp(url, "https://", 8) != 0)
-                doctor_fail(d, "give the proxy a certificate, and set an https URL",
+                doctor_fail(doctor, "give the proxy a certificate, and set an https URL",
                                 "[submit] callback_url is %s: results and the key travel where others can "
                                 "read "
                                 "them",
                                 url);
         else
-                doctor_ok(d, "[submit] callback_url is %s", url);
+                doctor_ok(doctor, "[submit] callback_url is %s", url);
 }
 
 /* What the daemons say of themselves: whether they can store, what waits, and what went wrong. */
@@ -261,47 +261,47 @@ static const char *text(const json_t *o, const char *name)
         return json_string_value(json_object_get(o, name)) ?: "";
 }
 
-static void look_whether_ready(Doctor *d, const char *socket, const char *what)
+static void look_whether_ready(Doctor *doctor, const char *socket, const char *what)
 {
         unsigned status = 0;
         int r;
 
         r = doctor_ask(socket, "/readyz", &status, NULL);
         if (r == -EACCES)
-                doctor_warn(d, not_seen, "whether %s can be stored is not for you to see", what);
+                doctor_warn(doctor, not_seen, "whether %s can be stored is not for you to see", what);
         else if (r < 0)
-                doctor_fail(d, not_seen, "whether %s can be stored is not known", what);
+                doctor_fail(doctor, not_seen, "whether %s can be stored is not known", what);
         else if (status != 200)
-                doctor_fail(d,
+                doctor_fail(doctor,
                                 "the daemon's log says why: a full disk is mended by making room, and it "
                                 "goes on by "
                                 "itself",
                                 "%s can't be stored now, and are refused", what);
         else
-                doctor_ok(d, "%s can be stored", what);
+                doctor_ok(doctor, "%s can be stored", what);
 }
 
-void doctor_check_ready(Doctor *d)
+void doctor_check_ready(Doctor *doctor)
 {
-        if (!doctor_skips(d, DOCTOR_RECEIVER))
-                look_whether_ready(d, d->settings->query.socket, "callbacks");
-        if (d->submitter && !doctor_skips(d, DOCTOR_SUBMITTER))
-                look_whether_ready(d, d->settings->submit.socket, "submissions");
+        if (!doctor_skips(doctor, DOCTOR_RECEIVER))
+                look_whether_ready(doctor, doctor->settings->query.socket, "callbacks");
+        if (doctor->submitter && !doctor_skips(doctor, DOCTOR_SUBMITTER))
+                look_whether_ready(doctor, doctor->settings->submit.socket, "submissions");
 }
 
 /* The receiver's figures, or NULL, which was said. */
-static json_t *get_stats(Doctor *d)
+static json_t *get_stats(Doctor *doctor)
 {
         json_t *stats = NULL;
 
-        if (doctor_ask(d->settings->query.socket, "/v1/stats", NULL, &stats) < 0 || !stats)
-                doctor_warn(d, not_seen, "the receiver's figures can't be had");
+        if (doctor_ask(doctor->settings->query.socket, "/v1/stats", NULL, &stats) < 0 || !stats)
+                doctor_warn(doctor, not_seen, "the receiver's figures can't be had");
         return stats;
 }
 
-void doctor_check_log(Doctor *d)
+void doctor_check_log(Doctor *doctor)
 {
-        json_auto_t *stats = get_stats(d);
+        json_auto_t *stats = get_stats(doctor);
         char size[FORMAT_SIZE_SIZE];
         uint64_t n;
 
@@ -310,7 +310,7 @@ void doctor_check_log(Doctor *d)
         n = number(json_object_get(stats, "disk"), "wal_bytes");
         format_size(n, size);
         if (n > LOG_LARGE)
-                doctor_warn(d,
+                doctor_warn(doctor,
                                 "end what reads without an end, as a backup or an export; if there is none, "
                                 "the log "
                                 "of the daemon says what else keeps it",
@@ -318,56 +318,56 @@ void doctor_check_log(Doctor *d)
                                 "over",
                                 size);
         else
-                doctor_ok(d, "%s of the write-ahead log are in use", size);
+                doctor_ok(doctor, "%s of the write-ahead log are in use", size);
 }
 
-void doctor_check_quarantine(Doctor *d)
+void doctor_check_quarantine(Doctor *doctor)
 {
-        json_auto_t *stats = get_stats(d);
+        json_auto_t *stats = get_stats(doctor);
         uint64_t n;
 
         if (!stats)
                 return;
         n = number(json_object_get(stats, "by_verdict"), "invalid");
         if (n > 0)
-                doctor_warn(d,
+                doctor_warn(doctor,
                                 "`scalectl quarantine` shows what was wrong with each; `scalectl quarantine "
                                 "retry "
                                 "N` takes it in when that is mended, `scalectl quarantine discard N` puts "
                                 "it away",
                                 "deliveries in the quarantine: %llu", (unsigned long long)n);
         else
-                doctor_ok(d, "the quarantine is empty");
+                doctor_ok(doctor, "the quarantine is empty");
 }
 
 /* The submitter's queue, or NULL: there is nothing to look at, or it was said. */
-static json_t *get_queue(Doctor *d)
+static json_t *get_queue(Doctor *doctor)
 {
         json_t *queue = NULL;
 
-        if (!d->submitter)
-                doctor_ok(d, "nothing is submitted from here");
-        else if (doctor_ask(d->settings->submit.socket, "/v1/queue", NULL, &queue) < 0 || !queue)
-                doctor_warn(d, not_seen, "the queue can't be looked at");
+        if (!doctor->submitter)
+                doctor_ok(doctor, "nothing is submitted from here");
+        else if (doctor_ask(doctor->settings->submit.socket, "/v1/queue", NULL, &queue) < 0 || !queue)
+                doctor_warn(doctor, not_seen, "the queue can't be looked at");
         return queue;
 }
 
 /* What the submitter says that the queue waits for, in its words. */
-static void tell_of_waiting(Doctor *d, const json_t *waiting)
+static void tell_of_waiting(Doctor *doctor, const json_t *waiting)
 {
         const char *severity = text(waiting, "severity"), *why = text(waiting, "text");
 
         if (streq(severity, "error"))
-                doctor_fail(d, text(waiting, "help"), "what is queued waits: %s", why);
+                doctor_fail(doctor, text(waiting, "help"), "what is queued waits: %s", why);
         else if (streq(severity, "warning"))
-                doctor_warn(d, text(waiting, "help"), "what is queued waits: %s", why);
+                doctor_warn(doctor, text(waiting, "help"), "what is queued waits: %s", why);
         else
-                doctor_ok(d, "the queue runs%s%s", *why ? ", and something waits: " : "", why);
+                doctor_ok(doctor, "the queue runs%s%s", *why ? ", and something waits: " : "", why);
 }
 
-void doctor_check_queue(Doctor *d)
+void doctor_check_queue(Doctor *doctor)
 {
-        json_auto_t *queue = get_queue(d);
+        json_auto_t *queue = get_queue(doctor);
         char since[FORMAT_TIME_SIZE];
         const char *hold, *reason;
 
@@ -375,26 +375,26 @@ void doctor_check_queue(Doctor *d)
                 return;
         hold = text(queue, "hold");
         reason = text(queue, "reason");
-        format_json_time(json_object_get(queue, "since"), d->utc, since);
+        format_json_time(json_object_get(queue, "since"), doctor->utc, since);
         if (streq(hold, "held_account"))
-                doctor_fail(d,
+                doctor_fail(doctor,
                                 "see to the account or the key, then `scalectl queue resume`; a new key is "
                                 "tried "
                                 "after a reload",
                                 "the API refuses the account, so nothing is sent since %s: %s", since,
                                 reason);
         else if (streq(hold, "held"))
-                doctor_warn(d, "`scalectl queue resume` lets it go on", "the queue is held since %s%s%s",
-                                since, *reason ? ": " : "", reason);
+                doctor_warn(doctor, "`scalectl queue resume` lets it go on",
+                                "the queue is held since %s%s%s", since, *reason ? ": " : "", reason);
         else if (streq(hold, "running"))
-                tell_of_waiting(d, json_object_get(queue, "waiting"));
+                tell_of_waiting(doctor, json_object_get(queue, "waiting"));
         else
-                doctor_fail(d, "see that both are of one version",
+                doctor_fail(doctor, "see that both are of one version",
                                 "the queue says of itself what this program does not understand");
 }
 
 /* Where each submission is that needs a look. */
-static void look_at_states(Doctor *d, const json_t *by_state)
+static void look_at_states(Doctor *doctor, const json_t *by_state)
 {
         static const struct {
                 const char *state, *what, *advice;
@@ -413,29 +413,31 @@ static void look_at_states(Doctor *d, const json_t *by_state)
 
         FOREACH_ARRAY(s, states, ELEMENTSOF(states))
                 if (number(by_state, s->state) > 0)
-                        doctor_warn(d, s->advice, "submissions %s: %llu", s->what,
+                        doctor_warn(doctor, s->advice, "submissions %s: %llu", s->what,
                                         (unsigned long long)number(by_state, s->state));
 }
 
-void doctor_check_submissions(Doctor *d)
+void doctor_check_submissions(Doctor *doctor)
 {
-        json_auto_t *queue = get_queue(d);
+        json_auto_t *queue = get_queue(doctor);
         char since[FORMAT_TIME_SIZE];
         int64_t oldest;
 
         if (!queue)
                 return;
-        look_at_states(d, json_object_get(queue, "by_state"));
+        look_at_states(doctor, json_object_get(queue, "by_state"));
         if (time_parse(text(queue, "oldest"), &oldest) >= 0 && now_realtime() - oldest > OLD_USEC)
-                doctor_warn(d, "`scalectl queue list` says what each waits for, and when it is tried next",
-                                "the oldest submission waits since %s", format_time(oldest, d->utc, since));
-        if (d->said == 0)
-                doctor_ok(d, "no submission waits for long, or for somebody");
+                doctor_warn(doctor,
+                                "`scalectl queue list` says what each waits for, and when it is tried next",
+                                "the oldest submission waits since %s",
+                                format_time(oldest, doctor->utc, since));
+        if (doctor->said == 0)
+                doctor_ok(doctor, "no submission waits for long, or for somebody");
 }
 
-void doctor_check_live_tasks(Doctor *d)
+void doctor_check_live_tasks(Doctor *doctor)
 {
-        json_auto_t *queue = get_queue(d);
+        json_auto_t *queue = get_queue(doctor);
         const json_t *cap;
         unsigned long long today;
 
@@ -444,13 +446,14 @@ void doctor_check_live_tasks(Doctor *d)
         cap = json_object_get(queue, "live_per_day");
         today = number(queue, "live_today");
         if (!cap)
-                doctor_ok(d, "live tasks today: %llu, and no cap", today);
+                doctor_ok(doctor, "live tasks today: %llu, and no cap", today);
         else if (today >= (unsigned long long)json_integer_value(cap))
-                doctor_warn(d, "what waits goes on at midnight UTC, or with a higher [submit] live_per_day",
+                doctor_warn(doctor,
+                                "what waits goes on at midnight UTC, or with a higher [submit] live_per_day",
                                 "live tasks today: %llu, which is all that [submit] live_per_day allows",
                                 today);
         else
-                doctor_ok(d, "live tasks today: %llu of %llu", today,
+                doctor_ok(doctor, "live tasks today: %llu of %llu", today,
                                 (unsigned long long)json_integer_value(cap));
 }
 
@@ -464,38 +467,42 @@ typedef struct DaemonPlace {
         const char *name, *socket;
 } DaemonPlace;
 
-static void look_at_refusal(Doctor *d, const DaemonPlace *p, const json_t *in_force)
+static void look_at_refusal(Doctor *doctor, const DaemonPlace *place, const json_t *in_force)
 {
         const json_t *line;
         size_t i;
 
         json_array_foreach(json_object_get(in_force, "refused"), i, line)
-                doctor_fail(d, doctor_advice(d, "mend it, then `systemctl reload %s`", p->name),
-                                "%s refused the last reload, and goes on with what it had: %s", p->name,
+                doctor_fail(doctor,
+                                doctor_advice(doctor, "mend it, then `systemctl reload %s`", place->name),
+                                "%s refused the last reload, and goes on with what it had: %s", place->name,
                                 json_string_value(line));
 }
 
-static void look_at_setting(
-                Doctor *d, const DaemonPlace *p, const char *section, const char *key, const char *has)
+static void look_at_setting(Doctor *doctor, const DaemonPlace *place, const char *section, const char *key,
+                const char *has)
 {
         _cleanup_free_ char *value = NULL;
         bool reloadable;
 
-        if (settings_get(d->settings, section, key, &value, &reloadable) < 0 || (has && streq(value, has)))
+        if (settings_get(doctor->settings, section, key, &value, &reloadable) < 0 ||
+                        (has && streq(value, has)))
                 return;
-        doctor_warn(d, doctor_advice(d, "`systemctl %s %s`", reloadable ? "reload" : "restart", p->name),
-                        "%s has [%s] %s = %s in force, and the files say %s", p->name, section, key,
+        doctor_warn(doctor,
+                        doctor_advice(doctor, "`systemctl %s %s`", reloadable ? "reload" : "restart",
+                                        place->name),
+                        "%s has [%s] %s = %s in force, and the files say %s", place->name, section, key,
                         strna(has), value);
 }
 
-static void look_at_settings(Doctor *d, const DaemonPlace *p, json_t *in_force)
+static void look_at_settings(Doctor *doctor, const DaemonPlace *place, json_t *in_force)
 {
         const char *section, *key;
         json_t *members, *value;
 
         json_object_foreach(json_object_get(in_force, "settings"), section, members)
                 json_object_foreach(members, key, value)
-                        look_at_setting(d, p, section, key, json_string_value(value));
+                        look_at_setting(doctor, place, section, key, json_string_value(value));
 }
 
 static bool has_label(const json_t *labels, const char *label, size_t size)
@@ -511,7 +518,7 @@ static bool has_label(const json_t *labels, const char *label, size_t size)
 
 /* The labels of a file, or what kind of API key is in it. False: it can't be read, or is not good; who looks
  * at the keys says so. */
-static bool same_labels(const DaemonPlace *p, const char *path, const json_t *labels, bool *ret_same)
+static bool same_labels(const DaemonPlace *place, const char *path, const json_t *labels, bool *ret_same)
 {
         _cleanup_(secret_freep) Secret *file = NULL;
         _cleanup_free_ char *mistakes = NULL;
@@ -519,7 +526,7 @@ static bool same_labels(const DaemonPlace *p, const char *path, const json_t *la
 
         if (secret_read_file(path, KEY_FILE_MAX, &file) < 0)
                 return false;
-        if (p->which == DOCTOR_SUBMITTER) {
+        if (place->which == DOCTOR_SUBMITTER) {
                 if (secret_size(file) < 4)
                         return false;
                 *ret_same = has_label(labels, secret_data(file), 4);
@@ -555,7 +562,7 @@ static int64_t changed_at(const struct stat *st)
         return (int64_t)t->tv_sec * (int64_t)USEC_PER_SEC + t->tv_nsec / 1000;
 }
 
-static void look_at_keys(Doctor *d, const DaemonPlace *p, const json_t *in_force)
+static void look_at_keys(Doctor *doctor, const DaemonPlace *place, const json_t *in_force)
 {
         const json_t *keys = json_object_get(in_force, "keys"), *labels = json_object_get(keys, "labels");
         const char *path = json_string_value(json_object_get(keys, "from"));
@@ -569,54 +576,55 @@ static void look_at_keys(Doctor *d, const DaemonPlace *p, const json_t *in_force
                 return;
         join_labels(labels, names, sizeof(names));
         if (stat(path, &st) < 0) {
-                if (errno == ENOENT && !doctor_has_credential_elsewhere(d, p->which))
-                        doctor_fail(d,
-                                        doctor_advice(d,
+                if (errno == ENOENT && !doctor_has_credential_elsewhere(doctor, place->which))
+                        doctor_fail(doctor,
+                                        doctor_advice(doctor,
                                                         "put the file back, then `systemctl reload %s`; "
                                                         "until "
                                                         "then it does not start again",
-                                                        p->name),
+                                                        place->name),
                                         "%s goes on with what it read (%s), and its file is gone: %s",
-                                        p->name, names, path);
-        } else if (same_labels(p, path, labels, &same) && !same)
-                doctor_warn(d, doctor_advice(d, "`systemctl reload %s`", p->name),
-                                "%s has other keys in force (%s) than %s", p->name, names, path);
+                                        place->name, names, path);
+        } else if (same_labels(place, path, labels, &same) && !same)
+                doctor_warn(doctor, doctor_advice(doctor, "`systemctl reload %s`", place->name),
+                                "%s has other keys in force (%s) than %s", place->name, names, path);
         else if (changed_at(&st) > read_at)
-                doctor_warn(d, doctor_advice(d, "`systemctl reload %s`", p->name),
-                                "%s was changed since %s read its keys, at %s", path, p->name,
-                                format_time(read_at, d->utc, when));
+                doctor_warn(doctor, doctor_advice(doctor, "`systemctl reload %s`", place->name),
+                                "%s was changed since %s read its keys, at %s", path, place->name,
+                                format_time(read_at, doctor->utc, when));
 }
 
-static void look_at_daemon(Doctor *d, const DaemonPlace *p)
+static void look_at_daemon(Doctor *doctor, const DaemonPlace *place)
 {
         json_auto_t *in_force = NULL;
-        unsigned said = d->said, status = 0;
+        unsigned said = doctor->said, status = 0;
         int r;
 
-        if (doctor_skips(d, p->which))
+        if (doctor_skips(doctor, place->which))
                 return;
-        r = doctor_ask(p->socket, "/v1/settings", &status, &in_force);
+        r = doctor_ask(place->socket, "/v1/settings", &status, &in_force);
         if (r < 0 || !in_force) {
-                doctor_warn(d,
-                                status == 404 ? doctor_advice(d,
+                doctor_warn(doctor,
+                                status == 404 ? doctor_advice(doctor,
                                                                 "`systemctl restart %s`: it is of an older "
                                                                 "version",
-                                                                p->name)
+                                                                place->name)
                                               : "see what is said of its socket",
-                                "what %s has in force can't be had", p->name);
+                                "what %s has in force can't be had", place->name);
                 return;
         }
-        look_at_refusal(d, p, in_force);
-        look_at_settings(d, p, in_force);
-        look_at_keys(d, p, in_force);
-        if (d->said == said)
-                doctor_ok(d, "%s has in force what the files say", p->name);
+        look_at_refusal(doctor, place, in_force);
+        look_at_settings(doctor, place, in_force);
+        look_at_keys(doctor, place, in_force);
+        if (doctor->said == said)
+                doctor_ok(doctor, "%s has in force what the files say", place->name);
 }
 
-void doctor_check_in_force(Doctor *d)
+void doctor_check_in_force(Doctor *doctor)
 {
-        look_at_daemon(d, &(DaemonPlace){ DOCTOR_RECEIVER, "scale-callbackd", d->settings->query.socket });
-        if (d->submitter)
-                look_at_daemon(d, &(DaemonPlace){ DOCTOR_SUBMITTER, "scale-submitd",
-                                                  d->settings->submit.socket });
+        look_at_daemon(doctor, &(DaemonPlace){ DOCTOR_RECEIVER, "scale-callbackd",
+                                               doctor->settings->query.socket });
+        if (doctor->submitter)
+                look_at_daemon(doctor, &(DaemonPlace){ DOCTOR_SUBMITTER, "scale-submitd",
+                                                       doctor->settings->submit.socket });
 }

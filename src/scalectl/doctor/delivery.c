@@ -90,24 +90,25 @@ static const char *status_advice(unsigned status)
 }
 
 /* One that is meant for us alone. 0, or it was said. */
-static int read_key(Doctor *d, Secret **ret)
+static int read_key(Doctor *doctor, Secret **ret)
 {
-        const char *places[] = { d->key_file, d->settings->callback.auth_keys_file, DOCTOR_CALLBACK_KEYS };
+        const char *places[] = { doctor->key_file, doctor->settings->callback.auth_keys_file,
+                DOCTOR_CALLBACK_KEYS };
         int r = -ENOENT;
 
         FOREACH_ARRAY(p, places, ELEMENTSOF(places)) {
                 r = *p ? key_file_first(*p, ret) : -ENOENT;
                 if (r >= 0)
                         return 0;
-                if (d->key_file)
+                if (doctor->key_file)
                         break;
         }
-        doctor_fail(d, "run this as root, or name a file with a line `label key` with --key-file",
+        doctor_fail(doctor, "run this as root, or name a file with a line `label key` with --key-file",
                         "there is no key to show: %s", strerror(-r));
         return r;
 }
 
-static void say_unreachable(Doctor *d, int error, const char *says)
+static void say_unreachable(Doctor *doctor, int error, const char *says)
 {
         const char *advice = doctor_tls_advice(says);
 
@@ -118,17 +119,17 @@ static void say_unreachable(Doctor *d, int error, const char *says)
                                            "gets an answer from the daemon"
                          : error == -EINVAL ? "expected a URL that begins with https://"
                                             : "see that the proxy runs, and listens there";
-        doctor_fail(d, advice, "nothing could be delivered to %s: %s", d->url,
+        doctor_fail(doctor, advice, "nothing could be delivered to %s: %s", doctor->url,
                         *says ? says : strerror(-error));
 }
 
 /* Whether the daemon itself listens there, and no proxy has to be named. */
-static bool is_direct(const Doctor *d)
+static bool is_direct(const Doctor *doctor)
 {
-        const char *host = strstr(d->url, "://");
+        const char *host = strstr(doctor->url, "://");
 
-        for (size_t i = 0; host && i < SETTINGS_LISTEN_MAX && d->settings->callback.listen[i]; i++) {
-                const char *listen = d->settings->callback.listen[i];
+        for (size_t i = 0; host && i < SETTINGS_LISTEN_MAX && doctor->settings->callback.listen[i]; i++) {
+                const char *listen = doctor->settings->callback.listen[i];
                 size_t n = strlen(listen);
 
                 if (strncmp(host + 3, listen, n) == 0 && (host[3 + n] == '/' || host[3 + n] == 0))
@@ -153,25 +154,25 @@ static bool is_proxy(const Settings *s, const char *remote)
         return false;
 }
 
-static void look_at_remote(Doctor *d, const char *remote, json_int_t n)
+static void look_at_remote(Doctor *doctor, const char *remote, json_int_t n)
 {
-        const Settings *s = d->settings;
+        const Settings *s = doctor->settings;
 
-        if (is_direct(d))
-                doctor_ok(d,
+        if (is_direct(doctor))
+                doctor_ok(doctor,
                                 "a made-up callback came the whole way and is delivery %" JSON_INTEGER_FORMAT
                                 ", from %s, without a proxy",
                                 n, remote);
         else if (s->callback.n_trusted_proxies == 0)
-                doctor_warn(d,
+                doctor_warn(doctor,
                                 "name the proxy in [callback] trusted_proxies, and have it set "
                                 "X-Forwarded-For: the "
                                 "client's address is kept then",
                                 "a made-up callback came the whole way and is delivery %" JSON_INTEGER_FORMAT
                                 ", but the address kept with it, %s, is the proxy's",
                                 n, remote);
-        else if (is_proxy(s, remote) && !doctor_is_here(d->url))
-                doctor_warn(d,
+        else if (is_proxy(s, remote) && !doctor_is_here(doctor->url))
+                doctor_warn(doctor,
                                 "have the proxy set X-Forwarded-For (nginx: proxy_set_header "
                                 "X-Forwarded-For "
                                 "$proxy_add_x_forwarded_for)",
@@ -179,14 +180,14 @@ static void look_at_remote(Doctor *d, const char *remote, json_int_t n)
                                 ", but the address kept with it, %s, is that of a trusted proxy",
                                 n, remote);
         else
-                doctor_ok(d,
+                doctor_ok(doctor,
                                 "a made-up callback came the whole way and is delivery %" JSON_INTEGER_FORMAT
                                 ", from %s",
                                 n, remote);
 }
 
 /* The answer says which delivery it is: is there such a one, with this task? */
-static void look_for_it(Doctor *d, const char *id, const Buffer *body)
+static void look_for_it(Doctor *doctor, const char *id, const Buffer *body)
 {
         json_auto_t *answer = api_json(body);
         json_int_t n = json_integer_value(json_object_get(answer, "delivery"));
@@ -196,25 +197,25 @@ static void look_for_it(Doctor *d, const char *id, const Buffer *body)
         int r;
 
         if (n <= 0) {
-                doctor_fail(d, status_advice(200), "%s answers 200, but not as scale-callbackd does",
-                                d->url);
+                doctor_fail(doctor, status_advice(200), "%s answers 200, but not as scale-callbackd does",
+                                doctor->url);
                 return;
         }
         snprintf(url, sizeof(url), "/v1/delivery/%" JSON_INTEGER_FORMAT, n);
-        r = doctor_ask(d->settings->query.socket, url, NULL, &delivery);
+        r = doctor_ask(doctor->settings->query.socket, url, NULL, &delivery);
         task = json_string_value(json_object_get(delivery, "task_id"));
         remote = json_string_value(json_object_get(delivery, "remote"));
         if (r < 0)
-                doctor_fail(d, "see what is said of `query-socket`",
+                doctor_fail(doctor, "see what is said of `query-socket`",
                                 "%s took a callback, but whether it was stored here can't be looked at",
-                                d->url);
+                                doctor->url);
         else if (!task || !streq(task, id))
-                doctor_fail(d,
+                doctor_fail(doctor,
                                 "see where the proxy connects to: another receiver, with the same keys, "
                                 "took it",
-                                "%s took a callback, but it was not stored here", d->url);
+                                "%s took a callback, but it was not stored here", doctor->url);
         else
-                look_at_remote(d, strna(remote), n);
+                look_at_remote(doctor, strna(remote), n);
 }
 
 static int make_body(const char *id, int64_t now, Buffer *ret)
@@ -226,7 +227,7 @@ static int make_body(const char *id, int64_t now, Buffer *ret)
         return r < 0 ? r : json_encode(body, ret);
 }
 
-void doctor_check_delivery(Doctor *d)
+void doctor_check_delivery(Doctor *doctor)
 {
         _cleanup_(secret_freep) Secret *key = NULL;
         _cleanup_buffer_ Buffer body = BUFFER_INIT(BODY_MAX);
@@ -235,21 +236,22 @@ void doctor_check_delivery(Doctor *d)
         HttpClientResult result;
         int r;
 
-        if (!d->url) {
-                doctor_ok(d, "nothing was delivered to try the proxy: --deliver and --through URL do that");
+        if (!doctor->url) {
+                doctor_ok(doctor,
+                                "nothing was delivered to try the proxy: --deliver and --through URL do that");
                 return;
         }
-        if (read_key(d, &key) < 0)
+        if (read_key(doctor, &key) < 0)
                 return;
         r = make_body(simulate_task_id(now, id), now, &body);
         if (r < 0) {
-                doctor_fail(d, "try again", "a callback can't be made up: %s", strerror(-r));
+                doctor_fail(doctor, "try again", "a callback can't be made up: %s", strerror(-r));
                 return;
         }
         r = http_client_perform(
                         &(HttpClientRequest){
                                         .method = "POST",
-                                        .url = d->url,
+                                        .url = doctor->url,
                                         .content_type = "application/json",
                                         .secret_header = "scale-callback-auth",
                                         .secret = key,
@@ -260,11 +262,11 @@ void doctor_check_delivery(Doctor *d)
                         },
                         &result);
         if (r < 0)
-                say_unreachable(d, r, result.error);
+                say_unreachable(doctor, r, result.error);
         else if (result.status != 200)
-                doctor_fail(d, status_advice(result.status), "%s answers with the status %u", d->url,
-                                result.status);
+                doctor_fail(doctor, status_advice(result.status), "%s answers with the status %u",
+                                doctor->url, result.status);
         else
-                look_for_it(d, id, &result.body);
+                look_for_it(doctor, id, &result.body);
         http_client_result_done(&result);
 }

@@ -16,7 +16,7 @@
 
 #define MESSAGE_SIZE 1024U
 
-void doctor_say(Doctor *d, FindingKind kind, const char *advice, const char *format, ...)
+void doctor_say(Doctor *doctor, FindingKind kind, const char *advice, const char *format, ...)
 {
         char message[MESSAGE_SIZE];
         va_list ap;
@@ -25,64 +25,64 @@ void doctor_say(Doctor *d, FindingKind kind, const char *advice, const char *for
         (void)vsnprintf(message, sizeof(message), format, ap);
         va_end(ap);
 
-        d->said += kind != FINDING_OK;
-        d->worst = MAX(d->worst, kind);
-        d->take(d, kind, message, advice);
+        doctor->said += kind != FINDING_OK;
+        doctor->worst = MAX(doctor->worst, kind);
+        doctor->take(doctor, kind, message, advice);
 }
 
-void doctor_fail_each(Doctor *d, const char *advice, const char *mistakes)
+void doctor_fail_each(Doctor *doctor, const char *advice, const char *mistakes)
 {
         const char *line;
         size_t n;
 
         while ((line = mistakes_next(&mistakes, &n)))
-                doctor_fail(d, advice, "%.*s", (int)n, line);
+                doctor_fail(doctor, advice, "%.*s", (int)n, line);
 }
 
-const char *doctor_advice(Doctor *d, const char *format, ...)
+const char *doctor_advice(Doctor *doctor, const char *format, ...)
 {
         va_list ap;
 
         va_start(ap, format);
-        (void)vsnprintf(d->advice, sizeof(d->advice), format, ap);
+        (void)vsnprintf(doctor->advice, sizeof(doctor->advice), format, ap);
         va_end(ap);
-        return d->advice;
+        return doctor->advice;
 }
 
 static const char *const finding_names[_FINDING_KIND_MAX] = { "ok", "warning", "failure" };
 
-static void print_json(Doctor *d, FindingKind kind, const char *message, const char *advice)
+static void print_json(Doctor *doctor, FindingKind kind, const char *message, const char *advice)
 {
         _cleanup_free_ char *clean = format_clean(message); /* a path may be anything, JSON is UTF-8 */
         json_auto_t *line = json_object();
         int r = 0;
 
-        r |= json_object_set_new(line, "check", json_string(d->check));
+        r |= json_object_set_new(line, "check", json_string(doctor->check));
         r |= json_object_set_new(line, "result", json_string(finding_names[kind]));
         r |= json_object_set_new(line, "message", json_string(clean ?: "out of memory"));
         r |= json_object_set_new(line, "advice", advice ? json_string(advice) : json_null());
         if (r < 0 || json_dumpf(line, stdout, JSON_COMPACT | JSON_ENSURE_ASCII) < 0)
-                complain("%s: the finding can't be printed", d->check);
+                complain("%s: the finding can't be printed", doctor->check);
         putchar('\n');
 }
 
-static void print_text(Doctor *d, FindingKind kind, const char *message, const char *advice)
+static void print_text(Doctor *doctor, FindingKind kind, const char *message, const char *advice)
 {
         static const char *const colours[_FINDING_KIND_MAX] = { SGR_GREEN, SGR_YELLOW, SGR_RED };
         _cleanup_free_ char *clean = format_clean(message), *help = format_clean(advice ?: "");
-        const Ctl *ctl = d->userdata;
+        const Ctl *ctl = doctor->userdata;
 
         printf("%s%-8s%s %s: %s\n", ctl->term.colour ? colours[kind] : "", finding_names[kind],
-                        ctl->term.colour ? SGR_RESET : "", d->check, clean ?: "out of memory");
+                        ctl->term.colour ? SGR_RESET : "", doctor->check, clean ?: "out of memory");
         if (help && *help)
                 printf("         %s\n", help);
 }
 
-static void doctor_print(Doctor *d, FindingKind kind, const char *message, const char *advice)
+static void doctor_print(Doctor *doctor, FindingKind kind, const char *message, const char *advice)
 {
-        const Ctl *ctl = d->userdata;
+        const Ctl *ctl = doctor->userdata;
 
-        (ctl->json ? print_json : print_text)(d, kind, message, advice);
+        (ctl->json ? print_json : print_text)(doctor, kind, message, advice);
         (void)fflush(stdout); /* a check may take its time, and is then seen to */
 }
 
@@ -135,7 +135,7 @@ static bool has_submitter(const Settings *s)
         return wants_submitter(s) || access(s->submit.socket, F_OK) == 0;
 }
 
-static int choose_url(Doctor *d, const DoctorOptions *o)
+static int choose_url(Doctor *doctor, const DoctorOptions *o)
 {
         if (o->through && o->deliver) {
                 complain("--through names a URL, and --deliver takes that of the configuration: one of them "
@@ -143,29 +143,29 @@ static int choose_url(Doctor *d, const DoctorOptions *o)
                          "wanted");
                 return EX_USAGE;
         }
-        d->url = o->deliver ? d->settings->submit.callback_url : o->through;
-        if (o->deliver && !d->url) {
+        doctor->url = o->deliver ? doctor->settings->submit.callback_url : o->through;
+        if (o->deliver && !doctor->url) {
                 complain("--deliver delivers to [submit] callback_url, which is not set: set it, or name "
                          "the "
                          "URL with --through");
                 return EX_CONFIG;
         }
-        d->key_file = o->key_file;
+        doctor->key_file = o->key_file;
         return 0;
 }
 
 /* The settings are the first thing that may be wrong. False: nothing can be said of them. */
-static bool load(Doctor *d, Ctl *ctl)
+static bool load(Doctor *doctor, Ctl *ctl)
 {
         _cleanup_free_ char *error = NULL;
         int r;
 
-        d->check = "configuration";
+        doctor->check = "configuration";
         r = settings_look(ctl->config, &ctl->overrides, &ctl->settings, &error);
         if (r < 0)
-                doctor_fail_each(d, "mend it; no daemon starts with it", error ?: "out of memory");
+                doctor_fail_each(doctor, "mend it; no daemon starts with it", error ?: "out of memory");
         else
-                doctor_ok(d, "the configuration is good");
+                doctor_ok(doctor, "the configuration is good");
         return r == 0 || r == -EINVAL;
 }
 

@@ -52,14 +52,15 @@ struct Doctor {
 };
 
 /* `advice` is what to do about it, NULL for what is good. */
-void doctor_say(Doctor *d, FindingKind kind, const char *advice, const char *format, ...) _printf_(4, 5);
+void doctor_say(Doctor *doctor, FindingKind kind, const char *advice, const char *format, ...)
+                _printf_(4, 5);
 
 /* An advice with names in it, good until the next one. What stands between backticks is a command as it can
  * be run: a test does. */
-const char *doctor_advice(Doctor *d, const char *format, ...) _printf_(2, 3);
+const char *doctor_advice(Doctor *doctor, const char *format, ...) _printf_(2, 3);
 
 /* A failure for each of the mistakes (see basic/mistakes.h). */
-void doctor_fail_each(Doctor *d, const char *advice, const char *mistakes);
+void doctor_fail_each(Doctor *doctor, const char *advice, const char *mistakes);
 
 #define doctor_ok(d, ...)           doctor_say((d), FINDING_OK, NULL, __VA_ARGS__)
 #define doctor_warn(d, advice, ...) doctor_say((d), FINDING_WARNING, (advice), __VA_ARGS__)
@@ -77,47 +78,47 @@ bool doctor_is_here(const char *place);
 #define DOCTOR_API_KEY       SYSCONF_DIR "/credstore/api-key"
 
 /* Keys. The first two are the checks of a single file. */
-void doctor_look_at_callback_keys(Doctor *d, const char *path);
-void doctor_look_at_api_key(Doctor *d, const char *path);
-void doctor_check_callback_keys(Doctor *d);
-void doctor_check_api_key(Doctor *d);
+void doctor_look_at_callback_keys(Doctor *doctor, const char *path);
+void doctor_look_at_api_key(Doctor *doctor, const char *path);
+void doctor_check_callback_keys(Doctor *doctor);
+void doctor_check_api_key(Doctor *doctor);
 
 /* Settings and keys: whether those of the files are those that the daemons have. */
-void doctor_check_in_force(Doctor *d);
+void doctor_check_in_force(Doctor *doctor);
 
 /* Sockets. */
-void doctor_check_query_socket(Doctor *d);
-void doctor_check_control_socket(Doctor *d);
-void doctor_check_submit_socket(Doctor *d);
-void doctor_check_listeners(Doctor *d);
-void doctor_check_callback_url(Doctor *d);
+void doctor_check_query_socket(Doctor *doctor);
+void doctor_check_control_socket(Doctor *doctor);
+void doctor_check_submit_socket(Doctor *doctor);
+void doctor_check_listeners(Doctor *doctor);
+void doctor_check_callback_url(Doctor *doctor);
 
 /* What the daemons say of themselves. */
-void doctor_check_ready(Doctor *d);
-void doctor_check_log(Doctor *d);
-void doctor_check_quarantine(Doctor *d);
-void doctor_check_queue(Doctor *d);
-void doctor_check_submissions(Doctor *d);
-void doctor_check_live_tasks(Doctor *d);
+void doctor_check_ready(Doctor *doctor);
+void doctor_check_log(Doctor *doctor);
+void doctor_check_quarantine(Doctor *doctor);
+void doctor_check_queue(Doctor *doctor);
+void doctor_check_submissions(Doctor *doctor);
+void doctor_check_live_tasks(Doctor *doctor);
 
 /* The machine. */
-void doctor_check_store(Doctor *d);
-void doctor_check_disk(Doctor *d);
-void doctor_check_clock(Doctor *d);
+void doctor_check_store(Doctor *doctor);
+void doctor_check_disk(Doctor *doctor);
+void doctor_check_clock(Doctor *doctor);
 
 /* Units of systemd. The first asks about them, and sees which daemons are down. The third takes what
  * `systemctl show` says of one of them. */
-void doctor_load_units(Doctor *d);
-void doctor_units_done(DoctorUnits *u);
-void doctor_look_at_unit(Doctor *d, const char *properties);
+void doctor_load_units(Doctor *doctor);
+void doctor_units_done(DoctorUnits *units);
+void doctor_look_at_unit(Doctor *doctor, const char *properties);
 /* Whether the unit of a daemon was told to get its credential from another place than the usual. */
-bool doctor_has_credential_elsewhere(const Doctor *d, DoctorDaemon which);
+bool doctor_has_credential_elsewhere(const Doctor *doctor, DoctorDaemon which);
 /* Whether a daemon is down, and so may not be asked; says it then. */
-bool doctor_skips(Doctor *d, unsigned daemons);
-void doctor_check_units(Doctor *d);
+bool doctor_skips(Doctor *doctor, unsigned daemons);
+void doctor_check_units(Doctor *doctor);
 
 /* The whole way, from the public URL to the database. */
-void doctor_check_delivery(Doctor *d);
+void doctor_check_delivery(Doctor *doctor);
 
 /* What an error of a TLS connection, as the HTTP client words it, means. NULL: it is none that is known. */
 const char *doctor_tls_advice(const char *error);

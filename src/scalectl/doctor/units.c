@@ -111,7 +111,7 @@ static bool has(const char *properties, const char *name, const char *value)
 }
 
 /* What locks a daemon in. */
-static void look_at_locks(Doctor *d, const char *unit, const char *properties)
+static void look_at_locks(Doctor *doctor, const char *unit, const char *properties)
 {
         static const struct {
                 const char *name, *value;
@@ -129,14 +129,14 @@ static void look_at_locks(Doctor *d, const char *unit, const char *properties)
 
         FOREACH_ARRAY(l, locks, ELEMENTSOF(locks))
                 if (!has(properties, l->name, l->value))
-                        doctor_warn(d,
+                        doctor_warn(doctor,
                                         "see with `systemctl cat` which drop-in changes it, and take that "
                                         "out",
                                         "%s has %s=%s, and was made for %s=%s", unit, l->name,
                                         property(properties, l->name, value), l->name, l->value);
         property(properties, "User", value);
         if (!*value || streq(value, "root"))
-                doctor_warn(d, "see with `systemctl cat` which drop-in changes it, and take that out",
+                doctor_warn(doctor, "see with `systemctl cat` which drop-in changes it, and take that out",
                                 "%s runs as root, and has no need to", unit);
 }
 
@@ -164,7 +164,7 @@ static bool refused(const char *result, const char *status)
                (streq(status, "64") || streq(status, "77") || streq(status, "78"));
 }
 
-static void look_at_service(Doctor *d, const char *unit, const char *properties)
+static void look_at_service(Doctor *doctor, const char *unit, const char *properties)
 {
         char state[256], result[256], status[256], restarts[256];
 
@@ -173,16 +173,16 @@ static void look_at_service(Doctor *d, const char *unit, const char *properties)
         property(properties, "ExecMainStatus", status);
         property(properties, "NRestarts", restarts);
         if (streq(state, "failed") && refused(result, status))
-                doctor_fail(d,
-                                doctor_advice(d,
+                doctor_fail(doctor,
+                                doctor_advice(doctor,
                                                 "`journalctl -x -n 50 -u %s` says why; mend that, then "
                                                 "`systemctl "
                                                 "start %s`, which also opens its sockets again",
                                                 unit, unit),
                                 "%s refused to start with status %s, and stays down", unit, status);
         else if (streq(state, "failed"))
-                doctor_fail(d,
-                                doctor_advice(d,
+                doctor_fail(doctor,
+                                doctor_advice(doctor,
                                                 "`journalctl -x -n 50 -u %s` says why; mend that, then "
                                                 "`systemctl "
                                                 "reset-failed %s && systemctl start %s`",
@@ -190,67 +190,70 @@ static void look_at_service(Doctor *d, const char *unit, const char *properties)
                                 "%s failed with %s, status %s, and is not started again", unit, result,
                                 status);
         else if (has(properties, "SubState", "auto-restart"))
-                doctor_fail(d, doctor_advice(d, "`journalctl -x -n 50 -u %s` says why", unit),
+                doctor_fail(doctor, doctor_advice(doctor, "`journalctl -x -n 50 -u %s` says why", unit),
                                 "%s ends at every start, the last time with %s, status %s", unit, result,
                                 status);
         else if (!is_up(properties))
-                doctor_fail(d, doctor_advice(d, "`systemctl enable --now %s`", unit), "%s is %s", unit,
-                                *state ? state : "not known");
+                doctor_fail(doctor, doctor_advice(doctor, "`systemctl enable --now %s`", unit), "%s is %s",
+                                unit, *state ? state : "not known");
         if (*restarts && !streq(restarts, "0"))
-                doctor_warn(d,
-                                doctor_advice(d,
+                doctor_warn(doctor,
+                                doctor_advice(doctor,
                                                 "`journalctl -n 50 -u %s` says why; `systemctl reset-failed "
                                                 "%s` "
                                                 "counts from 0 again",
                                                 unit, unit),
                                 "%s was started again %s times because it ended", unit, restarts);
-        look_at_locks(d, unit, properties);
+        look_at_locks(doctor, unit, properties);
 }
 
 /* A socket is opened before its service starts, not beside it. */
-static void look_at_socket(Doctor *d, const char *unit, const char *properties)
+static void look_at_socket(Doctor *doctor, const char *unit, const char *properties)
 {
         char state[256], service[256];
 
         property(properties, "ActiveState", state);
         if (!streq(state, "active"))
-                doctor_fail(d,
-                                doctor_advice(d, "`systemctl restart %s`, which opens its sockets first",
+                doctor_fail(doctor,
+                                doctor_advice(doctor,
+                                                "`systemctl restart %s`, which opens its sockets first",
                                                 service_of(properties, service)),
                                 "%s is %s", unit, *state ? state : "not known");
 }
 
-void doctor_look_at_unit(Doctor *d, const char *properties)
+void doctor_look_at_unit(Doctor *doctor, const char *properties)
 {
         char unit[256];
 
         property(properties, "Id", unit);
         if (has(properties, "LoadState", "not-found")) {
-                doctor_warn(d, "install it, unless another service manager starts the daemon",
+                doctor_warn(doctor, "install it, unless another service manager starts the daemon",
                                 "systemd knows no %s", unit);
                 return;
         }
-        (strstr(unit, ".socket") ? look_at_socket : look_at_service)(d, unit, properties);
+        (strstr(unit, ".socket") ? look_at_socket : look_at_service)(doctor, unit, properties);
         if (!has(properties, "UnitFileState", "enabled"))
-                doctor_warn(d, doctor_advice(d, "`systemctl enable %s`", unit),
+                doctor_warn(doctor, doctor_advice(doctor, "`systemctl enable %s`", unit),
                                 "%s is not enabled, so it is not there after a boot", unit);
         if (has(properties, "NeedDaemonReload", "yes"))
-                doctor_warn(d, doctor_advice(d, "`systemctl daemon-reload && systemctl restart %s`", unit),
+                doctor_warn(doctor,
+                                doctor_advice(doctor, "`systemctl daemon-reload && systemctl restart %s`",
+                                                unit),
                                 "the file of %s was changed since systemd read it", unit);
 }
 
 /* What is said of a unit, NULL: nothing. */
-static const char *find_unit(const DoctorUnits *u, const char *name)
+static const char *find_unit(const DoctorUnits *units, const char *name)
 {
-        for (size_t i = 0; i < u->n; i++)
-                if (has(u->items[i], "Id", name))
-                        return u->items[i];
+        for (size_t i = 0; i < units->n; i++)
+                if (has(units->items[i], "Id", name))
+                        return units->items[i];
         return NULL;
 }
 
-bool doctor_has_credential_elsewhere(const Doctor *d, DoctorDaemon which)
+bool doctor_has_credential_elsewhere(const Doctor *doctor, DoctorDaemon which)
 {
-        const char *unit = find_unit(&d->units,
+        const char *unit = find_unit(&doctor->units,
                         which == DOCTOR_RECEIVER ? "scale-callbackd.service" : "scale-submitd.service");
         char value[256];
 
@@ -267,42 +270,43 @@ static bool listens_on(const char *properties, const char *path)
         return streq(listen, path);
 }
 
-static void find_who_is_down(Doctor *d)
+static void find_who_is_down(Doctor *doctor)
 {
         const struct {
                 DoctorDaemon daemon;
                 const char *service, *socket, *path;
         } daemons[] = {
                 { DOCTOR_RECEIVER, "scale-callbackd.service", "scale-callbackd-query.socket",
-                                d->settings->query.socket },
+                                doctor->settings->query.socket },
                 { DOCTOR_SUBMITTER, "scale-submitd.service", "scale-submitd.socket",
-                                d->settings->submit.socket },
+                                doctor->settings->submit.socket },
         };
 
         FOREACH_ARRAY(i, daemons, ELEMENTSOF(daemons)) {
-                const char *service = find_unit(&d->units, i->service);
-                const char *socket = find_unit(&d->units, i->socket);
+                const char *service = find_unit(&doctor->units, i->service);
+                const char *socket = find_unit(&doctor->units, i->socket);
 
                 if (service && socket && has(service, "LoadState", "loaded") && !is_up(service) &&
                                 listens_on(socket, i->path))
-                        d->down |= i->daemon;
+                        doctor->down |= i->daemon;
         }
 }
 
 /* One after the other: they are separated by empty lines. */
-static void split(DoctorUnits *u)
+static void split(DoctorUnits *units)
 {
-        for (char *next, *text = u->text.data; text && *text && u->n < DOCTOR_UNITS_MAX; text = next) {
+        for (char *next, *text = units->text.data; text && *text && units->n < DOCTOR_UNITS_MAX;
+                        text = next) {
                 next = strstr(text, "\n\n");
                 if (next) {
                         *next = 0;
                         next += 2;
                 }
-                u->items[u->n++] = text;
+                units->items[units->n++] = text;
         }
 }
 
-void doctor_load_units(Doctor *d)
+void doctor_load_units(Doctor *doctor)
 {
         const char *const argv[] = {
                 "systemctl",
@@ -315,64 +319,65 @@ void doctor_load_units(Doctor *d)
                 "scale-callbackd.socket",
                 "scale-callbackd-query.socket",
                 "scale-callbackd-control.socket",
-                d->submitter ? "scale-submitd.service" : NULL,
+                doctor->submitter ? "scale-submitd.service" : NULL,
                 "scale-submitd.socket",
                 NULL,
         };
-        DoctorUnits *u = &d->units;
+        DoctorUnits *units = &doctor->units;
 
-        u->text = BUFFER_INIT(OUTPUT_MAX);
-        u->asked = sd_booted() > 0;
-        if (!u->asked)
+        units->text = BUFFER_INIT(OUTPUT_MAX);
+        units->asked = sd_booted() > 0;
+        if (!units->asked)
                 return;
-        u->error = run(argv, &u->text);
-        if (u->error >= 0)
-                u->error = buffer_append(&u->text, "", 1);
-        if (u->error < 0)
+        units->error = run(argv, &units->text);
+        if (units->error >= 0)
+                units->error = buffer_append(&units->text, "", 1);
+        if (units->error < 0)
                 return;
-        split(u);
-        find_who_is_down(d);
+        split(units);
+        find_who_is_down(doctor);
 }
 
-void doctor_units_done(DoctorUnits *u)
+void doctor_units_done(DoctorUnits *units)
 {
-        buffer_done(&u->text);
-        *u = (DoctorUnits){};
+        buffer_done(&units->text);
+        *units = (DoctorUnits){};
 }
 
 /* One that is closed because its service is down opens with it. */
-static bool is_closed_with_its_service(const DoctorUnits *u, const char *properties)
+static bool is_closed_with_its_service(const DoctorUnits *units, const char *properties)
 {
         char name[256];
-        const char *service = find_unit(u, service_of(properties, name));
+        const char *service = find_unit(units, service_of(properties, name));
 
         return service && has(service, "ActiveState", "failed") && !has(properties, "ActiveState", "active");
 }
 
-void doctor_check_units(Doctor *d)
+void doctor_check_units(Doctor *doctor)
 {
-        const DoctorUnits *u = &d->units;
+        const DoctorUnits *units = &doctor->units;
 
-        if (!u->asked) {
-                doctor_ok(d, "systemd is not the service manager here");
+        if (!units->asked) {
+                doctor_ok(doctor, "systemd is not the service manager here");
                 return;
         }
-        if (u->error < 0)
-                doctor_warn(d, "run this as root", "systemctl can't be asked: %s", strerror(-u->error));
-        for (size_t i = 0; i < u->n; i++)
-                if (!is_closed_with_its_service(u, u->items[i]))
-                        doctor_look_at_unit(d, u->items[i]);
-        if (d->said == 0)
-                doctor_ok(d, "all units are enabled, run, and are locked in");
+        if (units->error < 0)
+                doctor_warn(doctor, "run this as root", "systemctl can't be asked: %s",
+                                strerror(-units->error));
+        for (size_t i = 0; i < units->n; i++)
+                if (!is_closed_with_its_service(units, units->items[i]))
+                        doctor_look_at_unit(doctor, units->items[i]);
+        if (doctor->said == 0)
+                doctor_ok(doctor, "all units are enabled, run, and are locked in");
 }
 
-bool doctor_skips(Doctor *d, unsigned daemons)
+bool doctor_skips(Doctor *doctor, unsigned daemons)
 {
-        unsigned down = d->down & daemons;
+        unsigned down = doctor->down & daemons;
 
         if (down == 0)
                 return false;
-        doctor_warn(d, "see what is said of `units`",
+        doctor_warn(doctor, "see what is said of `units`",
                         "not looked at: %s does not run, and is not started by looking",
                         down & DOCTOR_RECEIVER ? "scale-callbackd.service" : "scale-submitd.service");
         return true;

@@ -63,39 +63,39 @@ static char *find_target(const char *name)
         return target;
 }
 
-static int make_temporary(Folder *f)
+static int make_temporary(Folder *folder)
 {
-        if (asprintf(&f->temporary, "%s.XXXXXX", f->target) < 0) {
-                f->temporary = NULL;
+        if (asprintf(&folder->temporary, "%s.XXXXXX", folder->target) < 0) {
+                folder->temporary = NULL;
                 return -1;
         }
-        if (!mkdtemp(f->temporary)) {
+        if (!mkdtemp(folder->temporary)) {
                 int error = errno;
 
-                free(TAKE_PTR(f->temporary));
+                free(TAKE_PTR(folder->temporary));
                 errno = error;
                 return -1;
         }
         catch_signals();
-        f->fd = open(f->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        return f->fd < 0 ? -1 : 0;
+        folder->fd = open(folder->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return folder->fd < 0 ? -1 : 0;
 }
 
-static int open_index(Folder *f, const char *name)
+static int open_index(Folder *folder, const char *name)
 {
-        _cleanup_close_ int fd = openat(f->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        _cleanup_close_ int fd = openat(folder->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-        f->index = fd < 0 ? NULL : fdopen(fd, "w");
-        if (!f->index)
+        folder->index = fd < 0 ? NULL : fdopen(fd, "w");
+        if (!folder->index)
                 return -1;
         (void)take_fd(&fd);
         return 0;
 }
 
 /* What stands under the name must be an empty folder, or nothing. 0, or -1 and errno. */
-static int check_target(const Folder *f)
+static int check_target(const Folder *folder)
 {
-        DIR *d = opendir(f->target);
+        DIR *d = opendir(folder->target);
         bool empty = true;
 
         if (!d)
@@ -125,14 +125,14 @@ int folder_open(const char *name, const char *index, Folder *ret)
         return 0;
 }
 
-int folder_write(Folder *f, const void *data, size_t size)
+int folder_write(Folder *folder, const void *data, size_t size)
 {
         errno = EIO; /* where nothing says better */
-        return fwrite(data, 1, size, f->index) == size ? 0 : complain_of(f->name, "written");
+        return fwrite(data, 1, size, folder->index) == size ? 0 : complain_of(folder->name, "written");
 }
 
 /* The folder within, if the name has one. */
-static int make_within(const Folder *f, const char *name)
+static int make_within(const Folder *folder, const char *name)
 {
         const char *slash = strchr(name, '/');
         _cleanup_free_ char *within = NULL;
@@ -142,7 +142,7 @@ static int make_within(const Folder *f, const char *name)
         within = strndup(name, (size_t)(slash - name));
         if (!within)
                 return -1;
-        return mkdirat(f->fd, within, 0700) < 0 && errno != EEXIST ? -1 : 0;
+        return mkdirat(folder->fd, within, 0700) < 0 && errno != EEXIST ? -1 : 0;
 }
 
 static int write_all(int fd, const char *data, size_t size)
@@ -158,34 +158,34 @@ static int write_all(int fd, const char *data, size_t size)
         return 0;
 }
 
-int folder_put(Folder *f, const char *name, const void *data, size_t size)
+int folder_put(Folder *folder, const char *name, const void *data, size_t size)
 {
         _cleanup_close_ int fd = -EBADF;
 
-        if (make_within(f, name) < 0)
-                return complain_of(f->name, "written");
-        fd = openat(f->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (make_within(folder, name) < 0)
+                return complain_of(folder->name, "written");
+        fd = openat(folder->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0 && errno == EEXIST)
                 return 1;
         if (fd < 0 || write_all(fd, data, size) < 0)
-                return complain_of(f->name, "written");
+                return complain_of(folder->name, "written");
         return 0;
 }
 
-static int take_name(Folder *f)
+static int take_name(Folder *folder)
 {
-        FILE *index = TAKE_PTR(f->index);
+        FILE *index = TAKE_PTR(folder->index);
 
-        if (fclose(index) != 0 || syncfs(f->fd) < 0 || rename(f->temporary, f->target) < 0)
+        if (fclose(index) != 0 || syncfs(folder->fd) < 0 || rename(folder->temporary, folder->target) < 0)
                 return -1;
-        free(TAKE_PTR(f->temporary));
-        return fd_sync_parent(f->target);
+        free(TAKE_PTR(folder->temporary));
+        return fd_sync_parent(folder->target);
 }
 
-int folder_finish(Folder *f)
+int folder_finish(Folder *folder)
 {
-        if (take_name(f) < 0) {
-                (void)complain_of(f->name, "written");
+        if (take_name(folder) < 0) {
+                (void)complain_of(folder->name, "written");
                 return EX_IOERR;
         }
         return 0;
@@ -198,16 +198,16 @@ static int remove_one(const char *path, _unused_ const struct stat *st, _unused_
         return 0;
 }
 
-void folder_done(Folder *f)
+void folder_done(Folder *folder)
 {
-        if (f->index)
-                (void)fclose(f->index);
-        f->fd = fd_close(f->fd);
-        if (f->temporary)
-                (void)nftw(f->temporary, remove_one, FILES_OPEN, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-        free(f->temporary);
-        free(f->target);
-        *f = FOLDER_INIT;
+        if (folder->index)
+                (void)fclose(folder->index);
+        folder->fd = fd_close(folder->fd);
+        if (folder->temporary)
+                (void)nftw(folder->temporary, remove_one, FILES_OPEN, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+        free(folder->temporary);
+        free(folder->target);
+        *folder = FOLDER_INIT;
         if (interrupted)
                 (void)raise(interrupted);
 }

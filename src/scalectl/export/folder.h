@@ -22,16 +22,16 @@ typedef struct Folder {
 int folder_open(const char *name, const char *index, Folder *ret);
 
 /* Appends to the index. 0 or negative errno (said). */
-int folder_write(Folder *f, const void *data, size_t size);
+int folder_write(Folder *folder, const void *data, size_t size);
 
 /* A whole file; `name` may be FOLDER/FILE. 0, 1: there is one of this name; negative errno (said). */
-int folder_put(Folder *f, const char *name, const void *data, size_t size);
+int folder_put(Folder *folder, const char *name, const void *data, size_t size);
 
 /* Whether a signal wants the program to end: stop, and folder_done() will see to both. */
 bool folder_interrupted(void);
 
 /* Syncs and takes the name. 0, or an exit status (said). */
-int folder_finish(Folder *f);
+int folder_finish(Folder *folder);
 
 /* Throws away what was not finished; then, if a signal came meanwhile, the program ends by it. */
-void folder_done(Folder *f);
+void folder_done(Folder *folder);

@@ -17,9 +17,9 @@
 
 /* What is said at the end of an export, on standard error: for people, or with --json for scripts. */
 
-static void say_json(const ExportRun *x)
+static void say_json(const ExportRun *run)
 {
-        const ExportCounts *c = exporter_counts(x->exporter);
+        const ExportCounts *c = exporter_counts(run->exporter);
         const char *separator = "";
 
         (void)fprintf(stderr,
@@ -35,13 +35,13 @@ static void say_json(const ExportRun *x)
         (void)fprintf(stderr,
                         "},\"cut_boxes\":%" PRIu64 ",\"renamed_files\":%" PRIu64 ",\"last_event\":%" PRIu64
                         "}\n",
-                        c->cut_boxes, c->renamed, x->last_event);
+                        c->cut_boxes, c->renamed, run->last_event);
 }
 
-static void say_counts(const ExportRun *x)
+static void say_counts(const ExportRun *run)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(1024);
-        const ExportCounts *c = exporter_counts(x->exporter);
+        const ExportCounts *c = exporter_counts(run->exporter);
         const char *separator = ": ";
         int r = 0;
 
@@ -58,64 +58,64 @@ static void say_counts(const ExportRun *x)
         if (c->renamed > 0)
                 complain("files with the task's id behind a name that was taken (see index.csv): %" PRIu64,
                                 c->renamed);
-        if (!x->to_folder && c->recordings > 1)
+        if (!run->to_folder && c->recordings > 1)
                 complain("%" PRIu64
                          " recordings follow each other in one file: with -o FOLDER/ each gets one",
                                 c->recordings);
-        if (!x->o->task)
-                complain("for what is new from here on: --after %" PRIu64, x->last_event);
+        if (!run->o->task)
+                complain("for what is new from here on: --after %" PRIu64, run->last_event);
 }
 
 /* 0, or the exit status for what was left out under --strict. */
-static int check_strict(const ExportRun *x)
+static int check_strict(const ExportRun *run)
 {
-        return x->o->strict && exporter_counts(x->exporter)->n_left_out > 0 ? EX_DATAERR : 0;
+        return run->o->strict && exporter_counts(run->exporter)->n_left_out > 0 ? EX_DATAERR : 0;
 }
 
-static void report(const ExportRun *x, int status)
+static void report(const ExportRun *run, int status)
 {
-        if (status == 0 || check_strict(x) == status)
-                (x->ctl->json ? say_json : say_counts)(x);
-        if (status != 0 && check_strict(x) == status && x->status == 0)
+        if (status == 0 || check_strict(run) == status)
+                (run->ctl->json ? say_json : say_counts)(run);
+        if (status != 0 && check_strict(run) == status && run->status == 0)
                 complain("that is an error with --strict%s",
-                                streq(x->o->output, "-") ? "" : ": nothing was kept");
+                                streq(run->o->output, "-") ? "" : ": nothing was kept");
 }
 
 #define CLASSES_FILE_MAX ((size_t)64 * 1024 * 1024)
 
 /* What the exporter asks for. */
 
-static int failed(ExportRun *x, int r)
+static int failed(ExportRun *run, int r)
 {
         if (r < 0)
-                x->status = EX_IOERR;
+                run->status = EX_IOERR;
         return r;
 }
 
 static int on_write(const void *data, size_t size, void *userdata)
 {
-        ExportRun *x = userdata;
+        ExportRun *run = userdata;
 
-        return failed(x, x->to_folder ? folder_write(&x->folder, data, size)
-                                      : output_write(&x->output, data, size));
+        return failed(run, run->to_folder ? folder_write(&run->folder, data, size)
+                                          : output_write(&run->output, data, size));
 }
 
 static int on_file(const char *name, const void *data, size_t size, void *userdata)
 {
-        ExportRun *x = userdata;
+        ExportRun *run = userdata;
 
-        return failed(x, folder_put(&x->folder, name, data, size));
+        return failed(run, folder_put(&run->folder, name, data, size));
 }
 
 static int on_size(const char *url, const char *name, ImageSize *ret, void *userdata)
 {
-        ExportRun *x = userdata;
+        ExportRun *run = userdata;
 
-        return failed(x, sizes_find(&x->sizes, url, name, ret));
+        return failed(run, sizes_find(&run->sizes, url, name, ret));
 }
 
 /* What a verb of the exporter answered, said if nobody did. An exit status. */
-static int complain_of(ExportRun *x, int r)
+static int complain_of(ExportRun *run, int r)
 {
         static const struct {
                 int error, exit;
@@ -126,12 +126,12 @@ static int complain_of(ExportRun *x, int r)
         };
         const char *a, *b;
 
-        if (r >= 0 || x->status != 0)
-                return x->status;
-        if (r == -EEXIST && !export_format_has_classes(x->format))
+        if (r >= 0 || run->status != 0)
+                return run->status;
+        if (r == -EEXIST && !export_format_has_classes(run->format))
                 complain("there are too many tasks whose files want the same name");
         else if (r == -EEXIST) {
-                exporter_collision(x->exporter, &a, &b);
+                exporter_collision(run->exporter, &a, &b);
                 complain("the classes %s and %s would get the same number: give a list with --classes", a,
                                 b);
         } else if (r == -EBADMSG)
@@ -140,77 +140,77 @@ static int complain_of(ExportRun *x, int r)
                 complain("the export failed: %s", strerror(-r));
         FOREACH_ARRAY(e, exits, ELEMENTSOF(exits))
                 if (e->error == r)
-                        x->status = e->exit;
-        if (x->status == 0)
-                x->status = EX_IOERR;
-        return x->status;
+                        run->status = e->exit;
+        if (run->status == 0)
+                run->status = EX_IOERR;
+        return run->status;
 }
 
 /* Lines. */
 
-static int take_line(ExportRun *x, const char *line, size_t size, bool first_pass)
+static int take_line(ExportRun *run, const char *line, size_t size, bool first_pass)
 {
         ExportReason reason;
         int r;
 
         if (folder_interrupted()) {
-                x->status = EX_IOERR;
+                run->status = EX_IOERR;
                 return -EINTR;
         }
-        r = exporter_take(x->exporter, line, size, &reason);
+        r = exporter_take(run->exporter, line, size, &reason);
         if (r < 0) {
-                (void)complain_of(x, r);
+                (void)complain_of(run, r);
                 return r;
         }
         if (!first_pass)
                 return 0;
-        if (reason != EXPORT_FITS && x->o->verbose)
-                complain("%s is left out: a task %s", exporter_task_id(x->exporter),
+        if (reason != EXPORT_FITS && run->o->verbose)
+                complain("%s is left out: a task %s", exporter_task_id(run->exporter),
                                 export_reason_describe(reason));
-        if (reason != EXPORT_FITS || !x->spool.f)
+        if (reason != EXPORT_FITS || !run->spool.f)
                 return 0;
 
-        r = spool_write(&x->spool, line, size);
+        r = spool_write(&run->spool, line, size);
         if (r < 0) {
                 complain("tasks can't be kept in %s meanwhile: %s (see TMPDIR)", spool_folder(),
                                 strerror(-r));
-                x->status = EX_IOERR;
+                run->status = EX_IOERR;
         }
         return r;
 }
 
-static int take_rest(ExportRun *x, const char *data, size_t size)
+static int take_rest(ExportRun *run, const char *data, size_t size)
 {
         int r;
 
-        r = buffer_append(&x->line, data, size);
+        r = buffer_append(&run->line, data, size);
         if (r < 0)
-                (void)complain_of(x, r);
+                (void)complain_of(run, r);
         return r;
 }
 
 static int on_data(const char *data, size_t size, void *userdata)
 {
-        ExportRun *x = userdata;
+        ExportRun *run = userdata;
         int r;
 
-        progress_add(&x->progress, size);
+        progress_add(&run->progress, size);
         for (const char *end; (end = memchr(data, '\n', size));
                         size -= (size_t)(end + 1 - data), data = end + 1) {
                 size_t n = (size_t)(end - data);
 
-                if (x->line.size == 0)
-                        r = take_line(x, data, n, true);
+                if (run->line.size == 0)
+                        r = take_line(run, data, n, true);
                 else {
-                        r = take_rest(x, data, n);
+                        r = take_rest(run, data, n);
                         if (r >= 0)
-                                r = take_line(x, x->line.data, x->line.size, true);
-                        x->line.size = 0;
+                                r = take_line(run, run->line.data, run->line.size, true);
+                        run->line.size = 0;
                 }
                 if (r < 0)
                         return r;
         }
-        return take_rest(x, data, size);
+        return take_rest(run, data, size);
 }
 
 /* The request. */
@@ -241,7 +241,7 @@ static int make_url(const ExportChoice *o, ApiUrl *ret)
 
 /* The number of the newest event, to go on from the next time. What is stored meanwhile may be in this
  * export and will be in the next one too; nothing is in neither. */
-static int read_last_event(ExportRun *x)
+static int read_last_event(ExportRun *run)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
         ApiUrl url = api_url("/v1/stats");
@@ -249,44 +249,44 @@ static int read_last_event(ExportRun *x)
         const json_t *last;
         int r;
 
-        r = api_call(x->ctl, API_QUERY, "GET", &url, &body);
+        r = api_call(run->ctl, API_QUERY, "GET", &url, &body);
         if (r != 0)
                 return r;
         stats = api_json(&body);
         last = json_object_get(stats, "last_event");
         if (!json_is_integer(last))
                 return api_complain_broken();
-        x->last_event = (uint64_t)json_integer_value(last);
+        run->last_event = (uint64_t)json_integer_value(last);
         return 0;
 }
 
-static int fetch(ExportRun *x)
+static int fetch(ExportRun *run)
 {
         ApiUrl url;
         int r;
 
-        r = read_last_event(x);
+        r = read_last_event(run);
         if (r == 0)
-                r = make_url(x->o, &url);
+                r = make_url(run->o, &url);
         if (r != 0)
                 return r;
 
-        x->line = BUFFER_INIT(EXPORT_LINE_MAX);
-        x->progress = progress_start("exported");
-        r = api_stream(x->ctl, API_QUERY, &url, on_data, x, NULL);
-        if (r == 0 && x->line.size > 0) /* one task has no line end */
-                (void)take_line(x, x->line.data, x->line.size, true);
-        progress_done(&x->progress);
-        buffer_done(&x->line);
-        return x->status ?: r;
+        run->line = BUFFER_INIT(EXPORT_LINE_MAX);
+        run->progress = progress_start("exported");
+        r = api_stream(run->ctl, API_QUERY, &url, on_data, run, NULL);
+        if (r == 0 && run->line.size > 0) /* one task has no line end */
+                (void)take_line(run, run->line.data, run->line.size, true);
+        progress_done(&run->progress);
+        buffer_done(&run->line);
+        return run->status ?: r;
 }
 
 /* Classes. */
 
-static int load_classes(ExportRun *x)
+static int load_classes(ExportRun *run)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(CLASSES_FILE_MAX);
-        const char *name = x->o->classes;
+        const char *name = run->o->classes;
         char piece[4096];
         size_t n, line;
         FILE *f;
@@ -308,7 +308,7 @@ static int load_classes(ExportRun *x)
         if (r != 0)
                 return r;
 
-        r = exporter_load_classes(x->exporter, buffer_text(&text), text.size, &line);
+        r = exporter_load_classes(run->exporter, buffer_text(&text), text.size, &line);
         if (r >= 0)
                 return 0;
         if (r == -EINVAL)
@@ -320,21 +320,21 @@ static int load_classes(ExportRun *x)
 
 /* The list is written before anything that uses its numbers: should the rest fail, then there are only names
  * in it that are used a little later. */
-static int save_classes(ExportRun *x)
+static int save_classes(ExportRun *run)
 {
         _cleanup_buffer_ Buffer text = BUFFER_INIT(CLASSES_FILE_MAX);
         size_t n_new = 0;
         Output o;
         int r;
 
-        if (!x->o->classes)
+        if (!run->o->classes)
                 return 0;
-        r = exporter_save_classes(x->exporter, &text, &n_new);
+        r = exporter_save_classes(run->exporter, &text, &n_new);
         if (r < 0)
-                return complain_of(x, r);
+                return complain_of(run, r);
         if (n_new == 0)
                 return 0;
-        r = output_open(x->o->classes, &o);
+        r = output_open(run->o->classes, &o);
         if (r != 0)
                 return r;
         r = output_write(&o, buffer_text(&text), text.size) < 0 ? EX_IOERR : output_finish(&o);
@@ -344,128 +344,129 @@ static int save_classes(ExportRun *x)
 
 /* Where it goes. */
 
-static int open_target(ExportRun *x)
+static int open_target(ExportRun *run)
 {
         int r;
 
-        r = x->to_folder ? folder_open(x->o->output, "index.csv", &x->folder)
-                         : output_open(x->o->output, &x->output);
-        x->target_open = r == 0;
+        r = run->to_folder ? folder_open(run->o->output, "index.csv", &run->folder)
+                           : output_open(run->o->output, &run->output);
+        run->target_open = r == 0;
         return r;
 }
 
-static int finish_target(ExportRun *x)
+static int finish_target(ExportRun *run)
 {
         if (folder_interrupted())
                 return EX_IOERR;
-        return x->to_folder ? folder_finish(&x->folder) : output_finish(&x->output);
+        return run->to_folder ? folder_finish(&run->folder) : output_finish(&run->output);
 }
 
-static void close_target(ExportRun *x)
+static void close_target(ExportRun *run)
 {
-        if (x->target_open && x->to_folder)
-                folder_done(&x->folder);
-        else if (x->target_open)
-                output_done(&x->output);
+        if (run->target_open && run->to_folder)
+                folder_done(&run->folder);
+        else if (run->target_open)
+                output_done(&run->output);
 }
 
 /* The passes. */
 
-static int begin_pass(ExportRun *x, unsigned pass)
+static int begin_pass(ExportRun *run, unsigned pass)
 {
-        return complain_of(x, exporter_begin(x->exporter, pass));
+        return complain_of(run, exporter_begin(run->exporter, pass));
 }
 
-static int end_pass(ExportRun *x)
+static int end_pass(ExportRun *run)
 {
-        return complain_of(x, exporter_end(x->exporter));
+        return complain_of(run, exporter_end(run->exporter));
 }
 
-static int first_pass(ExportRun *x)
+static int first_pass(ExportRun *run)
 {
         int r;
 
-        r = begin_pass(x, 0);
+        r = begin_pass(run, 0);
         if (r == 0)
-                r = fetch(x);
+                r = fetch(run);
         if (r == 0)
-                r = check_strict(x);
-        return r == 0 ? end_pass(x) : r;
+                r = check_strict(run);
+        return r == 0 ? end_pass(run) : r;
 }
 
-static int later_pass(ExportRun *x, unsigned pass)
+static int later_pass(ExportRun *run, unsigned pass)
 {
         const char *line;
         size_t size;
         int r;
 
-        r = spool_rewind(&x->spool);
-        if (r >= 0 && begin_pass(x, pass) != 0)
-                return x->status;
-        while (r >= 0 && (r = spool_read(&x->spool, &line, &size)) > 0)
-                if (take_line(x, line, size, false) < 0)
-                        return x->status;
-        return r < 0 ? complain_of(x, r) : end_pass(x);
+        r = spool_rewind(&run->spool);
+        if (r >= 0 && begin_pass(run, pass) != 0)
+                return run->status;
+        while (r >= 0 && (r = spool_read(&run->spool, &line, &size)) > 0)
+                if (take_line(run, line, size, false) < 0)
+                        return run->status;
+        return r < 0 ? complain_of(run, r) : end_pass(run);
 }
 
-static int open_spool(ExportRun *x)
+static int open_spool(ExportRun *run)
 {
         int r;
 
-        r = spool_open(&x->spool);
+        r = spool_open(&run->spool);
         if (r >= 0)
                 return 0;
         complain("tasks can't be kept in %s meanwhile: %s (see TMPDIR)", spool_folder(), strerror(-r));
         return EX_CANTCREAT;
 }
 
-static int run_passes(ExportRun *x)
+static int run_passes(ExportRun *run)
 {
-        unsigned n = export_format_passes(x->format);
+        unsigned n = export_format_passes(run->format);
         int r;
 
-        r = n > 1 ? open_spool(x) : open_target(x);
+        r = n > 1 ? open_spool(run) : open_target(run);
         if (r == 0)
-                r = first_pass(x);
+                r = first_pass(run);
         if (r == 0 && n > 1) {
-                r = save_classes(x);
+                r = save_classes(run);
                 if (r == 0)
-                        r = open_target(x);
+                        r = open_target(run);
         }
         for (unsigned i = 1; r == 0 && i < n; i++)
-                r = later_pass(x, i);
-        return r == 0 ? finish_target(x) : r;
+                r = later_pass(run, i);
+        return r == 0 ? finish_target(run) : r;
 }
 
-int export_run(ExportRun *x)
+int export_run(ExportRun *run)
 {
         const ExportOptions options = {
-                .folder = x->to_folder,
-                .spreadsheet = x->o->spreadsheet,
-                .has_classes = x->o->classes,
-                .audio_folder = x->o->audio,
+                .folder = run->to_folder,
+                .spreadsheet = run->o->spreadsheet,
+                .has_classes = run->o->classes,
+                .audio_folder = run->o->audio,
         };
-        const ExportCalls calls = { on_write, on_file, x->o->sizes || x->o->images ? on_size : NULL, x };
+        const ExportCalls calls = { on_write, on_file, run->o->sizes || run->o->images ? on_size : NULL,
+                run };
         int r;
 
-        if (exporter_new(x->format, &options, &calls, &x->exporter) < 0) {
+        if (exporter_new(run->format, &options, &calls, &run->exporter) < 0) {
                 complain("out of memory");
                 return EX_OSERR;
         }
-        r = sizes_open(x->o->sizes, x->o->images, &x->sizes);
+        r = sizes_open(run->o->sizes, run->o->images, &run->sizes);
         if (r == 0)
-                r = load_classes(x);
+                r = load_classes(run);
         if (r == 0) {
-                r = run_passes(x);
-                report(x, r);
+                r = run_passes(run);
+                report(run, r);
         }
         return r;
 }
 
-void export_run_done(ExportRun *x)
+void export_run_done(ExportRun *run)
 {
-        exporter_free(x->exporter);
-        sizes_done(&x->sizes);
-        spool_done(&x->spool);
-        close_target(x);
+        exporter_free(run->exporter);
+        sizes_done(&run->sizes);
+        spool_done(&run->spool);
+        close_target(run);
 }

@@ -35,7 +35,7 @@ typedef struct ExportRun {
 } ExportRun;
 
 /* All of it, with the report. 0, or an exit status (said). */
-int export_run(ExportRun *x);
+int export_run(ExportRun *run);
 
 /* Lets go of everything; what was not finished is thrown away. */
-void export_run_done(ExportRun *x);
+void export_run_done(ExportRun *run);

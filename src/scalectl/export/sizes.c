@@ -34,22 +34,22 @@ static int compare_entries(const void *a, const void *b)
         return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-static int add_entry(Sizes *s, const char *key, uint64_t offset)
+static int add_entry(Sizes *sizes, const char *key, uint64_t offset)
 {
-        if (s->n == ENTRIES_MAX) {
-                complain("%s has more than %zu lines", s->list_name, ENTRIES_MAX);
+        if (sizes->n == ENTRIES_MAX) {
+                complain("%s has more than %zu lines", sizes->list_name, ENTRIES_MAX);
                 return EX_DATAERR;
         }
-        if ((s->n & (s->n - 1)) == 0) {
-                SizeEntry *more = reallocarray(s->entries, MAX(2 * s->n, 1U), sizeof(SizeEntry));
+        if ((sizes->n & (sizes->n - 1)) == 0) {
+                SizeEntry *more = reallocarray(sizes->entries, MAX(2 * sizes->n, 1U), sizeof(SizeEntry));
 
                 if (!more) {
                         complain("out of memory");
                         return EX_OSERR;
                 }
-                s->entries = more;
+                sizes->entries = more;
         }
-        s->entries[s->n++] = (SizeEntry){ text_hash(key, strlen(key)), offset };
+        sizes->entries[sizes->n++] = (SizeEntry){ text_hash(key, strlen(key)), offset };
         return 0;
 }
 
@@ -61,54 +61,54 @@ static bool is_header(const char *line)
         return comma && strchr(comma + 1, ',') && !line[strcspn(line, "0123456789")];
 }
 
-static int read_list(Sizes *s)
+static int read_list(Sizes *sizes)
 {
         uint64_t offset = 0, line = 0;
         ssize_t n;
         int r;
 
-        while ((n = getline(&s->line, &s->allocated, s->list)) >= 0) {
-                bool header = ++line == 1 && is_header(s->line);
+        while ((n = getline(&sizes->line, &sizes->allocated, sizes->list)) >= 0) {
+                bool header = ++line == 1 && is_header(sizes->line);
                 const char *key;
                 ImageSize size;
 
-                if (image_size_parse_line(s->line, &key, &size) >= 0) {
-                        r = add_entry(s, key, offset);
+                if (image_size_parse_line(sizes->line, &key, &size) >= 0) {
+                        r = add_entry(sizes, key, offset);
                         if (r != 0)
                                 return r;
-                } else if (!header && s->line[strspn(s->line, "\r\n")] != 0) {
-                        complain("%s, line %" PRIu64 ": expected URL-OR-NAME,WIDTH,HEIGHT", s->list_name,
+                } else if (!header && sizes->line[strspn(sizes->line, "\r\n")] != 0) {
+                        complain("%s, line %" PRIu64 ": expected URL-OR-NAME,WIDTH,HEIGHT", sizes->list_name,
                                         line);
                         return EX_DATAERR;
                 }
                 offset += (uint64_t)n;
         }
-        if (ferror(s->list)) {
-                complain("%s can't be read: %s", s->list_name, strerror(errno));
+        if (ferror(sizes->list)) {
+                complain("%s can't be read: %s", sizes->list_name, strerror(errno));
                 return EX_NOINPUT;
         }
-        if (s->n > 0)
-                qsort(s->entries, s->n, sizeof(SizeEntry), compare_entries);
+        if (sizes->n > 0)
+                qsort(sizes->entries, sizes->n, sizeof(SizeEntry), compare_entries);
         return 0;
 }
 
-static int open_both(Sizes *s)
+static int open_both(Sizes *sizes)
 {
-        if (s->list_name) {
-                s->list = fopen(s->list_name, "re");
-                if (!s->list) {
-                        complain("%s can't be read: %s", s->list_name, strerror(errno));
+        if (sizes->list_name) {
+                sizes->list = fopen(sizes->list_name, "re");
+                if (!sizes->list) {
+                        complain("%s can't be read: %s", sizes->list_name, strerror(errno));
                         return EX_NOINPUT;
                 }
         }
-        if (s->images_name) {
-                s->images = open(s->images_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                if (s->images < 0) {
-                        complain("%s can't be read: %s", s->images_name, strerror(errno));
+        if (sizes->images_name) {
+                sizes->images = open(sizes->images_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                if (sizes->images < 0) {
+                        complain("%s can't be read: %s", sizes->images_name, strerror(errno));
                         return EX_NOINPUT;
                 }
         }
-        return s->list ? read_list(s) : 0;
+        return sizes->list ? read_list(sizes) : 0;
 }
 
 int sizes_open(const char *list, const char *images, Sizes *ret)
@@ -128,14 +128,15 @@ int sizes_open(const char *list, const char *images, Sizes *ret)
 }
 
 /* The line at an offset: whether it is about `key`. 1, 0, negative errno (said). */
-static int read_entry(Sizes *s, uint64_t offset, const char *key, ImageSize *ret)
+static int read_entry(Sizes *sizes, uint64_t offset, const char *key, ImageSize *ret)
 {
         const char *found;
         ImageSize size;
 
-        if (fseeko(s->list, (off_t)offset, SEEK_SET) < 0 || getline(&s->line, &s->allocated, s->list) < 0 ||
-                        image_size_parse_line(s->line, &found, &size) < 0) {
-                complain("%s changed while it was read", s->list_name);
+        if (fseeko(sizes->list, (off_t)offset, SEEK_SET) < 0 ||
+                        getline(&sizes->line, &sizes->allocated, sizes->list) < 0 ||
+                        image_size_parse_line(sizes->line, &found, &size) < 0) {
+                complain("%s changed while it was read", sizes->list_name);
                 return -ESTALE;
         }
         if (!streq(found, key))
@@ -144,30 +145,30 @@ static int read_entry(Sizes *s, uint64_t offset, const char *key, ImageSize *ret
         return 1;
 }
 
-static int find_in_list(Sizes *s, const char *key, ImageSize *ret)
+static int find_in_list(Sizes *sizes, const char *key, ImageSize *ret)
 {
         uint64_t hash = text_hash(key, strlen(key));
-        size_t low = 0, high = s->n;
+        size_t low = 0, high = sizes->n;
         int r = 0;
 
         while (low < high) {
                 size_t middle = low + (high - low) / 2;
 
-                if (s->entries[middle].hash < hash)
+                if (sizes->entries[middle].hash < hash)
                         low = middle + 1;
                 else
                         high = middle;
         }
-        for (; r == 0 && low < s->n && s->entries[low].hash == hash; low++)
-                r = read_entry(s, s->entries[low].offset, key, ret);
+        for (; r == 0 && low < sizes->n && sizes->entries[low].hash == hash; low++)
+                r = read_entry(sizes, sizes->entries[low].offset, key, ret);
         return r;
 }
 
-static int complain_of_image(const Sizes *s, const char *name)
+static int complain_of_image(const Sizes *sizes, const char *name)
 {
         int error = errno;
 
-        complain("%s/%s can't be read: %s", s->images_name, name, strerror(error));
+        complain("%s/%s can't be read: %s", sizes->images_name, name, strerror(error));
         return -error;
 }
 
@@ -196,42 +197,42 @@ static int read_header(int fd, ImageSize *ret)
         return 0;
 }
 
-static int find_image(const Sizes *s, const char *name, ImageSize *ret)
+static int find_image(const Sizes *sizes, const char *name, ImageSize *ret)
 {
-        _cleanup_close_ int fd = openat(s->images, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        _cleanup_close_ int fd = openat(sizes->images, name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         struct stat st;
         int r;
 
         if (fd < 0 && (errno == ENOENT || errno == ENAMETOOLONG))
                 return 0;
         if (fd < 0 || fstat(fd, &st) < 0)
-                return complain_of_image(s, name);
+                return complain_of_image(sizes, name);
         if (!S_ISREG(st.st_mode))
                 return 0;
         r = read_header(fd, ret);
-        return r < 0 ? complain_of_image(s, name) : r;
+        return r < 0 ? complain_of_image(sizes, name) : r;
 }
 
-int sizes_find(Sizes *s, const char *url, const char *name, ImageSize *ret)
+int sizes_find(Sizes *sizes, const char *url, const char *name, ImageSize *ret)
 {
         int r = 0;
 
-        if (s->list) {
-                r = find_in_list(s, url, ret);
+        if (sizes->list) {
+                r = find_in_list(sizes, url, ret);
                 if (r == 0)
-                        r = find_in_list(s, name, ret);
+                        r = find_in_list(sizes, name, ret);
         }
-        if (r == 0 && s->images >= 0)
-                r = find_image(s, name, ret);
+        if (r == 0 && sizes->images >= 0)
+                r = find_image(sizes, name, ret);
         return r;
 }
 
-void sizes_done(Sizes *s)
+void sizes_done(Sizes *sizes)
 {
-        if (s->list)
-                (void)fclose(s->list);
-        s->images = fd_close(s->images);
-        free(s->entries);
-        free(s->line);
-        *s = SIZES_INIT;
+        if (sizes->list)
+                (void)fclose(sizes->list);
+        sizes->images = fd_close(sizes->images);
+        free(sizes->entries);
+        free(sizes->line);
+        *sizes = SIZES_INIT;
 }

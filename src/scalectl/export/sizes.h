@@ -26,6 +26,6 @@ int sizes_open(const char *list, const char *images, Sizes *ret);
 
 /* By its URL in the list, by its name in the list, by its name in the folder. 1, 0: not known; negative
  * errno (said). */
-int sizes_find(Sizes *s, const char *url, const char *name, ImageSize *ret);
+int sizes_find(Sizes *sizes, const char *url, const char *name, ImageSize *ret);
 
-void sizes_done(Sizes *s);
+void sizes_done(Sizes *sizes);

@@ -50,35 +50,35 @@ int spool_open(Spool *ret)
         return 0;
 }
 
-int spool_write(Spool *s, const char *line, size_t size)
+int spool_write(Spool *spool, const char *line, size_t size)
 {
         errno = EIO;
-        return fwrite(line, 1, size, s->f) == size && putc('\n', s->f) != EOF ? 0 : -errno;
+        return fwrite(line, 1, size, spool->f) == size && putc('\n', spool->f) != EOF ? 0 : -errno;
 }
 
-int spool_rewind(Spool *s)
+int spool_rewind(Spool *spool)
 {
         errno = EIO;
-        return fflush(s->f) == 0 && fseeko(s->f, 0, SEEK_SET) == 0 ? 0 : -errno;
+        return fflush(spool->f) == 0 && fseeko(spool->f, 0, SEEK_SET) == 0 ? 0 : -errno;
 }
 
-int spool_read(Spool *s, const char **ret, size_t *ret_size)
+int spool_read(Spool *spool, const char **ret, size_t *ret_size)
 {
         ssize_t n;
 
         errno = 0;
-        n = getline(&s->line, &s->allocated, s->f);
+        n = getline(&spool->line, &spool->allocated, spool->f);
         if (n < 0)
-                return ferror(s->f) || errno ? -(errno ?: EIO) : 0;
-        *ret = s->line;
+                return ferror(spool->f) || errno ? -(errno ?: EIO) : 0;
+        *ret = spool->line;
         *ret_size = (size_t)n - 1;
         return 1;
 }
 
-void spool_done(Spool *s)
+void spool_done(Spool *spool)
 {
-        if (s->f)
-                (void)fclose(s->f);
-        free(s->line);
-        *s = (Spool){};
+        if (spool->f)
+                (void)fclose(spool->f);
+        free(spool->line);
+        *spool = (Spool){};
 }

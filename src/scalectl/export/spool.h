@@ -15,13 +15,13 @@ typedef struct Spool {
 
 /* 0 or negative errno. What a line must not have in it is a line end. */
 int spool_open(Spool *ret);
-int spool_write(Spool *s, const char *line, size_t size);
-int spool_rewind(Spool *s);
+int spool_write(Spool *spool, const char *line, size_t size);
+int spool_rewind(Spool *spool);
 
 /* 1 and a line without its end, borrowed until the next call; 0 at the end; negative errno. */
-int spool_read(Spool *s, const char **ret, size_t *ret_size);
+int spool_read(Spool *spool, const char **ret, size_t *ret_size);
 
-void spool_done(Spool *s);
+void spool_done(Spool *spool);
 
 /* The folder that it is in, for messages. */
 const char *spool_folder(void);

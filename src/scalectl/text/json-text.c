@@ -71,60 +71,60 @@ static const char *skip_value(const char *p, const char *end)
         return NULL;
 }
 
-int json_cursor_init(JsonCursor *c, const char *text, size_t size)
+int json_cursor_init(JsonCursor *cursor, const char *text, size_t size)
 {
         const char *end = text + size, *p = skip_space(text, end);
 
         if (p >= end || (*p != '{' && *p != '['))
                 return -EBADMSG;
 
-        *c = (JsonCursor){ .p = p + 1, .end = end, .close = *p == '{' ? '}' : ']', .first = true };
+        *cursor = (JsonCursor){ .p = p + 1, .end = end, .close = *p == '{' ? '}' : ']', .first = true };
         return 0;
 }
 
-static int take_name(JsonCursor *c, JsonItem *item)
+static int take_name(JsonCursor *cursor, JsonItem *item)
 {
-        const char *start = c->p, *end;
+        const char *start = cursor->p, *end;
 
-        if (start >= c->end || *start != '"')
+        if (start >= cursor->end || *start != '"')
                 return -EBADMSG;
-        end = skip_string(start, c->end);
+        end = skip_string(start, cursor->end);
         if (!end)
                 return -EBADMSG;
 
         item->name = start + 1;
         item->name_size = (size_t)(end - start) - 2;
-        c->p = skip_space(end, c->end);
-        if (c->p >= c->end || *c->p != ':')
+        cursor->p = skip_space(end, cursor->end);
+        if (cursor->p >= cursor->end || *cursor->p != ':')
                 return -EBADMSG;
-        c->p = skip_space(c->p + 1, c->end);
+        cursor->p = skip_space(cursor->p + 1, cursor->end);
         return 0;
 }
 
-int json_cursor_next(JsonCursor *c, JsonItem *ret)
+int json_cursor_next(JsonCursor *cursor, JsonItem *ret)
 {
         JsonItem item = {};
         const char *end;
 
-        c->p = skip_space(c->p, c->end);
-        if (c->p < c->end && *c->p == c->close)
+        cursor->p = skip_space(cursor->p, cursor->end);
+        if (cursor->p < cursor->end && *cursor->p == cursor->close)
                 return 0;
-        if (!c->first) {
-                if (c->p >= c->end || *c->p != ',')
+        if (!cursor->first) {
+                if (cursor->p >= cursor->end || *cursor->p != ',')
                         return -EBADMSG;
-                c->p = skip_space(c->p + 1, c->end);
+                cursor->p = skip_space(cursor->p + 1, cursor->end);
         }
-        c->first = false;
+        cursor->first = false;
 
-        if (c->close == '}' && take_name(c, &item) < 0)
+        if (cursor->close == '}' && take_name(cursor, &item) < 0)
                 return -EBADMSG;
-        end = skip_value(c->p, c->end);
+        end = skip_value(cursor->p, cursor->end);
         if (!end)
                 return -EBADMSG;
 
-        item.text = c->p;
-        item.size = (size_t)(end - c->p);
-        c->p = end;
+        item.text = cursor->p;
+        item.size = (size_t)(end - cursor->p);
+        cursor->p = end;
         *ret = item;
         return 1;
 }
@@ -222,50 +222,50 @@ static bool print_time(const char *p, const char *end, FILE *f)
 }
 
 /* A string or a scalar, coloured by what it is. */
-static const char *print_leaf(Layout *l, const char *p)
+static const char *print_leaf(Layout *layout, const char *p)
 {
-        const char *next = *p == '"' ? skip_string(p, l->end) : skip_scalar(p, l->end);
+        const char *next = *p == '"' ? skip_string(p, layout->end) : skip_scalar(p, layout->end);
         const char *after, *sgr = SGR_YELLOW;
-        bool is_name = false, is_time = l->time;
+        bool is_name = false, is_time = layout->time;
 
         if (!next)
                 next = p + 1;
         if (*p == '"') {
-                after = skip_space(next, l->end);
-                is_name = after < l->end && *after == ':';
+                after = skip_space(next, layout->end);
+                is_name = after < layout->end && *after == ':';
                 sgr = is_name ? SGR_BLUE : SGR_GREEN;
         }
-        l->time = is_name && l->look->zone && l->depth == 1 &&
-                  format_names_time(p + 1, (size_t)(next - p) - 2);
+        layout->time = is_name && layout->look->zone && layout->depth == 1 &&
+                       format_names_time(p + 1, (size_t)(next - p) - 2);
 
-        (void)fputs(l->look->colour ? sgr : "", l->f);
-        if (!is_time || *p != '"' || !print_time(p, next, l->f))
-                print_string(p, next, l->f);
-        (void)fputs(l->look->colour ? SGR_RESET : "", l->f);
+        (void)fputs(layout->look->colour ? sgr : "", layout->f);
+        if (!is_time || *p != '"' || !print_time(p, next, layout->f))
+                print_string(p, next, layout->f);
+        (void)fputs(layout->look->colour ? SGR_RESET : "", layout->f);
         return next;
 }
 
-static void print_break(const Layout *l)
+static void print_break(const Layout *layout)
 {
-        unsigned n = MIN(l->look->indent + l->depth * INDENT_STEP, INDENT_MAX);
+        unsigned n = MIN(layout->look->indent + layout->depth * INDENT_STEP, INDENT_MAX);
 
-        (void)fprintf(l->f, "\n%*s", (int)n, "");
+        (void)fprintf(layout->f, "\n%*s", (int)n, "");
 }
 
 /* An opening bracket; an empty container stays on its line. */
-static const char *print_open(Layout *l, const char *p)
+static const char *print_open(Layout *layout, const char *p)
 {
-        const char *next = skip_space(p + 1, l->end);
+        const char *next = skip_space(p + 1, layout->end);
 
-        l->time = false;
-        (void)fputc(*p, l->f);
-        if (next < l->end && (*next == '}' || *next == ']')) {
-                (void)fputc(*next, l->f);
+        layout->time = false;
+        (void)fputc(*p, layout->f);
+        if (next < layout->end && (*next == '}' || *next == ']')) {
+                (void)fputc(*next, layout->f);
                 return next + 1;
         }
 
-        l->depth++;
-        print_break(l);
+        layout->depth++;
+        print_break(layout);
         return p + 1;
 }
 

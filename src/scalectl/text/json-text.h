@@ -21,10 +21,10 @@ typedef struct JsonCursor {
 } JsonCursor;
 
 /* Sets out to walk the object or array that `text` holds. 0, -EBADMSG when it is neither. */
-int json_cursor_init(JsonCursor *c, const char *text, size_t size);
+int json_cursor_init(JsonCursor *cursor, const char *text, size_t size);
 
 /* 1: *ret is the next one. 0: there are no more. -EBADMSG: broken. */
-int json_cursor_next(JsonCursor *c, JsonItem *ret);
+int json_cursor_next(JsonCursor *cursor, JsonItem *ret);
 
 /* The member of this name. 1, 0 none, -EBADMSG. */
 int json_text_member(const char *text, size_t size, const char *name, JsonItem *ret);

@@ -51,78 +51,78 @@ static int complain_of(const char *name, const char *what)
 }
 
 /* Until it takes its name. */
-static void note_temporary(Output *o)
+static void note_temporary(Output *output)
 {
         assert(!unfinished);
-        unfinished = o->temporary;
+        unfinished = output->temporary;
         catch_signals();
 }
 
-static int open_nameless(const Output *o)
+static int open_nameless(const Output *output)
 {
-        _cleanup_free_ char *copy = strdup(o->target);
+        _cleanup_free_ char *copy = strdup(output->target);
 
         if (!copy || access("/proc/self/fd", X_OK) < 0) /* by which it gets its name: see link_nameless() */
                 return -1;
         return open(dirname(copy), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 }
 
-static int open_named(Output *o)
+static int open_named(Output *output)
 {
         int fd;
 
-        if (asprintf(&o->temporary, "%s.XXXXXX", o->target) < 0) {
-                o->temporary = NULL;
+        if (asprintf(&output->temporary, "%s.XXXXXX", output->target) < 0) {
+                output->temporary = NULL;
                 return -ENOMEM;
         }
-        fd = mkostemp(o->temporary, O_CLOEXEC);
+        fd = mkostemp(output->temporary, O_CLOEXEC);
         if (fd < 0) {
                 int error = errno;
 
-                free(o->temporary);
-                o->temporary = NULL;
+                free(output->temporary);
+                output->temporary = NULL;
                 return -error;
         }
-        note_temporary(o);
+        note_temporary(output);
         return fd;
 }
 
 /* A file beside the target. 0 or negative errno. */
-static int open_temporary(Output *o)
+static int open_temporary(Output *output)
 {
         int fd;
 
-        o->target = realpath(o->name, NULL) ?: strdup(o->name);
-        if (!o->target)
+        output->target = realpath(output->name, NULL) ?: strdup(output->name);
+        if (!output->target)
                 return -ENOMEM;
-        fd = open_nameless(o);
+        fd = open_nameless(output);
         if (fd < 0)
-                fd = open_named(o);
+                fd = open_named(output);
         if (fd < 0)
                 return fd;
-        o->f = fdopen(fd, "w");
-        if (!o->f) {
+        output->f = fdopen(fd, "w");
+        if (!output->f) {
                 fd_close(fd);
                 return -ENOMEM;
         }
         return 0;
 }
 
-static int open_any(Output *o)
+static int open_any(Output *output)
 {
         struct stat st;
 
-        if (streq(o->name, "-")) {
-                o->f = stdout;
+        if (streq(output->name, "-")) {
+                output->f = stdout;
                 return 0;
         }
-        if (stat(o->name, &st) < 0 || S_ISREG(st.st_mode))
-                return open_temporary(o);
+        if (stat(output->name, &st) < 0 || S_ISREG(st.st_mode))
+                return open_temporary(output);
         if (S_ISDIR(st.st_mode))
                 return -EISDIR;
 
-        o->f = fopen(o->name, "we");
-        return o->f ? 0 : -errno;
+        output->f = fopen(output->name, "we");
+        return output->f ? 0 : -errno;
 }
 
 int output_open(const char *name, Output *ret)
@@ -143,80 +143,80 @@ int output_open(const char *name, Output *ret)
         return 0;
 }
 
-int output_write(Output *o, const char *data, size_t size)
+int output_write(Output *output, const char *data, size_t size)
 {
         bool written;
 
         errno = EIO; /* where nothing says better */
-        written = o->terminal ? term_filter(&o->filter, data, size, o->f) >= 0
-                              : fwrite(data, 1, size, o->f) == size;
+        written = output->terminal ? term_filter(&output->filter, data, size, output->f) >= 0
+                                   : fwrite(data, 1, size, output->f) == size;
         if (!written)
-                return complain_of(o->name, "written");
+                return complain_of(output->name, "written");
 
-        o->size += size;
+        output->size += size;
         return 0;
 }
 
 /* A name of the moment, from which it can be renamed over what is there. 0, or -1 and errno. */
-static int link_nameless(Output *o)
+static int link_nameless(Output *output)
 {
         char file[64];
         uint32_t random;
         int r;
 
-        snprintf(file, sizeof(file), "/proc/self/fd/%d", fileno(o->f));
+        snprintf(file, sizeof(file), "/proc/self/fd/%d", fileno(output->f));
         do {
-                free(o->temporary);
-                o->temporary = NULL;
+                free(output->temporary);
+                output->temporary = NULL;
                 if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
                         return -1;
-                if (asprintf(&o->temporary, "%s.%08" PRIx32, o->target, random) < 0) {
-                        o->temporary = NULL;
+                if (asprintf(&output->temporary, "%s.%08" PRIx32, output->target, random) < 0) {
+                        output->temporary = NULL;
                         return -1;
                 }
-                r = linkat(AT_FDCWD, file, AT_FDCWD, o->temporary, AT_SYMLINK_FOLLOW);
+                r = linkat(AT_FDCWD, file, AT_FDCWD, output->temporary, AT_SYMLINK_FOLLOW);
         } while (r < 0 && errno == EEXIST);
         if (r >= 0)
-                note_temporary(o);
+                note_temporary(output);
         else {
                 int error = errno; /* free() may change it */
 
-                free(o->temporary);
-                o->temporary = NULL;
+                free(output->temporary);
+                output->temporary = NULL;
                 errno = error;
         }
         return r;
 }
 
-static int take_name(Output *o)
+static int take_name(Output *output)
 {
-        if (fsync(fileno(o->f)) < 0 || (!o->temporary && link_nameless(o) < 0) ||
-                        rename(o->temporary, o->target) < 0)
+        if (fsync(fileno(output->f)) < 0 || (!output->temporary && link_nameless(output) < 0) ||
+                        rename(output->temporary, output->target) < 0)
                 return -1;
 
         unfinished = NULL;
-        free(o->temporary);
-        o->temporary = NULL;
-        return fd_sync_parent(o->target);
+        free(output->temporary);
+        output->temporary = NULL;
+        return fd_sync_parent(output->target);
 }
 
-int output_finish(Output *o)
+int output_finish(Output *output)
 {
-        if (term_filter_end(&o->filter, o->f) < 0 || (o->target && take_name(o) < 0)) {
-                (void)complain_of(o->name, "written");
+        if (term_filter_end(&output->filter, output->f) < 0 || (output->target && take_name(output) < 0)) {
+                (void)complain_of(output->name, "written");
                 return EX_IOERR;
         }
         return 0;
 }
 
-void output_done(Output *o)
+void output_done(Output *output)
 {
-        if (o->temporary) {
-                (void)unlink(o->temporary);
+        if (output->temporary) {
+                (void)unlink(output->temporary);
                 unfinished = NULL;
         }
-        if (o->f && o->f != stdout)
-                (void)fclose(o->f);
-        free(o->temporary);
-        free(o->target);
+        if (output->f && output->f != stdout)
+                (void)fclose(output->f);
+        free(output->temporary);
+        free(output->target);
 }

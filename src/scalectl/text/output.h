@@ -23,10 +23,10 @@ typedef struct Output {
 int output_open(const char *name, Output *ret);
 
 /* 0 or negative errno (said). */
-int output_write(Output *o, const char *data, size_t size);
+int output_write(Output *output, const char *data, size_t size);
 
 /* Syncs and takes the name. 0, or an exit status (said). */
-int output_finish(Output *o);
+int output_finish(Output *output);
 
 /* Throws away what was not finished. */
-void output_done(Output *o);
+void output_done(Output *output);

@@ -23,92 +23,94 @@ typedef struct Layout {
         size_t width; /* of the terminal; SIZE_MAX: none */
 } Layout;
 
-void table_done(Table *t)
+void table_done(Table *table)
 {
-        for (size_t i = 0; i < t->n_rows * t->n_columns + t->n_columns && i < t->allocated; i++)
-                free(t->cells[i]);
-        free(t->cells);
-        t->cells = NULL;
-        t->n_rows = t->allocated = 0;
+        for (size_t i = 0; i < table->n_rows * table->n_columns + table->n_columns && i < table->allocated;
+                        i++)
+                free(table->cells[i]);
+        free(table->cells);
+        table->cells = NULL;
+        table->n_rows = table->allocated = 0;
 }
 
 /* Where the next cell goes: the first that is empty in the row at hand. */
-static char **next_cell(Table *t)
+static char **next_cell(Table *table)
 {
-        size_t first = t->n_rows * t->n_columns;
+        size_t first = table->n_rows * table->n_columns;
 
-        if (first + t->n_columns > t->allocated) {
-                size_t n = t->allocated + 256 * t->n_columns;
+        if (first + table->n_columns > table->allocated) {
+                size_t n = table->allocated + 256 * table->n_columns;
                 char **p;
 
-                if (t->n_rows >= TABLE_ROWS_MAX)
+                if (table->n_rows >= TABLE_ROWS_MAX)
                         return NULL;
-                p = realloc(t->cells, n * sizeof(char *));
+                p = realloc(table->cells, n * sizeof(char *));
                 if (!p)
                         return NULL;
-                memset(p + t->allocated, 0, (n - t->allocated) * sizeof(char *));
-                t->cells = p;
-                t->allocated = n;
+                memset(p + table->allocated, 0, (n - table->allocated) * sizeof(char *));
+                table->cells = p;
+                table->allocated = n;
         }
-        for (size_t i = 0; i < t->n_columns; i++)
-                if (!t->cells[first + i])
-                        return &t->cells[first + i];
+        for (size_t i = 0; i < table->n_columns; i++)
+                if (!table->cells[first + i])
+                        return &table->cells[first + i];
         return NULL;
 }
 
 /* Takes a clean cell. */
-static void put_cell(Table *t, char *cell)
+static void put_cell(Table *table, char *cell)
 {
-        char **target = cell && !t->failed ? next_cell(t) : NULL;
+        char **target = cell && !table->failed ? next_cell(table) : NULL;
 
         if (!target) {
                 free(cell);
-                t->failed = true;
+                table->failed = true;
                 return;
         }
         *target = cell;
-        if (target == &t->cells[t->n_rows * t->n_columns + t->n_columns - 1])
-                t->n_rows++;
+        if (target == &table->cells[table->n_rows * table->n_columns + table->n_columns - 1])
+                table->n_rows++;
 }
 
-void table_add(Table *t, char *cell)
+void table_add(Table *table, char *cell)
 {
-        put_cell(t, cell ? format_clean(cell) : NULL);
+        put_cell(table, cell ? format_clean(cell) : NULL);
         free(cell);
 }
 
-void table_add_text(Table *t, const char *text)
+void table_add_text(Table *table, const char *text)
 {
-        put_cell(t, format_clean(text ?: ""));
+        put_cell(table, format_clean(text ?: ""));
 }
 
 /* What all columns but the last one take. */
-static size_t width_before_last(const Table *t, const Layout *l)
+static size_t width_before_last(const Table *table, const Layout *layout)
 {
         size_t used = 0;
 
-        for (size_t c = 0; c + 1 < t->n_columns; c++)
-                used += l->shown[c] ? l->widths[c] + GAP : 0;
+        for (size_t c = 0; c + 1 < table->n_columns; c++)
+                used += layout->shown[c] ? layout->widths[c] + GAP : 0;
         return used;
 }
 
-static Layout make_layout(const Table *t, const Term *term)
+static Layout make_layout(const Table *table, const Term *term)
 {
         Layout l = { .width = term->width > 0 ? term->width : SIZE_MAX };
-        size_t last = t->n_columns - 1, want;
+        size_t last = table->n_columns - 1, want;
 
-        for (size_t c = 0; c < t->n_columns; c++) {
+        for (size_t c = 0; c < table->n_columns; c++) {
                 l.shown[c] = true;
-                l.widths[c] = strlen(t->columns[c].title);
-                for (size_t r = 0; r < t->n_rows; r++)
-                        l.widths[c] = MAX(l.widths[c], format_width(t->cells[r * t->n_columns + c]));
+                l.widths[c] = strlen(table->columns[c].title);
+                for (size_t r = 0; r < table->n_rows; r++)
+                        l.widths[c] = MAX(l.widths[c], format_width(table->cells[r * table->n_columns + c]));
                 if (c < last && term->width > 0) /* one odd cell does not push the others out */
                         l.widths[c] = MIN(l.widths[c], MAX(term->width / 3, CELL_LEAST));
         }
 
         want = MIN(l.widths[last], LAST_WANT);
-        for (size_t c = last; c-- > 0 && l.width != SIZE_MAX && width_before_last(t, &l) + want > l.width;)
-                l.shown[c] = !t->columns[c].optional;
+        for (size_t c = last;
+                        c-- > 0 && l.width != SIZE_MAX && width_before_last(table, &l) + want > l.width;)
+                l.shown[c] = !table->columns[c].optional;
         return l;
 }
 
@@ -140,17 +142,17 @@ static void print_cell(const char *text, size_t width, bool right, bool last)
                 printf("%*s", (int)(width - have), "");
 }
 
-static void print_row(const Table *t, const Layout *l, char *const *cells)
+static void print_row(const Table *table, const Layout *layout, char *const *cells)
 {
-        size_t room = l->width;
+        size_t room = layout->width;
 
-        for (size_t c = 0; c < t->n_columns && room > 0; c++) {
-                size_t width = MIN(l->widths[c], room);
-                bool last = c + 1 == t->n_columns || width + GAP >= room;
+        for (size_t c = 0; c < table->n_columns && room > 0; c++) {
+                size_t width = MIN(layout->widths[c], room);
+                bool last = c + 1 == table->n_columns || width + GAP >= room;
 
-                if (!l->shown[c])
+                if (!layout->shown[c])
                         continue;
-                print_cell(cells[c], width, t->columns[c].right, last);
+                print_cell(cells[c], width, table->columns[c].right, last);
                 if (last)
                         break;
                 printf("%*s", (int)GAP, "");
@@ -159,24 +161,24 @@ static void print_row(const Table *t, const Layout *l, char *const *cells)
         fputc('\n', stdout);
 }
 
-int table_print(const Table *t, const Term *term)
+int table_print(const Table *table, const Term *term)
 {
         char *titles[TABLE_COLUMNS_MAX];
         Layout l;
 
-        assert(t->n_columns > 0 && t->n_columns <= TABLE_COLUMNS_MAX);
-        if (t->failed)
+        assert(table->n_columns > 0 && table->n_columns <= TABLE_COLUMNS_MAX);
+        if (table->failed)
                 return -ENOMEM;
 
-        for (size_t c = 0; c < t->n_columns; c++)
-                titles[c] = (char *)(uintptr_t)t->columns[c].title;
-        l = make_layout(t, term);
+        for (size_t c = 0; c < table->n_columns; c++)
+                titles[c] = (char *)(uintptr_t)table->columns[c].title;
+        l = make_layout(table, term);
         if (term->colour)
                 fputs(SGR_BOLD, stdout);
-        print_row(t, &l, titles);
+        print_row(table, &l, titles);
         if (term->colour)
                 fputs(SGR_RESET, stdout);
-        for (size_t r = 0; r < t->n_rows; r++)
-                print_row(t, &l, t->cells + r * t->n_columns);
+        for (size_t r = 0; r < table->n_rows; r++)
+                print_row(table, &l, table->cells + r * table->n_columns);
         return 0;
 }

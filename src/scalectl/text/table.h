@@ -26,9 +26,9 @@ typedef struct Table {
 /* Both add a cell to the row at hand; the cells of a row come in order, and there may be TABLE_ROWS_MAX
  * rows. Whatever it holds is made safe for a terminal. table_add() takes its text (NULL: out of memory) and
  * frees it; to table_add_text() NULL is an empty one. */
-void table_add(Table *t, char *cell);
-void table_add_text(Table *t, const char *text);
+void table_add(Table *table, char *cell);
+void table_add_text(Table *table, const char *text);
 
 /* Prints all of it; on a terminal no line is wider than that. 0 or -ENOMEM. */
-int table_print(const Table *t, const Term *term);
-void table_done(Table *t);
+int table_print(const Table *table, const Term *term);
+void table_done(Table *table);

@@ -81,38 +81,38 @@ static void filter_char(const char *bytes, size_t n, wchar_t c, FILE *f)
                 (void)fputs(REPLACEMENT_UTF8, f);
 }
 
-static void filter_byte(TermFilter *t, char byte, FILE *f)
+static void filter_byte(TermFilter *filter, char byte, FILE *f)
 {
-        bool first = t->n == 0;
+        bool first = filter->n == 0;
         size_t r;
         wchar_t c;
 
-        t->pending[t->n++] = byte;
-        r = mbrtowc(&c, &byte, 1, &t->state);
-        if (r == (size_t)-2 && t->n < sizeof(t->pending))
+        filter->pending[filter->n++] = byte;
+        r = mbrtowc(&c, &byte, 1, &filter->state);
+        if (r == (size_t)-2 && filter->n < sizeof(filter->pending))
                 return;
 
         if (r <= 1)
-                filter_char(t->pending, t->n, c, f);
+                filter_char(filter->pending, filter->n, c, f);
         else
                 (void)fputs(REPLACEMENT_UTF8, f);
-        *t = (TermFilter){};
+        *filter = (TermFilter){};
         if (r > 1 && !first) /* what cut a character short begins one of its own */
-                filter_byte(t, byte, f);
+                filter_byte(filter, byte, f);
 }
 
-int term_filter(TermFilter *t, const char *data, size_t size, FILE *f)
+int term_filter(TermFilter *filter, const char *data, size_t size, FILE *f)
 {
         FOREACH_ARRAY(byte, data, size)
-                filter_byte(t, *byte, f);
+                filter_byte(filter, *byte, f);
         return ferror(f) ? -EIO : 0;
 }
 
-int term_filter_end(TermFilter *t, FILE *f)
+int term_filter_end(TermFilter *filter, FILE *f)
 {
-        if (t->n > 0)
+        if (filter->n > 0)
                 (void)fputs(REPLACEMENT_UTF8, f);
-        *t = (TermFilter){};
+        *filter = (TermFilter){};
         return fflush(f) != 0 || ferror(f) ? -EIO : 0;
 }
 
@@ -138,23 +138,23 @@ Progress progress_start(const char *what)
         return (Progress){ .what = what, .enabled = isatty(STDERR_FILENO) };
 }
 
-void progress_add(Progress *p, uint64_t bytes)
+void progress_add(Progress *progress, uint64_t bytes)
 {
         uint64_t now = now_monotonic();
         char size[FORMAT_SIZE_SIZE];
 
-        p->bytes += bytes;
-        if (!p->enabled || now - p->shown_at < USEC_PER_SEC / 5)
+        progress->bytes += bytes;
+        if (!progress->enabled || now - progress->shown_at < USEC_PER_SEC / 5)
                 return;
 
-        p->shown_at = now;
-        (void)fprintf(stderr, "\r%s: %s ", p->what, format_size(p->bytes, size));
+        progress->shown_at = now;
+        (void)fprintf(stderr, "\r%s: %s ", progress->what, format_size(progress->bytes, size));
         (void)fflush(stderr);
 }
 
-void progress_done(Progress *p)
+void progress_done(Progress *progress)
 {
-        if (p->enabled && p->shown_at > 0)
+        if (progress->enabled && progress->shown_at > 0)
                 (void)fputs("\r\x1b[K", stderr);
-        p->shown_at = 0;
+        progress->shown_at = 0;
 }

@@ -39,10 +39,10 @@ typedef struct TermFilter {
 } TermFilter;
 
 /* 0, or -EIO when `f` can't be written. */
-int term_filter(TermFilter *t, const char *data, size_t size, FILE *f);
+int term_filter(TermFilter *filter, const char *data, size_t size, FILE *f);
 
 /* The end: half a character is none. */
-int term_filter_end(TermFilter *t, FILE *f);
+int term_filter_end(TermFilter *filter, FILE *f);
 
 /* Says how far a transfer is, on a terminal's standard error and not too often; `done` clears the line. */
 typedef struct Progress {
@@ -56,5 +56,5 @@ typedef struct Progress {
 void progress_bar(FILE *f, double part, uint64_t n, const char *what);
 
 Progress progress_start(const char *what);
-void progress_add(Progress *p, uint64_t bytes);
-void progress_done(Progress *p);
+void progress_add(Progress *progress, uint64_t bytes);
+void progress_done(Progress *progress);

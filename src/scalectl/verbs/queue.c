@@ -35,7 +35,7 @@ static const Column columns[] = {
         { "WHY", false, false },
 };
 
-static void add_submission(Table *t, const json_t *doc, bool utc)
+static void add_submission(Table *table, const json_t *doc, bool utc)
 {
         const json_t *waiting = json_object_get(doc, "waiting");
         const json_t *next = waiting ? json_object_get(waiting, "until")
@@ -43,30 +43,30 @@ static void add_submission(Table *t, const json_t *doc, bool utc)
         const char *error = json_string_value(json_object_get(doc, "error"));
         char time[FORMAT_TIME_SIZE];
 
-        table_add_text(t, json_string_value(json_object_get(doc, "submission_id")));
-        table_add_text(t, json_string_value(json_object_get(doc, "type")));
-        table_add_text(t, json_string_value(json_object_get(doc, "state")));
-        table_add_text(t, format_json_time(json_object_get(doc, "created_at"), utc, time));
-        table_add_text(t, format_json_time(next, utc, time));
-        table_add(t, format_value(json_object_get(doc, "attempts")));
-        table_add_text(t, json_string_value(json_object_get(doc, "task_id")));
-        table_add_text(t, error ?: json_string_value(json_object_get(waiting, "text")));
+        table_add_text(table, json_string_value(json_object_get(doc, "submission_id")));
+        table_add_text(table, json_string_value(json_object_get(doc, "type")));
+        table_add_text(table, json_string_value(json_object_get(doc, "state")));
+        table_add_text(table, format_json_time(json_object_get(doc, "created_at"), utc, time));
+        table_add_text(table, format_json_time(next, utc, time));
+        table_add(table, format_value(json_object_get(doc, "attempts")));
+        table_add_text(table, json_string_value(json_object_get(doc, "task_id")));
+        table_add_text(table, error ?: json_string_value(json_object_get(waiting, "text")));
 }
 
 /* All of a state, up to `n` in the list. */
-static int list_state(List *l, const char *state, uint64_t n)
+static int list_state(List *list, const char *state, uint64_t n)
 {
         int r = 0;
 
-        l->more = true;
-        free(TAKE_PTR(l->next));
-        while (r == 0 && list_left(l, n) > 0) {
+        list->more = true;
+        free(TAKE_PTR(list->next));
+        while (r == 0 && list_left(list, n) > 0) {
                 ApiUrl url = api_url("/v1/submissions");
 
                 api_url_add(&url, "state", state);
-                api_url_add(&url, "after", l->next);
-                api_url_add_number(&url, "limit", list_limit(l, n, PAGE));
-                r = list_page_of(l, API_SUBMIT, &url);
+                api_url_add(&url, "after", list->next);
+                api_url_add_number(&url, "limit", list_limit(list, n, PAGE));
+                r = list_page_of(list, API_SUBMIT, &url);
         }
         return r;
 }

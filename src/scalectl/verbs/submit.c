@@ -219,7 +219,7 @@ typedef struct Batch {
         uint64_t saved_at;
 } Batch;
 
-static void show_progress(Batch *b, uint64_t bytes, bool end)
+static void show_progress(Batch *batch, uint64_t bytes, bool end)
 {
         if (!isatty(STDERR_FILENO))
                 return;
@@ -227,111 +227,113 @@ static void show_progress(Batch *b, uint64_t bytes, bool end)
                 (void)fputs("\r\x1b[K", stderr);
                 return;
         }
-        if (now_monotonic() - b->shown_at < USEC_PER_SEC / 10)
+        if (now_monotonic() - batch->shown_at < USEC_PER_SEC / 10)
                 return;
-        b->shown_at = now_monotonic();
-        progress_bar(stderr, b->size > 0 ? (double)bytes / (double)b->size : -1, b->taken, "in the outbox");
+        batch->shown_at = now_monotonic();
+        progress_bar(stderr, batch->size > 0 ? (double)bytes / (double)batch->size : -1, batch->taken,
+                        "in the outbox");
 }
 
 /* What one line was taken with all the same. */
-static void warn_of_line(Batch *b, uint64_t number, const json_t *problems)
+static void warn_of_line(Batch *batch, uint64_t number, const json_t *problems)
 {
-        if (json_array_size(problems) == 0 || (b->warned++ >= COMPLAIN_MAX && b->sender))
+        if (json_array_size(problems) == 0 || (batch->warned++ >= COMPLAIN_MAX && batch->sender))
                 return;
-        complain("%s, line %" PRIu64 ": %staken, but look at this:", b->name, number,
-                        b->sender ? "" : "would be ");
+        complain("%s, line %" PRIu64 ": %staken, but look at this:", batch->name, number,
+                        batch->sender ? "" : "would be ");
         api_complain_of_problems(problems);
 }
 
-static void save(Batch *b)
+static void save(Batch *batch)
 {
-        if (!b->resume)
+        if (!batch->resume)
                 return;
         (void)fflush(stdout); /* what is written down is not told again */
-        resume_save(b->resume);
-        b->saved_at = now_monotonic();
+        resume_save(batch->resume);
+        batch->saved_at = now_monotonic();
 }
 
 /* It need not be asked about by a later run. */
-static void note(Batch *b, const SenderItem *item, const json_t *submission)
+static void note(Batch *batch, const SenderItem *item, const json_t *submission)
 {
         const char *id = json_string_value(json_object_get(submission, "submission_id"));
         const char *created = json_string_value(json_object_get(submission, "created_at"));
         int64_t created_at;
 
-        if (!b->resume || !id || !created || time_parse(created, &created_at) < 0)
+        if (!batch->resume || !id || !created || time_parse(created, &created_at) < 0)
                 return;
-        resume_answer(b->resume, item->sent, &item->place, id, created_at);
-        if (now_monotonic() - b->saved_at >= SAVE_USEC)
-                save(b);
+        resume_answer(batch->resume, item->sent, &item->place, id, created_at);
+        if (now_monotonic() - batch->saved_at >= SAVE_USEC)
+                save(batch);
 }
 
 /* One line is in the outbox; or it was, and will not be sent. */
-static void take_line(Batch *b, const SenderItem *item, const SenderAnswer *a)
+static void take_line(Batch *batch, const SenderItem *item, const SenderAnswer *a)
 {
         json_auto_t *submission = api_json(a->body);
         char where[512];
 
-        if (b->ctl->json)
-                json_text_print_line(buffer_text(a->body), a->body->size, b->ctl->term.width > 0, stdout);
+        if (batch->ctl->json)
+                json_text_print_line(
+                                buffer_text(a->body), a->body->size, batch->ctl->term.width > 0, stdout);
         if (!is_given_up(submission)) {
-                b->taken++;
-                b->before += a->is_replay;
+                batch->taken++;
+                batch->before += a->is_replay;
                 if (!a->is_replay)
-                        warn_of_line(b, item->number, json_object_get(submission, "problems"));
-                note(b, item, submission);
-        } else if (b->given_up++ < COMPLAIN_MAX) {
-                snprintf(where, sizeof(where), "%s, line %" PRIu64 ": ", b->name, item->number);
+                        warn_of_line(batch, item->number, json_object_get(submission, "problems"));
+                note(batch, item, submission);
+        } else if (batch->given_up++ < COMPLAIN_MAX) {
+                snprintf(where, sizeof(where), "%s, line %" PRIu64 ": ", batch->name, item->number);
                 complain_given_up(where, submission);
         }
 }
 
 static void on_line(const SenderItem *item, const SenderAnswer *a, void *userdata)
 {
-        Batch *b = userdata;
+        Batch *batch = userdata;
 
         if (a->error == 0 && a->status >= 200 && a->status <= 299) {
-                take_line(b, item, a);
+                take_line(batch, item, a);
         } else if (a->error == 0 && a->status >= 400 && a->status <= 499) {
-                if (b->refused++ < COMPLAIN_MAX) {
-                        complain("%s, line %" PRIu64 ":", b->name, item->number);
+                if (batch->refused++ < COMPLAIN_MAX) {
+                        complain("%s, line %" PRIu64 ":", batch->name, item->number);
                         (void)api_complain(a->status, a->body);
                 }
-        } else if (b->error == 0) {
-                b->error = a->error < 0 ? a->error : -EAGAIN;
-                b->status = a->status;
-                snprintf(b->message, sizeof(b->message), "%s", a->message ?: "");
+        } else if (batch->error == 0) {
+                batch->error = a->error < 0 ? a->error : -EAGAIN;
+                batch->status = a->status;
+                snprintf(batch->message, sizeof(batch->message), "%s", a->message ?: "");
         }
 }
 
 /* Counts a line that is refused. Whether to say more of it: who only looks wants to know all. */
-static bool refuse(Batch *b)
+static bool refuse(Batch *batch)
 {
-        return b->refused++ < COMPLAIN_MAX || !b->sender;
+        return batch->refused++ < COMPLAIN_MAX || !batch->sender;
 }
 
-static void refuse_line(Batch *b, uint64_t number, const char *wanted)
+static void refuse_line(Batch *batch, uint64_t number, const char *wanted)
 {
-        if (refuse(b))
-                complain("%s, line %" PRIu64 ": expected %s", b->name, number, wanted);
+        if (refuse(batch))
+                complain("%s, line %" PRIu64 ": expected %s", batch->name, number, wanted);
 }
 
 /* 0 or -ENOMEM. */
-static int refuse_with_problems(Batch *b, uint64_t number, const Problems *problems)
+static int refuse_with_problems(Batch *batch, uint64_t number, const Problems *problems)
 {
         json_auto_t *list = problems_to_json(problems);
 
         if (!list || problems->failed)
                 return -ENOMEM;
-        if (refuse(b)) {
-                complain("%s, line %" PRIu64 ":", b->name, number);
+        if (refuse(batch)) {
+                complain("%s, line %" PRIu64 ":", batch->name, number);
                 api_complain_of_problems(list);
         }
         return 0;
 }
 
 /* Checks a line as the submitter would. 0 or negative errno. */
-static int check_line(Batch *b, uint64_t number, const char *name, const char *key, json_t *params)
+static int check_line(Batch *batch, uint64_t number, const char *name, const char *key, json_t *params)
 {
         _cleanup_(problems_done) Problems problems = {};
         _cleanup_buffer_ Buffer body = BUFFER_INIT(8 * BODY_MAX);
@@ -354,17 +356,17 @@ static int check_line(Batch *b, uint64_t number, const char *name, const char *k
                 task_params_check_submitted(type, params, &problems);
         }
         if (problems.n_errors > 0)
-                return refuse_with_problems(b, number, &problems);
-        b->taken++;
+                return refuse_with_problems(batch, number, &problems);
+        batch->taken++;
         warnings = problems_to_json(&problems);
         if (!warnings || problems.failed)
                 return -ENOMEM;
-        warn_of_line(b, number, warnings);
+        warn_of_line(batch, number, warnings);
         return 0;
 }
 
 /* 0 or negative errno. */
-static int send_line(Batch *b, const Ndjson *n, NdjsonNames *names)
+static int send_line(Batch *batch, const Ndjson *n, NdjsonNames *names)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(8 * BODY_MAX);
         json_auto_t *line = NULL, *params = NULL;
@@ -375,16 +377,16 @@ static int send_line(Batch *b, const Ndjson *n, NdjsonNames *names)
 
         r = ndjson_parse(n->line.data, n->line.size, &line, &params, &type, &key, &wanted);
         if (r == -EBADMSG) {
-                refuse_line(b, n->number, wanted);
+                refuse_line(batch, n->number, wanted);
                 return 0;
         }
-        if (r >= 0 && !b->sender)
-                return check_line(b, n->number, type, key, params);
+        if (r >= 0 && !batch->sender)
+                return check_line(batch, n->number, type, key, params);
         if (r >= 0)
                 r = ndjson_name(names, line, &name);
-        if (r >= 0 && b->resume && resume_has(b->resume, &name.place)) {
-                b->taken++;
-                b->before++;
+        if (r >= 0 && batch->resume && resume_has(batch->resume, &name.place)) {
+                batch->taken++;
+                batch->before++;
                 return 0;
         }
         if (r >= 0)
@@ -392,56 +394,56 @@ static int send_line(Batch *b, const Ndjson *n, NdjsonNames *names)
         if (r < 0)
                 return r;
         item.place = name.place;
-        item.sent = b->resume ? resume_send(b->resume) : 0;
-        return sender_send(b->sender, &item, type, content_json, body.data, body.size, key ?: name.key);
+        item.sent = batch->resume ? resume_send(batch->resume) : 0;
+        return sender_send(batch->sender, &item, type, content_json, body.data, body.size, key ?: name.key);
 }
 
 /* As ndjson_next(). What is wrong with a row is said here, and then it is an empty line. */
-static int next_line(Batch *b, Ndjson *n)
+static int next_line(Batch *batch, Ndjson *n)
 {
         _cleanup_(problems_done) Problems problems = {};
         int r;
 
-        if (!b->csv)
+        if (!batch->csv)
                 return ndjson_next(n);
-        r = csv_next(b->csv, &n->line, &n->number, &n->bytes, &problems);
+        r = csv_next(batch->csv, &n->line, &n->number, &n->bytes, &problems);
         if (r != -EBADMSG)
                 return r;
         buffer_consume(&n->line, n->line.size);
-        r = refuse_with_problems(b, n->number, &problems);
+        r = refuse_with_problems(batch, n->number, &problems);
         return r < 0 ? r : 1;
 }
 
-static int send_lines(Batch *b, FILE *f, NdjsonNames *names)
+static int send_lines(Batch *batch, FILE *f, NdjsonNames *names)
 {
         _cleanup_(ndjson_done) Ndjson n = NDJSON_INIT(f);
         int r, k;
 
         do {
-                r = next_line(b, &n);
+                r = next_line(batch, &n);
                 if (r == -EMSGSIZE) {
-                        refuse_line(b, n.number, "a line of at most 1 MiB");
+                        refuse_line(batch, n.number, "a line of at most 1 MiB");
                         r = 1;
                 } else if (r > 0 && n.line.size > 0) {
-                        k = send_line(b, &n, names);
+                        k = send_line(batch, &n, names);
                         r = k < 0 ? k : r;
                 }
-                show_progress(b, n.bytes, false);
-        } while (r > 0 && b->error == 0);
+                show_progress(batch, n.bytes, false);
+        } while (r > 0 && batch->error == 0);
 
-        k = b->sender ? sender_finish(b->sender) : 0;
-        show_progress(b, n.bytes, true);
+        k = batch->sender ? sender_finish(batch->sender) : 0;
+        show_progress(batch, n.bytes, true);
         return r < 0 ? r : k;
 }
 
-static void print_counts(const Batch *b)
+static void print_counts(const Batch *batch)
 {
-        printf("%s: %" PRIu64 " in the outbox", b->name, b->taken);
-        if (b->before > 0)
-                printf(" (%" PRIu64 " of them before)", b->before);
-        printf(", %" PRIu64 " refused", b->refused);
-        if (b->given_up > 0)
-                printf(", %" PRIu64 " that will not be sent", b->given_up);
+        printf("%s: %" PRIu64 " in the outbox", batch->name, batch->taken);
+        if (batch->before > 0)
+                printf(" (%" PRIu64 " of them before)", batch->before);
+        printf(", %" PRIu64 " refused", batch->refused);
+        if (batch->given_up > 0)
+                printf(", %" PRIu64 " that will not be sent", batch->given_up);
         putchar('\n');
 }
 
@@ -459,15 +461,15 @@ static json_t *read_queue(const Ctl *ctl)
 }
 
 /* What would be done with a file, had it been sent. */
-static void print_dry(const Batch *b)
+static void print_dry(const Batch *batch)
 {
-        json_auto_t *queue = read_queue(b->ctl);
+        json_auto_t *queue = read_queue(batch->ctl);
         const json_t *is_test = json_object_get(queue, "is_test"),
                      *cap = json_object_get(queue, "live_per_day");
         json_int_t today = json_integer_value(json_object_get(queue, "live_today"));
 
-        if (b->ctl->json) {
-                printf("{\"tasks\":%" PRIu64 ",\"refused\":%" PRIu64, b->taken, b->refused);
+        if (batch->ctl->json) {
+                printf("{\"tasks\":%" PRIu64 ",\"refused\":%" PRIu64, batch->taken, batch->refused);
                 if (is_test)
                         printf(",\"is_test\":%s,\"live_today\":%" JSON_INTEGER_FORMAT,
                                         json_is_true(is_test) ? "true" : "false", today);
@@ -476,14 +478,14 @@ static void print_dry(const Batch *b)
                 printf("}\n");
                 return;
         }
-        printf("%s: %" PRIu64 " would be taken, %" PRIu64 " refused; nothing was sent\n", b->name, b->taken,
-                        b->refused);
+        printf("%s: %" PRIu64 " would be taken, %" PRIu64 " refused; nothing was sent\n", batch->name,
+                        batch->taken, batch->refused);
         if (!is_test)
                 printf("whether they would be live tasks is not known: the submitter does not answer\n");
         else if (json_is_true(is_test))
                 printf("no live task: the submitter has a test key\n");
         else
-                printf("%" PRIu64 " live tasks, less those that are in the outbox already\n", b->taken);
+                printf("%" PRIu64 " live tasks, less those that are in the outbox already\n", batch->taken);
         if (json_is_false(is_test) && cap)
                 printf("%" JSON_INTEGER_FORMAT " of the %" JSON_INTEGER_FORMAT
                        " live tasks of today are left\n",
@@ -491,60 +493,60 @@ static void print_dry(const Batch *b)
 }
 
 /* Why the next run has to ask about every line. */
-static void complain_of_record(const Batch *b)
+static void complain_of_record(const Batch *batch)
 {
-        int r = b->resume ? resume_error(b->resume) : 0;
+        int r = batch->resume ? resume_error(batch->resume) : 0;
 
         if (r == -EWOULDBLOCK)
-                complain("another run is submitting %s", b->name);
+                complain("another run is submitting %s", batch->name);
         else if (r < 0)
                 complain("%s" RESUME_SUFFIX " can't be written (%s): that run begins at the first line",
-                                b->name, r == -EEXIST ? "it is something else" : strerror(-r));
+                                batch->name, r == -EEXIST ? "it is something else" : strerror(-r));
 }
 
 /* The exit status of it all, said. */
-static int sum_up(const Batch *b, int error)
+static int sum_up(const Batch *batch, int error)
 {
         int status = EX_TEMPFAIL;
 
-        if (!b->sender)
-                print_dry(b);
-        else if (!b->ctl->json)
-                print_counts(b);
-        if (b->given_up > 0)
+        if (!batch->sender)
+                print_dry(batch);
+        else if (!batch->ctl->json)
+                print_counts(batch);
+        if (batch->given_up > 0)
                 (void)sum_up_given_up();
-        if (b->warned > COMPLAIN_MAX && b->sender)
-                complain("%" PRIu64 " more lines were taken with warnings", b->warned - COMPLAIN_MAX);
-        if (b->refused > COMPLAIN_MAX && b->sender)
-                complain("%" PRIu64 " more lines were refused", b->refused - COMPLAIN_MAX);
+        if (batch->warned > COMPLAIN_MAX && batch->sender)
+                complain("%" PRIu64 " more lines were taken with warnings", batch->warned - COMPLAIN_MAX);
+        if (batch->refused > COMPLAIN_MAX && batch->sender)
+                complain("%" PRIu64 " more lines were refused", batch->refused - COMPLAIN_MAX);
 
         if (error == -ENOBUFS)
-                complain("%s has more than %u different lines: split it", b->name, NDJSON_LINES_MAX);
+                complain("%s has more than %u different lines: split it", batch->name, NDJSON_LINES_MAX);
         else if (error < 0)
-                complain("%s can't be read to its end: %s", b->name, strerror(-error));
+                complain("%s can't be read to its end: %s", batch->name, strerror(-error));
         if (error < 0)
                 return EX_IOERR;
 
-        if (b->error == -EAGAIN)
-                complain("the submitter answered %u", b->status);
-        else if (b->error < 0)
-                status = api_complain_unreachable(
-                                API_SUBMIT, b->ctl->settings.submit.socket, b->error, b->message);
+        if (batch->error == -EAGAIN)
+                complain("the submitter answered %u", batch->status);
+        else if (batch->error < 0)
+                status = api_complain_unreachable(API_SUBMIT, batch->ctl->settings.submit.socket,
+                                batch->error, batch->message);
         if (status == EX_IOERR) /* an answer that was cut: the next run hears it */
                 status = EX_TEMPFAIL;
-        if (b->error < 0) {
+        if (batch->error < 0) {
                 complain("not all of %s was submitted: run it again, what is in the outbox is not taken "
                          "twice",
-                                b->name);
-                complain_of_record(b);
+                                batch->name);
+                complain_of_record(batch);
                 return status;
         }
-        return b->refused + b->given_up > 0 ? EX_DATAERR : 0;
+        return batch->refused + batch->given_up > 0 ? EX_DATAERR : 0;
 }
 
 /* What an earlier run was told is relied on when the submitter knows the last submission of it. 0, or an
  * exit status (said). */
-static int go_on(const Ctl *ctl, Batch *b)
+static int go_on(const Ctl *ctl, Batch *batch)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
         ApiUrl url = api_url("/v1/submission");
@@ -554,7 +556,7 @@ static int go_on(const Ctl *ctl, Batch *b)
         unsigned status;
         int r;
 
-        api_url_segment(&url, resume_witness(b->resume));
+        api_url_segment(&url, resume_witness(batch->resume));
         r = api_ask(ctl, API_SUBMIT, "GET", &url, &body, &status);
         if (r != 0)
                 return r;
@@ -563,32 +565,32 @@ static int go_on(const Ctl *ctl, Batch *b)
         submission = status == 200 ? api_json(&body) : NULL;
         created = json_string_value(json_object_get(submission, "created_at"));
         if (created && time_parse(created, &created_at) == 0) {
-                resume_confirm(b->resume, created_at);
+                resume_confirm(batch->resume, created_at);
                 complain("%s: going on behind %" PRIu64 " lines that an earlier run put into the outbox",
-                                b->name, resume_size(b->resume));
+                                batch->name, resume_size(batch->resume));
                 return 0;
         }
         complain("%s: the submitter does not know what an earlier run put into its outbox: all lines are "
                  "submitted",
-                        b->name);
-        resume_forget(b->resume);
+                        batch->name);
+        resume_forget(batch->resume);
         return 0;
 }
 
 /* Where the input is a file, what the submitter says of it is written down beside it. */
-static int prepare(const Ctl *ctl, Batch *b, int fd, const char *batch)
+static int prepare(const Ctl *ctl, Batch *batch, int fd, const char *batch_name)
 {
         struct stat st;
 
         if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return 0;
-        b->size = (uint64_t)st.st_size;
-        if (streq(b->name, "-"))
+        batch->size = (uint64_t)st.st_size;
+        if (streq(batch->name, "-"))
                 return 0;
-        if (resume_new(b->name, batch, &b->resume) < 0)
+        if (resume_new(batch->name, batch_name, &batch->resume) < 0)
                 return EX_OSERR;
-        b->saved_at = now_monotonic();
-        return resume_size(b->resume) > 0 ? go_on(ctl, b) : 0;
+        batch->saved_at = now_monotonic();
+        return resume_size(batch->resume) > 0 ? go_on(ctl, batch) : 0;
 }
 
 /* A table has a name that says so. */
@@ -600,43 +602,43 @@ static bool is_table(const char *name)
 }
 
 /* 0, or an exit status (said). */
-static int open_table(Batch *b, FILE *f, Csv **ret)
+static int open_table(Batch *batch, FILE *f, Csv **ret)
 {
         _cleanup_(problems_done) Problems problems = {};
         json_auto_t *list = NULL;
         int r;
 
         r = csv_new(f, &problems, ret);
-        b->csv = *ret;
+        batch->csv = *ret;
         if (r >= 0)
                 return 0;
         if (r != -EBADMSG) {
-                complain("%s can't be read: %s", b->name, strerror(-r));
+                complain("%s can't be read: %s", batch->name, strerror(-r));
                 return EX_IOERR;
         }
         list = problems_to_json(&problems);
-        complain("%s, line 1:", b->name);
+        complain("%s, line 1:", batch->name);
         api_complain_of_problems(list);
         return EX_DATAERR;
 }
 
 /* Sends what is in the file, or looks at it. An exit status (said). */
-static int handle_lines(Batch *b, FILE *f, const SubmitOptions *o, const char *batch)
+static int handle_lines(Batch *batch, FILE *f, const SubmitOptions *o, const char *batch_name)
 {
         _cleanup_(ndjson_names_freep) NdjsonNames *names = NULL;
         _cleanup_(sender_freep) Sender *sender = NULL;
         int r;
 
-        r = ndjson_names_new(batch, &names);
+        r = ndjson_names_new(batch_name, &names);
         if (r >= 0 && !o->dry_run)
-                r = sender_new(b->ctl, o->patience, on_line, b, &sender);
-        b->sender = sender;
+                r = sender_new(batch->ctl, o->patience, on_line, batch, &sender);
+        batch->sender = sender;
         if (r >= 0)
-                r = send_lines(b, f, names);
-        save(b);
-        if (b->resume && r >= 0 && b->error == 0)
-                resume_finish(b->resume);
-        return sum_up(b, r);
+                r = send_lines(batch, f, names);
+        save(batch);
+        if (batch->resume && r >= 0 && batch->error == 0)
+                resume_finish(batch->resume);
+        return sum_up(batch, r);
 }
 
 static int submit_many(const Ctl *ctl, const SubmitOptions *o)

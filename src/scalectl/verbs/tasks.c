@@ -34,15 +34,15 @@ static const Column task_columns[] = {
         { "RESPONSE", false, false },
 };
 
-static void add_task(Table *t, const json_t *doc, bool utc)
+static void add_task(Table *table, const json_t *doc, bool utc)
 {
         char time[FORMAT_TIME_SIZE];
 
-        table_add_text(t, json_string_value(json_object_get(doc, "task_id")));
-        table_add_text(t, format_json_time(json_object_get(doc, "created_at"), utc, time));
-        table_add_text(t, json_string_value(json_object_get(doc, "type")));
-        table_add_text(t, json_string_value(json_object_get(doc, "status")));
-        table_add(t, format_response(json_object_get(doc, "response")));
+        table_add_text(table, json_string_value(json_object_get(doc, "task_id")));
+        table_add_text(table, format_json_time(json_object_get(doc, "created_at"), utc, time));
+        table_add_text(table, json_string_value(json_object_get(doc, "type")));
+        table_add_text(table, json_string_value(json_object_get(doc, "status")));
+        table_add(table, format_response(json_object_get(doc, "response")));
 }
 
 static int tasks_url(const TasksOptions *o, uint64_t limit, const char *next, ApiUrl *ret)
@@ -101,15 +101,15 @@ static const Column revision_columns[] = {
         { "RESPONSE", false, false },
 };
 
-static void add_revision(Table *t, const json_t *doc, bool utc)
+static void add_revision(Table *table, const json_t *doc, bool utc)
 {
         char time[FORMAT_TIME_SIZE];
 
-        table_add(t, format_value(json_object_get(doc, "revision")));
-        table_add(t, format_value(json_object_get(doc, "delivery")));
-        table_add_text(t, format_json_time(json_object_get(doc, "completed_at"), utc, time));
-        table_add_text(t, json_is_true(json_object_get(doc, "current")) ? "current" : "");
-        table_add(t, format_response(json_object_get(doc, "response")));
+        table_add(table, format_value(json_object_get(doc, "revision")));
+        table_add(table, format_value(json_object_get(doc, "delivery")));
+        table_add_text(table, format_json_time(json_object_get(doc, "completed_at"), utc, time));
+        table_add_text(table, json_is_true(json_object_get(doc, "current")) ? "current" : "");
+        table_add(table, format_response(json_object_get(doc, "response")));
 }
 
 /* All pages of something that belongs to one task. */

@@ -50,16 +50,16 @@ static void print_member(const char *before, const json_t *v, int width)
         printf("%s%-*s", before, width, text && *text ? text : "-");
 }
 
-static void print_event(const Watch *w, const json_t *event, const char *text, size_t size)
+static void print_event(const Watch *watch, const json_t *event, const char *text, size_t size)
 {
         char time[FORMAT_TIME_SIZE];
 
-        if (w->ctl->json) {
-                json_text_print_line(text, size, w->ctl->term.width > 0, stdout);
+        if (watch->ctl->json) {
+                json_text_print_line(text, size, watch->ctl->term.width > 0, stdout);
                 return;
         }
         printf("%" JSON_INTEGER_FORMAT "  %s", json_integer_value(json_object_get(event, "seq")),
-                        format_json_time(json_object_get(event, "time"), w->ctl->utc, time));
+                        format_json_time(json_object_get(event, "time"), watch->ctl->utc, time));
         print_member("  ", json_object_get(event, "kind"), KIND_WIDTH);
         print_member("  ", json_object_get(event, "task_id"), 0);
         print_member("  ", json_object_get(event, "type"), 0);
@@ -72,17 +72,17 @@ static void print_event(const Watch *w, const json_t *event, const char *text, s
 }
 
 /* It is the last one that was seen. */
-static int take_place(Watch *w, const json_t *event)
+static int take_place(Watch *watch, const json_t *event)
 {
         const char *time = json_string_value(json_object_get(event, "time"));
 
-        w->after = (uint64_t)json_integer_value(json_object_get(event, "seq"));
-        free(w->time);
-        w->time = time ? strdup(time) : NULL;
-        return time && !w->time ? -ENOMEM : 0;
+        watch->after = (uint64_t)json_integer_value(json_object_get(event, "seq"));
+        free(watch->time);
+        watch->time = time ? strdup(time) : NULL;
+        return time && !watch->time ? -ENOMEM : 0;
 }
 
-static int take_line(Watch *w, const char *text, size_t size)
+static int take_line(Watch *watch, const char *text, size_t size)
 {
         json_auto_t *event = api_json_text(text, size);
         const char *type = json_string_value(json_object_get(event, "type"));
@@ -91,16 +91,16 @@ static int take_line(Watch *w, const char *text, size_t size)
 
         if (!event || seq <= 0) {
                 complain("the feed holds a line that is not an event");
-                w->broken = true;
+                watch->broken = true;
                 return -EBADMSG;
         }
-        r = take_place(w, event);
+        r = take_place(watch, event);
         if (r < 0)
                 return r;
-        if (!w->type || (type && streq(type, w->type)))
-                print_event(w, event, text, size);
+        if (!watch->type || (type && streq(type, watch->type)))
+                print_event(watch, event, text, size);
         if (fflush(stdout) != 0) {
-                w->broken = true; /* whoever read it has gone */
+                watch->broken = true; /* whoever read it has gone */
                 return -EPIPE;
         }
         return 0;
@@ -108,23 +108,23 @@ static int take_line(Watch *w, const char *text, size_t size)
 
 static int on_data(const char *data, size_t size, void *userdata)
 {
-        Watch *w = userdata;
+        Watch *watch = userdata;
         int r;
 
         while (size > 0) {
                 const char *end = memchr(data, '\n', size);
                 size_t n = end ? (size_t)(end - data) : size;
 
-                r = buffer_append(&w->line, data, n);
+                r = buffer_append(&watch->line, data, n);
                 if (r < 0) {
                         complain("the feed holds a line that is too long");
-                        w->broken = true;
+                        watch->broken = true;
                         return r;
                 }
                 if (!end)
                         return 0;
-                r = w->line.size > 0 ? take_line(w, w->line.data, w->line.size) : 0;
-                buffer_consume(&w->line, w->line.size);
+                r = watch->line.size > 0 ? take_line(watch, watch->line.data, watch->line.size) : 0;
+                buffer_consume(&watch->line, watch->line.size);
                 if (r < 0)
                         return r;
                 data += n + 1;
@@ -156,82 +156,82 @@ static int find_newest(Ctl *ctl, uint64_t *ret)
 }
 
 /* The time of the event to begin behind. */
-static int find_place(Watch *w)
+static int find_place(Watch *watch)
 {
         _cleanup_buffer_ Buffer body = BUFFER_INIT(0);
         ApiUrl url = api_url("/v1/events");
         json_auto_t *event = NULL;
         int r;
 
-        api_url_add_number(&url, "after", w->after - 1);
+        api_url_add_number(&url, "after", watch->after - 1);
         api_url_add_number(&url, "limit", 1);
-        r = api_call(w->ctl, API_QUERY, "GET", &url, &body);
+        r = api_call(watch->ctl, API_QUERY, "GET", &url, &body);
         if (r != 0)
                 return r;
         event = api_json(&body);
-        if (json_integer_value(json_object_get(event, "seq")) != (json_int_t)w->after)
+        if (json_integer_value(json_object_get(event, "seq")) != (json_int_t)watch->after)
                 return api_complain_broken();
-        return take_place(w, event) < 0 ? EX_OSERR : 0;
+        return take_place(watch, event) < 0 ? EX_OSERR : 0;
 }
 
-static int begin(Watch *w)
+static int begin(Watch *watch)
 {
         uint64_t newest = 0;
         int r;
 
-        r = find_newest(w->ctl, &newest);
+        r = find_newest(watch->ctl, &newest);
         if (r != 0)
                 return r;
 
-        if (w->after == UINT64_MAX)
-                w->after = newest;
-        if (w->after > 0 && w->after <= newest)
-                return find_place(w);
-        if (w->after > newest)
+        if (watch->after == UINT64_MAX)
+                watch->after = newest;
+        if (watch->after > 0 && watch->after <= newest)
+                return find_place(watch);
+        if (watch->after > newest)
                 complain("the newest event is %" PRIu64 ": nothing comes before %" PRIu64, newest,
-                                w->after + 1);
+                                watch->after + 1);
         return 0;
 }
 
 /* One connection, to its end. 0: it may be made again; *ret_lost: the daemon was not there. */
-static int follow_once(Watch *w, bool *ret_lost)
+static int follow_once(Watch *watch, bool *ret_lost)
 {
         ApiUrl url = api_url("/v1/events");
         int r;
 
-        api_url_add_number(&url, "after", w->after);
-        if (w->time)
-                api_url_add(&url, "time", w->time);
+        api_url_add_number(&url, "after", watch->after);
+        if (watch->time)
+                api_url_add(&url, "time", watch->time);
         api_url_add(&url, "follow", "1");
-        r = api_stream(w->ctl, API_QUERY, &url, on_data, w, ret_lost);
-        buffer_consume(&w->line, w->line.size); /* half a line comes again as a whole one */
-        if (w->broken)
+        r = api_stream(watch->ctl, API_QUERY, &url, on_data, watch, ret_lost);
+        buffer_consume(&watch->line, watch->line.size); /* half a line comes again as a whole one */
+        if (watch->broken)
                 return EX_IOERR;
         return *ret_lost ? 0 : r;
 }
 
-static int follow(Watch *w)
+static int follow(Watch *watch)
 {
         uint64_t pause = PAUSE_MIN_USEC;
         bool told = false;
 
         for (;;) {
-                uint64_t before = w->after;
+                uint64_t before = watch->after;
                 bool lost;
                 int r;
 
-                r = follow_once(w, &lost);
+                r = follow_once(watch, &lost);
                 if (r != 0)
                         return r;
 
-                if (w->after > before) {
+                if (watch->after > before) {
                         pause = PAUSE_MIN_USEC;
                         told = false;
                 }
                 if (lost && !told)
                         complain("scale-callbackd has gone; going on after event %" PRIu64
                                  " once it is back",
-                                        w->after);
+                                        watch->after);
                 told = told || lost;
                 usleep((useconds_t)pause);
                 pause = MIN(pause * 2, PAUSE_MAX_USEC);

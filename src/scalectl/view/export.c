@@ -166,14 +166,14 @@ static int spawn(ViewExport *e, const char *const *arguments)
 }
 
 /* Takes the request: it is answered once the export has ended. */
-static int start(View *v, HttpRequest *request, const char *const *arguments)
+static int start(View *view, HttpRequest *request, const char *const *arguments)
 {
         _cleanup_(view_export_freep) ViewExport *e = calloc(1, sizeof(ViewExport));
         int r;
 
         if (!e)
                 return -ENOMEM;
-        *e = (ViewExport){ .view = v, .request = request, .output = open_output(), .said = -EBADF };
+        *e = (ViewExport){ .view = view, .request = request, .output = open_output(), .said = -EBADF };
         if (e->output < 0)
                 return e->output;
         e->said = memfd_create("export", MFD_CLOEXEC);
@@ -181,20 +181,20 @@ static int start(View *v, HttpRequest *request, const char *const *arguments)
                 return -errno;
         r = spawn(e, arguments);
         if (r >= 0)
-                r = sd_event_add_child(v->loop, &e->child, e->pid, WEXITED, on_end, e);
+                r = sd_event_add_child(view->loop, &e->child, e->pid, WEXITED, on_end, e);
         if (r < 0)
                 return r;
-        v->export = e;
+        view->export = e;
         http_request_set_userdata(request, TAKE_PTR(e), on_request_end);
         return 0;
 }
 
 /* NULL, or why it can't be done here. */
-static const char *refuse(const View *v, const char *format)
+static const char *refuse(const View *view, const char *format)
 {
         const ExportFormat *f = format ? export_format_find(format) : NULL;
 
-        if (v->export)
+        if (view->export)
                 return "Another export is running: try again when it has ended.";
         if (!f)
                 return "There is no such format.";
@@ -205,22 +205,22 @@ static const char *refuse(const View *v, const char *format)
 
 int view_on_export(HttpRequest *request, void *userdata)
 {
-        View *v = userdata;
+        View *view = userdata;
         const char *arguments[ARGUMENTS_MAX] = { "/proc/self/exe", "--json" }, *value, *why;
         char socket[PATH_MAX];
         size_t n = 2;
 
-        why = refuse(v, http_request_query(request, "format"));
+        why = refuse(view, http_request_query(request, "format"));
         if (why) {
                 int r = view_add_headers(request);
 
-                return r < 0 ? r : http_reply_error(request, v->export ? 503 : 400, NULL, "%s", why);
+                return r < 0 ? r : http_reply_error(request, view->export ? 503 : 400, NULL, "%s", why);
         }
-        if (v->ctl->config) {
+        if (view->ctl->config) {
                 arguments[n++] = "--config";
-                arguments[n++] = v->ctl->config;
+                arguments[n++] = view->ctl->config;
         }
-        snprintf(socket, sizeof(socket), "query.socket=%s", v->ctl->settings.query.socket);
+        snprintf(socket, sizeof(socket), "query.socket=%s", view->ctl->settings.query.socket);
         arguments[n++] = "-o";
         arguments[n++] = socket;
         arguments[n++] = "export";
@@ -231,7 +231,7 @@ int view_on_export(HttpRequest *request, void *userdata)
                 arguments[n++] = f->option;
                 arguments[n++] = value;
         }
-        return start(v, request, arguments);
+        return start(view, request, arguments);
 }
 
 int view_on_formats(HttpRequest *request, _unused_ void *userdata)

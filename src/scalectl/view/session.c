@@ -32,18 +32,18 @@ static int make_secret(char ret[static VIEW_SECRET_SIZE])
         return 0;
 }
 
-int view_session_init(ViewSession *s, uint16_t port)
+int view_session_init(ViewSession *session, uint16_t port)
 {
         int r;
 
-        *s = (ViewSession){};
-        snprintf(s->cookie_name, sizeof(s->cookie_name), "scalectl-view-%u", port);
-        snprintf(s->hosts[0], sizeof(s->hosts[0]), "127.0.0.1:%u", port);
-        snprintf(s->hosts[1], sizeof(s->hosts[1]), "localhost:%u", port);
-        r = make_secret(s->token);
+        *session = (ViewSession){};
+        snprintf(session->cookie_name, sizeof(session->cookie_name), "scalectl-view-%u", port);
+        snprintf(session->hosts[0], sizeof(session->hosts[0]), "127.0.0.1:%u", port);
+        snprintf(session->hosts[1], sizeof(session->hosts[1]), "localhost:%u", port);
+        r = make_secret(session->token);
         if (r >= 0)
-                r = make_secret(s->cookie);
-        return r < 0 ? r : make_secret(s->place);
+                r = make_secret(session->cookie);
+        return r < 0 ? r : make_secret(session->place);
 }
 
 /* The time it takes says nothing about where they differ. `text` need not end after `size` bytes. */
@@ -58,35 +58,35 @@ static bool is_secret(const char secret[static VIEW_SECRET_SIZE], const char *te
         return difference == 0;
 }
 
-bool view_session_take_token(ViewSession *s, const char *token)
+bool view_session_take_token(ViewSession *session, const char *token)
 {
-        if (s->token_used || !is_secret(s->token, token, strlen(token)))
+        if (session->token_used || !is_secret(session->token, token, strlen(token)))
                 return false;
-        s->token_used = true;
+        session->token_used = true;
         return true;
 }
 
 /* Looks through one header "a=1; b=2". */
-static bool find_cookie(const ViewSession *s, const char *header)
+static bool find_cookie(const ViewSession *session, const char *header)
 {
-        size_t n = strlen(s->cookie_name);
+        size_t n = strlen(session->cookie_name);
 
         while (*header) {
                 header += strspn(header, " ;");
-                if (strncmp(header, s->cookie_name, n) == 0 && header[n] == '=' &&
-                                is_secret(s->cookie, header + n + 1, strcspn(header + n + 1, " ;")))
+                if (strncmp(header, session->cookie_name, n) == 0 && header[n] == '=' &&
+                                is_secret(session->cookie, header + n + 1, strcspn(header + n + 1, " ;")))
                         return true;
                 header += strcspn(header, ";");
         }
         return false;
 }
 
-static bool has_cookie(const ViewSession *s, const HttpRequest *request)
+static bool has_cookie(const ViewSession *session, const HttpRequest *request)
 {
         const char *header;
 
         for (unsigned i = 0; (header = http_request_header_at(request, "Cookie", i)); i++)
-                if (find_cookie(s, header))
+                if (find_cookie(session, header))
                         return true;
         return false;
 }
@@ -103,11 +103,11 @@ static int refuse(HttpRequest *request, const char *why)
 
 int view_gate_host(HttpRequest *request, void *userdata)
 {
-        const View *v = userdata;
+        const View *view = userdata;
         const char *host = http_request_header(request, "Host");
 
         if (http_request_header_count(request, "Host") == 1)
-                FOREACH_ARRAY(h, v->session.hosts, ELEMENTSOF(v->session.hosts))
+                FOREACH_ARRAY(h, view->session.hosts, ELEMENTSOF(view->session.hosts))
                         if (strcasecmp(host, *h) == 0)
                                 return 0;
         return refuse(request, "This page is only known as 127.0.0.1 and localhost, with its own port.");
@@ -115,11 +115,11 @@ int view_gate_host(HttpRequest *request, void *userdata)
 
 int view_gate_page(HttpRequest *request, void *userdata)
 {
-        const View *v = userdata;
+        const View *view = userdata;
         int r;
 
         r = view_gate_host(request, userdata);
-        if (r == 0 && !has_cookie(&v->session, request))
+        if (r == 0 && !has_cookie(&view->session, request))
                 return refuse(request, "Open the URL that scalectl view printed.");
         return r;
 }

@@ -41,25 +41,25 @@ typedef struct Forward {
 
 static void on_request_end(void *userdata)
 {
-        Forward *f = userdata;
+        Forward *forward = userdata;
 
-        if (!f->transfer) {
-                free(f);
+        if (!forward->transfer) {
+                free(forward);
                 return;
         }
-        f->request = NULL;
-        http_transfer_cancel(f->transfer);
+        forward->request = NULL;
+        http_transfer_cancel(forward->transfer);
 }
 
 /* Says once that the daemon has gone, and once that it is back. */
-static void note_away(View *v, bool away, const char *message)
+static void note_away(View *view, bool away, const char *message)
 {
-        if (away && !v->away)
+        if (away && !view->away)
                 complain("scale-callbackd does not answer, the page goes on once it does: %s",
                                 strna(message));
-        if (!away && v->away)
+        if (!away && view->away)
                 complain("scale-callbackd answers again");
-        v->away = away;
+        view->away = away;
 }
 
 /* The transfer was given up because of its size: what came of it is all that there was room for. */
@@ -108,17 +108,17 @@ static bool is_away(int error)
 
 static void on_answer(const HttpPoolResult *result, void *userdata)
 {
-        Forward *f = userdata;
+        Forward *forward = userdata;
 
-        f->transfer = NULL;
-        if (!f->request) {
-                free(f);
+        forward->transfer = NULL;
+        if (!forward->request) {
+                free(forward);
                 return;
         }
         if (result->error == 0 || is_away(result->error))
-                note_away(f->view, result->error < 0 && !is_too_large(result), result->message);
-        if (reply_answer(f->request, result) < 0)
-                http_request_drop(f->request);
+                note_away(forward->view, result->error < 0 && !is_too_large(result), result->message);
+        if (reply_answer(forward->request, result) < 0)
+                http_request_drop(forward->request);
 }
 
 static int reply_no(HttpRequest *request, unsigned status, const char *why)
@@ -128,30 +128,30 @@ static int reply_no(HttpRequest *request, unsigned status, const char *why)
         return r < 0 ? r : http_reply_error(request, status, NULL, "%s", why);
 }
 
-static int start(View *v, HttpRequest *request, const char *url)
+static int start(View *view, HttpRequest *request, const char *url)
 {
-        _cleanup_free_ Forward *f = calloc(1, sizeof(Forward));
+        _cleanup_free_ Forward *forward = calloc(1, sizeof(Forward));
         int r;
 
-        if (!f)
+        if (!forward)
                 return -ENOMEM;
-        *f = (Forward){ .view = v, .request = request };
-        r = http_pool_start(v->pool,
+        *forward = (Forward){ .view = view, .request = request };
+        r = http_pool_start(view->pool,
                         &(HttpPoolRequest){
-                                        .socket = v->ctl->settings.query.socket,
+                                        .socket = view->ctl->settings.query.socket,
                                         .method = "GET",
                                         .url = url,
                                         .timeout = TIMEOUT_USEC,
                                         .max_body = ANSWER_MAX,
                                         .done = on_answer,
-                                        .userdata = f,
+                                        .userdata = forward,
                         },
-                        &f->transfer);
+                        &forward->transfer);
         if (r == -EAGAIN)
                 return reply_no(request, 503, "Too much is asked for at once.");
         if (r < 0)
                 return r;
-        http_request_set_userdata(request, TAKE_PTR(f), on_request_end);
+        http_request_set_userdata(request, TAKE_PTR(forward), on_request_end);
         return 0;
 }
 
@@ -164,7 +164,7 @@ static int add_parameter(const FormPair *pair, void *userdata)
 }
 
 /* "/v1/FIRST", "/v1/FIRST/ARGUMENT", "/v1/FIRST/ARGUMENT/LAST". */
-static int forward(View *v, HttpRequest *request, const char *first, const char *last)
+static int forward(View *view, HttpRequest *request, const char *first, const char *last)
 {
         const char *argument = http_request_path_arg(request, 1);
         ApiUrl url = api_url("/v1");
@@ -185,7 +185,7 @@ static int forward(View *v, HttpRequest *request, const char *first, const char 
         else if (url.error < 0)
                 r = reply_no(request, 414, "This is too long.");
         else
-                r = start(v, request, buffer_text(&url.text));
+                r = start(view, request, buffer_text(&url.text));
         api_url_done(&url);
         return r;
 }
@@ -324,14 +324,14 @@ static int on_page(HttpRequest *request, _unused_ void *userdata)
         return reply_file(request, "index.html");
 }
 
-static int reply_entered(HttpRequest *request, const ViewSession *s)
+static int reply_entered(HttpRequest *request, const ViewSession *session)
 {
         char cookie[2 * VIEW_SECRET_SIZE + 128], location[VIEW_SECRET_SIZE + 2];
         int r;
 
-        snprintf(location, sizeof(location), "/%s/", s->place);
-        snprintf(cookie, sizeof(cookie), "%s=%s; HttpOnly; SameSite=Strict; Path=%s", s->cookie_name,
-                        s->cookie, location);
+        snprintf(location, sizeof(location), "/%s/", session->place);
+        snprintf(cookie, sizeof(cookie), "%s=%s; HttpOnly; SameSite=Strict; Path=%s", session->cookie_name,
+                        session->cookie, location);
         r = view_add_headers(request);
         if (r >= 0)
                 r = http_reply_header(request, "Set-Cookie", cookie);
@@ -344,12 +344,12 @@ static int reply_entered(HttpRequest *request, const ViewSession *s)
 static int on_entrance(HttpRequest *request, void *userdata)
 {
         const char *token = http_request_query(request, "token");
-        View *v = userdata;
+        View *view = userdata;
         int r;
 
         if (token && streq(http_request_method(request), "GET") &&
-                        view_session_take_token(&v->session, token))
-                return reply_entered(request, &v->session);
+                        view_session_take_token(&view->session, token))
+                return reply_entered(request, &view->session);
 
         r = view_add_headers(request);
         if (r < 0)
@@ -382,10 +382,10 @@ static const Option view_options[] = {
 
 /* Whether there is any use: a socket that may not be used stays so, while a daemon that is not there may
  * come. 0, or an exit status (said). */
-static int check_socket(View *v)
+static int check_socket(View *view)
 {
         const HttpClientRequest request = {
-                .socket = v->ctl->settings.query.socket,
+                .socket = view->ctl->settings.query.socket,
                 .method = "GET",
                 .url = "/healthz",
                 .timeout = CHECK_USEC,
@@ -397,7 +397,7 @@ static int check_socket(View *v)
         r = http_client_perform(&request, &result);
         if (r < 0) {
                 status = api_complain_unreachable(API_QUERY, request.socket, r, result.error);
-                v->away = true;
+                view->away = true;
         }
         http_client_result_done(&result);
         return status == EX_NOPERM ? status : 0;
@@ -436,7 +436,7 @@ static int add_signals(sd_event *loop)
         return r < 0 ? r : sd_event_add_signal(loop, NULL, SIGINT, NULL, NULL);
 }
 
-static int serve(View *v, sd_event *loop, int fd)
+static int serve(View *view, sd_event *loop, int fd)
 {
         static const HttpLimits limits = {
                 .max_connections = 64,
@@ -459,8 +459,10 @@ static int serve(View *v, sd_event *loop, int fd)
         assert(n < ROUTES_MAX);
 
         r = http_server_new(loop,
-                        &(HttpServerOptions){
-                                        .routes = routes, .userdata = v, .limits = limits, .what = "view" },
+                        &(HttpServerOptions){ .routes = routes,
+                                        .userdata = view,
+                                        .limits = limits,
+                                        .what = "view" },
                         &server);
         if (r < 0) {
                 fd_close(fd);
@@ -471,20 +473,20 @@ static int serve(View *v, sd_event *loop, int fd)
                 r = http_pool_new(loop,
                                 &(HttpPoolOptions){
                                                 .max_in_flight = IN_FLIGHT_MAX, .max_waiting = WAITING_MAX },
-                                &v->pool);
+                                &view->pool);
         if (r < 0)
                 return r;
 
-        printf(v->ctl->json ? "{\"url\":\"http://%s/?token=%s\"}\n" : "http://%s/?token=%s\n",
-                        v->session.hosts[0], v->session.token);
+        printf(view->ctl->json ? "{\"url\":\"http://%s/?token=%s\"}\n" : "http://%s/?token=%s\n",
+                        view->session.hosts[0], view->session.token);
         r = fflush(stdout) != 0 ? -errno : sd_event_loop(loop);
 
         /* Answers that are on their way still have a request to go to. */
-        v->pool = http_pool_free(v->pool);
+        view->pool = http_pool_free(view->pool);
         return MIN(r, 0);
 }
 
-static int run(View *v, int fd)
+static int run(View *view, int fd)
 {
         sd_event *loop = NULL;
         int r;
@@ -492,9 +494,9 @@ static int run(View *v, int fd)
         r = sd_event_new(&loop);
         if (r >= 0)
                 r = add_signals(loop);
-        v->loop = loop;
+        view->loop = loop;
         if (r >= 0)
-                r = serve(v, loop, fd);
+                r = serve(view, loop, fd);
         else
                 fd_close(fd);
         sd_event_unref(loop);

@@ -31,7 +31,7 @@ typedef struct View {
 int view_session_init(ViewSession *s, uint16_t port); /* 0 or negative errno */
 
 /* Uses the token up when this is the one, for ever. */
-bool view_session_take_token(ViewSession *s, const char *token);
+bool view_session_take_token(ViewSession *session, const char *token);
 
 /* Gates. The first only holds the request against the names that the page has; the second wants the cookie
  * as well; the third wants it to come from the page itself, too. */
