@@ -3,18 +3,18 @@
  * time the API is asked about every task that is still pending past the time that its urgency allows, and
  * what became of it comes in as if a callback had brought it.
  *
- * A round walks the store's list of pending tasks in the order in which they were due, with a few questions
- * at once. Nothing about it is kept on disk: what was not brought in is still pending, and the next round
- * meets it. A round of the interval's ends after so many questions, and the next one goes on behind them, so
+ * A round walks the store's list of pending tasks in the order in which they were due, with a few polls at
+ * once. Nothing about it is kept on disk: what was not brought in is still pending, and the next round
+ * meets it. A round of the interval's ends after so many polls, and the next one goes on behind them, so
  * that thousands of tasks that stay pending can't hide those behind them. A round that failed is tried again
- * sooner, from the first question that came to nothing.
+ * sooner, from the first poll that came to nothing.
  *
  * Two clocks: whether a task is due is by the clock that the store's times are of, and a jump of it asks too
  * early or too late; how long to wait is by the one that doesn't jump.
  *
  * A poll is one question of a round: what became of this task? It is asked up to four times, a second and
  * more apart, where nothing usable comes back. If others were answered meanwhile it is this task that the
- * API can't tell about, and it is put aside, so that it can't keep the round from those behind it; else the
+ * API can't tell about, and it is snoozed, so that it can't keep the round from those behind it; else the
  * API is taken to be out of order, and the round ends. What is about the account ends it at once, since
  * every question would get the same.
  *
@@ -99,15 +99,15 @@ struct Reconcile {
         /* The round. */
         ReconcileReport report;
         int64_t due_before;
-        bool ending; /* no more questions */
+        bool ending; /* no more polls */
         bool has_missed;
         Place place;  /* the last task that was taken off the list; where an interrupted round goes on */
-        Place missed; /* the first task whose question came to nothing */
+        Place missed; /* the first task whose poll came to nothing */
         Place listed; /* the last task that was read */
         bool list_ended;
         Pending list[LIST_AT_ONCE];
         size_t n_list, list_i;
-        uint64_t n_answered; /* questions with a usable answer, ever */
+        uint64_t n_answered; /* polls with a usable answer, ever */
         unsigned n_told;     /* lines in the log about single tasks */
         Poll polls[RECONCILE_IN_FLIGHT_MAX];
 

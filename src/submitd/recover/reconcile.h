@@ -18,7 +18,7 @@ typedef struct ReconcileOptions {
         OutboxClock clock;
         const Ingest *ingest; /* borrowed; its reader also lists what is pending */
         uint64_t interval;    /* microseconds from the end of a round to the next; 0: only when asked to */
-        unsigned in_flight;   /* questions at once, 1 to RECONCILE_IN_FLIGHT_MAX; 0: a few */
+        unsigned in_flight;   /* polls at once, 1 to RECONCILE_IN_FLIGHT_MAX; 0: a few */
         unsigned per_round;   /* tasks asked about in a round of the interval's; 0: 5,000 */
         /* reconcile_next() may have changed. NULL: nobody wants to know. */
         void (*on_change)(void *userdata);
@@ -59,7 +59,7 @@ struct ReconcileWaiter {
 void reconcile_wait(Reconcile *reconcile, ReconcileWaiter *waiter);
 void reconcile_unwait(ReconcileWaiter *waiter);
 
-/* No new questions from here on, and nobody waits any longer; true once nothing is under way. */
+/* No new polls from here on, and nobody waits any longer; true once nothing is under way. */
 void reconcile_stop(Reconcile *reconcile);
 bool reconcile_is_idle(const Reconcile *reconcile);
 
