@@ -444,7 +444,7 @@ void service_check(const Settings *settings, char **mistakes)
         store_look_at(settings->store.path, mistakes);
 }
 
-static int start(void *userdata)
+static int service_start(void *userdata)
 {
         Service *service = userdata;
         const Settings *settings = service->loop.settings;
@@ -469,7 +469,7 @@ static const ServiceCalls calls = {
         .ready = "Sending.",
         .stopping = "Finishing what is in flight.",
         .load_keys = load_key,
-        .start = start,
+        .start = service_start,
         .reloaded = on_reloaded,
         .quiesce = quiesce,
         .in_flight = in_flight,

@@ -46,7 +46,7 @@ static void account(ApiClientStats *stats, const HttpPoolResult *result, uint64_
                 stats->unsent++;
 }
 
-static void on_done(const HttpPoolResult *result, void *userdata)
+static void on_result(const HttpPoolResult *result, void *userdata)
 {
         _cleanup_free_ Call *call = userdata;
         const ApiAnswer answer = {
@@ -67,7 +67,7 @@ static void on_done(const HttpPoolResult *result, void *userdata)
         call->done(&answer, call->userdata);
 }
 
-static int start(ApiClient *client, const ApiRequest *request, const char *url, Call *call)
+static int start_request(ApiClient *client, const ApiRequest *request, const char *url, Call *call)
 {
         static const HttpHeader headers[] = { { "User-Agent", "scale-submitd/" PROJECT_VERSION } };
 
@@ -84,7 +84,7 @@ static int start(ApiClient *client, const ApiRequest *request, const char *url, 
                                         .body_size = request->body_size,
                                         .timeout = client->timeout,
                                         .max_body = MAX(client->max_body, request->max_answer),
-                                        .done = on_done,
+                                        .done = on_result,
                                         .userdata = call,
                         },
                         NULL);
@@ -110,7 +110,7 @@ static int on_request(void *userdata, const ApiRequest *request, ApiDoneFn done,
                 .client = client, .done = done, .userdata = done_userdata, .started = now_monotonic()
         };
 
-        r = start(client, request, url, call);
+        r = start_request(client, request, url, call);
         if (r < 0)
                 return r;
         client->stats.in_flight++;

@@ -44,7 +44,7 @@ typedef struct Cancel {
         size_t answer_size;
 } Cancel;
 
-static Cancel *find(const Outbox *outbox, const char *id, const char *task_id)
+static Cancel *cancel_find(const Outbox *outbox, const char *id, const char *task_id)
 {
         Cancel *cancel;
 
@@ -54,7 +54,7 @@ static Cancel *find(const Outbox *outbox, const char *id, const char *task_id)
         return NULL;
 }
 
-static Cancel *add(Outbox *outbox, const char *id, const char *task_id)
+static Cancel *cancel_add(Outbox *outbox, const char *id, const char *task_id)
 {
         Cancel *cancel = calloc(1, sizeof(Cancel));
 
@@ -80,7 +80,7 @@ static void answer_waiters(Cancel *cancel, const ApiAnswer *answer)
         }
 }
 
-static void forget(Cancel *cancel)
+static void cancel_forget(Cancel *cancel)
 {
         answer_waiters(cancel, &(ApiAnswer){ .error = -ECANCELED, .message = "the submitter is stopping" });
         LIST_REMOVE(cancel, entry);
@@ -93,7 +93,7 @@ static void forget(Cancel *cancel)
 void cancel_free_all(Outbox *outbox)
 {
         while (!LIST_EMPTY(&outbox->cancels))
-                forget(LIST_FIRST(&outbox->cancels));
+                cancel_forget(LIST_FIRST(&outbox->cancels));
 }
 
 /* Nobody waits for it any longer. Where there is no wish, nothing is left of it. */
@@ -102,10 +102,10 @@ static void answer_later(Cancel *cancel, const char *why)
         cancel->step = CANCEL_WAITS;
         answer_waiters(cancel, &(ApiAnswer){ .error = -EAGAIN, .message = why });
         if (!*cancel->id)
-                forget(cancel);
+                cancel_forget(cancel);
 }
 
-static void try_later(Cancel *cancel, const char *why)
+static void cancel_later(Cancel *cancel, const char *why)
 {
         cancel->at = outbox_monotonic(cancel->outbox) +
                      backoff_delay(++cancel->failures, &cancel->outbox->chance);
@@ -121,7 +121,7 @@ static json_t *read_task(const Cancel *cancel, const ApiAnswer *answer, Outcome 
 }
 
 /* Hands the task on. How it is, in the API's words; TASK_PENDING where they are none that can be used. */
-static TaskStatus tell(Cancel *cancel, const json_t *task)
+static TaskStatus cancel_tell(Cancel *cancel, const json_t *task)
 {
         _cleanup_(task_snapshot_freep) TaskSnapshot *snapshot = NULL;
         TaskStatus status = task_status_from_string(json_string_value(json_object_get(task, "status")));
@@ -148,7 +148,7 @@ static void keep_answer(Cancel *cancel, const ApiAnswer *answer)
         cancel->status = answer->status;
 }
 
-static void on_ended(_unused_ Save *save, int result, void *userdata)
+static void on_cancel_ended(_unused_ Save *save, int result, void *userdata)
 {
         Cancel *cancel = userdata;
         const ApiAnswer answer = {
@@ -161,22 +161,23 @@ static void on_ended(_unused_ Save *save, int result, void *userdata)
 
         answer_waiters(cancel, &answer);
         if (result < 0 && *cancel->id && !cancel->outbox->stopping)
-                try_later(cancel, "it could not be stored"); /* the wish stands: it is asked for once more */
+                cancel_later(cancel,
+                                "it could not be stored"); /* the wish stands: it is asked for once more */
         else
-                forget(cancel);
+                cancel_forget(cancel);
 }
 
 /* It was canceled, or never will be. Behind what was told of the task. Who waits doesn't wait for room on a
  * disk. */
-static void end(Cancel *cancel)
+static void cancel_end(Cancel *cancel)
 {
         cancel->step = CANCEL_ENDS;
-        save_init(&cancel->save, cancel->outbox, STORE_FORGET_CANCEL, cancel->id, on_ended, cancel);
+        save_init(&cancel->save, cancel->outbox, STORE_FORGET_CANCEL, cancel->id, on_cancel_ended, cancel);
         cancel->save.once = !LIST_EMPTY(&cancel->waiters);
         save_submit(&cancel->save);
 }
 
-static void ask(Cancel *cancel, bool look);
+static void cancel_ask(Cancel *cancel, bool look);
 
 /* Whether an answer is an error in the API's own words. */
 static bool is_error(const ApiAnswer *answer)
@@ -196,11 +197,11 @@ static void take_refusal(Cancel *cancel, const ApiAnswer *answer, Outcome outcom
         outcome_describe(answer, text);
         if (awaited ? is_500 && outbox_retry_at(outbox) <= outbox_monotonic(outbox)
                     : (outcome == OUTCOME_UNKNOWN || outcome == OUTCOME_REJECTED) && outbox_may_ask(outbox))
-                ask(cancel, true);
+                cancel_ask(cancel, true);
         else if (awaited && outcome == OUTCOME_REJECTED && in_words)
-                end(cancel);
+                cancel_end(cancel);
         else
-                try_later(cancel, text);
+                cancel_later(cancel, text);
 }
 
 static void take_look(
@@ -215,22 +216,22 @@ static void take_look(
                         log_warning("Submission %s can't be canceled: the API doesn't know its task %s",
                                         cancel->id, cancel->task_id);
                 keep_answer(cancel, answer);
-                end(cancel);
+                cancel_end(cancel);
         } else if (is_pending)
-                try_later(cancel, "the API answered 500, and it is pending");
+                cancel_later(cancel, "the API answered 500, and it is pending");
         else
-                try_later(cancel, outcome_describe(answer, text));
+                cancel_later(cancel, outcome_describe(answer, text));
 }
 
 /* What it is and what is asked is the same for both requests, but for what follows. */
-static void on_answer(const ApiAnswer *answer, void *userdata)
+static void on_cancel_answer(const ApiAnswer *answer, void *userdata)
 {
         Cancel *cancel = userdata;
         Outbox *outbox = cancel->outbox;
         Outcome outcome = outbox_note_answer(outbox, answer);
         json_auto_t *task = read_task(cancel, answer, outcome);
         bool looked = cancel->step == CANCEL_LOOKS, in_words = is_error(answer);
-        TaskStatus status = tell(cancel, task);
+        TaskStatus status = cancel_tell(cancel, task);
         char text[OUTCOME_TEXT_SIZE];
 
         cancel->step = CANCEL_WAITS;
@@ -241,14 +242,14 @@ static void on_answer(const ApiAnswer *answer, void *userdata)
                 keep_answer(cancel, answer);
         outbox->stats.canceled += status == TASK_CANCELED;
         if (status != TASK_PENDING || (task && !looked && !LIST_EMPTY(&cancel->waiters)))
-                end(cancel);
+                cancel_end(cancel);
         else if (looked)
                 take_look(cancel, answer, outcome, in_words, task != NULL);
         else
                 take_refusal(cancel, answer, outcome, in_words);
 }
 
-static void ask(Cancel *cancel, bool look)
+static void cancel_ask(Cancel *cancel, bool look)
 {
         char path[CALLBACK_ID_MAX + sizeof("/task//cancel")], text[OUTCOME_TEXT_SIZE];
         const ApiRequest request = { .method = look ? "GET" : "POST", .path = path };
@@ -259,16 +260,16 @@ static void ask(Cancel *cancel, bool look)
                 cancel->answer = NULL;
         }
         snprintf(path, sizeof(path), "/task/%s%s", cancel->task_id, look ? "" : "/cancel");
-        failure.error = outbox_ask(cancel->outbox, &request, on_answer, cancel);
+        failure.error = outbox_ask(cancel->outbox, &request, on_cancel_answer, cancel);
         if (failure.error < 0)
-                try_later(cancel, outcome_describe(&failure, text));
+                cancel_later(cancel, outcome_describe(&failure, text));
         else
                 cancel->step = look ? CANCEL_LOOKS : CANCEL_ASKS;
 }
 
 void outbox_cancel(Outbox *outbox, const char *submission, const char *task_id, CancelWaiter *waiter)
 {
-        Cancel *cancel = find(outbox, submission, task_id) ?: add(outbox, submission, task_id);
+        Cancel *cancel = cancel_find(outbox, submission, task_id) ?: cancel_add(outbox, submission, task_id);
 
         if (!cancel) {
                 waiter->done(waiter, &(ApiAnswer){ .error = -ENOMEM, .message = strerror(ENOMEM) });
@@ -282,7 +283,7 @@ void outbox_cancel(Outbox *outbox, const char *submission, const char *task_id, 
         if (outbox_retry_at(outbox) > outbox_monotonic(outbox))
                 answer_later(cancel, "the API wants to be left alone for a while");
         else
-                ask(cancel, false);
+                cancel_ask(cancel, false);
 }
 
 /* Wishes out of the store. */
@@ -299,7 +300,7 @@ static bool make_room(Outbox *outbox)
                         last = cancel;
         if (!last)
                 return false;
-        forget(last);
+        cancel_forget(last);
         outbox->cancel_walk.left_some = true;
         return true;
 }
@@ -314,7 +315,7 @@ static int take_wish(const Submission *submission, void *userdata)
 {
         Page *page = userdata;
         Outbox *outbox = page->outbox;
-        bool known = !submission->task_id || find(outbox, submission->id, "");
+        bool known = !submission->task_id || cancel_find(outbox, submission->id, "");
 
         if (!known && outbox->n_cancels >= CANCELS_MAX && !make_room(outbox))
                 page->full = true;
@@ -325,7 +326,7 @@ static int take_wish(const Submission *submission, void *userdata)
         if (known)
                 return 0;
 
-        return add(outbox, submission->id, submission->task_id) ? 0 : -ENOMEM;
+        return cancel_add(outbox, submission->id, submission->task_id) ? 0 : -ENOMEM;
 }
 
 static void end_walk(Outbox *outbox, uint64_t now)
@@ -364,7 +365,7 @@ static int take_wanted(const Submission *submission, void *userdata)
 }
 
 /* One whose time has come: asks, unless it isn't wanted any more. */
-static int go_on(Cancel *cancel)
+static int cancel_go_on(Cancel *cancel)
 {
         bool wanted = false;
         int r;
@@ -373,9 +374,9 @@ static int go_on(Cancel *cancel)
         if (r < 0)
                 return r;
         if (wanted)
-                ask(cancel, false);
+                cancel_ask(cancel, false);
         else
-                forget(cancel);
+                cancel_forget(cancel);
         return 0;
 }
 
@@ -393,7 +394,7 @@ int cancel_run(Outbox *outbox)
                 if (cancel->at > now)
                         outbox_wake_at(outbox, cancel->at);
                 else if (outbox_may_ask(outbox))
-                        r = go_on(cancel);
+                        r = cancel_go_on(cancel);
         }
         return r;
 }

@@ -47,15 +47,15 @@
 #include "submitd/outbox/save.h"
 
 /* How far the clock of created_at may go back. */
-#define API_STEP_USEC    (7 * (int64_t)USEC_PER_DAY)
-#define UNKNOWN_MAX      1024U /* in memory at once; while there are so many, nothing new is sent */
-#define UNKNOWN_RESERVED 256U  /* of these, for what is being sent right now */
-#define SCAN_USEC        USEC_PER_SEC
-#define PAGE_SIZE        100U
-#define PAGES_MAX        50000U                     /* of one listing */
-#define TRIES_MAX        6U                         /* of one page: for some seconds */
-#define READ_TRIES       3U                         /* of a page of one task that can't be read */
-#define TASK_MAX         ((size_t)64 * 1024 * 1024) /* bytes of such a page: they are only searched */
+#define API_STEP_USEC     (7 * (int64_t)USEC_PER_DAY)
+#define UNKNOWN_MAX       1024U /* in memory at once; while there are so many, nothing new is sent */
+#define UNKNOWN_RESERVED  256U  /* of these, for what is being sent right now */
+#define SCAN_USEC         USEC_PER_SEC
+#define PAGE_SIZE         100U
+#define LISTING_PAGES_MAX 50000U                     /* of one listing */
+#define LISTING_TRIES_MAX 6U                         /* of one page: for some seconds */
+#define READ_TRIES        3U                         /* of a page of one task that can't be read */
+#define TASK_MAX          ((size_t)64 * 1024 * 1024) /* bytes of such a page: they are only searched */
 
 typedef struct Unknown Unknown;
 struct Unknown {
@@ -145,7 +145,7 @@ static Unknown *unknown_find(const Resolver *resolver, const char *id)
         return NULL;
 }
 
-static Unknown *add(Resolver *resolver, const Attempt *attempt)
+static Unknown *unknown_add(Resolver *resolver, const Attempt *attempt)
 {
         Unknown *unknown = calloc(1, sizeof(Unknown));
 
@@ -161,7 +161,7 @@ static Unknown *add(Resolver *resolver, const Attempt *attempt)
 
 void resolver_add(Resolver *resolver, const Attempt *attempt)
 {
-        Unknown *unknown = unknown_find(resolver, attempt->id) ?: add(resolver, attempt);
+        Unknown *unknown = unknown_find(resolver, attempt->id) ?: unknown_add(resolver, attempt);
 
         if (unknown)
                 unknown->attempt = *attempt;
@@ -188,7 +188,7 @@ static int take_row(const Submission *submission, void *userdata)
         if (unknown_find(resolver, submission->id) || resolver->n >= UNKNOWN_MAX - UNKNOWN_RESERVED)
                 return 0;
         snprintf(attempt.id, sizeof(attempt.id), "%s", submission->id);
-        return add(resolver, &attempt) ? 0 : -ENOMEM;
+        return unknown_add(resolver, &attempt) ? 0 : -ENOMEM;
 }
 
 static int scan(Resolver *resolver, const StoreQueue *queue)
@@ -278,7 +278,7 @@ static void leave_unknown(Unknown *unknown, SubmissionState to, bool maybe, cons
         save_submit(save);
 }
 
-static int take_wish(const Submission *submission, void *userdata)
+static int take_cancel_wanted(const Submission *submission, void *userdata)
 {
         *(bool *)userdata = submission->cancel_wanted;
         return 0;
@@ -290,7 +290,8 @@ static void unknown_conclude_absent(Unknown *unknown)
         bool cancel = false;
 
         /* A wish that comes after this is seen when it is taken out of the queue. */
-        (void)store_get_submission(outbox->options.reader, unknown->attempt.id, false, take_wish, &cancel);
+        (void)store_get_submission(
+                        outbox->options.reader, unknown->attempt.id, false, take_cancel_wanted, &cancel);
         if (cancel)
                 leave_unknown(unknown, SUBMISSION_CANCELED, false, "canceled: there is no task for it");
         else /* as what was not sent: nothing is given up before a try when its time is over */
@@ -419,7 +420,7 @@ static void fail_page(Resolver *resolver, const ApiAnswer *answer, Outcome outco
         Outbox *outbox = resolver->outbox;
 
         if (resolver->offset == 0 || outcome == OUTCOME_ACCOUNT || outcome == OUTCOME_REJECTED ||
-                        outbox->stopping || ++resolver->page_failures >= TRIES_MAX) {
+                        outbox->stopping || ++resolver->page_failures >= LISTING_TRIES_MAX) {
                 fail_listing(resolver, answer, why);
                 return;
         }
@@ -518,7 +519,7 @@ static void on_page(const ApiAnswer *answer, void *userdata)
                 why = "another key was read meanwhile";
         if (!why && more && (resolver->n_older >= PAGE_SIZE || !is_anybody_left(resolver)))
                 more = false;
-        if (!why && more && resolver->pages >= PAGES_MAX)
+        if (!why && more && resolver->pages >= LISTING_PAGES_MAX)
                 why = "there are too many pages";
         if (why)
                 fail_listing(resolver, answer, why);
@@ -609,7 +610,7 @@ static int take_state(const Submission *submission, void *userdata)
         return 0;
 }
 
-static int take_task(const TaskDocument *document, void *userdata)
+static int take_known_task(const TaskDocument *document, void *userdata)
 {
         Known *known = userdata;
 
@@ -633,7 +634,7 @@ static int look_into_store(Unknown *unknown)
         }
         r = store_find_task_of_submission(reader, unknown->attempt.id, task_id);
         if (r > 0)
-                r = store_get_task(reader, task_id, take_task, &known);
+                r = store_get_task(reader, task_id, take_known_task, &known);
         if (r > 0)
                 r = unknown_accept(unknown, known.task);
         json_decref(known.task);

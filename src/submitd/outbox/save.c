@@ -24,7 +24,7 @@ void save_done(Save *save)
 }
 
 /* What an administrator should hear of a change, once it is stored. */
-static void tell(const Save *save)
+static void save_tell(const Save *save)
 {
         static const struct {
                 SubmissionState to;
@@ -58,7 +58,7 @@ static void tell(const Save *save)
                                         *save->error ? ": " : ".", save->error);
 }
 
-static void finish(Save *save, int result)
+static void save_finish(Save *save, int result)
 {
         Outbox *outbox = save->outbox;
 
@@ -66,14 +66,14 @@ static void finish(Save *save, int result)
         outbox->n_holds -= save->hold;
         if (result == 0) {
                 outbox->disk_failures = 0;
-                tell(save);
+                save_tell(save);
         }
         if (save->finished)
                 save->finished(save, result, save->userdata);
         outbox_changed(outbox);
 }
 
-static void put_off(Save *save, int result)
+static void save_put_off(Save *save, int result)
 {
         Outbox *outbox = save->outbox;
 
@@ -93,21 +93,21 @@ static void put_off(Save *save, int result)
         outbox_changed(outbox);
 }
 
-static void done(CommitJob *job, int result)
+static void on_committed(CommitJob *job, int result)
 {
         Save *save = container_of(job, Save, job);
 
         if (result < 0)
-                put_off(save, result);
+                save_put_off(save, result);
         else
-                finish(save, 0);
+                save_finish(save, 0);
 }
 
 void save_init(Save *save, Outbox *outbox, StoreChangeKind kind, const char *id,
                 void (*finished)(Save *save, int result, void *userdata), void *userdata)
 {
         *save = (Save){
-                .job = { .change = { .kind = kind, .now = outbox_realtime(outbox) }, .done = done },
+                .job = { .change = { .kind = kind, .now = outbox_realtime(outbox) }, .done = on_committed },
                 .outbox = outbox,
                 .finished = finished,
                 .userdata = userdata,
@@ -116,7 +116,7 @@ void save_init(Save *save, Outbox *outbox, StoreChangeKind kind, const char *id,
         snprintf(save->id, sizeof(save->id), "%s", id);
 }
 
-static void hand_over(Save *save)
+static void save_hand_over(Save *save)
 {
         Outbox *outbox = save->outbox;
         int r;
@@ -124,7 +124,7 @@ static void hand_over(Save *save)
         r = outbox->fatal ? -ENOTRECOVERABLE
                           : outbox->options.writer.submit(outbox->options.writer.userdata, &save->job);
         if (r < 0)
-                put_off(save, r);
+                save_put_off(save, r);
 }
 
 void save_submit(Save *save)
@@ -142,7 +142,7 @@ void save_submit(Save *save)
         save->failures = 0;
         save->outbox->n_saves++;
         save->outbox->n_holds += save->hold;
-        hand_over(save);
+        save_hand_over(save);
 }
 
 void save_hold(Outbox *outbox, const char *reason)
@@ -170,8 +170,8 @@ void save_run_waiting(Outbox *outbox)
                 }
                 LIST_REMOVE(save, entry);
                 if (over)
-                        finish(save, save->result);
+                        save_finish(save, save->result);
                 else
-                        hand_over(save);
+                        save_hand_over(save);
         }
 }

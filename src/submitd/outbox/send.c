@@ -182,7 +182,7 @@ static char *copy_answer(const ApiAnswer *answer)
         return text;
 }
 
-static void on_done(Sending *sending, const ApiAnswer *answer)
+static void end_done(Sending *sending, const ApiAnswer *answer)
 {
         json_auto_t *task = NULL;
         TaskSnapshot *snapshot = NULL;
@@ -249,7 +249,7 @@ static void on_rejected(Sending *sending, const ApiAnswer *answer)
 }
 
 static void (*const endings[_OUTCOME_MAX])(Sending *sending, const ApiAnswer *answer) = {
-        [OUTCOME_DONE] = on_done,
+        [OUTCOME_DONE] = end_done,
         [OUTCOME_NOT_SENT] = on_not_sent,
         [OUTCOME_BUSY] = on_busy,
         [OUTCOME_ACCOUNT] = on_account,
@@ -269,7 +269,7 @@ static void note_trouble(Outbox *outbox, Outcome outcome)
                                                     backoff_step(1));
 }
 
-static void end(Sending *sending, Outcome outcome, const ApiAnswer *answer)
+static void sending_conclude(Sending *sending, Outcome outcome, const ApiAnswer *answer)
 {
         sending->attempt.ended_at = (int64_t)outbox_monotonic(sending->outbox);
         endings[outcome](sending, answer);
@@ -278,13 +278,13 @@ static void end(Sending *sending, Outcome outcome, const ApiAnswer *answer)
         save_submit(&sending->save);
 }
 
-static void on_answer(const ApiAnswer *answer, void *userdata)
+static void on_sending_answer(const ApiAnswer *answer, void *userdata)
 {
         Sending *sending = userdata;
         Outcome outcome = outbox_note_answer(sending->outbox, answer);
 
         note_trouble(sending->outbox, outcome);
-        end(sending, outcome, answer);
+        sending_conclude(sending, outcome, answer);
 }
 
 /* Step 2: the request. */
@@ -315,10 +315,10 @@ static void sending_ask(Sending *sending)
                         .retry_after = UINT64_MAX,
                 };
         else
-                failure.error = outbox_ask(outbox, &request, on_answer, sending);
+                failure.error = outbox_ask(outbox, &request, on_sending_answer, sending);
 
         if (failure.error < 0)
-                end(sending, OUTCOME_NOT_SENT, &failure);
+                sending_conclude(sending, OUTCOME_NOT_SENT, &failure);
         else
                 set_step(sending, SENDING_ASKS);
 }
@@ -475,7 +475,7 @@ static void end_queued(Sending *sending, SubmissionState to, unsigned status, co
         save_submit(&sending->save);
 }
 
-static void start(Sending *sending, int64_t day)
+static void sending_start(Sending *sending, int64_t day)
 {
         StoreMove *move = sending_end(sending, SUBMISSION_SENDING);
         Save *save = &sending->save;
@@ -563,7 +563,7 @@ static int take_due(const Submission *submission, void *userdata)
                 return r;
         } else {
                 room->live -= !sending->attempt.is_test && room->live != UINT64_MAX;
-                start(sending, room->day);
+                sending_start(sending, room->day);
         }
         return 0;
 }

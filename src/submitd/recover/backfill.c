@@ -33,20 +33,20 @@
 #include "submitd/api/answer.h"
 #include "submitd/api/backoff.h"
 
-#define IN_FLIGHT_USUAL 32U
-#define PAGE_USUAL      100U
-#define WINDOW_USUAL    1000U
-#define PAGES_MAX       1000000U
-#define TRIES_MAX       10U /* of one page: some ten minutes */
-#define READ_TRIES      3U  /* of a page of one task that can't be read */
-#define PASS_OVER_MAX   16U /* such pages in a row: there is no list behind them */
-#define PAUSE_FIRST     USEC_PER_SEC
-#define PAUSE_MOST      (2 * 60 * USEC_PER_SEC)
-#define DOCS_MAX        1000U /* on a page, whatever was asked for */
-#define STORE_PAUSE     (100 * USEC_PER_MSEC)
-#define STORE_MAX       600U /* tries while the commit queue is full: a minute */
-#define PATH_MAX_SIZE   192U
-#define SECOND          ((int64_t)USEC_PER_SEC)
+#define TASKS_IN_FLIGHT_USUAL 32U
+#define PAGE_USUAL            100U
+#define WINDOW_USUAL          1000U
+#define BACKFILL_PAGES_MAX    1000000U
+#define PAGE_TRIES_MAX        10U /* of one page: some ten minutes */
+#define READ_TRIES            3U  /* of a page of one task that can't be read */
+#define PASS_OVER_MAX         16U /* such pages in a row: there is no list behind them */
+#define PAUSE_FIRST           USEC_PER_SEC
+#define PAUSE_MOST            (2 * 60 * USEC_PER_SEC)
+#define DOCS_MAX              1000U /* on a page, whatever was asked for */
+#define STORE_PAUSE           (100 * USEC_PER_MSEC)
+#define STORE_MAX             600U /* tries while the commit queue is full: a minute */
+#define PAGE_PATH_SIZE        192U
+#define SECOND                ((int64_t)USEC_PER_SEC)
 
 /* One task of a page, at the port. */
 typedef struct Handed {
@@ -79,28 +79,28 @@ struct Backfill {
         unsigned n_handed;
 };
 
-static uint64_t monotonic(const Backfill *backfill)
+static uint64_t backfill_monotonic(const Backfill *backfill)
 {
         return backfill->options.clock.monotonic(backfill->options.clock.userdata);
 }
 
-static int64_t realtime(const Backfill *backfill)
+static int64_t backfill_realtime(const Backfill *backfill)
 {
         return backfill->options.clock.realtime(backfill->options.clock.userdata);
 }
 
-static bool is_running(const Backfill *backfill)
+static bool backfill_is_running(const Backfill *backfill)
 {
         return backfill->report.state == RECOVERY_RUNNING;
 }
 
-static void changed(const Backfill *backfill)
+static void backfill_changed(const Backfill *backfill)
 {
         if (backfill->options.on_change)
                 backfill->options.on_change(backfill->options.userdata);
 }
 
-_printf_(2, 3) static void fail(Backfill *backfill, const char *format, ...)
+_printf_(2, 3) static void backfill_fail(Backfill *backfill, const char *format, ...)
 {
         va_list ap;
 
@@ -143,17 +143,17 @@ static void count(Backfill *backfill, const Receipt *receipt)
         }
 }
 
-static void not_stored(Backfill *backfill, const char *task_id, int error)
+static void task_not_stored(Backfill *backfill, const char *task_id, int error)
 {
         if (!ingest_failed_alone(error)) {
-                fail(backfill, "a task could not be stored (%s)", strerror(-error));
+                backfill_fail(backfill, "a task could not be stored (%s)", strerror(-error));
                 return;
         }
         log_error_errno(error, "Task %s can't be stored, and is left out", strna(task_id));
         backfill->report.counts.invalid++;
 }
 
-static void on_stored(const Receipt *receipt, void *userdata)
+static void on_task_stored(const Receipt *receipt, void *userdata)
 {
         Handed *handed = userdata;
         Backfill *backfill = handed->backfill;
@@ -161,10 +161,10 @@ static void on_stored(const Receipt *receipt, void *userdata)
         handed->busy = false;
         backfill->n_handed--;
         if (receipt->status == 503)
-                not_stored(backfill, receipt->task_id, receipt->error);
+                task_not_stored(backfill, receipt->task_id, receipt->error);
         else
                 count(backfill, receipt);
-        changed(backfill);
+        backfill_changed(backfill);
 }
 
 static Handed *find_room(Backfill *backfill)
@@ -176,19 +176,19 @@ static Handed *find_room(Backfill *backfill)
 }
 
 /* 0: it is on its way, or never will be. */
-static int hand_over(Backfill *backfill, Handed *handed, uint64_t now)
+static int hand_over_task(Backfill *backfill, Handed *handed, uint64_t now)
 {
         const json_t *task = json_array_get(backfill->docs, backfill->next_doc);
         int r;
 
         r = ingest_task(backfill->options.ingest, task, SOURCE_BACKFILL, outcome_task_submission(task),
-                        on_stored, handed);
+                        on_task_stored, handed);
         if (r == -EAGAIN && ++backfill->tries < STORE_MAX) {
                 backfill->at = now + STORE_PAUSE;
                 return r;
         }
         if (r < 0) {
-                not_stored(backfill, outcome_task_id(task), r);
+                task_not_stored(backfill, outcome_task_id(task), r);
                 if (backfill->ending)
                         return r;
         } else {
@@ -208,7 +208,7 @@ static void page_store(Backfill *backfill, uint64_t now)
         while (now >= backfill->at && backfill->next_doc < json_array_size(backfill->docs)) {
                 Handed *handed = find_room(backfill);
 
-                if (!handed || hand_over(backfill, handed, now) < 0)
+                if (!handed || hand_over_task(backfill, handed, now) < 0)
                         return;
         }
 }
@@ -233,24 +233,24 @@ static void page_advance(Backfill *backfill)
         }
 }
 
-static void try_again(Backfill *backfill, uint64_t pause, const char *why)
+static void ask_again(Backfill *backfill, uint64_t pause, const char *why)
 {
         backfill->tries++;
         backfill->report.counts.retries++;
-        backfill->at = monotonic(backfill) + pause;
-        if (backfill->tries >= TRIES_MAX)
-                fail(backfill, "%s, %u times", why, backfill->tries);
+        backfill->at = backfill_monotonic(backfill) + pause;
+        if (backfill->tries >= PAGE_TRIES_MAX)
+                backfill_fail(backfill, "%s, %u times", why, backfill->tries);
 }
 
-static void try_again_soon(Backfill *backfill, const char *why)
+static void ask_again_soon(Backfill *backfill, const char *why)
 {
-        try_again(backfill, backoff_doubled(backfill->tries + 1, PAUSE_FIRST, PAUSE_MOST), why);
+        ask_again(backfill, backoff_doubled(backfill->tries + 1, PAUSE_FIRST, PAUSE_MOST), why);
 }
 
 static void ask_for_less(Backfill *backfill, const char *why)
 {
         if (backfill->limit == 1) {
-                try_again_soon(backfill, why);
+                ask_again_soon(backfill, why);
                 return;
         }
         backfill->limit /= 2;
@@ -258,10 +258,10 @@ static void ask_for_less(Backfill *backfill, const char *why)
 }
 
 /* Goes on behind a task that nobody can read. `r`: what came of keeping it. */
-static void pass_over(Backfill *backfill, int r, const char *why)
+static void pass_over_task(Backfill *backfill, int r, const char *why)
 {
         if (r == -EAGAIN) {
-                try_again_soon(backfill, "the queue is full");
+                ask_again_soon(backfill, "the queue is full");
                 return;
         }
         log_full(r < 0 && !ingest_failed_alone(r) ? LOG_ERR : LOG_WARNING,
@@ -270,7 +270,7 @@ static void pass_over(Backfill *backfill, int r, const char *why)
                         backfill->offset + 1, backfill->end_time == TIME_NONE ? "now" : "the time reached",
                         why);
         if (r < 0 && !ingest_failed_alone(r)) {
-                fail(backfill, "a task could not be stored (%s)", strerror(-r));
+                backfill_fail(backfill, "a task could not be stored (%s)", strerror(-r));
                 return;
         }
         backfill->report.counts.pages++;
@@ -282,37 +282,37 @@ static void pass_over(Backfill *backfill, int r, const char *why)
 }
 
 /* All that there is of the task are bytes. */
-static void keep_unreadable(Backfill *backfill, const char *bytes, size_t size)
+static void keep_unreadable_task(Backfill *backfill, const char *bytes, size_t size)
 {
         Handed *handed = find_room(backfill);
         int r;
 
         assert(handed); /* nothing is handed over while a page is asked for */
-        r = ingest_bytes(backfill->options.ingest, bytes, size, SOURCE_BACKFILL, on_stored, handed);
+        r = ingest_bytes(backfill->options.ingest, bytes, size, SOURCE_BACKFILL, on_task_stored, handed);
         if (r == 0) {
                 handed->busy = true;
                 backfill->n_handed++;
         } else if (r != -EAGAIN)
                 backfill->report.counts.invalid++;
-        pass_over(backfill, r, "It is in the quarantine as it came");
+        pass_over_task(backfill, r, "It is in the quarantine as it came");
 }
 
 /* A page that came and can't be read. */
-static void narrow(Backfill *backfill, const ApiAnswer *answer)
+static void narrow_page(Backfill *backfill, const ApiAnswer *answer)
 {
         const char *why = "the API answered with something that is no page of its list", *bytes;
         size_t size;
 
         if (!answer_find_docs(answer, &bytes, &size))
-                try_again_soon(backfill, why);
+                ask_again_soon(backfill, why);
         else if (backfill->limit > 1)
                 ask_for_less(backfill, why);
         else if (backfill->tries + 1 < READ_TRIES)
-                try_again_soon(backfill, why);
+                ask_again_soon(backfill, why);
         else if (++backfill->unreadable > PASS_OVER_MAX)
-                fail(backfill, "%s, %u times in a row", why, backfill->unreadable);
+                backfill_fail(backfill, "%s, %u times in a row", why, backfill->unreadable);
         else
-                keep_unreadable(backfill, bytes, size);
+                keep_unreadable_task(backfill, bytes, size);
 }
 
 /* One that didn't come whole. */
@@ -321,10 +321,10 @@ static void shorten(Backfill *backfill, const ApiAnswer *answer, const char *why
         if (backfill->limit > 1 || !answer->too_large)
                 ask_for_less(backfill, why);
         else if (++backfill->unreadable > PASS_OVER_MAX)
-                fail(backfill, "%s, %u times in a row", why, backfill->unreadable);
+                backfill_fail(backfill, "%s, %u times in a row", why, backfill->unreadable);
         else {
                 backfill->report.counts.invalid++;
-                pass_over(backfill, 0, "It is larger than what is taken");
+                pass_over_task(backfill, 0, "It is larger than what is taken");
         }
 }
 
@@ -370,7 +370,7 @@ static int has_more(const Backfill *backfill, const json_t *page, size_t n)
         return n == 0 && is_more ? -1 : is_more;
 }
 
-static void take_page(Backfill *backfill, const ApiAnswer *answer)
+static void take_backfill_page(Backfill *backfill, const ApiAnswer *answer)
 {
         json_auto_t *page = NULL;
         json_t *docs, *total;
@@ -379,7 +379,7 @@ static void take_page(Backfill *backfill, const ApiAnswer *answer)
 
         r = answer_read(answer, &page);
         if (r == -EBADMSG) {
-                narrow(backfill, answer);
+                narrow_page(backfill, answer);
                 return;
         }
         docs = json_object_get(page, "docs");
@@ -387,7 +387,7 @@ static void take_page(Backfill *backfill, const ApiAnswer *answer)
         n = json_array_size(docs);
         more = json_is_array(docs) && n <= DOCS_MAX ? has_more(backfill, page, n) : -1;
         if (more < 0) {
-                try_again_soon(backfill, "the API answered with something that is no page of its list");
+                ask_again_soon(backfill, "the API answered with something that is no page of its list");
                 return;
         }
 
@@ -405,7 +405,7 @@ static void take_page(Backfill *backfill, const ApiAnswer *answer)
         backfill->at = 0;
 }
 
-static void on_page(const ApiAnswer *answer, void *userdata)
+static void on_backfill_page(const ApiAnswer *answer, void *userdata)
 {
         char why[OUTCOME_TEXT_SIZE];
         Backfill *backfill = userdata;
@@ -413,54 +413,55 @@ static void on_page(const ApiAnswer *answer, void *userdata)
         backfill->asked = false;
         outcome_describe(answer, why);
         if (answer->error == -ECANCELED)
-                fail(backfill, "the submitter is stopping");
+                backfill_fail(backfill, "the submitter is stopping");
         else if (answer_broke_off(answer))
                 shorten(backfill, answer, why);
         else
                 switch (answer_classify(answer)) {
                 case ANSWER_GOOD:
-                        take_page(backfill, answer);
+                        take_backfill_page(backfill, answer);
                         break;
                 case ANSWER_LATER:
-                        try_again(backfill, 0, why); /* once the API wants it again */
+                        ask_again(backfill, 0, why); /* once the API wants it again */
                         break;
                 case ANSWER_ABSENT:
                 case ANSWER_ACCOUNT:
-                        fail(backfill, "%s", why);
+                        backfill_fail(backfill, "%s", why);
                         break;
                 case ANSWER_BROKEN:
                 case _ANSWER_KIND_MAX:
                 default:
-                        try_again_soon(backfill, why);
+                        ask_again_soon(backfill, why);
                 }
-        changed(backfill);
+        backfill_changed(backfill);
 }
 
-static int append_time(char path[static PATH_MAX_SIZE], const char *name, int64_t t)
+static int append_time(char path[static PAGE_PATH_SIZE], const char *name, int64_t t)
 {
         char text[TIME_STAMP_SIZE];
         size_t n = strlen(path);
 
         return t == TIME_NONE ? 0
-                              : snprintf(path + n, PATH_MAX_SIZE - n, "&%s=%s", name, time_format(t, text));
+                              : snprintf(path + n, PAGE_PATH_SIZE - n, "&%s=%s", name, time_format(t, text));
 }
 
 static void page_ask(Backfill *backfill)
 {
         const Api *api = &backfill->options.api;
-        char path[PATH_MAX_SIZE];
+        char path[PAGE_PATH_SIZE];
         int r;
 
         snprintf(path, sizeof(path), "/tasks?limit=%u&offset=%" PRIu64, backfill->limit, backfill->offset);
         append_time(path, "start_time", backfill->report.since);
         append_time(path, "end_time", backfill->end_time);
 
-        r = api->request(api->userdata, &(ApiRequest){ .method = "GET", .path = path }, on_page, backfill);
+        r = api->request(api->userdata, &(ApiRequest){ .method = "GET", .path = path }, on_backfill_page,
+                        backfill);
         if (r < 0) {
                 char why[RECONCILE_ERROR_SIZE];
 
                 snprintf(why, sizeof(why), "the API can't be asked (%s)", strerror(-r));
-                try_again_soon(backfill, why);
+                ask_again_soon(backfill, why);
                 return;
         }
         backfill->asked = true;
@@ -468,7 +469,7 @@ static void page_ask(Backfill *backfill)
 
 /* The walk. */
 
-static void add_counts(BackfillCounts *to, const BackfillCounts *counts)
+static void backfill_add_counts(BackfillCounts *to, const BackfillCounts *counts)
 {
         recovery_add_counts((uint64_t *)to, (const uint64_t *)counts, sizeof(BackfillCounts));
 }
@@ -477,14 +478,14 @@ int backfill_start(Backfill *backfill, int64_t since, int64_t until)
 {
         if (backfill->stopped)
                 return -ESHUTDOWN;
-        if (is_running(backfill))
+        if (backfill_is_running(backfill))
                 return -EBUSY;
 
         backfill->report = (BackfillReport){
                 .state = RECOVERY_RUNNING,
                 .since = since,
                 .until = until,
-                .started_at = realtime(backfill),
+                .started_at = backfill_realtime(backfill),
                 .finished_at = TIME_NONE,
                 .reached = TIME_NONE,
         };
@@ -495,11 +496,11 @@ int backfill_start(Backfill *backfill, int64_t since, int64_t until)
         backfill->tries = backfill->unreadable = 0;
         backfill->at = 0;
         log_notice("A backfill begins.");
-        changed(backfill);
+        backfill_changed(backfill);
         return 0;
 }
 
-static void end(Backfill *backfill)
+static void backfill_end(Backfill *backfill)
 {
         const BackfillCounts *counts = &backfill->report.counts;
         bool failed = *backfill->report.error;
@@ -507,10 +508,10 @@ static void end(Backfill *backfill)
         json_decref(backfill->docs);
         backfill->docs = NULL;
         backfill->report.state = failed ? RECOVERY_FAILED : RECOVERY_DONE;
-        backfill->report.finished_at = realtime(backfill);
+        backfill->report.finished_at = backfill_realtime(backfill);
         backfill->stats.runs++;
         backfill->stats.failed += failed;
-        add_counts(&backfill->stats.counts, counts);
+        backfill_add_counts(&backfill->stats.counts, counts);
 
         if (failed)
                 log_warning("A backfill was given up after %" PRIu64
@@ -529,7 +530,7 @@ static uint64_t ask_at(const Backfill *backfill)
 }
 
 /* What is left to do with the page at hand, or else the next one. */
-static void go_on(Backfill *backfill, uint64_t now)
+static void backfill_go_on(Backfill *backfill, uint64_t now)
 {
         if (backfill->docs && !backfill->ending)
                 page_store(backfill, now);
@@ -537,25 +538,25 @@ static void go_on(Backfill *backfill, uint64_t now)
                 return;
         if (backfill->docs && backfill->next_doc == json_array_size(backfill->docs) && !backfill->ending)
                 page_advance(backfill);
-        if (backfill->report.counts.pages >= PAGES_MAX)
-                fail(backfill, "the API's list has no end");
+        if (backfill->report.counts.pages >= BACKFILL_PAGES_MAX)
+                backfill_fail(backfill, "the API's list has no end");
         if (backfill->ending || (backfill->is_last && !backfill->docs))
-                end(backfill);
+                backfill_end(backfill);
         else if (!backfill->docs && now >= ask_at(backfill))
                 page_ask(backfill);
 }
 
 void backfill_run(Backfill *backfill)
 {
-        uint64_t now = monotonic(backfill);
+        uint64_t now = backfill_monotonic(backfill);
 
-        if (is_running(backfill) && backfill_next(backfill) <= now)
-                go_on(backfill, now);
+        if (backfill_is_running(backfill) && backfill_next(backfill) <= now)
+                backfill_go_on(backfill, now);
 }
 
 uint64_t backfill_next(const Backfill *backfill)
 {
-        if (!is_running(backfill))
+        if (!backfill_is_running(backfill))
                 return UINT64_MAX;
         if (backfill->ending)
                 return backfill->n_handed > 0 || backfill->asked ? UINT64_MAX : 0;
@@ -579,7 +580,7 @@ int backfill_new(const BackfillOptions *options, Backfill **ret)
         if (!backfill)
                 return -ENOMEM;
         backfill->options = *options;
-        backfill->options.in_flight = options->in_flight ?: IN_FLIGHT_USUAL;
+        backfill->options.in_flight = options->in_flight ?: TASKS_IN_FLIGHT_USUAL;
         backfill->options.page = options->page ?: PAGE_USUAL;
         backfill->options.window = options->window ?: WINDOW_USUAL;
         backfill->report = (BackfillReport){
@@ -609,9 +610,9 @@ Backfill *backfill_free(Backfill *backfill)
 void backfill_stop(Backfill *backfill)
 {
         backfill->stopped = true;
-        if (is_running(backfill))
-                fail(backfill, "the submitter is stopping");
-        changed(backfill);
+        if (backfill_is_running(backfill))
+                backfill_fail(backfill, "the submitter is stopping");
+        backfill_changed(backfill);
 }
 
 bool backfill_is_idle(const Backfill *backfill)
@@ -627,6 +628,6 @@ const BackfillReport *backfill_report(const Backfill *backfill)
 void backfill_get_stats(const Backfill *backfill, BackfillStats *ret)
 {
         *ret = backfill->stats;
-        if (is_running(backfill))
-                add_counts(&ret->counts, &backfill->report.counts);
+        if (backfill_is_running(backfill))
+                backfill_add_counts(&ret->counts, &backfill->report.counts);
 }

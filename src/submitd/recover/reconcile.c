@@ -36,7 +36,7 @@
 #include "submitd/api/backoff.h"
 #include "submitd/recover/snooze.h"
 
-#define IN_FLIGHT_USUAL 4U
+#define POLLS_USUAL     4U
 #define PER_ROUND_USUAL 5000U
 #define PER_ROUND_MOST  1000000U /* also when everything is asked about: new tasks may come faster */
 #define FIRST_ROUND     (60 * USEC_PER_SEC)
@@ -48,7 +48,7 @@
 #define RETRY_IN_ROUND  (60 * USEC_PER_SEC) /* 429 that wants longer ends the round */
 #define STORE_PAUSE     (100 * USEC_PER_MSEC)
 #define STORE_MAX       600U /* tries while the commit queue is full: a minute */
-#define PATH_MAX_SIZE   (sizeof("/task/") + 3 * (size_t)CALLBACK_ID_MAX)
+#define POLL_PATH_SIZE  (sizeof("/task/") + 3 * (size_t)CALLBACK_ID_MAX)
 
 #define LIST_AT_ONCE 64U
 
@@ -126,9 +126,9 @@ const char *recovery_state_to_string(RecoveryState v)
         return (int)v < 0 || v >= _RECOVERY_STATE_MAX ? NULL : state_table[v];
 }
 
-static const Place start = { .due_at = TIME_NONE };
+static const Place list_start = { .due_at = TIME_NONE };
 
-static uint64_t monotonic(const Reconcile *reconcile)
+static uint64_t reconcile_monotonic(const Reconcile *reconcile)
 {
         return reconcile->options.clock.monotonic(reconcile->options.clock.userdata);
 }
@@ -138,23 +138,23 @@ static uint64_t retry_at(const Reconcile *reconcile)
         return reconcile->options.api.retry_at(reconcile->options.api.userdata);
 }
 
-static int64_t realtime(const Reconcile *reconcile)
+static int64_t reconcile_realtime(const Reconcile *reconcile)
 {
         return reconcile->options.clock.realtime(reconcile->options.clock.userdata);
 }
 
-static bool is_running(const Reconcile *reconcile)
+static bool is_round_running(const Reconcile *reconcile)
 {
         return reconcile->report.state == RECOVERY_RUNNING;
 }
 
-static void changed(const Reconcile *reconcile)
+static void reconcile_changed(const Reconcile *reconcile)
 {
         if (reconcile->options.on_change)
                 reconcile->options.on_change(reconcile->options.userdata);
 }
 
-_printf_(2, 3) static void fail(Reconcile *reconcile, const char *format, ...)
+_printf_(2, 3) static void reconcile_fail(Reconcile *reconcile, const char *format, ...)
 {
         va_list ap;
 
@@ -198,7 +198,7 @@ static void poll_miss(Poll *poll)
 static void give_up(Poll *poll, const char *why)
 {
         poll->reconcile->report.counts.failed++;
-        fail(poll->reconcile, "%s", why);
+        reconcile_fail(poll->reconcile, "%s", why);
         poll_miss(poll);
 }
 
@@ -206,7 +206,7 @@ static void snooze_task(Poll *poll, const char *what)
 {
         Reconcile *reconcile = poll->reconcile;
 
-        if (snooze_add(&reconcile->snooze, poll->pending.place.id, monotonic(reconcile)) &&
+        if (snooze_add(&reconcile->snooze, poll->pending.place.id, reconcile_monotonic(reconcile)) &&
                         may_tell(reconcile))
                 log_warning("%s %s; it is asked about less often from here on.", poll->pending.task_id,
                                 what);
@@ -214,12 +214,12 @@ static void snooze_task(Poll *poll, const char *what)
 }
 
 /* `spared`: it is not the task's fault, however often. */
-static void try_again(Poll *poll, uint64_t pause, bool spared, const char *why)
+static void poll_again(Poll *poll, uint64_t pause, bool spared, const char *why)
 {
         poll->tries++;
         if (poll->tries < ASK_MAX && !poll->reconcile->ending) {
                 poll->state = POLL_WAITING;
-                poll->at = monotonic(poll->reconcile) + pause;
+                poll->at = reconcile_monotonic(poll->reconcile) + pause;
         } else if (poll->tries < ASK_MAX || spared || poll->answered_before == poll->reconcile->n_answered)
                 give_up(poll, why);
         else {
@@ -228,9 +228,9 @@ static void try_again(Poll *poll, uint64_t pause, bool spared, const char *why)
         }
 }
 
-static void try_again_soon(Poll *poll, const char *why)
+static void poll_again_soon(Poll *poll, const char *why)
 {
-        try_again(poll, backoff_doubled(poll->tries + 1, ASK_PAUSE, ASK_PAUSE_MOST), false, why);
+        poll_again(poll, backoff_doubled(poll->tries + 1, ASK_PAUSE, ASK_PAUSE_MOST), false, why);
 }
 
 /* Polls: storing. */
@@ -254,7 +254,7 @@ static void count_brought_in(Poll *poll, const Receipt *receipt)
                                 receipt->outcome.delivery);
 }
 
-static void not_stored(Poll *poll, int error)
+static void poll_not_stored(Poll *poll, int error)
 {
         char text[RECONCILE_ERROR_SIZE];
 
@@ -269,13 +269,13 @@ static void not_stored(Poll *poll, int error)
         give_up(poll, text);
 }
 
-static void on_stored(const Receipt *receipt, void *userdata)
+static void on_poll_stored(const Receipt *receipt, void *userdata)
 {
         Poll *poll = userdata;
         Reconcile *reconcile = poll->reconcile;
 
         if (receipt->status == 503)
-                not_stored(poll, receipt->error);
+                poll_not_stored(poll, receipt->error);
         else if (receipt->outcome.verdict == VERDICT_INVALID) {
                 reconcile->report.counts.invalid++;
                 if (!receipt->outcome.repeated && may_tell(reconcile))
@@ -290,17 +290,17 @@ static void on_stored(const Receipt *receipt, void *userdata)
                 snooze_remove(&reconcile->snooze, poll->pending.place.id);
                 poll_done(poll);
         }
-        changed(poll->reconcile);
+        reconcile_changed(poll->reconcile);
 }
 
-static void hand_over(Poll *poll, uint64_t now)
+static void poll_hand_over(Poll *poll, uint64_t now)
 {
         const char *submission = *poll->pending.submission ? poll->pending.submission
                                                            : outcome_task_submission(poll->task);
         int r;
 
-        r = ingest_task(poll->reconcile->options.ingest, poll->task, SOURCE_RECONCILE, submission, on_stored,
-                        poll);
+        r = ingest_task(poll->reconcile->options.ingest, poll->task, SOURCE_RECONCILE, submission,
+                        on_poll_stored, poll);
         if (r == 0) {
                 poll->state = POLL_STORING;
                 return;
@@ -308,25 +308,26 @@ static void hand_over(Poll *poll, uint64_t now)
         if (r == -EAGAIN && ++poll->tries < STORE_MAX)
                 poll->at = now + STORE_PAUSE;
         else
-                not_stored(poll, r);
+                poll_not_stored(poll, r);
 }
 
 /* Polls: answers. */
 
 /* Whatever it is, it is about this task, and the same each time. */
-static void keep_unreadable(Poll *poll, const char *bytes, size_t size)
+static void poll_keep_unreadable(Poll *poll, const char *bytes, size_t size)
 {
         int r;
 
         poll->reconcile->n_answered++;
-        r = ingest_bytes(poll->reconcile->options.ingest, bytes, size, SOURCE_RECONCILE, on_stored, poll);
+        r = ingest_bytes(poll->reconcile->options.ingest, bytes, size, SOURCE_RECONCILE, on_poll_stored,
+                        poll);
         if (r < 0)
-                not_stored(poll, r);
+                poll_not_stored(poll, r);
         else
                 poll->state = POLL_STORING;
 }
 
-static void take_task(Poll *poll, const ApiAnswer *answer)
+static void poll_take_task(Poll *poll, const ApiAnswer *answer)
 {
         json_auto_t *task = NULL;
         const json_t *response;
@@ -337,13 +338,13 @@ static void take_task(Poll *poll, const ApiAnswer *answer)
 
         r = answer_read(answer, &task);
         if (r == -EBADMSG && poll->tries + 1 >= ASK_MAX && answer_find_task(answer, &bytes, &size)) {
-                keep_unreadable(poll, bytes, size);
+                poll_keep_unreadable(poll, bytes, size);
                 return;
         }
         status = json_string_value(json_object_get(task, "status"));
         response = json_object_get(task, "response");
         if (!streq_ptr(outcome_task_id(task), poll->pending.task_id)) {
-                try_again_soon(poll,
+                poll_again_soon(poll,
                                 "the API answered with something that is not the task that it was asked about");
                 return;
         }
@@ -368,13 +369,13 @@ static void take_task(Poll *poll, const ApiAnswer *answer)
 /* 429: nobody asks for a while. */
 static void wait_as_asked(Poll *poll, const char *why)
 {
-        if (retry_at(poll->reconcile) > monotonic(poll->reconcile) + RETRY_IN_ROUND)
+        if (retry_at(poll->reconcile) > reconcile_monotonic(poll->reconcile) + RETRY_IN_ROUND)
                 give_up(poll, why);
         else
-                try_again(poll, 0, true, why);
+                poll_again(poll, 0, true, why);
 }
 
-static void on_answer(const ApiAnswer *answer, void *userdata)
+static void on_poll_answer(const ApiAnswer *answer, void *userdata)
 {
         char why[OUTCOME_TEXT_SIZE];
         Poll *poll = userdata;
@@ -390,7 +391,7 @@ static void on_answer(const ApiAnswer *answer, void *userdata)
         } else
                 switch (answer_classify(answer)) {
                 case ANSWER_GOOD:
-                        take_task(poll, answer);
+                        poll_take_task(poll, answer);
                         break;
                 case ANSWER_ABSENT:
                         reconcile->n_answered++;
@@ -406,15 +407,15 @@ static void on_answer(const ApiAnswer *answer, void *userdata)
                 case ANSWER_BROKEN:
                 case _ANSWER_KIND_MAX:
                 default:
-                        try_again_soon(poll, why);
+                        poll_again_soon(poll, why);
                 }
-        changed(poll->reconcile);
+        reconcile_changed(poll->reconcile);
 }
 
 /* Polls: asking. */
 
 /* "/task/ID", whatever the id is made of. */
-static void format_path(const char *task_id, char buf[static PATH_MAX_SIZE])
+static void format_path(const char *task_id, char buf[static POLL_PATH_SIZE])
 {
         static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~";
         char *p = stpcpy(buf, "/task/");
@@ -427,20 +428,21 @@ static void format_path(const char *task_id, char buf[static PATH_MAX_SIZE])
         *p = 0;
 }
 
-static void ask(Poll *poll)
+static void poll_ask(Poll *poll)
 {
-        char path[PATH_MAX_SIZE], text[RECONCILE_ERROR_SIZE];
+        char path[POLL_PATH_SIZE], text[RECONCILE_ERROR_SIZE];
         const Api *api = &poll->reconcile->options.api;
         int r;
 
         format_path(poll->pending.task_id, path);
-        r = api->request(api->userdata, &(ApiRequest){ .method = "GET", .path = path }, on_answer, poll);
+        r = api->request(
+                        api->userdata, &(ApiRequest){ .method = "GET", .path = path }, on_poll_answer, poll);
         if (r == 0) {
                 poll->state = POLL_ASKED;
                 return;
         }
         snprintf(text, sizeof(text), "the API can't be asked (%s)", strerror(-r));
-        try_again_soon(poll, text);
+        poll_again_soon(poll, text);
 }
 
 static void poll_start(Poll *poll, const Pending *pending)
@@ -463,9 +465,9 @@ static void poll_run(Poll *poll, uint64_t now)
         if (poll_next(poll) > now)
                 return;
         if (poll->state == POLL_WAITING)
-                ask(poll);
+                poll_ask(poll);
         else
-                hand_over(poll, now);
+                poll_hand_over(poll, now);
 }
 
 /* Who waits. */
@@ -474,7 +476,7 @@ void reconcile_wait(Reconcile *reconcile, ReconcileWaiter *waiter)
 {
         waiter->is_waiting = true;
         LIST_INSERT_HEAD(&reconcile->waiters, waiter, entry);
-        changed(reconcile);
+        reconcile_changed(reconcile);
 }
 
 void reconcile_unwait(ReconcileWaiter *waiter)
@@ -504,19 +506,19 @@ static void begin_round(Reconcile *reconcile, bool all)
         reconcile->report = (ReconcileReport){
                 .state = RECOVERY_RUNNING,
                 .all = all,
-                .started_at = realtime(reconcile),
+                .started_at = reconcile_realtime(reconcile),
                 .finished_at = TIME_NONE,
         };
         reconcile->due_before = all ? INT64_MAX : reconcile->report.started_at;
         if (all)
-                reconcile->place = start;
+                reconcile->place = list_start;
         reconcile->listed = reconcile->place;
         reconcile->list_ended = reconcile->ending = reconcile->has_missed = false;
         reconcile->n_list = reconcile->list_i = 0;
         reconcile->n_told = 0;
 }
 
-static void add_counts(ReconcileCounts *to, const ReconcileCounts *counts)
+static void reconcile_add_counts(ReconcileCounts *to, const ReconcileCounts *counts)
 {
         recovery_add_counts((uint64_t *)to, (const uint64_t *)counts, sizeof(ReconcileCounts));
 }
@@ -525,17 +527,18 @@ static void add_counts(ReconcileCounts *to, const ReconcileCounts *counts)
 static void choose_place(Reconcile *reconcile)
 {
         if (reconcile->report.all)
-                reconcile->place = start;
+                reconcile->place = list_start;
         else if (reconcile->has_missed)
                 reconcile->place = (Place){ reconcile->missed.due_at,
                         reconcile->missed.id > 0 ? reconcile->missed.id - 1 : 0 };
         else if (reconcile->list_ended && reconcile->list_i == reconcile->n_list)
-                reconcile->place = start;
+                reconcile->place = list_start;
 }
 
 static void plan_next(Reconcile *reconcile, bool failed)
 {
-        uint64_t interval = reconcile->options.interval, now = monotonic(reconcile), pause = interval;
+        uint64_t interval = reconcile->options.interval, now = reconcile_monotonic(reconcile),
+                 pause = interval;
 
         reconcile->failures = failed ? reconcile->failures + 1 : 0;
         reconcile->last_end = now;
@@ -570,10 +573,10 @@ static void end_round(Reconcile *reconcile)
         bool failed = *reconcile->report.error;
 
         reconcile->report.state = failed ? RECOVERY_FAILED : RECOVERY_DONE;
-        reconcile->report.finished_at = realtime(reconcile);
+        reconcile->report.finished_at = reconcile_realtime(reconcile);
         reconcile->stats.rounds++;
         reconcile->stats.rounds_failed += failed;
-        add_counts(&reconcile->stats.counts, &reconcile->report.counts);
+        reconcile_add_counts(&reconcile->stats.counts, &reconcile->report.counts);
 
         choose_place(reconcile);
         plan_next(reconcile, failed);
@@ -613,7 +616,7 @@ static void read_list(Reconcile *reconcile)
                         reconcile->listed.due_at, reconcile->listed.id, LIST_AT_ONCE, take_pending,
                         reconcile);
         if (r < 0) {
-                fail(reconcile, "the list of pending tasks could not be read: %s",
+                reconcile_fail(reconcile, "the list of pending tasks could not be read: %s",
                                 store_reader_error(reconcile->options.ingest->reader));
                 reconcile->n_list = 0;
                 return;
@@ -643,8 +646,8 @@ static const Pending *next_pending(Reconcile *reconcile)
                 pending = &reconcile->list[reconcile->list_i++];
                 reconcile->place = pending->place;
                 /* Somebody who wants everything asked about wants these too. */
-                if (reconcile->report.all ||
-                                !snooze_holds(&reconcile->snooze, pending->place.id, monotonic(reconcile)))
+                if (reconcile->report.all || !snooze_holds(&reconcile->snooze, pending->place.id,
+                                                             reconcile_monotonic(reconcile)))
                         return pending;
         }
         return NULL;
@@ -682,11 +685,11 @@ static uint64_t next_round(const Reconcile *reconcile)
 
 void reconcile_run(Reconcile *reconcile)
 {
-        uint64_t now = monotonic(reconcile);
+        uint64_t now = reconcile_monotonic(reconcile);
 
-        if (!is_running(reconcile) && !reconcile->stopped && now >= next_round(reconcile))
+        if (!is_round_running(reconcile) && !reconcile->stopped && now >= next_round(reconcile))
                 begin_round(reconcile, false);
-        if (is_running(reconcile) && !run_questions(reconcile, now))
+        if (is_round_running(reconcile) && !run_questions(reconcile, now))
                 end_round(reconcile);
         end_waits(reconcile, now, false);
 }
@@ -722,7 +725,7 @@ uint64_t reconcile_next(const Reconcile *reconcile)
 
         LIST_FOREACH(waiter, &reconcile->waiters, entry)
                 next = MIN(next, waiter->deadline);
-        if (is_running(reconcile))
+        if (is_round_running(reconcile))
                 return MIN(next, next_of_round(reconcile));
         if (reconcile->stopped)
                 return next;
@@ -742,11 +745,11 @@ int reconcile_new(const ReconcileOptions *options, Reconcile **ret)
         if (!reconcile)
                 return -ENOMEM;
         reconcile->options = *options;
-        reconcile->options.in_flight = options->in_flight ?: IN_FLIGHT_USUAL;
+        reconcile->options.in_flight = options->in_flight ?: POLLS_USUAL;
         reconcile->options.per_round = options->per_round ?: PER_ROUND_USUAL;
-        reconcile->place = start;
+        reconcile->place = list_start;
         reconcile->report.started_at = reconcile->report.finished_at = TIME_NONE;
-        reconcile->last_end = monotonic(reconcile);
+        reconcile->last_end = reconcile_monotonic(reconcile);
         reconcile->next_at = options->interval > 0 ? reconcile->last_end + first : UINT64_MAX;
         FOREACH_ARRAY(poll, reconcile->polls, RECONCILE_IN_FLIGHT_MAX)
                 poll->reconcile = reconcile;
@@ -774,28 +777,29 @@ void reconcile_set_interval(Reconcile *reconcile, uint64_t interval)
                 return;
         reconcile->options.interval = interval;
         reconcile->next_at = interval == 0 ? UINT64_MAX : reconcile->last_end + interval;
-        changed(reconcile);
+        reconcile_changed(reconcile);
 }
 
 void reconcile_start(Reconcile *reconcile)
 {
-        if (reconcile->stopped || reconcile->wanted || (is_running(reconcile) && reconcile->report.all))
+        if (reconcile->stopped || reconcile->wanted ||
+                        (is_round_running(reconcile) && reconcile->report.all))
                 return;
-        if (is_running(reconcile))
+        if (is_round_running(reconcile))
                 reconcile->wanted = true;
         else
                 begin_round(reconcile, true);
-        changed(reconcile);
+        reconcile_changed(reconcile);
 }
 
 void reconcile_stop(Reconcile *reconcile)
 {
         reconcile->stopped = true;
         reconcile->wanted = false;
-        if (is_running(reconcile))
-                fail(reconcile, "the submitter is stopping");
+        if (is_round_running(reconcile))
+                reconcile_fail(reconcile, "the submitter is stopping");
         end_waits(reconcile, UINT64_MAX, false);
-        changed(reconcile);
+        reconcile_changed(reconcile);
 }
 
 bool reconcile_is_idle(const Reconcile *reconcile)
@@ -814,7 +818,7 @@ const ReconcileReport *reconcile_report(const Reconcile *reconcile)
 void reconcile_get_stats(const Reconcile *reconcile, ReconcileStats *ret)
 {
         *ret = reconcile->stats;
-        if (is_running(reconcile))
-                add_counts(&ret->counts, &reconcile->report.counts);
+        if (is_round_running(reconcile))
+                reconcile_add_counts(&ret->counts, &reconcile->report.counts);
         ret->put_aside = reconcile->snooze.n;
 }

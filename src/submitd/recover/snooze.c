@@ -13,7 +13,7 @@
 #include "submitd/api/backoff.h"
 
 /* The first index that is not before the id. */
-static size_t find(const Snooze *snooze, uint64_t id)
+static size_t snooze_find(const Snooze *snooze, uint64_t id)
 {
         size_t low = 0, high = snooze->n;
 
@@ -39,7 +39,7 @@ static void drop(Snooze *snooze, size_t i)
         snooze->n--;
 }
 
-static void make_room(Snooze *snooze)
+static void snooze_make_room(Snooze *snooze)
 {
         size_t next = 0;
 
@@ -53,12 +53,12 @@ static void make_room(Snooze *snooze)
 
 bool snooze_add(Snooze *snooze, uint64_t id, uint64_t now)
 {
-        size_t i = find(snooze, id);
+        size_t i = snooze_find(snooze, id);
         bool new = !is_at(snooze, i, id);
 
         if (new) {
-                make_room(snooze);
-                i = find(snooze, id);
+                snooze_make_room(snooze);
+                i = snooze_find(snooze, id);
                 memmove(&snooze->tasks[i + 1], &snooze->tasks[i], (snooze->n - i) * sizeof(Snoozed));
                 snooze->tasks[i] = (Snoozed){ .id = id };
                 snooze->n++;
@@ -70,14 +70,14 @@ bool snooze_add(Snooze *snooze, uint64_t id, uint64_t now)
 
 bool snooze_holds(const Snooze *snooze, uint64_t id, uint64_t now)
 {
-        size_t i = find(snooze, id);
+        size_t i = snooze_find(snooze, id);
 
         return is_at(snooze, i, id) && now < snooze->tasks[i].until;
 }
 
 void snooze_remove(Snooze *snooze, uint64_t id)
 {
-        size_t i = find(snooze, id);
+        size_t i = snooze_find(snooze, id);
 
         if (is_at(snooze, i, id))
                 drop(snooze, i);

@@ -51,7 +51,7 @@ static const Count backfill_counts[] = {
 };
 _Static_assert(ELEMENTSOF(backfill_counts) * sizeof(uint64_t) == sizeof(BackfillCounts), "all of them");
 
-static int add_counts(json_t *object, const Count *counts, size_t n, const void *values)
+static int describe_counts(json_t *object, const Count *counts, size_t n, const void *values)
 {
         int r = 0;
 
@@ -81,7 +81,7 @@ static json_t *describe_reconciliation(const ReconcileReport *report)
 
         r |= json_object_set_new(object, "state", json_string(recovery_state_to_string(report->state)));
         r |= member_set_time(object, "started_at", report->started_at);
-        r |= add_counts(object, reconcile_counts, ELEMENTSOF(reconcile_counts), &report->counts);
+        r |= describe_counts(object, reconcile_counts, ELEMENTSOF(reconcile_counts), &report->counts);
         r |= add_end(object, report->finished_at, report->error);
         return r < 0 ? NULL : json_incref(object);
 }
@@ -97,7 +97,7 @@ static json_t *describe_backfill(const BackfillReport *report)
         r |= member_set_time(object, "started_at", report->started_at);
         if (report->has_total)
                 r |= json_object_set_new(object, "total", json_integer((json_int_t)report->total));
-        r |= add_counts(object, backfill_counts, ELEMENTSOF(backfill_counts), &report->counts);
+        r |= describe_counts(object, backfill_counts, ELEMENTSOF(backfill_counts), &report->counts);
         r |= member_set_time(object, "reached_at", report->reached);
         r |= add_end(object, report->finished_at, report->error);
         return r < 0 ? NULL : json_incref(object);

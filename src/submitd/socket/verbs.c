@@ -22,8 +22,8 @@
 #include "submitd/socket/context.h"
 #include "task/callback.h"
 
-#define TRIES_MAX   5U
-#define RETRY_AFTER 30U /* seconds, at least */
+#define VERB_TRIES_MAX 5U
+#define RETRY_AFTER    30U /* seconds, at least */
 
 /* Where the wish to cancel is for later. */
 #define FROM_OUTBOX                                                             \
@@ -126,7 +126,7 @@ static int refuse(Step *step, const VerbRule *rule)
                         submission_state_to_string(step->state), rule->why);
 }
 
-static int finish(Step *step, int result)
+static int step_finish(Step *step, int result)
 {
         if (result < 0)
                 return receipt_reply_unavailable(step->request, result);
@@ -141,7 +141,7 @@ static void on_moved(CommitJob *job, int result)
         SubmitContext *context = step->context;
         int r;
 
-        r = finish(step, result);
+        r = step_finish(step, result);
         if (r < 0)
                 http_request_fail(step->request, r);
         outbox_hurry(context->outbox);
@@ -195,7 +195,7 @@ static void on_canceled(CancelWaiter *waiter, const ApiAnswer *answer)
                 http_request_fail(step->request, r);
 }
 
-static int take_wish(Step *step, int result)
+static int step_take_wish(Step *step, int result)
 {
         step->wished = result == 0 && step->job.change.moved == 0;
         if (step->job.change.from == FROM_ACCEPTED) {
@@ -215,7 +215,7 @@ static void on_wanted(CommitJob *job, int result)
         SubmitContext *context = step->context;
         int r;
 
-        r = take_wish(step, result);
+        r = step_take_wish(step, result);
         if (r < 0)
                 http_request_fail(step->request, r);
         submit_kick(context);
@@ -225,7 +225,7 @@ static int want_cancel(Step *step, unsigned from)
 {
         int r;
 
-        if (++step->tries > TRIES_MAX)
+        if (++step->tries > VERB_TRIES_MAX)
                 return receipt_reply_unavailable(step->request, -EAGAIN);
         step->waiter.done = on_canceled;
         step->job = (CommitJob){ .change = { .kind = STORE_WANT_CANCEL,
@@ -234,11 +234,11 @@ static int want_cancel(Step *step, unsigned from)
                                                  .now = now_realtime() },
                 .done = on_wanted };
         r = commit_submit(step->context->port, &step->job);
-        return r < 0 ? take_wish(step, r) : 0;
+        return r < 0 ? step_take_wish(step, r) : 0;
 }
 
 /* The submission that a stored task says it was made by. */
-static int take_task(const TaskDocument *document, void *userdata)
+static int take_owner(const TaskDocument *document, void *userdata)
 {
         json_auto_t *task = NULL;
         const char *submission;
@@ -267,7 +267,7 @@ static int find_owner(Step *step)
         StoreReader *reader = step->context->base.reader;
         int r;
 
-        r = store_get_task(reader, step->task_id, take_task, step);
+        r = store_get_task(reader, step->task_id, take_owner, step);
         if (r < 0 || !*step->submission)
                 return MIN(r, 0);
         r = store_get_submission(reader, step->submission, false, compare_task, step);
@@ -317,7 +317,7 @@ static int step_look(Step *step)
                 return want_cancel(step, step->state == SUBMISSION_ACCEPTED ? FROM_ACCEPTED : FROM_OUTBOX);
         if (rule->action == VERB_REFUSE || (rule->only_without && step->move.sent_at != TIME_NONE))
                 return refuse(step, rule);
-        if (++step->tries > TRIES_MAX)
+        if (++step->tries > VERB_TRIES_MAX)
                 return receipt_reply_unavailable(step->request, -EAGAIN);
 
         plan(&step->move, rule);
