@@ -9,11 +9,13 @@
 
 typedef struct DeliveryQuery {
         Verdict verdict;
+        bool newest;
         uint64_t after, limit;
 } DeliveryQuery;
 
 const Param deliveries_params[] = {
         { "verdict", PARAM_VERDICT, offsetof(DeliveryQuery, verdict), 0, 0 },
+        { "order", PARAM_ORDER, offsetof(DeliveryQuery, newest), 0, 0 },
         { "after", PARAM_NUMBER, offsetof(DeliveryQuery, after), 0, INT64_MAX },
         { "limit", PARAM_NUMBER, offsetof(DeliveryQuery, limit), 1, 100 },
         {},
@@ -87,8 +89,8 @@ static int reply_deliveries(HttpRequest *request, StoreReader *reader, const cha
         r = page_new(query.limit, &page);
         if (r < 0)
                 return r;
-        r = store_list_deliveries(reader, query.verdict, task_id, query.after, (unsigned)query.limit + 1,
-                        list_delivery, page);
+        r = (query.newest ? store_list_deliveries_back : store_list_deliveries)(reader, query.verdict,
+                        task_id, query.after, (unsigned)query.limit + 1, list_delivery, page);
         return r < 0 ? local_reply_failure(reader, request, r) : page_reply(request, TAKE_PTR(page));
 }
 

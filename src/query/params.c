@@ -76,6 +76,14 @@ static const char *parse_bool(_unused_ const Param *param, const char *value, vo
         return NULL;
 }
 
+static const char *parse_order(_unused_ const Param *param, const char *value, void *ret)
+{
+        if (!streq(value, "newest") && !streq(value, "oldest"))
+                return "newest or oldest";
+        *(bool *)ret = streq(value, "newest");
+        return NULL;
+}
+
 static const char *parse_status(_unused_ const Param *param, const char *value, void *ret)
 {
         TaskStatus status = task_status_from_string(value);
@@ -116,6 +124,7 @@ static const char *(*const parsers[_PARAM_KIND_MAX])(const Param *param, const c
         [PARAM_TIME] = parse_time,
         [PARAM_TEXT] = parse_text,
         [PARAM_BOOLEAN] = parse_bool,
+        [PARAM_ORDER] = parse_order,
         [PARAM_STATUS] = parse_status,
         [PARAM_VERDICT] = parse_verdict,
         [PARAM_STATE] = parse_state,

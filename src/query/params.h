@@ -10,6 +10,7 @@ typedef enum ParamKind {
         PARAM_TIME,     /* int64_t, ISO 8601 */
         PARAM_TEXT,     /* const char *, borrowed from the request, at most max bytes */
         PARAM_BOOLEAN,  /* int: 0 or 1 */
+        PARAM_ORDER,    /* bool: whether the newest come first */
         PARAM_STATUS,   /* TaskStatus */
         PARAM_VERDICT,  /* Verdict */
         PARAM_STATE,    /* SubmissionState */

@@ -1,9 +1,10 @@
 /*
- * The outbox as both daemons show it: lists without parameters, a single submission with them. What isn't
- * there is left out. Answers of the API are shown as the JSON that they are, or as the text of a proxy's
- * page.
+ * The outbox as both daemons show it: lists without parameters, a single submission with them. A list from
+ * the newest on is for people, and has the front of what was asked. What isn't there is left out. Answers of
+ * the API are shown as the JSON that they are, or as the text of a proxy's page.
  */
 
+#include "basic/parse.h"
 #include "query/local.h"
 #include "query/page.h"
 #include "query/params.h"
@@ -11,14 +12,18 @@
 #include "json/parse.h"
 
 #define SUBMISSION_TEXT_MAX ((size_t)64 * 1024 * 1024)
+#define INSTRUCTION_MAX     300U                /* bytes of it in a list */
+#define INSTRUCTION_OF_MAX  ((size_t)64 * 1024) /* parameters that are looked through for it */
 
 typedef struct SubmissionQuery {
         SubmissionState state;
+        bool newest;
         uint64_t after, limit;
 } SubmissionQuery;
 
 const Param submissions_params[] = {
         { "state", PARAM_STATE, offsetof(SubmissionQuery, state), 0, 0 },
+        { "order", PARAM_ORDER, offsetof(SubmissionQuery, newest), 0, 0 },
         { "after", PARAM_NUMBER, offsetof(SubmissionQuery, after), 0, INT64_MAX },
         { "limit", PARAM_NUMBER, offsetof(SubmissionQuery, limit), 1, 100 },
         {},
@@ -180,6 +185,42 @@ static int list_submission(const Submission *submission, void *userdata)
         return r <= 0 ? r : append(telling->base, submission, page_text(telling->page));
 }
 
+/* The front of a text, and whole characters of it. */
+static json_t *front_of(const char *text)
+{
+        const char *end = text + strlen(text), *p = text;
+
+        for (size_t n; p < end && (n = utf8_measure(p, end)) > 0 &&
+                        (size_t)(p - text) + n <= INSTRUCTION_MAX;)
+                p += n;
+        return json_stringn(text, (size_t)(p - text));
+}
+
+/* In the place of its parameters the front of the instruction among them. */
+static int list_with_instruction(const Submission *submission, void *userdata)
+{
+        const Telling *telling = userdata;
+        Submission without = *submission;
+        json_auto_t *value = NULL, *params = NULL;
+        const char *instruction;
+        int r;
+
+        r = page_add(telling->page, submission->n, NULL);
+        if (r <= 0)
+                return r;
+        without.params = NULL;
+        value = submission_to_json(telling->base, &without);
+        if (!value)
+                return -ENOMEM;
+        if (submission->params && submission->params_size <= INSTRUCTION_OF_MAX &&
+                        json_parse(submission->params, submission->params_size, 0, &params, NULL) == -ENOMEM)
+                return -ENOMEM;
+        instruction = json_string_value(json_object_get(params, "instruction"));
+        if (instruction && json_object_set_new(value, "instruction", front_of(instruction)) < 0)
+                return -ENOMEM;
+        return json_encode(value, page_text(telling->page));
+}
+
 static int reply_submissions(HttpRequest *request, StoreReader *reader, void *userdata)
 {
         SubmissionQuery query = { .state = _SUBMISSION_STATE_ERRNO, .limit = 100 };
@@ -197,8 +238,9 @@ static int reply_submissions(HttpRequest *request, StoreReader *reader, void *us
         telling.page = page;
         r = userdata ? begin_telling(userdata, &telling) : 0;
         if (r >= 0)
-                r = store_list_submissions(reader, query.state, query.after, (unsigned)query.limit + 1,
-                                list_submission, &telling);
+                r = (query.newest ? store_list_submissions_back : store_list_submissions)(reader,
+                                query.state, query.after, (unsigned)query.limit + 1,
+                                query.newest ? list_with_instruction : list_submission, &telling);
         return r < 0 ? local_reply_failure(reader, request, r) : page_reply(request, TAKE_PTR(page));
 }
 

@@ -221,6 +221,8 @@ typedef struct StoreReading {
                         StoreRevisionFn fn, void *userdata);
         int (*list_deliveries)(StoreReader *r, Verdict verdict, const char *task_id, uint64_t after,
                         unsigned limit, StoreDeliveryFn fn, void *userdata);
+        int (*list_deliveries_back)(StoreReader *r, Verdict verdict, const char *task_id, uint64_t before,
+                        unsigned limit, StoreDeliveryFn fn, void *userdata);
         int (*get_delivery)(StoreReader *r, uint64_t n, bool with_body, StoreDeliveryFn fn, void *userdata);
         int (*list_events)(StoreReader *r, uint64_t after, unsigned limit, bool with_task, StoreEventFn fn,
                         void *userdata);
@@ -229,6 +231,8 @@ typedef struct StoreReading {
         int (*get_submission)(StoreReader *r, const char *id, bool with_params, StoreSubmissionFn fn,
                         void *userdata);
         int (*list_submissions)(StoreReader *r, SubmissionState state, uint64_t after, unsigned limit,
+                        StoreSubmissionFn fn, void *userdata);
+        int (*list_submissions_back)(StoreReader *r, SubmissionState state, uint64_t before, unsigned limit,
                         StoreSubmissionFn fn, void *userdata);
         int (*list_due)(StoreReader *r, SubmissionState state, int64_t now, unsigned limit,
                         StoreSubmissionFn fn, void *userdata);

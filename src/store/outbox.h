@@ -146,6 +146,10 @@ int store_get_submission(
 int store_list_submissions(StoreReader *r, SubmissionState state, uint64_t after, unsigned limit,
                 StoreSubmissionFn fn, void *userdata);
 
+/* The same from the newest on, those before number `before` (0: all), with parameters. */
+int store_list_submissions_back(StoreReader *r, SubmissionState state, uint64_t before, unsigned limit,
+                StoreSubmissionFn fn, void *userdata);
+
 /* Those of a state (queued or unknown) whose next_at has come, by that time, with parameters. 0. */
 int store_list_due(StoreReader *r, SubmissionState state, int64_t now, unsigned limit, StoreSubmissionFn fn,
                 void *userdata);

@@ -413,6 +413,12 @@ int store_list_deliveries(StoreReader *r, Verdict verdict, const char *task_id, 
         return r->reading->list_deliveries(r, verdict, task_id, after, limit, fn, userdata);
 }
 
+int store_list_deliveries_back(StoreReader *r, Verdict verdict, const char *task_id, uint64_t before,
+                unsigned limit, StoreDeliveryFn fn, void *userdata)
+{
+        return r->reading->list_deliveries_back(r, verdict, task_id, before, limit, fn, userdata);
+}
+
 int store_get_delivery(StoreReader *r, uint64_t n, bool with_body, StoreDeliveryFn fn, void *userdata)
 {
         return r->reading->get_delivery(r, n, with_body, fn, userdata);
@@ -439,6 +445,12 @@ int store_list_submissions(StoreReader *r, SubmissionState state, uint64_t after
                 StoreSubmissionFn fn, void *userdata)
 {
         return r->reading->list_submissions(r, state, after, limit, fn, userdata);
+}
+
+int store_list_submissions_back(StoreReader *r, SubmissionState state, uint64_t before, unsigned limit,
+                StoreSubmissionFn fn, void *userdata)
+{
+        return r->reading->list_submissions_back(r, state, before, limit, fn, userdata);
 }
 
 int store_list_due(StoreReader *r, SubmissionState state, int64_t now, unsigned limit, StoreSubmissionFn fn,

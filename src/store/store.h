@@ -131,6 +131,10 @@ int store_list_revisions(StoreReader *r, const char *task_id, unsigned after, un
 int store_list_deliveries(StoreReader *r, Verdict verdict, const char *task_id, uint64_t after,
                 unsigned limit, StoreDeliveryFn fn, void *userdata);
 
+/* The same from the newest on, those before `before`; 0: all. */
+int store_list_deliveries_back(StoreReader *r, Verdict verdict, const char *task_id, uint64_t before,
+                unsigned limit, StoreDeliveryFn fn, void *userdata);
+
 /* 1: found, 0: no such delivery. */
 int store_get_delivery(StoreReader *r, uint64_t n, bool with_body, StoreDeliveryFn fn, void *userdata);
 

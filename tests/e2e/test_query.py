@@ -75,7 +75,7 @@ def test_filters(daemon, query, fits):
     ("/v1/tasks?offset=-1", "offset"), ("/v1/tasks?start_time=soon", "start_time"), ("/v1/tasks?end_time=2016-13-01", "end_time"),
     ("/v1/tasks?status=done", "status"), ("/v1/tasks?is_test=maybe", "is_test"), ("/v1/tasks?after=x", "after"),
     ("/v1/tasks?type=" + "x" * 65, "type"), ("/v1/tasks?" + "&".join(f"metadata.a{i}=1" for i in range(9)), "metadata"),
-    ("/v1/deliveries?verdict=good", "verdict"), ("/v1/deliveries?after=-1", "after"), ("/v1/deliveries?limit=1000", "limit"),
+    ("/v1/deliveries?verdict=good", "verdict"), ("/v1/deliveries?after=-1", "after"), ("/v1/deliveries?order=up", "order"), ("/v1/deliveries?limit=1000", "limit"),
     ("/v1/events?after=x", "after"), ("/v1/events?wait=301", "wait"), ("/v1/events?follow=perhaps", "follow"),
     ("/v1/events?include=everything", "include"), ("/v1/events?limit=0", "limit"), ("/v1/export?format=xml", "format"),
     ("/v1/export?after_seq=x", "after_seq"), ("/v1/export?" + "&".join(f"metadata.a{i}=1" for i in range(9)), "metadata"),
@@ -179,6 +179,15 @@ def test_deliveries_in_pages(daemon):
     assert seen == list(range(1, 11))
     assert [d["delivery"] for d in daemon.query.docs("/v1/deliveries?verdict=invalid")] == [1, 3, 5, 7, 9]
     assert [d["delivery"] for d in daemon.query.docs("/v1/deliveries?verdict=stored&after=4")] == [6, 8, 10]
+
+    seen, target = [], "/v1/deliveries?order=newest&limit=3"
+    while target:
+        page = daemon.query.get(target).json
+        seen += [d["delivery"] for d in page["docs"]]
+        target = f"/v1/deliveries?order=newest&limit=3&after={page['next']}" if page["has_more"] else None
+    assert seen == list(range(10, 0, -1))
+    assert [d["delivery"] for d in daemon.query.docs("/v1/deliveries?verdict=invalid&order=newest&after=8")] == [7, 5, 3, 1]
+    assert [d["delivery"] for d in daemon.query.docs("/v1/deliveries?verdict=stored&order=oldest")] == [2, 4, 6, 8, 10]
 
 
 def test_revisions_in_pages(daemon):

@@ -289,6 +289,9 @@ def test_lists_and_pages(held):
     assert ids == sorted(ids, key=lambda id: id[:12])
     assert all("params" not in s for s in seen)
     assert len(held.submit.docs("/v1/submissions?state=queued&limit=10")) == 10
+    newest = held.submit.docs("/v1/submissions?state=queued&limit=10&order=newest")
+    assert [s["submission_id"] for s in newest] == ids[:-11:-1] and all("params" not in s for s in newest)
+    assert newest[0]["instruction"] == TASK["instruction"]
     assert held.submit.docs("/v1/submissions?state=accepted") == []
     for bad in ("state=pending", "after=x", "limit=0", "limit=101"):
         answer = held.submit.get(f"/v1/submissions?{bad}", 400).json

@@ -617,7 +617,8 @@ static void test_plans(void **state)
         for (int i = 0; i < _W_MAX; i++)
                 check_plan(c, store_writer_sql[i], false);
         for (int i = 0; i < _R_MAX; i++) /* a handful of counters, and the deliveries of one task */
-                check_plan(c, store_reader_sql[i], i == R_TALLY || i == R_DELIVERIES_OF_TASK);
+                check_plan(c, store_reader_sql[i],
+                                i == R_TALLY || i == R_DELIVERIES_OF_TASK || i == R_DELIVERIES_BACK_OF_TASK);
         for (int i = 0; i < _OW_MAX; i++)
                 check_plan(c, outbox_writer_sql[i], false);
         for (int i = 0; i < _OR_MAX; i++)

@@ -248,6 +248,21 @@ static void test_lists(void **state)
                                          see_submission, &o),
                         0);
         assert_int_equal(o.n, 0);
+
+        assert_int_equal(store_list_submissions_back(
+                                         f->reader, _SUBMISSION_STATE_ERRNO, 0, 4, see_submission, &o),
+                        0);
+        assert_int_equal(o.n, 4);
+        assert_string_equal(o.ids[0], "s9");
+        assert_string_equal(o.ids[3], "s6");
+        assert_string_not_equal(o.params, "");
+        o = (Outgoing){ 0 };
+        assert_int_equal(
+                        store_list_submissions_back(f->reader, SUBMISSION_UNKNOWN, 7, 9, see_submission, &o),
+                        0);
+        assert_int_equal(o.n, 3);
+        assert_string_equal(o.ids[0], "s4");
+        assert_string_equal(o.ids[2], "s0");
 }
 
 static void test_due(void **state)

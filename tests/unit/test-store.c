@@ -328,6 +328,46 @@ static void test_callback_stops_a_list(void **state)
                 assert_int_equal(s.n, 1);
                 assert_int_equal(s.numbers[0], after + 1);
         }
+        for (uint64_t before = 5; before > 1; before--) {
+                Seen s = { 0 };
+
+                assert_int_equal(store_list_deliveries_back(f->reader, VERDICT_STORED, NULL, before, 1,
+                                                 see_delivery, &s),
+                                0);
+                assert_int_equal(s.n, 1);
+                assert_int_equal(s.numbers[0], before - 1);
+        }
+}
+
+/* Each kind of list is the other one the other way round. */
+static void test_lists_go_both_ways(void **state)
+{
+        Fixture *f = *state;
+
+        for (uint8_t i = 0; i < 12; i++) {
+                const char *id = i % 2 ? "a" : "b";
+                char body[16];
+                StoreDelivery d;
+
+                snprintf(body, sizeof(body), "body-%u", i);
+                d = i % 3 ? response_of(id, body, i) : invalid_of(id, body);
+                record(f->store, &d);
+        }
+        for (int verdict = _VERDICT_ERRNO; verdict < _VERDICT_MAX; verdict++)
+                for (int named = 0; named <= 1; named++) {
+                        const char *id = named ? "a" : NULL;
+                        Seen there = { 0 }, back = { 0 };
+
+                        assert_int_equal(store_list_deliveries(f->reader, (Verdict)verdict, id, 0, 32,
+                                                         see_delivery, &there),
+                                        0);
+                        assert_int_equal(store_list_deliveries_back(f->reader, (Verdict)verdict, id, 0, 32,
+                                                         see_delivery, &back),
+                                        0);
+                        assert_int_equal(there.n, back.n);
+                        for (size_t i = 0; i < there.n; i++)
+                                assert_int_equal(there.numbers[i], back.numbers[there.n - 1 - i]);
+                }
 }
 
 static void test_names(_unused_ void **state)
@@ -362,6 +402,7 @@ int main(void)
                 TEST(test_rollback_leaves_nothing),
                 TEST(test_reopened),
                 TEST(test_callback_stops_a_list),
+                TEST(test_lists_go_both_ways),
                 cmocka_unit_test(test_names),
         };
 

@@ -103,17 +103,18 @@ int sqlite_read_get_submission(
         return get_by(reader, OR_SUBMISSION, id, with_params, fn, userdata);
 }
 
-static int give_list(SqliteReader *reader, SubmissionState state, uint64_t after, unsigned limit,
-                StoreSubmissionFn fn, void *userdata)
+/* `all` is the statement for any state, and the one behind it for a single one. */
+static int give_list(SqliteReader *reader, OutboxReaderStatement all, SubmissionState state, uint64_t beyond,
+                unsigned limit, bool with_params, StoreSubmissionFn fn, void *userdata)
 {
-        _cleanup_query_ Query q = reader_outbox_query(reader, (int)state < 0 ? OR_LIST : OR_LIST_OF_STATE);
+        _cleanup_query_ Query q = reader_outbox_query(reader, all + ((int)state >= 0));
         int r;
 
-        query_int(&q, (int64_t)MIN(after, (uint64_t)INT64_MAX));
+        query_int(&q, (int64_t)MIN(beyond, (uint64_t)INT64_MAX));
         query_int(&q, limit);
         if ((int)state >= 0)
                 query_int(&q, state);
-        r = give_submissions(reader, &q, false, fn, userdata);
+        r = give_submissions(reader, &q, with_params, fn, userdata);
         return MIN(r, 0);
 }
 
@@ -126,7 +127,20 @@ int sqlite_read_list_submissions(StoreReader *base, SubmissionState state, uint6
         r = reader_begin(reader);
         if (r < 0)
                 return r;
-        return reader_end(reader, give_list(reader, state, after, limit, fn, userdata));
+        return reader_end(reader, give_list(reader, OR_LIST, state, after, limit, false, fn, userdata));
+}
+
+int sqlite_read_list_submissions_back(StoreReader *base, SubmissionState state, uint64_t before,
+                unsigned limit, StoreSubmissionFn fn, void *userdata)
+{
+        SqliteReader *reader = sqlite_reader_of(base);
+        int r;
+
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        return reader_end(reader, give_list(reader, OR_LIST_BACK, state, before > 0 ? before : INT64_MAX,
+                                                  limit, true, fn, userdata));
 }
 
 static int give_due(SqliteReader *reader, SubmissionState state, int64_t now, unsigned limit,

@@ -336,15 +336,16 @@ static ReaderStatement choose_list(Verdict verdict, const char *task_id, int64_t
         return verdict < 0 ? R_DELIVERIES : R_DELIVERIES_OF_VERDICT;
 }
 
-static int give_deliveries(SqliteReader *reader, Verdict verdict, const char *task_id, uint64_t after,
-                unsigned limit, StoreDeliveryFn fn, void *userdata)
+/* `back`: how far behind each statement its twin is that goes the other way; 0: this way. */
+static int give_deliveries(SqliteReader *reader, Verdict verdict, const char *task_id, uint64_t beyond,
+                ReaderStatement back, unsigned limit, StoreDeliveryFn fn, void *userdata)
 {
         int64_t third, task = 0;
         ReaderStatement statement = choose_list(verdict, task_id, &third);
-        _cleanup_query_ Query q = reader_query(reader, statement);
+        _cleanup_query_ Query q = reader_query(reader, statement + back);
         int r;
 
-        query_int(&q, (int64_t)MIN(after, (uint64_t)INT64_MAX));
+        query_int(&q, (int64_t)MIN(beyond, (uint64_t)INT64_MAX));
         query_int(&q, limit);
         if (statement == R_DELIVERIES_OF_TASK) {
                 r = find_task(reader, task_id, &task);
@@ -369,7 +370,20 @@ int sqlite_read_list_deliveries(StoreReader *base, Verdict verdict, const char *
         r = reader_begin(reader);
         if (r < 0)
                 return r;
-        return reader_end(reader, give_deliveries(reader, verdict, task_id, after, limit, fn, userdata));
+        return reader_end(reader, give_deliveries(reader, verdict, task_id, after, 0, limit, fn, userdata));
+}
+
+int sqlite_read_list_deliveries_back(StoreReader *base, Verdict verdict, const char *task_id,
+                uint64_t before, unsigned limit, StoreDeliveryFn fn, void *userdata)
+{
+        SqliteReader *reader = sqlite_reader_of(base);
+        int r;
+
+        r = reader_begin(reader);
+        if (r < 0)
+                return r;
+        return reader_end(reader, give_deliveries(reader, verdict, task_id, before > 0 ? before : INT64_MAX,
+                                                  R_DELIVERIES_BACK - R_DELIVERIES, limit, fn, userdata));
 }
 
 static int give_delivery(
@@ -626,6 +640,7 @@ const StoreReading sqlite_reading = {
         .get_task = sqlite_read_get_task,
         .list_revisions = sqlite_read_list_revisions,
         .list_deliveries = sqlite_read_list_deliveries,
+        .list_deliveries_back = sqlite_read_list_deliveries_back,
         .get_delivery = sqlite_read_get_delivery,
         .list_events = sqlite_read_list_events,
         .get_event_time = sqlite_read_get_event_time,
@@ -633,6 +648,7 @@ const StoreReading sqlite_reading = {
         .list_tasks = sqlite_read_list_tasks,
         .get_submission = sqlite_read_get_submission,
         .list_submissions = sqlite_read_list_submissions,
+        .list_submissions_back = sqlite_read_list_submissions_back,
         .list_due = sqlite_read_list_due,
         .list_cancel_wanted = sqlite_read_list_cancel_wanted,
         .get_next_due = sqlite_read_get_next_due,

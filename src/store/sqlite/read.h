@@ -53,6 +53,8 @@ int sqlite_read_list_revisions(StoreReader *base, const char *task_id, unsigned 
                 StoreRevisionFn fn, void *userdata);
 int sqlite_read_list_deliveries(StoreReader *base, Verdict verdict, const char *task_id, uint64_t after,
                 unsigned limit, StoreDeliveryFn fn, void *userdata);
+int sqlite_read_list_deliveries_back(StoreReader *base, Verdict verdict, const char *task_id,
+                uint64_t before, unsigned limit, StoreDeliveryFn fn, void *userdata);
 int sqlite_read_get_delivery(
                 StoreReader *base, uint64_t n, bool with_body, StoreDeliveryFn fn, void *userdata);
 int sqlite_read_list_events(StoreReader *base, uint64_t after, unsigned limit, bool with_task,
@@ -65,6 +67,8 @@ int sqlite_read_get_submission(
                 StoreReader *base, const char *id, bool with_params, StoreSubmissionFn fn, void *userdata);
 int sqlite_read_list_submissions(StoreReader *base, SubmissionState state, uint64_t after, unsigned limit,
                 StoreSubmissionFn fn, void *userdata);
+int sqlite_read_list_submissions_back(StoreReader *base, SubmissionState state, uint64_t before,
+                unsigned limit, StoreSubmissionFn fn, void *userdata);
 int sqlite_read_list_due(StoreReader *base, SubmissionState state, int64_t now, unsigned limit,
                 StoreSubmissionFn fn, void *userdata);
 int sqlite_read_list_cancel_wanted(

@@ -165,6 +165,39 @@ const char *const store_writer_sql[_W_MAX] = {
 
 _Static_assert(VERDICT_DISCARDED == 5, "the statements above and below say 5");
 
+/* Lists of deliveries in either direction: `beyond` is ">" or "<", `order` is "" or "DESC ". */
+#define DELIVERIES(beyond, order)                                                            \
+        STORED_DELIVERY_COLUMNS "FROM delivery d " STORED_DELIVERY_JOINS "WHERE d.n " beyond \
+                                " ?1 ORDER BY d.n " order "LIMIT ?2"
+/* Nearly all are of this kind. */
+#define DELIVERIES_STORED(beyond, order)                                                     \
+        STORED_DELIVERY_COLUMNS "FROM delivery d " STORED_DELIVERY_JOINS "WHERE d.n " beyond \
+                                " ?1 AND d.verdict = 0 ORDER BY d.n " order "LIMIT ?2"
+#define DELIVERIES_OF_VERDICT(beyond, order)                                                 \
+        STORED_DELIVERY_COLUMNS "FROM delivery d " STORED_DELIVERY_JOINS "WHERE d.n " beyond \
+                                " ?1 AND d.verdict = ?3 AND d.verdict > 0 "                  \
+                                "ORDER BY d.n " order "LIMIT ?2"
+#define DELIVERIES_OF_QUARANTINE(beyond, order)                                              \
+        STORED_DELIVERY_COLUMNS                                                              \
+        "FROM quarantine w CROSS JOIN delivery d ON d.n = w.delivery " STORED_DELIVERY_JOINS \
+        "WHERE w.discarded = ?3 AND w.delivery " beyond " ?1 ORDER BY w.delivery " order "LIMIT ?2"
+/* Those with a revision, those without, those that came before there was a task, and the failure that came
+ * before it was known which. */
+#define DELIVERIES_OF_TASK(beyond, order)                                                      \
+        STORED_DELIVERY_COLUMNS                                                                \
+        "FROM (SELECT delivery AS n FROM revision WHERE task = ?4 AND delivery " beyond " ?1 " \
+        "      UNION ALL "                                                                     \
+        "      SELECT n FROM delivery "                                                        \
+        "      WHERE task = ?4 AND fingerprint IS NOT NULL AND n " beyond " ?1 "               \
+        "      UNION ALL "                                                                     \
+        "      SELECT n FROM delivery WHERE named = ?5 AND n " beyond " ?1 "                   \
+        "      UNION ALL "                                                                     \
+        "      SELECT failure FROM submission "                                                \
+        "      WHERE n = (SELECT submission FROM task WHERE id = ?4) "                         \
+        "        AND failure > 0 AND failure " beyond " ?1) w "                                \
+        "CROSS JOIN delivery d ON d.n = w.n " STORED_DELIVERY_JOINS                            \
+        "WHERE ?3 IS NULL OR decided = ?3 ORDER BY w.n " order "LIMIT ?2"
+
 const char *const store_reader_sql[_R_MAX] = {
         [R_TASK] = STORED_TASK "WHERE t.id = ?1",
         [R_TASK_BY_KEY] = "SELECT id FROM task WHERE task_id = ?1",
@@ -214,32 +247,16 @@ const char *const store_reader_sql[_R_MAX] = {
 
         [R_DELIVERY] = STORED_DELIVERY_COLUMNS STORED_DELIVERY_BODY "FROM delivery d " STORED_DELIVERY_JOINS
                                                                     "WHERE d.n = ?1",
-        [R_DELIVERIES] = STORED_DELIVERY_COLUMNS "FROM delivery d " STORED_DELIVERY_JOINS
-                                                 "WHERE d.n > ?1 ORDER BY d.n LIMIT ?2",
-        /* Nearly all are of this kind. */
-        [R_DELIVERIES_STORED] = STORED_DELIVERY_COLUMNS
-        "FROM delivery d " STORED_DELIVERY_JOINS "WHERE d.n > ?1 AND d.verdict = 0 ORDER BY d.n LIMIT ?2",
-        [R_DELIVERIES_OF_VERDICT] = STORED_DELIVERY_COLUMNS
-        "FROM delivery d " STORED_DELIVERY_JOINS
-        "WHERE d.n > ?1 AND d.verdict = ?3 AND d.verdict > 0 ORDER BY d.n LIMIT ?2",
-        [R_DELIVERIES_OF_QUARANTINE] = STORED_DELIVERY_COLUMNS
-        "FROM quarantine w CROSS JOIN delivery d ON d.n = w.delivery " STORED_DELIVERY_JOINS
-        "WHERE w.discarded = ?3 AND w.delivery > ?1 "
-        "ORDER BY w.delivery LIMIT ?2",
-        /* Those with a revision, those without, those that came before there was a task, and the failure
-         * that came before it was known which. */
-        [R_DELIVERIES_OF_TASK] = STORED_DELIVERY_COLUMNS
-        "FROM (SELECT delivery AS n FROM revision WHERE task = ?4 AND delivery > ?1 "
-        "      UNION ALL "
-        "      SELECT n FROM delivery "
-        "      WHERE task = ?4 AND fingerprint IS NOT NULL AND n > ?1 "
-        "      UNION ALL "
-        "      SELECT n FROM delivery WHERE named = ?5 AND n > ?1 "
-        "      UNION ALL "
-        "      SELECT failure FROM submission "
-        "      WHERE n = (SELECT submission FROM task WHERE id = ?4) AND failure > ?1) w "
-        "CROSS JOIN delivery d ON d.n = w.n " STORED_DELIVERY_JOINS
-        "WHERE ?3 IS NULL OR decided = ?3 ORDER BY w.n LIMIT ?2",
+        [R_DELIVERIES] = DELIVERIES(">", ""),
+        [R_DELIVERIES_STORED] = DELIVERIES_STORED(">", ""),
+        [R_DELIVERIES_OF_VERDICT] = DELIVERIES_OF_VERDICT(">", ""),
+        [R_DELIVERIES_OF_QUARANTINE] = DELIVERIES_OF_QUARANTINE(">", ""),
+        [R_DELIVERIES_OF_TASK] = DELIVERIES_OF_TASK(">", ""),
+        [R_DELIVERIES_BACK] = DELIVERIES("<", "DESC "),
+        [R_DELIVERIES_BACK_STORED] = DELIVERIES_STORED("<", "DESC "),
+        [R_DELIVERIES_BACK_OF_VERDICT] = DELIVERIES_OF_VERDICT("<", "DESC "),
+        [R_DELIVERIES_BACK_OF_QUARANTINE] = DELIVERIES_OF_QUARANTINE("<", "DESC "),
+        [R_DELIVERIES_BACK_OF_TASK] = DELIVERIES_OF_TASK("<", "DESC "),
 
         [R_EVENTS] = "SELECT e.seq, e.time, e.kind, coalesce(t.task_id, e.named), type.name, e.status, "
                      "       e.revision, e.delivery, coalesce(s.id, e.submission), coalesce(e.task, 0) "
@@ -363,6 +380,8 @@ const char *const outbox_reader_sql[_OR_MAX] = {
 
         [OR_LIST] = SUBMISSION "WHERE s.n > ?1 ORDER BY s.n LIMIT ?2",
         [OR_LIST_OF_STATE] = SUBMISSION "WHERE s.state = ?3 AND s.n > ?1 ORDER BY s.n LIMIT ?2",
+        [OR_LIST_BACK] = SUBMISSION "WHERE s.n < ?1 ORDER BY s.n DESC LIMIT ?2",
+        [OR_LIST_BACK_OF_STATE] = SUBMISSION "WHERE s.state = ?3 AND s.n < ?1 ORDER BY s.n DESC LIMIT ?2",
         [OR_DUE] = SUBMISSION "WHERE s.state = ?1 AND s.next_at <= ?2 ORDER BY s.next_at, s.n LIMIT ?3",
         [OR_NEXT_DUE] = "SELECT next_at FROM submission WHERE state = ?1 AND next_at IS NOT NULL "
                         "ORDER BY next_at LIMIT 1",

@@ -78,6 +78,11 @@ typedef enum ReaderStatement {
         R_DELIVERIES_OF_VERDICT,
         R_DELIVERIES_OF_QUARANTINE,
         R_DELIVERIES_OF_TASK,
+        R_DELIVERIES_BACK, /* each of the five the other way round, in their order */
+        R_DELIVERIES_BACK_STORED,
+        R_DELIVERIES_BACK_OF_VERDICT,
+        R_DELIVERIES_BACK_OF_QUARANTINE,
+        R_DELIVERIES_BACK_OF_TASK,
         R_EVENTS,
         R_EVENT_TIME,
         R_LAST_EVENT,
@@ -135,6 +140,8 @@ typedef enum OutboxReaderStatement {
         OR_ACCOUNT,
         OR_LIST,
         OR_LIST_OF_STATE,
+        OR_LIST_BACK, /* these two the other way round */
+        OR_LIST_BACK_OF_STATE,
         OR_DUE,
         OR_NEXT_DUE,
         OR_CANCEL_WANTED,
