@@ -471,6 +471,7 @@ def test_quarantine_marks_problems(daemon, viewer, browser):
     daemon.post(body, status=422)
     daemon.post(b'{"a": 1, no JSON \xff', status=400)
     browser.open(viewer).go("#/quarantine")
+    browser.says("2 deliveries of 2 kinds")
     browser.wait("main .row", 2)
     browser.go("#/delivery/1")
     browser.wait(".code .marked")
@@ -495,7 +496,9 @@ def test_queue_and_rates(make_daemon, make_submitter, make_viewer, browser):
     daemon.deliver(callback(id=task, params={"attachment_type": "text", "attachment": "a lorry", "categories": ["big", "small"]}))
     viewer = make_viewer(daemon)
     browser.open(viewer).go("#/queue")
-    browser.wait("main .row .open").click()
+    row = browser.wait("main .row .open")
+    assert row.text == "Big or small?"
+    row.click()
     browser.says("a lorry")
     assert browser.run("return location.hash") == f"#/submission/{id}"
     browser.wait(f"a[href='#/task/{task}']").click()
@@ -588,11 +591,67 @@ def test_one_after_the_other(daemon, viewer, browser):
     quiet(browser)
 
 
+def test_quarantine_is_grouped(daemon, viewer, browser):
+    body = json.loads(sample("annotation/valid"))
+    for i in range(40):
+        body["task_id"] = body["task"]["task_id"] = task_id()
+        body["response"]["annotations"][i % 2]["width"] = -1 - i
+        body["task"]["response"] = body["response"]
+        daemon.post(body, status=422)
+        body["response"]["annotations"][i % 2]["width"] = 5
+    daemon.post(b"no JSON", status=400)
+    browser.open(viewer).go("#/quarantine")
+    browser.says("41 deliveries of 2 kinds")
+    assert browser.texts(".group strong") == ["40 \u00d7 "] or browser.texts(".group strong") == ["40 \u00d7"]
+    assert "response.annotations[\u2026].width" in browser.texts(".group summary")[0]
+    assert len(browser.all(".row")) == 1
+    browser.wait(".group summary").click()
+    browser.wait(".row", 41)
+    assert browser.texts(".row .open")[:3] == ["Delivery 41", "Delivery 40", "Delivery 39"]  # newest first
+    daemon.post(b"no JSON either", status=400)  # comes by itself, and what is open stays so
+    browser.says("42 deliveries of 2 kinds")
+    browser.wait("details[open] .row", 40)
+    browser.go("#/quarantine?text=WIDTH")
+    browser.says("40 deliveries of 1 kind")
+    browser.go("#/quarantine?since=2037-01-01")
+    browser.says("Nothing that fits.")
+
+    # A task that was never stored is no mistake of the reader's.
+    browser.go("#/delivery/40")
+    browser.says("(was never stored)")
+    browser.go(f"#/task/{body['task_id']}")
+    browser.says("No task of this id was ever stored")
+    assert browser.texts("main .row .open") == ["Delivery 40"]
+    quiet(browser)
+
+
+def test_deliveries_newest_first(daemon, viewer, browser):
+    for i in range(60):
+        daemon.deliver(callback(id=f"{i:024x}"))
+    daemon.post(b"no JSON", status=400)
+    browser.open(viewer).go("#/deliveries")
+    browser.wait("main .row", 50)
+    assert browser.texts(".row .open")[:2] == ["Delivery 61", "Delivery 60"]
+    browser.wait(".more:not([hidden])").click()
+    browser.wait("main .row", 61)
+    browser.go("#/deliveries?verdict=invalid")
+    eventually(lambda: browser.texts("main .row .open") == ["Delivery 61"], "one")
+    browser.go(f"#/deliveries?text={9:024x}")
+    eventually(lambda: browser.texts("main .row .open") == ["Delivery 10"], "one")
+    browser.go("#/deliveries?since=2037-01-01")
+    browser.says("No deliveries that fit.")
+    daemon.deliver(callback())
+    browser.go("#/deliveries")
+    eventually(lambda: browser.texts("main .row .open")[:1] == ["Delivery 62"], "the newest")
+    quiet(browser)
+
+
 def test_quarantine_one_after_the_other(daemon, viewer, browser):
     for i in range(3):
         daemon.post(f"no JSON {i}".encode(), status=400)
         daemon.deliver(callback())
     browser.open(viewer).go("#/quarantine")
+    browser.wait(".group summary").click()
     browser.wait("main .row", 3)
     browser.keys("j", "\ue007")
     browser.says("1 of 3")

@@ -149,6 +149,15 @@ export function stamp(t, from = 0, size = 19) {
                 `${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}`).slice(from, from + size);
 }
 
+/* A date of the reader's zone as the daemon takes it: the midnight that it begins with, or that ends it. */
+export function instant(date, days) {
+        const t = /^\d{4}-\d\d-\d\d$/.test(date || "") ? new Date(`${date}T00:00:00`) : null;
+        if (!t || Number.isNaN(t.getTime()))
+                return "";
+        t.setDate(t.getDate() + days);
+        return t.toISOString();
+}
+
 export function time(value) {
         const t = typeof value === "string" ? new Date(value) : null;
         if (!t || Number.isNaN(t.getTime()))

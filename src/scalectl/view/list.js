@@ -11,8 +11,9 @@ const ROWS_MAX = 300;
 const LOOKED_MAX = 2000; /* entries that are looked at for a page of those that fit */
 const LOOKED_STEP = 100;
 
-/* `o`: {path, params, key(doc), href(key), row(doc) -> nodes, empty, one, label, fits(doc)}. With `fits` the list has
- * those entries alone of which it is true: as many as there are among the next LOOKED_MAX, then it asks. */
+/* `o`: {path, params, key(doc), href(key), row(doc) -> nodes, empty, one, label, fits(doc), before(doc)}. With `fits` the list has
+ * those entries alone of which it is true: as many as there are among the next LOOKED_MAX, then it asks; behind one of
+ * which `before` is true there are none. */
 export class List {
         constructor(o) {
                 this.o = o;
@@ -58,7 +59,7 @@ export class List {
                         const page = await this.ask(LOOKED_STEP, found.next);
                         this.looked += page.docs.length;
                         found.docs.push(...page.docs.filter(this.o.fits));
-                        found.has_more = page.has_more;
+                        found.has_more = page.has_more && !(this.o.before && page.docs.some(this.o.before));
                         found.next = page.next;
                         this.total.textContent = `Looked through ${count(this.looked, this.o.one, this.o.many)}` +
                                 (page.total === undefined ? "" : ` of ${page.total.toLocaleString()}`);

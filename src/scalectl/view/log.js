@@ -1,7 +1,7 @@
-/* The log of deliveries, the quarantine among them, and the queue of what is still to be sent. */
+/* The log of deliveries, and the queue of what is still to be sent. */
 
-import { badge, brief, bytes, count, facts, fold, h, note, own, put, section, text, time } from "./dom.js";
-import { get, getBytes, getText, segment, subscribe } from "./feed.js";
+import { badge, brief, bytes, count, facts, fold, h, instant, note, own, put, section, text, time } from "./dom.js";
+import { Failure, get, getBytes, getText, segment, subscribe } from "./feed.js";
 import { jsonText, rawText } from "./json.js";
 import { List } from "./list.js";
 import { markdown } from "./markdown.js";
@@ -10,7 +10,7 @@ const VERDICTS = ["stored", "duplicate", "revised", "invalid", "attachment_failu
 const STATES = ["queued", "sending", "unknown", "accepted", "rejected", "canceled", "expired"];
 const QUIET = 1000;
 
-function problemsOf(doc) {
+export function problemsOf(doc) {
         return Array.isArray(doc.problems) ? doc.problems : [];
 }
 
@@ -46,26 +46,47 @@ function watched({ title, list, form, keep }) {
                 } };
 }
 
-function chooser(label, name, words, query, base) {
-        const select = h("select", { name, on: { change: () => {
-                location.hash = select.value ? `${base}?${name}=${select.value}` : base;
-        } } }, ["", ...words].map((w) => h("option", { value: w, selected: w === (query.get(name) || "") }, w.replaceAll("_", " ") || "any")));
-        return h("form", { class: "filters", "aria-label": "Filters", on: { submit: (e) => e.preventDefault() } },
-                h("label", {}, h("span", {}, label), select));
+/* Filters of deliveries and submissions. `choices` are [label, name, words]. */
+export function filtersOf(query, base, choices) {
+        const change = () => {
+                const q = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
+                location.hash = q.size ? `${base}?${q}` : base;
+        };
+        const input = (label, name, type, more) => h("label", {}, h("span", {}, label),
+                h("input", { name, type, value: query.get(name) || "", autocomplete: "off", ...more, on: { change } }));
+        const form = h("form", { class: "filters", "aria-label": "Filters", on: { submit: (e) => {
+                e.preventDefault();
+                change();
+        } } }, choices.map(([label, name, words]) => h("label", {}, h("span", {}, label), h("select", { name, on: { change } },
+                ["", ...words].map((w) => h("option", { value: w, selected: w === (query.get(name) || "") }, w.replaceAll("_", " ") || "any"))))),
+        input("Since", "since", "date"), input("until", "until", "date"),
+        input("Reason, type or id", "text", "search", { placeholder: "has these words", maxlength: "500" }));
+        return form;
 }
+
+/* Whether an entry is one of those that the filters choose. */
+export function fitsOf(query, timeName = "received_at") {
+        const since = instant(query.get("since"), 0), until = instant(query.get("until"), 1);
+        const words = (query.get("text") || "").trim().toLowerCase();
+        return (doc) => (!since || new Date(doc[timeName]) >= new Date(since)) && (!until || new Date(doc[timeName]) < new Date(until)) &&
+                (!words || [doc.type, doc.task_id, doc.submission_id, doc.instruction, doc.error, doc.ref,
+                        ...problemsOf(doc).flatMap((p) => [p.path, p.message])].join("\n").toLowerCase().includes(words));
+}
+
+const isFiltered = (query) => ["since", "until", "text"].some((name) => query.get(name));
 
 export function deliveries({ query }) {
-        return watched({ title: "Deliveries", keep: true, form: chooser("Verdict", "verdict", VERDICTS, query, "#/deliveries"),
-                list: new List({ path: "deliveries", params: { verdict: query.get("verdict") }, key: (d) => d.delivery,
-                        href: (n) => `#/delivery/${n}`, row: deliveryRow, one: "delivery", many: "deliveries", label: "Deliveries, newest first", empty: "No deliveries." }) });
+        return watched({ title: "Deliveries", keep: true, form: filtersOf(query, "#/deliveries", [["Verdict", "verdict", VERDICTS]]),
+                list: new List({ path: "deliveries", params: { verdict: query.get("verdict"), order: "newest" }, key: (d) => d.delivery,
+                        fits: isFiltered(query) ? fitsOf(query) : null, before: reaches(query, "received_at"),
+                        href: (n) => `#/delivery/${n}`, row: deliveryRow, one: "delivery", many: "deliveries",
+                        label: "Deliveries, newest first", empty: "No deliveries that fit." }) });
 }
 
-export function quarantine() {
-        return watched({ title: "Quarantine", keep: true,
-                form: h("p", { class: "note" }, "What came with a valid key and was not valid itself. ",
-                        h("code", {}, "scalectl quarantine"), " has the means to try or discard it."),
-                list: new List({ path: "deliveries", params: { verdict: "invalid" }, key: (d) => d.delivery,
-                        href: (n) => `#/delivery/${n}`, row: deliveryRow, one: "delivery", many: "deliveries", label: "The quarantine, newest first", empty: "Nothing is in quarantine." }) });
+/* Whether there is nothing left that fits behind this one: they come in the order of their times, nearly. */
+function reaches(query, timeName) {
+        const since = instant(query.get("since"), 0);
+        return since ? (doc) => new Date(doc[timeName]) < new Date(new Date(since).getTime() - 86400000) : null;
 }
 
 function problemList(problems) {
@@ -87,6 +108,17 @@ function bodyElement(data, problems) {
                 clean ? jsonText(source, problems) : rawText(source, problems));
 }
 
+async function isStored(id, signal) {
+        try {
+                await get(`task/${segment(id)}`, {}, signal);
+                return true;
+        } catch (error) {
+                if (error instanceof Failure && error.status === 404)
+                        return false;
+                throw error;
+        }
+}
+
 export function delivery({ args: [n] }) {
         const element = h("div", {}, h("p", {}, "Loading\u2026"));
         const abort = new AbortController();
@@ -94,12 +126,14 @@ export function delivery({ args: [n] }) {
         const load = async () => {
                 try {
                         const d = await get(`delivery/${segment(n)}`, {}, abort.signal), problems = problemsOf(d);
+                        const stored = !d.task_id || d.verdict !== "invalid" || await isStored(d.task_id, abort.signal);
                         put(element, 
                                 h("div", { class: "title" }, h("h2", { tabindex: "-1" }, `Delivery ${Number(d.delivery)}`), badge(d.verdict)),
                                 problems.length > 0 && section(count(problems.length, "problem"), problemList(problems)),
                                 section("About", facts([
                                         ["Received", time(d.received_at)],
-                                        ["Task", d.task_id ? h("a", { href: `#/task/${segment(d.task_id)}` }, h("bdi", {}, brief(d.task_id, 80))) : null],
+                                        ["Task", d.task_id ? [h("a", { href: `#/task/${segment(d.task_id)}` }, h("bdi", {}, brief(d.task_id, 80))),
+                                                !stored && " (was never stored)"] : null],
                                         ["Type", d.type ? text(d.type, 60) : null],
                                         ["Source", text(d.source, 40)], ["Status answered", d.status_code ? String(Number(d.status_code)) : null],
                                         ["Key", d.key ? text(d.key, 60) : null], ["From", d.remote ? text(d.remote, 100) : null],
@@ -125,11 +159,12 @@ export function delivery({ args: [n] }) {
 
 function submissionRow(s) {
         return [h("div", { class: "row-main" },
-                h("a", { class: "open", href: `#/submission/${segment(s.submission_id)}` }, h("bdi", {}, brief(s.submission_id, 60))),
+                h("a", { class: "open", href: `#/submission/${segment(s.submission_id)}` }, h("bdi", {}, brief(s.instruction || s.submission_id, 160))),
                 s.error && h("span", { class: "row-result" }, h("bdi", {}, brief(s.error, 160)))),
         h("div", { class: "row-side" }, badge(s.state), h("span", { class: "type" }, brief(s.type, 40)),
                 s.is_test && h("span", { class: "test" }, "test"), time(s.created_at),
-                Number(s.attempts) > 0 && h("span", {}, count(Number(s.attempts), "attempt")))];
+                Number(s.attempts) > 0 && h("span", {}, count(Number(s.attempts), "attempt")),
+                s.instruction && h("code", {}, h("bdi", {}, brief(s.submission_id, 40))))];
 }
 
 function held(outbox) {
@@ -141,10 +176,11 @@ function held(outbox) {
 
 export function queue({ query }) {
         const top = h("div", {}), abort = new AbortController();
-        const view = watched({ title: "Queue", keep: true, form: h("div", {}, top, chooser("State", "state", STATES, query, "#/queue")),
-                list: new List({ path: "submissions", params: { state: query.get("state") }, key: (s) => s.submission_id,
+        const view = watched({ title: "Queue", keep: true, form: h("div", {}, top, filtersOf(query, "#/queue", [["State", "state", STATES]])),
+                list: new List({ path: "submissions", params: { state: query.get("state"), order: "newest" }, key: (s) => s.submission_id,
+                        fits: isFiltered(query) ? fitsOf(query, "created_at") : null, before: reaches(query, "created_at"),
                         href: (id) => `#/submission/${segment(id)}`, row: submissionRow, one: "submission", label: "Submissions, newest first",
-                        empty: "Nothing was given to the submitter." }) });
+                        empty: query.size ? "Nothing that fits." : "Nothing was given to the submitter." }) });
         const start = view.start, stop = view.stop;
         let end = null;
         const figures = () => get("stats", {}, abort.signal).then((s) => top.replaceChildren(held(s.outbox || {})), () => null);

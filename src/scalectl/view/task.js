@@ -67,6 +67,16 @@ async function docsOf(path, signal) {
         }
 }
 
+/* A task of which all that came was refused is none, but there is something to be said of it. */
+async function neverStored(at, error, signal) {
+        const docs = error.status === 404 ? await docsOf(`${at}/deliveries`, signal).catch(() => []) : [];
+        if (!docs.length)
+                return null;
+        return h("div", {}, note("No task of this id was ever stored: all that came for it was refused, and is in quarantine."),
+                section(count(docs.length, "delivery", "deliveries"),
+                        h("ul", { class: "rows" }, docs.map((d) => h("li", { class: "row" }, deliveryRow(d))))));
+}
+
 export function task({ args: [id] }) {
         const element = h("div", {}, h("p", {}, "Loading\u2026"));
         const at = `task/${segment(id)}`;
@@ -92,7 +102,8 @@ export function task({ args: [id] }) {
                         render(source, await docsOf(`${at}/revisions`, abort.signal), await docsOf(`${at}/deliveries`, abort.signal));
                 } catch (error) {
                         if (error.name !== "AbortError")
-                                put(element, h("h2", { tabindex: "-1" }, "Task ", h("bdi", {}, brief(id, 60))), note(error.message, "error"));
+                                put(element, h("h2", { tabindex: "-1" }, "Task ", h("bdi", {}, brief(id, 60))),
+                                        await neverStored(at, error, abort.signal) ?? note(error.message, "error"));
                 }
         };
         /* What is played or looked at stays until the reader wants the change. */

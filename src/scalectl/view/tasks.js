@@ -1,6 +1,6 @@
 /* The tasks: filters, newest first, live as they come in. */
 
-import { badge, brief, count, fold, h, own, time } from "./dom.js";
+import { badge, brief, count, fold, h, instant, own, time } from "./dom.js";
 import { exporter } from "./export.js";
 import { get, segment, subscribe } from "./feed.js";
 import { List } from "./list.js";
@@ -20,15 +20,6 @@ function row(task) {
                 h("div", { class: "row-side" }, badge(task.status), h("span", { class: "type" }, brief(task.type, 40)),
                         task.is_test && h("span", { class: "test" }, "test"), time(task.created_at),
                         h("code", {}, h("bdi", {}, brief(task.task_id, 40))))];
-}
-
-/* A date of the reader's zone as the daemon takes it: the midnight that it begins with, or that ends it. */
-function instant(date, days) {
-        const t = /^\d{4}-\d\d-\d\d$/.test(date || "") ? new Date(`${date}T00:00:00`) : null;
-        if (!t || Number.isNaN(t.getTime()))
-                return "";
-        t.setDate(t.getDate() + days);
-        return t.toISOString();
 }
 
 function paramsOf(query) {
