@@ -241,7 +241,7 @@ static void describe_delivery(
                 .metadata = ingestion->metadata.values,
                 .n_metadata = ingestion->metadata.n,
                 .submission = find_submission(callback),
-                .account = finding == 0 && callback->kind == CALLBACK_SNAPSHOT,
+                .is_snapshot = finding == 0 && callback->kind == CALLBACK_SNAPSHOT,
                 .due_at = ingest_choose_due(callback, now),
                 .attachments = ingestion->attachments,
                 .n_attachments = ingestion->n_attachments,

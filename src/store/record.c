@@ -386,7 +386,7 @@ static int find_submission(DeliveryTransaction *transaction)
 
 /* Snapshots: tasks as the API describes them, without a response. */
 
-/* What an account's status is told as. Who is pending is told by having been submitted. */
+/* What a snapshot's status is told as. Who is pending is told by having been submitted. */
 static EventKind kind_of_snapshot(int status)
 {
         static const EventKind kinds[_TASK_STATUS_MAX] = {
@@ -513,17 +513,17 @@ static int accept_task(DeliveryTransaction *transaction)
         return r;
 }
 
-int store_accept_submission(Store *s, const char *id, const StoreDelivery *account)
+int store_accept_submission(Store *s, const char *id, const StoreDelivery *snapshot)
 {
-        DeliveryTransaction transaction = { .store = s, .delivery = account, .answered = account->status };
+        DeliveryTransaction transaction = { .store = s, .delivery = snapshot, .answered = snapshot->status };
         int r;
 
         assert(s->in_group);
-        assert(account->task_id);
+        assert(snapshot->task_id);
         r = s->driver->find_submission(s, id, &transaction.submission);
         if (r <= 0)
                 return r < 0 ? r : STORE_UNKNOWN;
-        r = s->driver->find_task(s, account->task_id, &transaction.task);
+        r = s->driver->find_task(s, snapshot->task_id, &transaction.task);
         if (r < 0)
                 return r;
         transaction.before = transaction.task;
@@ -532,8 +532,8 @@ int store_accept_submission(Store *s, const char *id, const StoreDelivery *accou
                                        ? STORE_MOVED_ON
                                        : 0;
 
-        if (account->type)
-                r = s->driver->find_type(s, account->type, &transaction.type);
+        if (snapshot->type)
+                r = s->driver->find_type(s, snapshot->type, &transaction.type);
         else
                 transaction.type = transaction.submission.type;
         if (r < 0)
@@ -895,7 +895,7 @@ int store_record_delivery(Store *s, const StoreDelivery *delivery, StoreOutcome 
         assert(s->in_group);
         assert(delivery->retry_of == 0 ||
                         delivery->proposed != VERDICT_INVALID); /* a retry that fails leaves nothing */
-        assert(!delivery->account || delivery->proposed == VERDICT_STORED);
+        assert(!delivery->is_snapshot || delivery->proposed == VERDICT_STORED);
 
         if (delivery->type)
                 r = s->driver->find_type(s, delivery->type, &transaction.type);
@@ -914,7 +914,7 @@ int store_record_delivery(Store *s, const StoreDelivery *delivery, StoreOutcome 
                 r = record_invalid(&transaction, &outcome);
         else if (delivery->proposed == VERDICT_ATTACHMENT_FAILURE)
                 r = record_attachment_failure(&transaction, &outcome);
-        else if (delivery->account)
+        else if (delivery->is_snapshot)
                 r = record_snapshot(&transaction, &outcome);
         else
                 r = record_response(&transaction, &outcome);

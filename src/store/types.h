@@ -39,7 +39,7 @@ typedef enum Source {
 
 const char *source_to_string(Source v);
 
-/* Asked for, again and again: it may be the account of a task that has no response, and a duplicate is no
+/* Asked for, again and again: it may be a snapshot of a task that has no response, and a duplicate is no
  * news. */
 static inline bool source_is_poll(Source v)
 {
@@ -106,10 +106,11 @@ typedef struct StoreDelivery {
         size_t n_metadata;
         const char *submission; /* the id in the task's metadata (TASK_SUBMISSION_KEY); NULL: none */
 
-        /* No callback, but the API's own account of a task that has no response: pending, canceled or
-         * failed. Only with VERDICT_STORED, and from a source that asks (reconcile, backfill). A task that
-         * isn't known is made; a pending one that has come to an end changes; all else leaves no trace. */
-        bool account;
+        /* No callback, but a snapshot: what the API says of a task that has no response: pending, canceled
+         * or failed. Only with VERDICT_STORED, and from a source that asks (reconcile, backfill). A task
+         * that isn't known is made; a pending one that has come to an end changes; all else leaves no trace.
+         */
+        bool is_snapshot;
         int64_t due_at; /* of a pending task: when it should be done; TIME_NONE: a week after its creation */
 
         /* Of a failed attachment: the URLs. */

@@ -51,13 +51,13 @@ int store_add_submission(Store *s, const StoreSubmission *n, StoreAddition *ret,
  * isn't to be canceled any more. 0, STORE_MOVED_ON, STORE_UNKNOWN. */
 int store_move_submission(Store *s, const char *id, const StoreMove *m);
 
-/* Within a group. The API has a task for it, whatever state it is in: `account` describes it (its body has a
- * `task` and is kept as the task's document until a delivery brings another). The task is made if it isn't
- * known; one that has come to its end stays as it is, a pending one that has by this account changes.
+/* Within a group. The API has a task for it, whatever state it is in: `snapshot` describes it (its body has
+ * a `task` and is kept as the task's document until a delivery brings another). The task is made if it isn't
+ * known; one that has come to its end stays as it is, a pending one that has by this snapshot changes.
  * Without its response nothing is completed: such a task is pending, and due at once. Events:
  * task.submitted, then what else follows. Nothing happens when it is accepted with that task already. 0,
  * STORE_UNKNOWN; STORE_MOVED_ON: it has another task (a second one was made: say so). */
-int store_accept_submission(Store *s, const char *id, const StoreDelivery *account);
+int store_accept_submission(Store *s, const char *id, const StoreDelivery *snapshot);
 
 /* Within a group. Remembers that it is to be canceled as soon as that can be done. From the states `from`.
  * 0, STORE_MOVED_ON (also where its task has come to its end), STORE_UNKNOWN. */

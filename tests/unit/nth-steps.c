@@ -79,7 +79,7 @@ static int write_others(Store *s)
                 invalid_of("what", "invalid"),
                 attachment_of("failed", NULL, "a failure"),
                 attachment_of(NULL, "nobody", "a failure of nobody's"),
-                account_of("told", DOCUMENT("told"), TASK_PENDING),
+                snapshot_of("told", DOCUMENT("told"), TASK_PENDING),
         };
         int r = 0;
 
@@ -125,7 +125,7 @@ static int write_sending(Store *s)
 
 static int write_outcomes(Store *s)
 {
-        StoreDelivery account = account_of("its-task", DOCUMENT("its-task"), TASK_PENDING);
+        StoreDelivery account = snapshot_of("its-task", DOCUMENT("its-task"), TASK_PENDING);
         int r = store_accept_submission(s, "s1", &account);
 
         if (r >= 0)

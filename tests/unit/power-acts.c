@@ -24,7 +24,7 @@ static Act *pick_act(Power *p, int kind, bool (*fits)(const Act *a))
 
 static bool is_response(const Act *a)
 {
-        return a->delivery.proposed == VERDICT_STORED && !a->delivery.account;
+        return a->delivery.proposed == VERDICT_STORED && !a->delivery.is_snapshot;
 }
 
 static bool is_invalid(const Act *a)
@@ -183,7 +183,7 @@ static void fill_account(Power *p, Act *a)
         a->delivery.task_status = statuses[pick(p, ELEMENTSOF(statuses))];
         a->delivery.completed_at = TIME_NONE;
         a->delivery.due_at = a->time + HOUR;
-        a->delivery.account = true;
+        a->delivery.is_snapshot = true;
         name_task(a, pick(p, 2) ? p->n_tasks++ : pick(p, p->n_tasks + 1));
 }
 
@@ -359,7 +359,8 @@ Act *act_new(Power *p)
 bool act_is_old(const Act *a, const Act *prune)
 {
         bool stands = a->outcome.verdict == VERDICT_REVISED ||
-                      (a->outcome.verdict == VERDICT_STORED && !a->delivery.account && !a->outcome.repeated);
+                      (a->outcome.verdict == VERDICT_STORED && !a->delivery.is_snapshot &&
+                                      !a->outcome.repeated);
 
         if (prune->kind != ACT_PRUNE || stands)
                 return false;

@@ -26,7 +26,7 @@ static void end_task(Bench *b)
         StoreDelivery d = response_of("task1", "{\"task_id\":\"task1\",\"task\":{}}", 0);
 
         d.source = SOURCE_RECONCILE;
-        d.account = true;
+        d.is_snapshot = true;
         d.task_status = TASK_CANCELED;
         d.completed_at = TIME_NONE;
         record(b->fixture->store, &d);

@@ -312,7 +312,7 @@ static void record_body(Model *m, const void *body, size_t size, Source source, 
                 .completed_at = c->completed_at,
                 .metadata = metadata.values,
                 .n_metadata = metadata.n,
-                .account = c->kind == CALLBACK_SNAPSHOT,
+                .is_snapshot = c->kind == CALLBACK_SNAPSHOT,
                 .due_at = our_time(m) + DAY,
         };
         memcpy(d.digest, c->digest, sizeof(d.digest));

@@ -25,7 +25,7 @@ static void assert_last_event(Fixture *f, const char *submission, const char *ta
 
 static void accept_as(Fixture *f, const char *id, const char *task_id)
 {
-        StoreDelivery account = account_of(task_id, "account", TASK_PENDING);
+        StoreDelivery account = snapshot_of(task_id, "account", TASK_PENDING);
 
         assert_int_equal(accept(f, id, &account), 0);
 }
@@ -268,7 +268,7 @@ static int walk_move(Walk *w)
 static int walk_accept(Walk *w)
 {
         char id[SUBMISSION_ID_SIZE], task_id[16];
-        StoreDelivery d = account_of(task_id, "account", (TaskStatus)roll(w, _TASK_STATUS_MAX));
+        StoreDelivery d = snapshot_of(task_id, "account", (TaskStatus)roll(w, _TASK_STATUS_MAX));
         unsigned n = any_number(w);
 
         snprintf(id, sizeof(id), "s%u", n);
@@ -290,7 +290,7 @@ static int walk_record(Walk *w)
         d = kind == 0   ? invalid_of(task_id, body)
             : kind == 1 ? attachment_of(task_id, NULL, body)
             : kind == 2 ? failure_of(roll(w, 2) == 0 ? &A : &B, 1, NULL, body)
-            : kind == 3 ? account_of(task_id, body, (TaskStatus)roll(w, _TASK_STATUS_MAX))
+            : kind == 3 ? snapshot_of(task_id, body, (TaskStatus)roll(w, _TASK_STATUS_MAX))
                         : response_of(task_id, body, (uint8_t)roll(w, 3));
         if (kind != 3)
                 d.source = sources[roll(w, 3)];

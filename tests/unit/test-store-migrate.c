@@ -104,7 +104,7 @@ static void test_first_schema(void **state)
         assert_outcome(record(f->store, &d), VERDICT_STORED, 4, 1, false);
         assert_int_equal(list_pending(f, INT64_MAX).n, 0);
         add_one(f, "s1");
-        d = account_of("d", "account", TASK_PENDING);
+        d = snapshot_of("d", "account", TASK_PENDING);
         assert_int_equal(accept(f, "s1", &d), 0);
         assert_string_equal(get_task(f, "d").document, "account");
         check_consistency(f);

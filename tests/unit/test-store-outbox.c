@@ -71,7 +71,7 @@ static void test_rollback(void **state)
 {
         Fixture *f = *state;
         StoreSubmission n = submission_of("s1");
-        StoreDelivery account = account_of("a", DOCUMENT("a"), TASK_PENDING);
+        StoreDelivery account = snapshot_of("a", DOCUMENT("a"), TASK_PENDING);
         char id[SUBMISSION_ID_SIZE];
         StoreAddition a;
 
@@ -158,7 +158,7 @@ static void test_moves_of_what_is_not_there(void **state)
 {
         Fixture *f = *state;
         StoreMove m = move_of(SUBMISSION_IN(SUBMISSION_QUEUED), SUBMISSION_SENDING);
-        StoreDelivery account = account_of("a", DOCUMENT("a"), TASK_PENDING);
+        StoreDelivery account = snapshot_of("a", DOCUMENT("a"), TASK_PENDING);
 
         assert_int_equal(move(f, "s1", &m), STORE_UNKNOWN);
         assert_int_equal(accept(f, "s1", &account), STORE_UNKNOWN);

@@ -40,7 +40,7 @@ static inline StoreMove move_of(unsigned from, SubmissionState to)
 }
 
 /* What the API says of a task that has no response. */
-static inline StoreDelivery account_of(const char *task_id, const char *body, TaskStatus status)
+static inline StoreDelivery snapshot_of(const char *task_id, const char *body, TaskStatus status)
 {
         StoreDelivery d = response_of(task_id, body, 0);
 
@@ -50,7 +50,7 @@ static inline StoreDelivery account_of(const char *task_id, const char *body, Ta
         d.task_status = status;
         d.completed_at = TIME_NONE;
         d.due_at = T0 + HOUR;
-        d.account = true;
+        d.is_snapshot = true;
         return d;
 }
 

@@ -125,7 +125,7 @@ static void test_cancel(void **state)
         Fixture *f = *state;
         unsigned any = UINT32_MAX,
                  sent = SUBMISSION_IN(SUBMISSION_SENDING) | SUBMISSION_IN(SUBMISSION_UNKNOWN);
-        StoreDelivery account = account_of("a", DOCUMENT("a"), TASK_PENDING), over;
+        StoreDelivery account = snapshot_of("a", DOCUMENT("a"), TASK_PENDING), over;
 
         add_one(f, "s1");
         assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s1", sent, T0)), STORE_MOVED_ON);
@@ -147,7 +147,7 @@ static void test_cancel(void **state)
         assert_int_equal(list_cancel_wanted(f).n, 1);
 
         /* The end of the task is the end of that; and then it is too late. */
-        over = account_of("a", "canceled", TASK_CANCELED);
+        over = snapshot_of("a", "canceled", TASK_CANCELED);
         record(f->store, &over);
         assert_int_equal(list_cancel_wanted(f).n, 0);
         assert_int_equal(IN_GROUP(f, store_want_cancel(f->store, "s1", any, T0)), STORE_MOVED_ON);

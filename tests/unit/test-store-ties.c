@@ -27,7 +27,7 @@ static void assert_task(Fixture *f, const char *id, const char *expected)
 static void test_accept(void **state)
 {
         Fixture *f = *state;
-        StoreDelivery account = account_of("a", DOCUMENT("a"), TASK_PENDING), other = account;
+        StoreDelivery account = snapshot_of("a", DOCUMENT("a"), TASK_PENDING), other = account;
         StoreMetadata metadata = { "color", "blue" };
         TaskFilter filter = { .start_time = TIME_NONE, .end_time = TIME_NONE, .is_test = -1, .limit = 10 };
         TaskPage page;
@@ -112,12 +112,12 @@ static void test_accept_from_any_state(void **state)
                                 add_one(f, id);
                                 put(f, id, (SubmissionState)from);
                                 first = *k == TASK_COMPLETED ? response_of(task, body, 1)
-                                                             : account_of(task, body, *k);
+                                                             : snapshot_of(task, body, *k);
                                 if ((int)*k >= 0)
                                         record(f->store, &first);
                                 events = store_last_event(f->store);
 
-                                account = account_of(task, "account", *t);
+                                account = snapshot_of(task, "account", *t);
                                 assert_int_equal(accept(f, id, &account), 0);
                                 if ((int)*k > TASK_PENDING && *t != TASK_CANCELED)
                                         wanted = *k; /* has come to its end */
@@ -138,7 +138,7 @@ static void test_accept_from_any_state(void **state)
 static void test_accepted_as_completed(void **state)
 {
         Fixture *f = *state;
-        StoreDelivery account = account_of("a", DOCUMENT("a"), TASK_COMPLETED);
+        StoreDelivery account = snapshot_of("a", DOCUMENT("a"), TASK_COMPLETED);
 
         add_one(f, "s1");
         assert_int_equal(accept(f, "s1", &account), 0);
@@ -149,7 +149,7 @@ static void test_accepted_as_completed(void **state)
 static void test_callback_after_acceptance(void **state)
 {
         Fixture *f = *state;
-        StoreDelivery account = account_of("a", DOCUMENT("a"), TASK_PENDING),
+        StoreDelivery account = snapshot_of("a", DOCUMENT("a"), TASK_PENDING),
                       bare = response_of("a", "bare", 1), d = response_of("a", "body-1", 1);
         const char *url = "https://example.com/a.png";
         Seen s;
@@ -183,7 +183,7 @@ static void test_callback_before_the_answer(void **state)
 {
         Fixture *f = *state;
         StoreDelivery d = response_of("a", "body-1", 1),
-                      account = account_of("a", DOCUMENT("a"), TASK_PENDING);
+                      account = snapshot_of("a", DOCUMENT("a"), TASK_PENDING);
         StoreOutcome o;
         Seen s;
 
@@ -280,7 +280,7 @@ static void test_second_task(void **state)
         assert_int_equal(s.n, 1);
         assert_string_equal(s.submissions[0], "s1"); /* what it was told */
 
-        c = with_submission(account_of("c", DOCUMENT("c"), TASK_PENDING), m, "s1");
+        c = with_submission(snapshot_of("c", DOCUMENT("c"), TASK_PENDING), m, "s1");
         assert_true(record(f->store, &c).second_task);
         assert_task(f, "s1", "a");
 

@@ -59,7 +59,7 @@ int task_snapshot_new(const json_t *task, int64_t now, TaskSnapshot **ret)
                 .is_test = callback->is_test,
                 .unchecked = callback->unchecked,
                 .has_document = callback->root != NULL,
-                .account = true,
+                .is_snapshot = true,
                 .due_at = ingest_choose_due(callback, now),
                 .created_at = callback->created_at,
                 .completed_at = TIME_NONE,

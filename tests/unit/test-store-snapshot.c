@@ -4,7 +4,7 @@
 
 /* Accounts. */
 
-static void test_accounts_of_unknown_tasks(void **state)
+static void test_snapshots_of_unknown_tasks(void **state)
 {
         static const struct {
                 TaskStatus status;
@@ -23,7 +23,7 @@ static void test_accounts_of_unknown_tasks(void **state)
 
                 snprintf(id, sizeof(id), "t%u", i);
                 snprintf(body, sizeof(body), "account %u", i);
-                d = account_of(id, body, rows[i].status);
+                d = snapshot_of(id, body, rows[i].status);
                 assert_outcome(record(f->store, &d), VERDICT_STORED, i + 1, 0, false);
                 s = get_task(f, id);
                 assert_int_equal(s.status, rows[i].status);
@@ -45,7 +45,7 @@ static void test_accounts_of_unknown_tasks(void **state)
         check_consistency(f);
 }
 
-static void test_accounts_of_known_tasks(void **state)
+static void test_snapshots_of_known_tasks(void **state)
 {
         static const TaskStatus all[] = { TASK_PENDING, TASK_CANCELED, TASK_ERROR };
         Fixture *f = *state;
@@ -60,8 +60,8 @@ static void test_accounts_of_known_tasks(void **state)
                         char id[16];
 
                         snprintf(id, sizeof(id), "t%u", n++);
-                        d = account_of(id, "before", *before);
-                        e = account_of(id, "after", *after);
+                        d = snapshot_of(id, "before", *before);
+                        e = snapshot_of(id, "after", *after);
                         record(f->store, &d);
                         assert_string_equal(verdict_to_string(record(f->store, &e).verdict),
                                         changes ? "stored" : "duplicate");
@@ -69,7 +69,7 @@ static void test_accounts_of_known_tasks(void **state)
                         assert_string_equal(get_task(f, id).document, changes ? "after" : "before");
                 }
 
-        /* A response counts for more than any account before it, and afterwards the one counts that says
+        /* A response counts for more than any snapshot before it, and afterwards the one counts that says
          * that it was canceled: the response stays. */
         for (int status = TASK_PENDING; status <= TASK_ERROR; status++) {
                 char id[16], body[16];
@@ -79,12 +79,12 @@ static void test_accounts_of_known_tasks(void **state)
                         continue;
                 snprintf(id, sizeof(id), "r%d", status);
                 snprintf(body, sizeof(body), "b%d", status);
-                d = account_of(id, "account", (TaskStatus)status);
+                d = snapshot_of(id, "account", (TaskStatus)status);
                 e = response_of(id, body, 1);
                 record(f->store, &d);
                 assert_int_equal(record(f->store, &e).verdict, VERDICT_STORED);
                 assert_int_equal(get_task(f, id).status, TASK_COMPLETED);
-                d = account_of(id, "account again", (TaskStatus)status);
+                d = snapshot_of(id, "account again", (TaskStatus)status);
                 record(f->store, &d);
                 assert_int_equal(get_task(f, id).status,
                                 status == TASK_CANCELED ? TASK_CANCELED : TASK_COMPLETED);
@@ -93,13 +93,13 @@ static void test_accounts_of_known_tasks(void **state)
         check_consistency(f);
 }
 
-/* An account proves as much as a callback. */
-static void test_accounts_of_submissions(void **state)
+/* A snapshot proves as much as a callback. */
+static void test_snapshots_of_submissions(void **state)
 {
         Fixture *f = *state;
         StoreMetadata m[2], m2[2];
-        StoreDelivery d = with_submission(account_of("a", DOCUMENT("a"), TASK_PENDING), m, "s1"),
-                      e = with_submission(account_of("b", DOCUMENT("b"), TASK_CANCELED), m2, "s2");
+        StoreDelivery d = with_submission(snapshot_of("a", DOCUMENT("a"), TASK_PENDING), m, "s1"),
+                      e = with_submission(snapshot_of("b", DOCUMENT("b"), TASK_CANCELED), m2, "s2");
         Seen s;
 
         put((add_one(f, "s1"), f), "s1", SUBMISSION_UNKNOWN);
@@ -168,7 +168,7 @@ static void test_pending(void **state)
 
         for (int i = 0; i < 6; i++) {
                 snprintf(id, sizeof(id), "t%d", i);
-                d = account_of(id, "account", TASK_PENDING);
+                d = snapshot_of(id, "account", TASK_PENDING);
                 d.due_at = T0 + i / 2;
                 if (i == 5)
                         d.due_at = TIME_NONE;
@@ -199,9 +199,9 @@ static void test_pending(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_accounts_of_unknown_tasks),
-                TEST(test_accounts_of_known_tasks),
-                TEST(test_accounts_of_submissions),
+                TEST(test_snapshots_of_unknown_tasks),
+                TEST(test_snapshots_of_known_tasks),
+                TEST(test_snapshots_of_submissions),
                 TEST(test_polls_leave_no_row),
                 TEST(test_poll_that_brings_a_document),
                 TEST(test_pending),
