@@ -302,6 +302,18 @@ def test_a_signal_ends_the_wait_after_a_failure(daemon, consumer):
     assert consumer.place["seq"] == 0
 
 
+def test_what_is_ignored_ends_nothing(daemon, consumer):
+    """As under nohup."""
+    consumer.process = subprocess.Popen(["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *consumer.command(*consumer.note())],
+                                        stderr=subprocess.PIPE, text=True)
+    for n in (1, 2):
+        deliver(daemon, 1)
+        eventually(lambda: consumer.numbers == list(range(1, n + 1)), "it is done")
+        eventually(lambda: consumer.place["seq"] == n, "and saved")
+        consumer.process.send_signal(signal.SIGHUP)
+    consumer.end()
+
+
 def test_the_daemon_may_be_away(daemon, consumer):
     deliver(daemon, 1)
     consumer.start(*consumer.note())

@@ -26,52 +26,53 @@
 #define TERM_USEC    (5 * USEC_PER_SEC)  /* then it is told to end, and then it is ended */
 #define ERROR_MAX    ((size_t)64 * 1024)
 
-static const int stop_signals[] = { SIGTERM, SIGINT, SIGHUP };
-
 /* Signals. */
-
-static sigset_t stop_set(void)
-{
-        sigset_t set;
-
-        sigemptyset(&set);
-        FOREACH_ARRAY(s, stop_signals, ELEMENTSOF(stop_signals))
-                sigaddset(&set, *s);
-        return set;
-}
 
 static void on_stop(_unused_ int signal)
 {
         _exit(0);
 }
 
-int action_init(void)
+/* 0, or -1 and errno. */
+static int take_signal(Action *a, int number)
 {
-        const struct sigaction stop = { .sa_handler = on_stop }, usual = { .sa_handler = SIG_DFL };
-        sigset_t set = stop_set();
+        const struct sigaction stop = { .sa_handler = on_stop };
+        struct sigaction old;
 
-        sigaddset(&set, SIGCHLD);
-        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || sigaction(SIGCHLD, &usual, NULL) < 0 ||
+        if (sigaction(number, NULL, &old) < 0)
+                return -1;
+        if (old.sa_handler == SIG_IGN)
+                return 0;
+        sigaddset(&a->stop, number);
+        return sigaction(number, &stop, NULL);
+}
+
+int action_init(Action *a)
+{
+        static const int stop_signals[] = { SIGTERM, SIGINT, SIGHUP };
+        const struct sigaction usual = { .sa_handler = SIG_DFL };
+        sigset_t blocked;
+
+        sigemptyset(&a->stop);
+        FOREACH_ARRAY(s, stop_signals, ELEMENTSOF(stop_signals))
+                if (take_signal(a, *s) < 0)
+                        return -errno;
+        blocked = a->stop;
+        sigaddset(&blocked, SIGCHLD);
+        if (sigprocmask(SIG_BLOCK, &blocked, NULL) < 0 || sigaction(SIGCHLD, &usual, NULL) < 0 ||
                         signal(SIGPIPE, SIG_IGN) == SIG_ERR)
                 return -errno;
-        FOREACH_ARRAY(s, stop_signals, ELEMENTSOF(stop_signals))
-                if (sigaction(*s, &stop, NULL) < 0)
-                        return -errno;
         return 0;
 }
 
-void action_begin_idle(void)
+void action_begin_idle(const Action *a)
 {
-        sigset_t set = stop_set();
-
-        (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+        (void)sigprocmask(SIG_UNBLOCK, &a->stop, NULL);
 }
 
-void action_end_idle(void)
+void action_end_idle(const Action *a)
 {
-        sigset_t set = stop_set();
-
-        (void)sigprocmask(SIG_BLOCK, &set, NULL);
+        (void)sigprocmask(SIG_BLOCK, &a->stop, NULL);
 }
 
 /* The next of these signals; 0: none came in this time. */
@@ -89,9 +90,7 @@ static int wait_signal(const sigset_t *set, uint64_t usec)
 
 void action_pause(Action *a, uint64_t usec)
 {
-        sigset_t set = stop_set();
-
-        if (wait_signal(&set, usec) > 0)
+        if (wait_signal(&a->stop, usec) > 0)
                 a->stopping = true;
 }
 
@@ -148,11 +147,11 @@ static int set_environment(const Action *a, const Batch *batch, uint64_t attempt
 }
 
 /* 0 or negative errno. */
-static int spawn(char *const *command, int input, pid_t *ret)
+static int spawn(const Action *a, int input, pid_t *ret)
 {
         posix_spawn_file_actions_t files;
         posix_spawnattr_t attributes;
-        sigset_t none, usual = stop_set();
+        sigset_t none, usual = a->stop;
         int r;
 
         sigemptyset(&none);
@@ -168,7 +167,7 @@ static int spawn(char *const *command, int input, pid_t *ret)
                 (void)posix_spawnattr_setsigdefault(&attributes, &usual);
                 r = posix_spawn_file_actions_adddup2(&files, input, STDIN_FILENO);
                 if (r == 0)
-                        r = posix_spawnp(ret, command[0], &files, &attributes, command, environ);
+                        r = posix_spawnp(ret, a->command[0], &files, &attributes, a->command, environ);
                 (void)posix_spawnattr_destroy(&attributes);
         }
         (void)posix_spawn_file_actions_destroy(&files);
@@ -187,7 +186,7 @@ static void hurry(pid_t pid, unsigned step)
 /* Its status as waitpid() has it. */
 static int wait_command(Action *a, pid_t pid)
 {
-        sigset_t set = stop_set();
+        sigset_t set = a->stop;
         unsigned step = 0; /* 1: asked to end; 2, 3: so is the command */
         int status = EX_OSERR << 8, signal;
 
@@ -234,7 +233,7 @@ static ActionResult run_command(Action *a, const Batch *batch, uint64_t attempt)
         input = make_input(&batch->lines);
         r = input < 0 ? input : set_environment(a, batch, attempt);
         if (r >= 0)
-                r = spawn(a->command, input, &pid);
+                r = spawn(a, input, &pid);
         if (r < 0) { /* nothing that the event could help */
                 snprintf(a->reason, sizeof(a->reason), "%s can't be run: %s", a->command[0], strerror(-r));
                 return ACTION_LATER;

@@ -2,6 +2,8 @@
 
 /* What is done with events: a command is run, or a URL is told. */
 
+#include <signal.h>
+
 #include "basic/buffer.h"
 #include "scalectl/consume/place.h"
 
@@ -17,8 +19,9 @@ typedef struct Action {
         char *const *command; /* up to a NULL; NULL: none */
         const char *url;      /* NULL: none */
         bool batched;         /* several events may come at once, as lines */
-        bool stopping;        /* the program was asked to end */
-        char reason[320];     /* why it was not done, for people */
+        sigset_t stop;    /* the signals that end the program: those that are not ignored, as under nohup */
+        bool stopping;    /* one came */
+        char reason[320]; /* why it was not done, for people */
 } Action;
 
 /* Some events, and of the first of them what the environment says. */
@@ -32,11 +35,11 @@ typedef struct Batch {
 } Batch;
 
 /* Blocks the signals that end the program, and takes them from then on where it waits by itself. */
-int action_init(void);
+int action_init(Action *a);
 
 /* While nothing is in hand they end it at once. */
-void action_begin_idle(void);
-void action_end_idle(void);
+void action_begin_idle(const Action *a);
+void action_end_idle(const Action *a);
 
 /* Waits so long, or until it is asked to end. */
 void action_pause(Action *a, uint64_t usec);

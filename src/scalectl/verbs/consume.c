@@ -94,9 +94,9 @@ static int ask(Consumer *c, ApiUrl *url)
 
         buffer_consume(&c->page, c->page.size);
         c->full = false;
-        action_begin_idle();
+        action_begin_idle(&c->action);
         r = api_stream(c->ctl, API_QUERY, url, on_data, c, c->options->once ? NULL : &away);
-        action_end_idle();
+        action_end_idle(&c->action);
         if (r == 0 || c->full) {
                 c->away = 0;
                 return 0;
@@ -555,7 +555,7 @@ int verb_consume(Ctl *ctl, int argc, char **argv)
         r = check_options(ctl, &o, c.name, c.action.command != NULL);
         if (r != 0)
                 return r;
-        if (action_init() < 0)
+        if (action_init(&c.action) < 0)
                 return EX_OSERR;
 
         r = place_open(c.name, o.state, &c.file, &c.place, &is_new);
