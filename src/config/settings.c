@@ -240,9 +240,7 @@ static void look_back(Reading *reading)
 {
         if (reading->open)
                 (void)mistake(reading->loading, -EINVAL,
-                                "%s, line %u: neither a [section] nor a setting: "
-                                "expected key = "
-                                "value",
+                                "%s, line %u: neither a [section] nor a setting: expected key = value",
                                 reading->path, reading->line);
         reading->open = false;
 }

@@ -219,8 +219,8 @@ int api_complain(unsigned status, const Buffer *body)
         if (error)
                 complain("%s", error);
         else
-                complain("the answer was the status %u, and not from the daemon: is something else in front "
-                         "of it?",
+                complain("the answer was the status %u, and not from the daemon: is something else in "
+                         "front of it?",
                                 status);
         api_complain_of_problems(json_object_get(answer, "problems"));
         FOREACH_ARRAY(e, exits, ELEMENTSOF(exits))

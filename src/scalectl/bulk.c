@@ -92,8 +92,7 @@ static int complain_of_input(int r, uint64_t number)
                 return no_memory();
         if (r == -EMSGSIZE)
                 complain("standard input, line %" PRIu64
-                         " is longer than %zu MiB, nothing was done: give the "
-                         "ids alone",
+                         " is longer than %zu MiB, nothing was done: give the ids alone",
                                 number, BULK_LINE_MAX / 1024 / 1024);
         else
                 complain("standard input can't be read, nothing was done: %s", strerror(-r));

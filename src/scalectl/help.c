@@ -137,8 +137,8 @@ static const VerbHelp verb_helps[] = {
                         "scalectl consume orders --kind task.completed --exec ./store-result" },
         { "wait", "@pending", "@pending",
                         "For those that are named, or all with this metadata, in the outbox too. The exit "
-                        "status is "
-                        "0 when all are completed, 1 when one ended otherwise, 75 when the time is over.",
+                        "status is 0 when all are completed, 1 when one ended otherwise, 75 when the time "
+                        "is over.",
                         "scalectl submit --from tasks.ndjson && scalectl wait --metadata batch=7" },
         { "stats", NULL, NULL, NULL, "scalectl stats --metadata batch=7" },
         { "deliveries", NULL, NULL, "Oldest first, all of them unless -n says otherwise.",
@@ -151,9 +151,8 @@ static const VerbHelp verb_helps[] = {
                         "-" },
         { "submit", "@types", NULL,
                         "Parameters as curl sends them with -d, or a JSON object from a file or, with -, "
-                        "from "
-                        "standard input. --from is safe to run again: each line is submitted once, and a "
-                        "run that was interrupted is gone on with.",
+                        "from standard input. --from is safe to run again: each line is submitted once, "
+                        "and a run that was interrupted is gone on with.",
                         "scalectl submit categorization -d instruction='Big or small?' \\\n"
                         "      -d attachment_type=text -d attachment=car \\\n"
                         "      -d categories=big -d categories=small" },
@@ -168,8 +167,8 @@ static const VerbHelp verb_helps[] = {
         { "backfill", NULL, NULL, "Goes on in the daemon when this is ended before it.",
                         "scalectl backfill --since 2016-06-01" },
         { "simulate", "@callbacks", NULL,
-                        "Marked as a test, to the first address of [callback] listen or, to try a proxy as "
-                        "well, to a URL.",
+                        "Marked as a test, to the first address of [callback] listen or, to try a proxy "
+                        "as well, to a URL.",
                         "scalectl simulate categorization --to https://hooks.example.com/callback" },
         { "export", NULL, NULL,
                         "All tasks, or those that all of --type, --status, --since, --until, --after and "

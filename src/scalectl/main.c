@@ -36,9 +36,8 @@ static const Verb verbs[] = {
                         "[--batch NAME] [--patience T] [--dry-run]",
                         "put one task, or a file of them, into the outbox", verb_submit, false },
         { "queue",
-                        "[list [--state S] [--type T] [--since T] [--until T] [-n N] | show ID | "
-                        "retry [--dry-run] ID...|- | drop [--dry-run] ID...|- | hold [REASON] | resume | "
-                        "flush]",
+                        "[list [--state S] [--type T] [--since T] [--until T] [-n N] | show ID | retry "
+                        "[--dry-run] ID...|- | drop [--dry-run] ID...|- | hold [REASON] | resume | flush]",
                         "see to what is in the outbox", verb_queue, false },
         { "cancel", "[--dry-run] ID...|-", "cancel tasks, or submissions that were not sent yet",
                         verb_cancel, false },

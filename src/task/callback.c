@@ -292,8 +292,8 @@ static void check_id(Callback *callback)
                 problem(callback, SEVERITY_ERROR, "task_id", "is missing: the id of the task");
         else if (!callback->task_id)
                 problem(callback, SEVERITY_ERROR, "task_id",
-                                "expected a text of up to %u bytes without control characters, that is not "
-                                "empty",
+                                "expected a text of up to %u bytes without control characters, that is "
+                                "not empty",
                                 CALLBACK_ID_MAX);
 }
 

@@ -113,9 +113,8 @@ static int complain_of_lock(const char *name, const char *lock_path, int fd)
         if (pread(fd, text, sizeof(text) - 1, 0) > 0)
                 text[strcspn(text, "\n")] = 0;
         if (parse_u64(text, 1, INT32_MAX, &pid) >= 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH)
-                complain("a command that an earlier run of the consumer %s began is still running, and has "
-                         "%s "
-                         "locked",
+                complain("a command that an earlier run of the consumer %s began is still running, and "
+                         "has %s locked",
                                 name, lock_path);
         else
                 complain("another consumer %s is running (process %s)", name, *text ? text : "unknown");
@@ -198,9 +197,8 @@ int place_open(const char *name, const char *file, PlaceFile *ret, Place *ret_pl
         r = read_place(ret->path, ret_place);
         *ret_new = r == 0;
         if (r == -EBADMSG) {
-                complain("%s does not say where a consumer is, as {\"seq\":17,\"time\":\"...\"} would: put "
-                         "it "
-                         "right, or remove it and say where to begin with --from",
+                complain("%s does not say where a consumer is, as {\"seq\":17,\"time\":\"...\"} would: "
+                         "put it right, or remove it and say where to begin with --from",
                                 ret->path);
                 return EX_DATAERR;
         }

@@ -66,13 +66,12 @@ static void look_at_rights(Doctor *doctor, const LocalSocket *local)
         if (st.st_mode & local->forbidden)
                 doctor_fail(doctor,
                                 local->private ? doctor_advice(doctor,
-                                                                 "`chmod 0600 '%s'`: it can delete what is "
-                                                                 "stored",
+                                                                 "`chmod 0600 '%s'`: it can delete what "
+                                                                 "is stored",
                                                                  local->path)
                                                : doctor_advice(doctor,
-                                                                 "`chmod 0660 '%s'`: who may use it is a matter "
-                                                                 "of "
-                                                                 "its group",
+                                                                 "`chmod 0660 '%s'`: who may use it is a "
+                                                                 "matter of its group",
                                                                  local->path),
                                 "%s has mode %04o, so %s may use it", local->path,
                                 (unsigned)(st.st_mode & 07777),
@@ -197,9 +196,8 @@ static void look_at_listener(Doctor *doctor, const char *listen)
                                 listen, result.status);
         else if (!local && !doctor_is_here(listen))
                 doctor_warn(doctor,
-                                "listen on 127.0.0.1 or on a Unix socket, behind a proxy on this host that "
-                                "has "
-                                "TLS",
+                                "listen on 127.0.0.1 or on a Unix socket, behind a proxy on this host "
+                                "that has TLS",
                                 "%s takes callbacks from the network without TLS, keys and all", listen);
         else
                 doctor_ok(doctor, "%s takes callbacks", listen);
@@ -223,19 +221,16 @@ void doctor_check_callback_url(Doctor *doctor)
                 doctor_warn(doctor,
                                 "set it to the public URL of the receiver, as "
                                 "https://hooks.example.com/callback",
-                                "[submit] callback_url is not set: tasks keep the one that they come with, "
-                                "or "
-                                "get the account's, and which submission a bad attachment belongs to can't "
-                                "be "
-                                "told");
+                                "[submit] callback_url is not set: tasks keep the one that they come "
+                                "with, or get the account's, and which submission a bad attachment "
+                                "belongs to can't be told");
         else if (far && doctor_is_here(url))
                 doctor_fail(doctor, "set it to the public URL of the proxy in front of the receiver",
                                 "[submit] callback_url is %s, which only this host can reach", url);
         else if (far && strncmp(url, "https://", 8) != 0)
                 doctor_fail(doctor, "give the proxy a certificate, and set an https URL",
                                 "[submit] callback_url is %s: results and the key travel where others can "
-                                "read "
-                                "them",
+                                "read them",
                                 url);
         else
                 doctor_ok(doctor, "[submit] callback_url is %s", url);
@@ -274,8 +269,7 @@ static void look_whether_ready(Doctor *doctor, const char *socket, const char *w
         else if (status != 200)
                 doctor_fail(doctor,
                                 "the daemon's log says why: a full disk is mended by making room, and it "
-                                "goes on by "
-                                "itself",
+                                "goes on by itself",
                                 "%s can't be stored now, and are refused", what);
         else
                 doctor_ok(doctor, "%s can be stored", what);
@@ -311,11 +305,10 @@ void doctor_check_log(Doctor *doctor)
         format_size(n, size);
         if (n > LOG_LARGE)
                 doctor_warn(doctor,
-                                "end what reads without an end, as a backup or an export; if there is none, "
-                                "the log "
-                                "of the daemon says what else keeps it",
-                                "%s of the write-ahead log are in use, so something keeps it from starting "
-                                "over",
+                                "end what reads without an end, as a backup or an export; if there is "
+                                "none, the log of the daemon says what else keeps it",
+                                "%s of the write-ahead log are in use, so something keeps it from "
+                                "starting over",
                                 size);
         else
                 doctor_ok(doctor, "%s of the write-ahead log are in use", size);
@@ -331,10 +324,9 @@ void doctor_check_quarantine(Doctor *doctor)
         n = number(json_object_get(stats, "by_verdict"), "invalid");
         if (n > 0)
                 doctor_warn(doctor,
-                                "`scalectl quarantine` shows what was wrong with each; `scalectl quarantine "
-                                "retry "
-                                "N` takes it in when that is mended, `scalectl quarantine discard N` puts "
-                                "it away",
+                                "`scalectl quarantine` shows what was wrong with each; `scalectl "
+                                "quarantine retry N` takes it in when that is mended, `scalectl "
+                                "quarantine discard N` puts it away",
                                 "deliveries in the quarantine: %llu", (unsigned long long)n);
         else
                 doctor_ok(doctor, "the quarantine is empty");
@@ -378,9 +370,8 @@ void doctor_check_queue(Doctor *doctor)
         format_json_time(json_object_get(queue, "since"), doctor->utc, since);
         if (streq(hold, "held_account"))
                 doctor_fail(doctor,
-                                "see to the account or the key, then `scalectl queue resume`; a new key is "
-                                "tried "
-                                "after a reload",
+                                "see to the account or the key, then `scalectl queue resume`; a new key "
+                                "is tried after a reload",
                                 "the API refuses the account, so nothing is sent since %s: %s", since,
                                 reason);
         else if (streq(hold, "held"))
@@ -401,8 +392,7 @@ static void look_at_states(Doctor *doctor, const json_t *by_state)
         } states[] = {
                 { "unknown", "of which it is not known whether they have a task",
                                 "the API is asked about them by itself; if they stay, see why with "
-                                "`scalectl queue "
-                                "list --state unknown`" },
+                                "`scalectl queue list --state unknown`" },
                 { "rejected", "that the API rejected",
                                 "`scalectl queue list --state rejected` says why; `scalectl queue retry ID` "
                                 "or `scalectl queue drop ID`" },
@@ -580,8 +570,7 @@ static void look_at_keys(Doctor *doctor, const DaemonPlace *place, const json_t 
                         doctor_fail(doctor,
                                         doctor_advice(doctor,
                                                         "put the file back, then `systemctl reload %s`; "
-                                                        "until "
-                                                        "then it does not start again",
+                                                        "until then it does not start again",
                                                         place->name),
                                         "%s goes on with what it read (%s), and its file is gone: %s",
                                         place->name, names, path);
@@ -606,8 +595,8 @@ static void look_at_daemon(Doctor *doctor, const DaemonPlace *place)
         if (r < 0 || !in_force) {
                 doctor_warn(doctor,
                                 status == 404 ? doctor_advice(doctor,
-                                                                "`systemctl restart %s`: it is of an older "
-                                                                "version",
+                                                                "`systemctl restart %s`: it is of an "
+                                                                "older version",
                                                                 place->name)
                                               : "see what is said of its socket",
                                 "what %s has in force can't be had", place->name);

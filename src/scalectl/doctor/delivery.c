@@ -29,11 +29,9 @@ const char *doctor_tls_advice(const char *error)
                 { "does not match", "the certificate is for another name than that in the URL" },
                 { "no alternative certificate", "the certificate is for another name than that in the URL" },
                 { "self-signed", "no authority that this host knows signed the certificate: get one that "
-                                 "Scale "
-                                 "trusts too, and have the proxy send the whole chain" },
+                                 "Scale trusts too, and have the proxy send the whole chain" },
                 { "self signed", "no authority that this host knows signed the certificate: get one that "
-                                 "Scale "
-                                 "trusts too, and have the proxy send the whole chain" },
+                                 "Scale trusts too, and have the proxy send the whole chain" },
                 { "unable to get local issuer",
                                 "the proxy does not send the whole chain of the certificate: "
                                 "give it the intermediate ones too" },
@@ -61,24 +59,21 @@ static const char *status_advice(unsigned status)
         } statuses[] = {
                 { 301, 308,
                                 "Scale is not to be sent elsewhere: name the URL that it ends at, in "
-                                "[submit] "
-                                "callback_url and on the dashboard" },
+                                "[submit] callback_url and on the dashboard" },
                 { 400, 400, "the proxy changes the request: see its log" },
                 { 401, 401,
                                 "see that the proxy hands on the header scale-callback-auth, and that the "
-                                "daemon was "
-                                "reloaded since the keys changed" },
+                                "daemon was reloaded since the keys changed" },
                 { 403, 403, "the proxy does not let it through: see its rules for that path" },
                 { 404, 405, "see that the path is that of [callback] path, also behind the proxy" },
                 { 408, 408, "the proxy hands the body on too slowly" },
                 { 413, 413,
-                                "see the proxy's limit of a body (client_max_body_size of nginx): 8 MiB are "
-                                "wanted" },
+                                "see the proxy's limit of a body (client_max_body_size of nginx): 8 MiB "
+                                "are wanted" },
                 { 422, 422, "see that the proxy leaves bodies as they are" },
                 { 502, 502,
-                                "the proxy does not reach the daemon: see what is said of `listeners`, and "
-                                "where the "
-                                "proxy connects to" },
+                                "the proxy does not reach the daemon: see what is said of `listeners`, "
+                                "and where the proxy connects to" },
                 { 503, 503, "see what is said of `ready`; else the proxy says so: see its log" },
                 { 504, 504, "the daemon did not answer the proxy in time: see its log" },
         };
@@ -166,16 +161,14 @@ static void look_at_remote(Doctor *doctor, const char *remote, json_int_t n)
         else if (s->callback.n_trusted_proxies == 0)
                 doctor_warn(doctor,
                                 "name the proxy in [callback] trusted_proxies, and have it set "
-                                "X-Forwarded-For: the "
-                                "client's address is kept then",
+                                "X-Forwarded-For: the client's address is kept then",
                                 "a made-up callback came the whole way and is delivery %" JSON_INTEGER_FORMAT
                                 ", but the address kept with it, %s, is the proxy's",
                                 n, remote);
         else if (is_proxy(s, remote) && !doctor_is_here(doctor->url))
                 doctor_warn(doctor,
                                 "have the proxy set X-Forwarded-For (nginx: proxy_set_header "
-                                "X-Forwarded-For "
-                                "$proxy_add_x_forwarded_for)",
+                                "X-Forwarded-For $proxy_add_x_forwarded_for)",
                                 "a made-up callback came the whole way and is delivery %" JSON_INTEGER_FORMAT
                                 ", but the address kept with it, %s, is that of a trusted proxy",
                                 n, remote);

@@ -138,16 +138,14 @@ static bool has_submitter(const Settings *s)
 static int choose_url(Doctor *doctor, const DoctorOptions *o)
 {
         if (o->through && o->deliver) {
-                complain("--through names a URL, and --deliver takes that of the configuration: one of them "
-                         "is "
-                         "wanted");
+                complain("--through names a URL, and --deliver takes that of the configuration: one of "
+                         "them is wanted");
                 return EX_USAGE;
         }
         doctor->url = o->deliver ? doctor->settings->submit.callback_url : o->through;
         if (o->deliver && !doctor->url) {
                 complain("--deliver delivers to [submit] callback_url, which is not set: set it, or name "
-                         "the "
-                         "URL with --through");
+                         "the URL with --through");
                 return EX_CONFIG;
         }
         doctor->key_file = o->key_file;

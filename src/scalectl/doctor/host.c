@@ -165,18 +165,16 @@ static void advise_for_full(const Doctor *doctor, char *ret, size_t size)
         if (n > 0 && at > 0 && (size_t)at < size)
                 snprintf(ret + at, size - (size_t)at,
                                 "; what lies there of databases that were replaced takes %s, in %zu files "
-                                "as "
-                                "%s: remove what nobody wants any more",
+                                "as %s: remove what nobody wants any more",
                                 format_size(all, bytes), n, first);
 }
 
 void doctor_check_disk(Doctor *doctor)
 {
-        static const char keep_less[] = "make room on its file system before it is full, or keep less: what "
-                                        "`scalectl prune` "
-                                        "and [store] keep_deliveries delete makes room within the database, "
-                                        "so that it grows "
-                                        "no further for as long";
+        static const char keep_less[] = "make room on its file system before it is full, or keep less: "
+                                        "what `scalectl prune` and [store] keep_deliveries delete makes "
+                                        "room within the database, so that it grows no further for as "
+                                        "long";
         char full[1024];
         _cleanup_free_ char *folder = store_folder(doctor);
         char have[FORMAT_SIZE_SIZE], want[FORMAT_SIZE_SIZE];
@@ -262,9 +260,8 @@ static void say_unreadable(Doctor *doctor, const char *path, int error)
         case -EPERM:
                 doctor_fail(doctor,
                                 doctor_advice(doctor,
-                                                "take that right away with `chmod o= '%s'`, and change the "
-                                                "key if "
-                                                "others are on this machine",
+                                                "take that right away with `chmod o= '%s'`, and change "
+                                                "the key if others are on this machine",
                                                 path),
                                 "%s can be read or written by others", path);
                 return;
@@ -380,10 +377,8 @@ void doctor_check_callback_keys(Doctor *doctor)
                                         .daemon = "scale-callbackd",
                                         .which = DOCTOR_RECEIVER,
                                         .look = doctor_look_at_callback_keys,
-                                        .advice = "write a line with a label and the key for each callback auth "
-                                                  "key of the "
-                                                  "Scale "
-                                                  "dashboard into " DOCTOR_CALLBACK_KEYS
+                                        .advice = "write a line with a label and the key for each "
+                                                  "callback auth key of the Scale dashboard into " DOCTOR_CALLBACK_KEYS
                                                   ", or into a file that [callback] auth_keys_file names",
                         });
 }

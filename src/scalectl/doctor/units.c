@@ -176,16 +176,14 @@ static void look_at_service(Doctor *doctor, const char *unit, const char *proper
                 doctor_fail(doctor,
                                 doctor_advice(doctor,
                                                 "`journalctl -x -n 50 -u %s` says why; mend that, then "
-                                                "`systemctl "
-                                                "start %s`, which also opens its sockets again",
+                                                "`systemctl start %s`, which also opens its sockets again",
                                                 unit, unit),
                                 "%s refused to start with status %s, and stays down", unit, status);
         else if (streq(state, "failed"))
                 doctor_fail(doctor,
                                 doctor_advice(doctor,
                                                 "`journalctl -x -n 50 -u %s` says why; mend that, then "
-                                                "`systemctl "
-                                                "reset-failed %s && systemctl start %s`",
+                                                "`systemctl reset-failed %s && systemctl start %s`",
                                                 unit, unit, unit),
                                 "%s failed with %s, status %s, and is not started again", unit, result,
                                 status);
@@ -199,9 +197,8 @@ static void look_at_service(Doctor *doctor, const char *unit, const char *proper
         if (*restarts && !streq(restarts, "0"))
                 doctor_warn(doctor,
                                 doctor_advice(doctor,
-                                                "`journalctl -n 50 -u %s` says why; `systemctl reset-failed "
-                                                "%s` "
-                                                "counts from 0 again",
+                                                "`journalctl -n 50 -u %s` says why; `systemctl "
+                                                "reset-failed %s` counts from 0 again",
                                                 unit, unit),
                                 "%s was started again %s times because it ended", unit, restarts);
         look_at_locks(doctor, unit, properties);

@@ -96,8 +96,7 @@ static void complain_again(const Round *x, const char *why)
                 complain("%s: run `scalectl %s` again", why, x->verb);
         else
                 complain("%s: all that is newer is in, run `scalectl %s --until %s`, and with the same "
-                         "--since, "
-                         "to go on",
+                         "--since, to go on",
                                 why, x->verb, time_format(x->reached + SECOND, reached));
 }
 

@@ -51,8 +51,8 @@ static int read_key(const Ctl *ctl, const char *named, Secret **ret)
         int r;
 
         if (!path) {
-                complain("no key to show: neither --key-file nor [callback] auth_keys_file names a file of "
-                         "keys");
+                complain("no key to show: neither --key-file nor [callback] auth_keys_file names a file "
+                         "of keys");
                 return EX_CONFIG;
         }
         r = key_file_first(path, ret);

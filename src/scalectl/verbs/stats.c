@@ -81,8 +81,7 @@ static void tell_of_age(uint64_t age, json_int_t counted)
         if (age <= (uint64_t)counted)
                 return;
         complain("nothing is known to be that old: an age is what the service has counted while it ran, "
-                 "which "
-                 "is %" JSON_INTEGER_FORMAT
+                 "which is %" JSON_INTEGER_FORMAT
                  " hours so far, whatever the clock says of a delivery (`scalectl "
                  "quarantine discard` takes what it is told)",
                         counted / 3600);
@@ -119,9 +118,8 @@ int verb_prune(Ctl *ctl, int argc, char **argv)
                 json_text_print_line(buffer_text(&body), body.size, ctl->term.width > 0, stdout);
         else
                 printf("%" JSON_INTEGER_FORMAT " deliveries deleted%s\n", deleted,
-                                deleted > 0 ? "; their room in the database is for new ones, the file stays "
-                                              "as "
-                                              "large as it is"
+                                deleted > 0 ? "; their room in the database is for new ones, the file "
+                                              "stays as large as it is"
                                             : "");
         tell_of_age(age / USEC_PER_SEC, json_integer_value(json_object_get(answer, "counted")));
         return 0;

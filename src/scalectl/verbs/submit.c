@@ -654,9 +654,8 @@ static int submit_many(const Ctl *ctl, const SubmitOptions *o)
         if (!copy)
                 return EX_OSERR;
         if ((streq(o->from, "-") && !o->batch) || !ndjson_batch_is_valid(batch)) {
-                complain("--batch NAME is missing: visible ASCII characters, the same whenever these tasks "
-                         "are "
-                         "submitted again");
+                complain("--batch NAME is missing: visible ASCII characters, the same whenever these "
+                         "tasks are submitted again");
                 return EX_USAGE;
         }
         f = open_input(o->from);
