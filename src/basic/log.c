@@ -22,6 +22,27 @@ void log_set_max_level(int level)
         max_level = level;
 }
 
+int log_set_max_level_by_name(const char *name)
+{
+        static const struct {
+                const char *name;
+                int level;
+        } levels[] = {
+                { "error", LOG_ERR },
+                { "warning", LOG_WARNING },
+                { "notice", LOG_NOTICE },
+                { "info", LOG_INFO },
+                { "debug", LOG_DEBUG },
+        };
+
+        FOREACH_ARRAY(l, levels, ELEMENTSOF(levels))
+                if (streq(l->name, name)) {
+                        log_set_max_level(l->level);
+                        return 0;
+                }
+        return -EINVAL;
+}
+
 void log_set_sink(LogSink s)
 {
         sink = s;

@@ -8,6 +8,7 @@
 
 /* Nothing less urgent than `level` (LOG_ERR ... LOG_DEBUG) is written. The default is LOG_INFO. */
 void log_set_max_level(int level);
+int log_set_max_level_by_name(const char *name); /* "error" to "debug"; 0 or -EINVAL */
 
 /* Writes one line to standard error, at once and whole; when standard error is the journal's stream
  * (JOURNAL_STREAM) or nobody's terminal, the line starts with the priority in systemd's "<N>" form.

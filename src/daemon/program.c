@@ -70,23 +70,8 @@ static int print_help(const Program *program)
 
 static int set_log_level(const char *name)
 {
-        static const struct {
-                const char *name;
-                int level;
-        } levels[] = {
-                { "error", LOG_ERR },
-                { "warning", LOG_WARNING },
-                { "notice", LOG_NOTICE },
-                { "info", LOG_INFO },
-                { "debug", LOG_DEBUG },
-        };
-
-        FOREACH_ARRAY(row, levels, ELEMENTSOF(levels))
-                if (streq(row->name, name)) {
-                        log_set_max_level(row->level);
-                        return 0;
-                }
-
+        if (log_set_max_level_by_name(name) >= 0)
+                return 0;
         log_error("--log-level: expected error, warning, notice, info or debug, got \"%s\".", name);
         return EX_USAGE;
 }

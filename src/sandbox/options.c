@@ -118,23 +118,7 @@ static const char *set_seed(Options *options, const char *value)
 
 static const char *set_log_level(_unused_ Options *options, const char *value)
 {
-        static const struct {
-                const char *name;
-                int level;
-        } levels[] = {
-                { "error", LOG_ERR },
-                { "warning", LOG_WARNING },
-                { "notice", LOG_NOTICE },
-                { "info", LOG_INFO },
-                { "debug", LOG_DEBUG },
-        };
-
-        FOREACH_ARRAY(l, levels, ELEMENTSOF(levels))
-                if (streq(l->name, value)) {
-                        log_set_max_level(l->level);
-                        return NULL;
-                }
-        return "one of error, warning, notice, info, debug";
+        return log_set_max_level_by_name(value) < 0 ? "error, warning, notice, info or debug" : NULL;
 }
 
 static const char *set_version(Options *options, _unused_ const char *value)

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "basic/fd.h"
-#include "scalectl/text/term.h"
+#include "scalectl/text/output.h"
 
 #define FILES_OPEN 16 /* while the tree is taken away */
 
@@ -27,30 +27,9 @@ static void on_signal(int signal)
         interrupted = signal;
 }
 
-static void catch_signals(void)
-{
-        static const int signals[] = { SIGHUP, SIGINT, SIGTERM };
-        const struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
-
-        FOREACH_ARRAY(s, signals, ELEMENTSOF(signals)) {
-                struct sigaction old;
-
-                if (sigaction(*s, NULL, &old) >= 0 && old.sa_handler != SIG_IGN)
-                        (void)sigaction(*s, &action, NULL);
-        }
-}
-
 bool folder_interrupted(void)
 {
         return interrupted != 0;
-}
-
-static int complain_of(const char *name, const char *what)
-{
-        int error = errno;
-
-        complain("%s can't be %s: %s", name, what, strerror(error));
-        return -error;
 }
 
 /* Where it will be: without a slash at the end, links followed. */
@@ -76,7 +55,7 @@ static int make_temporary(Folder *folder)
                 errno = error;
                 return -1;
         }
-        catch_signals();
+        output_catch_signals(on_signal);
         folder->fd = open(folder->temporary, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         return folder->fd < 0 ? -1 : 0;
 }
@@ -117,7 +96,7 @@ int folder_open(const char *name, const char *index, Folder *ret)
                 if (errno == ENOTEMPTY)
                         complain("%s is there and not empty: name a new folder", name);
                 else
-                        (void)complain_of(name, "made");
+                        (void)output_complain(name, "made");
                 folder_done(&f);
                 return EX_CANTCREAT;
         }
@@ -128,7 +107,7 @@ int folder_open(const char *name, const char *index, Folder *ret)
 int folder_write(Folder *folder, const void *data, size_t size)
 {
         errno = EIO; /* where nothing says better */
-        return fwrite(data, 1, size, folder->index) == size ? 0 : complain_of(folder->name, "written");
+        return fwrite(data, 1, size, folder->index) == size ? 0 : output_complain(folder->name, "written");
 }
 
 /* The folder within, if the name has one. */
@@ -163,12 +142,12 @@ int folder_put(Folder *folder, const char *name, const void *data, size_t size)
         _cleanup_close_ int fd = -EBADF;
 
         if (make_within(folder, name) < 0)
-                return complain_of(folder->name, "written");
+                return output_complain(folder->name, "written");
         fd = openat(folder->fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0 && errno == EEXIST)
                 return 1;
         if (fd < 0 || write_all(fd, data, size) < 0)
-                return complain_of(folder->name, "written");
+                return output_complain(folder->name, "written");
         return 0;
 }
 
@@ -185,7 +164,7 @@ static int take_name(Folder *folder)
 int folder_finish(Folder *folder)
 {
         if (take_name(folder) < 0) {
-                (void)complain_of(folder->name, "written");
+                (void)output_complain(folder->name, "written");
                 return EX_IOERR;
         }
         return 0;

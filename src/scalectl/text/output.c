@@ -28,11 +28,10 @@ static void on_signal(int signal)
         (void)raise(signal); /* once more, as if it had not been caught: see SA_RESETHAND */
 }
 
-/* Where ending is not ignored, as it is under nohup. */
-static void catch_signals(void)
+void output_catch_signals(void (*fn)(int signal))
 {
         static const int signals[] = { SIGHUP, SIGINT, SIGTERM };
-        const struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+        const struct sigaction action = { .sa_handler = fn, .sa_flags = (int)SA_RESETHAND };
 
         FOREACH_ARRAY(s, signals, ELEMENTSOF(signals)) {
                 struct sigaction old;
@@ -42,7 +41,7 @@ static void catch_signals(void)
         }
 }
 
-static int complain_of(const char *name, const char *what)
+int output_complain(const char *name, const char *what)
 {
         int error = errno;
 
@@ -55,7 +54,7 @@ static void note_temporary(Output *output)
 {
         assert(!unfinished);
         unfinished = output->temporary;
-        catch_signals();
+        output_catch_signals(on_signal);
 }
 
 static int open_nameless(const Output *output)
@@ -133,7 +132,7 @@ int output_open(const char *name, Output *ret)
         r = open_any(&o);
         if (r < 0) {
                 errno = -r;
-                (void)complain_of(name, "made");
+                (void)output_complain(name, "made");
                 output_done(&o);
                 return EX_CANTCREAT;
         }
@@ -151,7 +150,7 @@ int output_write(Output *output, const char *data, size_t size)
         written = output->terminal ? term_filter(&output->filter, data, size, output->f) >= 0
                                    : fwrite(data, 1, size, output->f) == size;
         if (!written)
-                return complain_of(output->name, "written");
+                return output_complain(output->name, "written");
 
         output->size += size;
         return 0;
@@ -203,7 +202,7 @@ static int take_name(Output *output)
 int output_finish(Output *output)
 {
         if (term_filter_end(&output->filter, output->f) < 0 || (output->target && take_name(output) < 0)) {
-                (void)complain_of(output->name, "written");
+                (void)output_complain(output->name, "written");
                 return EX_IOERR;
         }
         return 0;

@@ -28,5 +28,12 @@ int output_write(Output *output, const char *data, size_t size);
 /* Syncs and takes the name. 0, or an exit status (said). */
 int output_finish(Output *output);
 
+/* Has `fn` called once for a signal that ends the program, where ending is not ignored, as it is under
+ * nohup. */
+void output_catch_signals(void (*fn)(int signal));
+
+/* "NAME can't be WHAT", with the reason in errno. Negative errno. */
+int output_complain(const char *name, const char *what);
+
 /* Throws away what was not finished. */
 void output_done(Output *output);
