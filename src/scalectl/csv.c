@@ -352,6 +352,11 @@ static int encode_row(Csv *c, Buffer *ret, Problems *problems)
                         (key && json_object_set_new(params, "idempotency_key", json_string(key)) < 0))
                 return -ENOMEM;
         r = json_encode(params, ret);
+        if (r == -ENOBUFS) {
+                problems_add(problems, SEVERITY_ERROR, "", "expected a task of at most %zu MiB",
+                                ret->max / 1024 / 1024);
+                return -EBADMSG;
+        }
         return r < 0 ? r : 1;
 }
 
@@ -367,7 +372,8 @@ int csv_next(Csv *c, Buffer *ret, uint64_t *number, uint64_t *bytes, Problems *p
         if (r <= 0)
                 return r;
         if (c->too_long)
-                problems_add(problems, SEVERITY_ERROR, "", "expected a row of at most 1 MiB");
+                problems_add(problems, SEVERITY_ERROR, "", "expected a row of at most %zu MiB",
+                                ROW_MAX / 1024 / 1024);
         else if (c->unfinished)
                 problems_add(problems, SEVERITY_ERROR, "",
                                 "a cell begins with a quote and never ends: expected another quote behind "

@@ -91,8 +91,9 @@ def test_cells_of_json(held, tmp_path):
     ("categorization,a,text,car,big,small,\udcff,", "UTF-8"),
     ("categorization,a,text,car,big,small,a\0b,", "UTF-8"),
     ("categorization,a,text,car,big,small," + "x" * 1100000 + ",", "at most 1 MiB"),
+    ("categorization,a,text," + "\x01" * 600000 + ",big,small,1,", "a task of at most 1 MiB"),
     ('categorization,a,text,car,big,small,"1,', "never ends"),
-], ids=["cells", "type", "no-type", "name", "bytes", "nul", "long", "quote"])
+], ids=["cells", "type", "no-type", "name", "bytes", "nul", "long", "long-as-json", "quote"])
 def test_rows_that_are_refused(held, tmp_path, row, says):
     path = tmp_path / "tasks.csv"
     good = 'categorization,a,text,car,big,small,1,\n'
