@@ -58,8 +58,7 @@ static int run_checkpoint(int mode)
 
 /* The rest of the driver. */
 
-int connection_open(_unused_ Connection *c, _unused_ const char *path, _unused_ int flags,
-                _unused_ const char *vfs)
+int connection_open(_unused_ Connection *c, _unused_ const char *path, _unused_ int flags)
 {
         return 0;
 }

@@ -84,8 +84,8 @@ static void copy_file(const char *from, const char *to, const char *suffix)
         assert_int_equal(system(command), 0);
 }
 
-/* Pages are gathered before they are written: a commit that was told has all of them in the file, whether a
- * group is smaller than what is gathered at once, larger, or larger than the cache. */
+/* A commit that was told has all of its pages in the file, whether a group is small, large, or larger than
+ * the cache. */
 static void test_a_commit_is_in_the_file(void **state)
 {
         static const unsigned groups[] = { 1, 7, 40, 300, 3000, 1 };

@@ -60,7 +60,7 @@ static int open_target(StoreBackup *b, const char *target)
 
         r = check_target(&b->target, target);
         if (r >= 0)
-                r = connection_open(&b->target, target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+                r = connection_open(&b->target, target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
         if (r < 0)
                 return r;
         /* A copy that isn't finished is thrown away, so there is nothing to roll back. The copy as a whole
@@ -77,7 +77,7 @@ static int open_source(StoreBackup *b, const char *path)
         int64_t pages = 0, page_size = 0;
         int version, r;
 
-        r = connection_open(&b->source, path, SQLITE_OPEN_READONLY, NULL);
+        r = connection_open(&b->source, path, SQLITE_OPEN_READONLY);
         if (r >= 0)
                 r = connection_run(&b->source, "BEGIN", "Could not read");
         if (r >= 0)
@@ -335,7 +335,7 @@ static int look_through(Restore *x)
 
         r = chain_check(x->temporary, &x->c);
         if (r >= 0)
-                r = connection_open(&x->c, x->temporary, SQLITE_OPEN_READWRITE, NULL);
+                r = connection_open(&x->c, x->temporary, SQLITE_OPEN_READWRITE);
         if (r >= 0)
                 r = connection_identify(&x->c, &version);
         if (r >= 0 && version == 0)

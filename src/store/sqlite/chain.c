@@ -156,7 +156,7 @@ int chain_mark_copy(const char *target, int64_t at, Connection *c)
 {
         int r;
 
-        r = connection_open(c, target, SQLITE_OPEN_READWRITE, NULL);
+        r = connection_open(c, target, SQLITE_OPEN_READWRITE);
         /* A copy is one file, and stays one for who only looks at it. */
         if (r >= 0)
                 r = connection_run(c,

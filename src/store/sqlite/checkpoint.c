@@ -81,7 +81,7 @@ int checkpointer_open(const char *path, Checkpointer **ret)
         if (!c)
                 return -ENOMEM;
 
-        r = connection_open(&c->connection, path, SQLITE_OPEN_READWRITE, NULL);
+        r = connection_open(&c->connection, path, SQLITE_OPEN_READWRITE);
         /* Its syncs are those that count before the WAL is written over. */
         if (r >= 0)
                 r = connection_run(&c->connection,

@@ -23,7 +23,7 @@ static char *plain_path(const char *path)
         return asprintf(&plain, "%s%s", path[0] == '/' ? "" : "./", path) < 0 ? NULL : plain;
 }
 
-int connection_open(Connection *c, const char *path, int flags, const char *vfs)
+int connection_open(Connection *c, const char *path, int flags)
 {
         _cleanup_free_ char *plain = NULL;
         int r, busy = flags & SQLITE_OPEN_READWRITE ? STORE_BUSY_MSEC : READER_BUSY_MSEC;
@@ -36,7 +36,7 @@ int connection_open(Connection *c, const char *path, int flags, const char *vfs)
 
         errno = 0;
         /* One thread at a time has a handle, so it needs no lock of its own. */
-        if (sqlite3_open_v2(plain, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, vfs) !=
+        if (sqlite3_open_v2(plain, &c->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL) !=
                                         SQLITE_OK ||
                         sqlite3_busy_timeout(c->db, busy) != SQLITE_OK)
                 return connection_fail(c, "Could not open");

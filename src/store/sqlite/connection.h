@@ -20,9 +20,8 @@ typedef struct Connection {
         char error[STORE_ERROR_MAX];
 } Connection;
 
-/* Opens, sets what every connection wants. `vfs`: by which layer of file access; NULL: SQLite's own. The
- * error is left in `c`. 0 or negative errno. */
-int connection_open(Connection *c, const char *path, int flags, const char *vfs);
+/* Opens, sets what every connection wants. The error is left in `c`. 0 or negative errno. */
+int connection_open(Connection *c, const char *path, int flags);
 void connection_done(Connection *c);
 
 /* Whose database it is. 0: ours, or an empty one (version 0); -EPROTONOSUPPORT, -ESTALE, -EBADMSG, ... */
@@ -91,12 +90,3 @@ void statements_done(sqlite3_stmt **statements, size_t n);
 
 int store_schema_version(void);
 int connection_migrate(Connection *c);
-
-/* wal-coalescing.c: a layer of file access that writes a commit to the WAL in large pieces. */
-
-/* For connections that have set synchronous=FULL before they write. NULL: there is none. */
-const char *wal_coalescing_vfs(void);
-
-/* Around a COMMIT; nothing where the connection doesn't use the layer. */
-void wal_coalescing_start(Connection *c);
-void wal_coalescing_end(Connection *c, bool committed);

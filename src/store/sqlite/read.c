@@ -31,7 +31,7 @@ static int reader_setup(SqliteReader *reader, const char *path)
 {
         int version, r;
 
-        r = connection_open(&reader->connection, path, SQLITE_OPEN_READONLY, NULL);
+        r = connection_open(&reader->connection, path, SQLITE_OPEN_READONLY);
         if (r >= 0)
                 r = connection_run(&reader->connection, "PRAGMA query_only = ON", "Could not set up");
         if (r >= 0)

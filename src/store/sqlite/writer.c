@@ -183,7 +183,7 @@ static int store_setup(SqliteStore *s, const char *path, StoreRole role)
                 r = chain_check(path, c);
         if (r < 0)
                 return r;
-        r = connection_open(c, path, SQLITE_OPEN_READWRITE, wal_coalescing_vfs());
+        r = connection_open(c, path, SQLITE_OPEN_READWRITE);
         if (r < 0)
                 return r;
         if (sqlite3_db_readonly(c->db, "main") != 0)
@@ -312,11 +312,8 @@ int writer_commit(SqliteStore *s)
         r = connection_check_memory(&s->connection, rows_flush_counters(s));
         if (r >= 0 && sqlite3_total_changes64(s->connection.db) != s->changes)
                 r = chain_go_on(s);
-        if (r >= 0) {
-                wal_coalescing_start(&s->connection);
+        if (r >= 0)
                 r = query_run(&commit, "Could not commit to");
-                wal_coalescing_end(&s->connection, r >= 0);
-        }
         if (r >= 0)
                 chain_note(s);
         if (r >= 0)
