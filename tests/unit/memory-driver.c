@@ -1178,6 +1178,27 @@ static int memory_list_deliveries(StoreReader *r, Verdict verdict, const char *t
         return 0;
 }
 
+static int memory_list_deliveries_back(StoreReader *r, Verdict verdict, const char *task_id, uint64_t before,
+                unsigned limit, StoreDeliveryFn fn, void *userdata)
+{
+        const State *state = reader_state(r);
+        unsigned n = 0;
+        int k;
+
+        for (size_t i = state->deliveries.n; i-- > 0;) {
+                const Delivery *d = &state->deliveries.items[i];
+                Verdict decided = d->discarded ? VERDICT_DISCARDED : d->verdict;
+
+                if ((before != 0 && (uint64_t)d->n >= before) || ((int)verdict >= 0 && decided != verdict) ||
+                                (task_id && !is_of_task(state, d, task_id)) || n++ >= limit)
+                        continue;
+                k = give_delivery(state, d, false, fn, userdata);
+                if (k < 0)
+                        return k;
+        }
+        return 0;
+}
+
 static int memory_read_delivery(
                 StoreReader *r, uint64_t n, bool with_body, StoreDeliveryFn fn, void *userdata)
 {
@@ -1336,6 +1357,26 @@ static int memory_list_submissions(StoreReader *r, SubmissionState wanted, uint6
         return 0;
 }
 
+static int memory_list_submissions_back(StoreReader *r, SubmissionState wanted, uint64_t before,
+                unsigned limit, StoreSubmissionFn fn, void *userdata)
+{
+        const State *state = reader_state(r);
+        unsigned n = 0;
+        int k;
+
+        for (size_t i = state->submissions.n; i-- > 0;) {
+                const Outgoing *o = &state->submissions.items[i];
+
+                if ((before != 0 && (uint64_t)o->row.n >= before) ||
+                                ((int)wanted >= 0 && o->row.state != wanted) || n++ >= limit)
+                        continue;
+                k = give_submission(state, o, true, fn, userdata);
+                if (k < 0)
+                        return k;
+        }
+        return 0;
+}
+
 /* The first of a state that is due behind a place. */
 static const Outgoing *next_due(const State *state, SubmissionState wanted, int64_t after, int64_t after_n)
 {
@@ -1483,11 +1524,13 @@ static const StoreReading reading = {
         .list_tasks = memory_list_tasks,
         .list_revisions = memory_list_revisions,
         .list_deliveries = memory_list_deliveries,
+        .list_deliveries_back = memory_list_deliveries_back,
         .get_delivery = memory_read_delivery,
         .list_events = memory_list_events,
         .get_event_time = memory_get_event_time,
         .get_submission = memory_read_submission,
         .list_submissions = memory_list_submissions,
+        .list_submissions_back = memory_list_submissions_back,
         .list_due = memory_list_due,
         .get_next_due = memory_get_next_due,
         .list_cancel_wanted = memory_list_cancel_wanted,

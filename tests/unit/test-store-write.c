@@ -74,6 +74,21 @@ static void test_failures_of_their_own(void **state)
         }
 }
 
+static void assert_filled(const void *table, size_t size)
+{
+        void *const *functions = table;
+
+        for (size_t i = 0; i < size / sizeof(void *); i++)
+                if (!functions[i])
+                        fail_msg("function %zu is missing", i);
+}
+
+static void test_every_function_is_there(_unused_ void **state)
+{
+        assert_filled(TEST_DRIVER, sizeof(*TEST_DRIVER));
+        assert_filled(TEST_DRIVER->reading, sizeof(*TEST_DRIVER->reading));
+}
+
 #ifdef MEMORY_DRIVER
 
 /* A driver may ask for a group to be done again as it was, and is not asked for ever. */
@@ -162,6 +177,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_a_group),
                 TEST(test_failures_of_their_own),
+                cmocka_unit_test(test_every_function_is_there),
 #ifdef MEMORY_DRIVER
                 TEST(test_done_again),
                 TEST(test_not_known_whether_kept),
