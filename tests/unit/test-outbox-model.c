@@ -865,6 +865,17 @@ static bool is_at_rest(Model *m)
         return next_event(m) == NEVER || !m->jobs;
 }
 
+/* Somebody who doesn't know that it was tried again does so. */
+static void try_forgotten_again(Model *m)
+{
+        FOREACH_ARRAY(wish, m->wishes, m->n_wishes) {
+                Row row = row_of(m, wish->id);
+
+                if (wish->forgotten && !m->turned_back && pick(m, 4) > 0)
+                        retry(m, wish, &row);
+        }
+}
+
 static void come_to_rest(Model *m)
 {
         OutboxOptions options;
@@ -880,6 +891,8 @@ static void come_to_rest(Model *m)
         assert_int_equal(outbox_set_options(m->outbox, &options), 0);
         if (pick(m, 4) == 0)
                 crash(m);
+        pass(m, MINUTE);
+        try_forgotten_again(m);
         for (unsigned i = 0; !is_at_rest(m); i++) {
                 if (i > 24 * 60)
                         broken(m, "it doesn't come to rest in a day");
