@@ -97,6 +97,7 @@ class Recorder:
         self.folder, self.answers = folder, {}
 
     def mask(self, text):
+        text = text.replace(str(self.folder), "/FOLDER")
         for pattern, to in MASKS:
             text = pattern.sub(to, text)
         return text
@@ -603,9 +604,8 @@ def without_words(name, text):
 
 def record_build(build, out, recorded, folder):
     folder.mkdir()
-    subprocess.run([sys.executable, __file__, "--record", out, "--database", recorded, "--folder", folder],
-                   env={**os.environ, "SCALE_BUILD": str(build), "PATIENCE": "0.05"}, check=True)
-    return json.loads(out.read_text())
+    return subprocess.Popen([sys.executable, __file__, "--record", out, "--database", recorded, "--folder", folder],
+                            env={**os.environ, "SCALE_BUILD": str(build)})
 
 
 def source_of(build):
@@ -636,10 +636,12 @@ def main():
                 "text, tasks = save_schema.write(pathlib.Path(sys.argv[2]) / 'w'); pathlib.Path(sys.argv[3]).write_text("
                 "json.dumps({'database': text, 'api_tasks': tasks, 'now': int(time.time()) + 60}))")
         subprocess.run([sys.executable, "-c", make, HERE / "e2e", folder, recorded], env={**os.environ, "SCALE_BUILD": str(builds[0])}, check=True)
-        for name, build in zip("AB", builds):
-            # In the same place, so that paths are the same.
-            answers.append(record_build(build, folder / f"{name}.json", recorded, folder / "run"))
-            (folder / "run").rename(folder / name)
+        # Side by side.
+        running = [record_build(build, folder / f"{name}.json", recorded, folder / name) for name, build in zip("AB", builds)]
+        if any([process.wait() != 0 for process in running]):
+            sys.exit("one of them was not recorded to its end")
+        for name in "AB":
+            answers.append(json.loads((folder / f"{name}.json").read_text()))
             if options.keep:
                 options.keep.mkdir(exist_ok=True)
                 (options.keep / f"{name}.json").write_text(json.dumps(answers[-1], indent=1))
