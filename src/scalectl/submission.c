@@ -6,6 +6,7 @@
 #include "scalectl/submission.h"
 
 #include <inttypes.h>
+#include <sys/queue.h>
 #include <systemd/sd-event.h>
 
 #include "basic/parse.h"
@@ -26,9 +27,9 @@ typedef struct Sending {
         SenderItem item;
         ApiUrl url;
         Buffer body;
-        const char *content_type; /* static */
-        char *key;                /* owned; NULL: none */
-        struct Sending *next;     /* of those to be sent again */
+        const char *content_type;   /* static */
+        char *key;                  /* owned; NULL: none */
+        SLIST_ENTRY(Sending) entry; /* of those to be sent again */
 } Sending;
 
 struct Sender {
@@ -40,21 +41,21 @@ struct Sender {
         unsigned under_way;
 
         uint64_t patience;
-        uint64_t answered_at; /* monotonic; 0: never */
-        Sending *again;       /* owned */
+        uint64_t answered_at;        /* monotonic; 0: never */
+        SLIST_HEAD(, Sending) again; /* owned */
         uint64_t again_at, pause;
         bool said; /* that it is waited for */
 };
 
-static Sending *sending_free(Sending *x)
+static Sending *sending_free(Sending *sending)
 {
-        if (!x)
+        if (!sending)
                 return NULL;
 
-        api_url_done(&x->url);
-        buffer_done(&x->body);
-        free(x->key);
-        free(x);
+        api_url_done(&sending->url);
+        buffer_done(&sending->body);
+        free(sending->key);
+        free(sending);
         return NULL;
 }
 
@@ -62,43 +63,43 @@ DEFINE_CLEANUP(Sending *, sending_free)
 
 int sender_new(const Ctl *ctl, uint64_t patience, SenderDoneFn done, void *userdata, Sender **ret)
 {
-        _cleanup_(sender_freep) Sender *s = NULL;
+        _cleanup_(sender_freep) Sender *sender = NULL;
         int r;
 
-        s = calloc(1, sizeof(Sender));
-        if (!s)
+        sender = calloc(1, sizeof(Sender));
+        if (!sender)
                 return -ENOMEM;
-        s->ctl = ctl;
-        s->patience = patience;
-        s->done = done;
-        s->userdata = userdata;
-        r = sd_event_new(&s->loop);
+        sender->ctl = ctl;
+        sender->patience = patience;
+        sender->done = done;
+        sender->userdata = userdata;
+        r = sd_event_new(&sender->loop);
         if (r >= 0)
-                r = http_pool_new(s->loop,
+                r = http_pool_new(sender->loop,
                                 &(HttpPoolOptions){ .max_in_flight = IN_FLIGHT, .max_waiting = 1 },
-                                &s->pool);
+                                &sender->pool);
         if (r < 0)
                 return r;
 
-        *ret = TAKE_PTR(s);
+        *ret = TAKE_PTR(sender);
         return 0;
 }
 
-Sender *sender_free(Sender *s)
+Sender *sender_free(Sender *sender)
 {
-        if (!s)
+        Sending *sending;
+
+        if (!sender)
                 return NULL;
 
-        s->patience = 0; /* what is under way is answered now */
-        http_pool_free(s->pool);
-        while (s->again) {
-                Sending *x = s->again;
-
-                s->again = x->next;
-                sending_free(x);
+        sender->patience = 0; /* what is under way is answered now */
+        http_pool_free(sender->pool);
+        while ((sending = SLIST_FIRST(&sender->again))) {
+                SLIST_REMOVE_HEAD(&sender->again, entry);
+                sending_free(sending);
         }
-        sd_event_unref(s->loop);
-        free(s);
+        sd_event_unref(sender->loop);
+        free(sender);
         return NULL;
 }
 
@@ -113,40 +114,39 @@ static bool is_passing(const HttpPoolResult *result)
         return result->error < 0 || result->status == 503;
 }
 
-static bool send_again(Sender *s, Sending *x, const HttpPoolResult *result)
+static bool send_again(Sender *sender, Sending *sending, const HttpPoolResult *result)
 {
         uint64_t now = now_monotonic();
 
-        if (!is_passing(result) || s->answered_at == 0 || now - s->answered_at >= s->patience)
+        if (!is_passing(result) || sender->answered_at == 0 || now - sender->answered_at >= sender->patience)
                 return false;
-        if (!s->said)
+        if (!sender->said)
                 complain("the submitter does not take any more (%s): waiting for it, %" PRIu64 " s at most",
-                                result->message ?: "it answered 503", s->patience / USEC_PER_SEC);
-        s->said = true;
-        if (!s->again) {
-                s->pause = MIN(s->pause ? 2 * s->pause : PAUSE_FIRST, PAUSE_MOST);
-                s->again_at = now + s->pause;
+                                result->message ?: "it answered 503", sender->patience / USEC_PER_SEC);
+        sender->said = true;
+        if (SLIST_EMPTY(&sender->again)) {
+                sender->pause = MIN(sender->pause ? 2 * sender->pause : PAUSE_FIRST, PAUSE_MOST);
+                sender->again_at = now + sender->pause;
         }
-        x->next = s->again;
-        s->again = x;
+        SLIST_INSERT_HEAD(&sender->again, sending, entry);
         return true;
 }
 
 static void on_done(const HttpPoolResult *result, void *userdata)
 {
-        _cleanup_(sending_freep) Sending *x = userdata;
-        Sender *s = x->sender;
+        _cleanup_(sending_freep) Sending *sending = userdata;
+        Sender *sender = sending->sender;
 
-        if (send_again(s, x, result)) {
-                x = NULL;
+        if (send_again(sender, sending, result)) {
+                sending = NULL;
                 return;
         }
         if (result->error == 0 && result->status != 503) {
-                s->answered_at = now_monotonic();
-                s->pause = 0;
+                sender->answered_at = now_monotonic();
+                sender->pause = 0;
         }
-        s->under_way--;
-        s->done(&x->item,
+        sender->under_way--;
+        sender->done(&sending->item,
                         &(SenderAnswer){
                                         .status = result->error < 0 ? 0 : result->status,
                                         .body = result->body,
@@ -154,112 +154,112 @@ static void on_done(const HttpPoolResult *result, void *userdata)
                                         .error = result->error,
                                         .message = result->message,
                         },
-                        s->userdata);
+                        sender->userdata);
 }
 
-static int start(Sender *s, Sending *x)
+static int start(Sender *sender, Sending *sending)
 {
-        const HttpHeader header = { "Idempotency-Key", x->key };
+        const HttpHeader header = { "Idempotency-Key", sending->key };
 
-        return http_pool_start(s->pool,
+        return http_pool_start(sender->pool,
                         &(HttpPoolRequest){
-                                        .socket = s->ctl->settings.submit.socket,
+                                        .socket = sender->ctl->settings.submit.socket,
                                         .method = "POST",
-                                        .url = buffer_text(&x->url.text),
-                                        .content_type = x->content_type,
+                                        .url = buffer_text(&sending->url.text),
+                                        .content_type = sending->content_type,
                                         .headers = &header,
-                                        .n_headers = x->key ? 1 : 0,
-                                        .body = x->body.data ?: "",
-                                        .body_size = x->body.size,
+                                        .n_headers = sending->key ? 1 : 0,
+                                        .body = sending->body.data ?: "",
+                                        .body_size = sending->body.size,
                                         .timeout = TIMEOUT_USEC,
                                         .max_body = ANSWER_MAX,
                                         .done = on_done,
-                                        .userdata = x,
+                                        .userdata = sending,
                         },
                         NULL);
 }
 
-static int start_again(Sender *s)
+static int start_again(Sender *sender)
 {
-        while (s->again) {
-                Sending *x = s->again;
-                int r;
+        Sending *sending;
+        int r;
 
-                s->again = x->next;
-                r = start(s, x);
+        while ((sending = SLIST_FIRST(&sender->again))) {
+                SLIST_REMOVE_HEAD(&sender->again, entry);
+                r = start(sender, sending);
                 if (r < 0) {
-                        x->next = s->again;
-                        s->again = x;
+                        SLIST_INSERT_HEAD(&sender->again, sending, entry);
                         return r;
                 }
         }
         return 0;
 }
 
-static int wait_until(Sender *s, unsigned under_way)
+static int wait_until(Sender *sender, unsigned under_way)
 {
         int r;
 
-        while (s->under_way > under_way) {
+        while (sender->under_way > under_way) {
                 uint64_t now = now_monotonic();
 
-                r = s->again && now >= s->again_at ? start_again(s) : 0;
+                r = !SLIST_EMPTY(&sender->again) && now >= sender->again_at ? start_again(sender) : 0;
                 if (r >= 0)
-                        r = sd_event_run(s->loop, s->again ? s->again_at - now : UINT64_MAX);
+                        r = sd_event_run(sender->loop,
+                                        SLIST_EMPTY(&sender->again) ? UINT64_MAX : sender->again_at - now);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
-static int sending_new(Sender *s, const SenderItem *item, const char *type, const char *content_type,
+static int sending_new(Sender *sender, const SenderItem *item, const char *type, const char *content_type,
                 const void *body, size_t size, const char *key, Sending **ret)
 {
-        _cleanup_(sending_freep) Sending *x = NULL;
+        _cleanup_(sending_freep) Sending *sending = NULL;
         int r;
 
-        x = calloc(1, sizeof(Sending));
-        if (!x)
+        sending = calloc(1, sizeof(Sending));
+        if (!sending)
                 return -ENOMEM;
-        x->sender = s;
-        x->item = *item;
-        x->content_type = content_type;
-        x->url = api_url("/v1/task");
-        x->body = BUFFER_INIT(size);
-        api_url_segment(&x->url, type);
-        if (x->url.error < 0)
-                return x->url.error;
-        r = buffer_append(&x->body, body, size);
+        sending->sender = sender;
+        sending->item = *item;
+        sending->content_type = content_type;
+        sending->url = api_url("/v1/task");
+        sending->body = BUFFER_INIT(size);
+        api_url_segment(&sending->url, type);
+        if (sending->url.error < 0)
+                return sending->url.error;
+        r = buffer_append(&sending->body, body, size);
         if (r < 0)
                 return r;
         if (key) {
-                x->key = strdup(key);
-                if (!x->key)
+                sending->key = strdup(key);
+                if (!sending->key)
                         return -ENOMEM;
         }
-        *ret = TAKE_PTR(x);
+        *ret = TAKE_PTR(sending);
         return 0;
 }
 
-int sender_send(Sender *s, const SenderItem *item, const char *type, const char *content_type,
+int sender_send(Sender *sender, const SenderItem *item, const char *type, const char *content_type,
                 const void *body, size_t size, const char *key)
 {
-        _cleanup_(sending_freep) Sending *x = NULL;
+        _cleanup_(sending_freep) Sending *sending = NULL;
         int r;
 
-        r = sending_new(s, item, type, content_type, body, size, key, &x);
+        r = sending_new(sender, item, type, content_type, body, size, key, &sending);
         if (r >= 0)
-                r = wait_until(s, IN_FLIGHT - 1);
+                r = wait_until(sender, IN_FLIGHT - 1);
         if (r >= 0)
-                r = start(s, x);
+                r = start(sender, sending);
         if (r < 0)
                 return r;
-        x = NULL; /* on_done() has it */
-        s->under_way++;
+        sending = NULL; /* on_done() has it */
+        sender->under_way++;
         return 0;
 }
 
-int sender_finish(Sender *s)
+int sender_finish(Sender *sender)
 {
-        return wait_until(s, 0);
+        return wait_until(sender, 0);
 }

@@ -29,13 +29,13 @@ typedef void (*SenderDoneFn)(const SenderItem *item, const SenderAnswer *answer,
  * for as long as that after its last answer, and what it did not answer is sent again: everything has to
  * have a key then. */
 int sender_new(const Ctl *ctl, uint64_t patience, SenderDoneFn done, void *userdata, Sender **ret);
-Sender *sender_free(Sender *s);
+Sender *sender_free(Sender *sender);
 DEFINE_CLEANUP(Sender *, sender_free)
 
 /* Sends a body of parameters for a task of this type; waits while too many are under way. `key` is the
  * Idempotency-Key, or NULL. 0 or negative errno. */
-int sender_send(Sender *s, const SenderItem *item, const char *type, const char *content_type,
+int sender_send(Sender *sender, const SenderItem *item, const char *type, const char *content_type,
                 const void *body, size_t size, const char *key);
 
 /* Waits for all that is under way. 0 or negative errno. */
-int sender_finish(Sender *s);
+int sender_finish(Sender *sender);
