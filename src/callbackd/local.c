@@ -147,7 +147,7 @@ static int render_metrics(LocalBase *base, const Stats *stats, Buffer *out)
                 http_server_get_stats(local->query, &in.query);
         if (local->control)
                 http_server_get_stats(local->control, &in.control);
-        return metrics_render(&in, out);
+        return receiver_metrics_render(&in, out);
 }
 
 static int local_prepare(Local *local, int *query_fd, int *control_fd, char **ret_error)

@@ -10,9 +10,9 @@ int main(int argc, char **argv)
                 .name = "scale-callbackd",
                 .about = "Receives callbacks of the Scale API, keeps them, and answers local queries.",
                 .credential = &service_credential,
-                .check = service_check,
-                .run = service_run,
-                .describe_metrics = metrics_describe,
+                .check = receiver_service_check,
+                .run = receiver_service_run,
+                .describe_metrics = receiver_metrics_describe,
         };
 
         return program_main(&program, argc, argv);

@@ -278,14 +278,15 @@ static const Metric rows[] = {
         { "disk_free_bytes", "gauge", "Free bytes on the database's file system.", STATS(store.free_bytes) },
 };
 
-int metrics_render(const MetricsInputs *in, Buffer *out)
+int receiver_metrics_render(const MetricsInputs *in, Buffer *out)
 {
         const MetricText text = { .prefix = PREFIX, .source = in, .stats = &in->stats, .out = out };
 
         return metrics_render_table(rows, ELEMENTSOF(rows), &text);
 }
 
-void metrics_describe(void (*fn)(const char *name, const char *type, const char *help, void *userdata),
+void receiver_metrics_describe(
+                void (*fn)(const char *name, const char *type, const char *help, void *userdata),
                 void *userdata)
 {
         metrics_describe_table(rows, ELEMENTSOF(rows), PREFIX, fn, userdata);

@@ -45,8 +45,9 @@ typedef struct MetricsInputs {
 } MetricsInputs;
 
 /* Appends the whole text (format 0.0.4). 0, -ENOMEM, -ENOBUFS. */
-int metrics_render(const MetricsInputs *in, Buffer *out);
+int receiver_metrics_render(const MetricsInputs *in, Buffer *out);
 
 /* For the manual page and its test: calls fn for every metric. */
-void metrics_describe(void (*fn)(const char *name, const char *type, const char *help, void *userdata),
+void receiver_metrics_describe(
+                void (*fn)(const char *name, const char *type, const char *help, void *userdata),
                 void *userdata);

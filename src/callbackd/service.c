@@ -85,7 +85,7 @@ static void look_at_keys(const char *path, const char *name, char **mistakes)
         (void)keys_load(path, name, &keys, mistakes);
 }
 
-void service_check(const Settings *settings, char **mistakes)
+void receiver_service_check(const Settings *settings, char **mistakes)
 {
         credential_check(&service_credential, settings->callback.auth_keys_file, look_at_keys, mistakes);
         store_look_at(settings->store.path, mistakes);
@@ -253,7 +253,7 @@ static Service *service_free(Service *service)
 }
 DEFINE_CLEANUP(Service *, service_free)
 
-int service_run(const char *config, const SettingsOverrides *overrides, Settings *settings)
+int receiver_service_run(const char *config, const SettingsOverrides *overrides, Settings *settings)
 {
         _cleanup_(service_freep) Service *service = NULL;
 

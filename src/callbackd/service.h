@@ -7,7 +7,7 @@
 
 /* Adds a line for everything else than settings that keeps it from starting; `settings` are what could be
  * read of them. */
-void service_check(const Settings *settings, char **mistakes);
+void receiver_service_check(const Settings *settings, char **mistakes);
 
 extern const Credential service_credential;
 
@@ -15,4 +15,4 @@ extern const Credential service_credential;
  * reloading reads them again. `settings` is owned from the call on. Exit statuses are those of sysexits.h.
  * Says what was wrong in the log and returns a status other than 0 where it could not start; else runs until
  * a signal or a failure ends it. */
-int service_run(const char *config, const SettingsOverrides *overrides, Settings *settings);
+int receiver_service_run(const char *config, const SettingsOverrides *overrides, Settings *settings);

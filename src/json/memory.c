@@ -54,7 +54,7 @@ struct JsonBlock {
 };
 
 static _Thread_local JsonArena *entered;
-static _Thread_local JsonReserve *reserve;
+static _Thread_local JsonReserve *current_reserve;
 static _Thread_local size_t text_size; /* what the next piece gets behind it; 0: nothing */
 
 static bool add_block(JsonArena *arena, size_t size)
@@ -113,7 +113,7 @@ static void *allocate_piece(size_t size)
                 return allocate_in_arena(entered, size);
         p = malloc(size);
         assert((uintptr_t)p % ALIGNMENT == 0);
-        return p || !reserve ? p : allocate_in_reserve(reserve, size);
+        return p || !current_reserve ? p : allocate_in_reserve(current_reserve, size);
 }
 
 /* In front of a number with a text stands where, from its beginning on, the text lies. */
@@ -139,7 +139,8 @@ static void *allocate(size_t size)
 
 static bool is_in_reserve(const void *p)
 {
-        return reserve && reserve->failed && (uintptr_t)p - (uintptr_t)reserve->data < reserve->size;
+        return current_reserve && current_reserve->failed &&
+               (uintptr_t)p - (uintptr_t)current_reserve->data < current_reserve->size;
 }
 
 static void release(void *p)
@@ -236,7 +237,7 @@ void json_arena_done(JsonArena *arena, json_t *root)
 
 int json_reserve_enter(JsonReserve *r, size_t size)
 {
-        assert(!reserve);
+        assert(!current_reserve);
         if (size > SIZE_MAX / RESERVE_PARTS - GROWTH_MIN)
                 return -ENOMEM;
 
@@ -244,7 +245,7 @@ int json_reserve_enter(JsonReserve *r, size_t size)
         r->data = malloc(r->size);
         if (!r->data)
                 return -ENOMEM;
-        reserve = r;
+        current_reserve = r;
         return 0;
 }
 
@@ -256,7 +257,7 @@ bool json_reserve_leave(JsonReserve *r, json_t **value)
                 json_decref(*value); /* while what comes from the reserve is still known */
                 *value = NULL;
         }
-        reserve = NULL;
+        current_reserve = NULL;
         free(r->data);
         *r = (JsonReserve){};
         return !failed;

@@ -2,7 +2,7 @@
 
 #include "sandbox/agenda.h"
 
-#define FIRST_SIZE 64U
+#define AGENDA_FIRST_SIZE 64U
 
 void agenda_done(Agenda *agenda)
 {
@@ -28,7 +28,7 @@ int agenda_add(Agenda *agenda, AgendaItem item)
         size_t i = agenda->n;
 
         if (agenda->n == agenda->allocated) {
-                size_t size = agenda->allocated > 0 ? 2 * agenda->allocated : FIRST_SIZE;
+                size_t size = agenda->allocated > 0 ? 2 * agenda->allocated : AGENDA_FIRST_SIZE;
                 AgendaItem *items = reallocarray(agenda->items, size, sizeof(AgendaItem));
 
                 if (!items)

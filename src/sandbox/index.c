@@ -3,7 +3,7 @@
 
 #include "sandbox/index.h"
 
-#define FIRST_SIZE 256U
+#define INDEX_FIRST_SIZE 256U
 
 void index_done(Index *index)
 {
@@ -38,7 +38,7 @@ void *index_get(const Index *index, const char *key)
 
 static int grow(Index *index)
 {
-        Index larger = { .n = index->n, .size = index->size > 0 ? 2 * index->size : FIRST_SIZE };
+        Index larger = { .n = index->n, .size = index->size > 0 ? 2 * index->size : INDEX_FIRST_SIZE };
 
         larger.slots = calloc(larger.size, sizeof(IndexSlot));
         if (!larger.slots)

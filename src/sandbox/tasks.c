@@ -64,7 +64,7 @@ const TaskType *type_find(const char *name)
         return task_type_find(name);
 }
 
-#define FIRST_SIZE 256U
+#define TASKS_FIRST_SIZE 256U
 
 Task *task_free(Task *task)
 {
@@ -108,7 +108,7 @@ static size_t find_place(const World *world, int64_t created_at)
 
 static int make_room(World *world)
 {
-        size_t size = world->allocated_tasks > 0 ? 2 * world->allocated_tasks : FIRST_SIZE;
+        size_t size = world->allocated_tasks > 0 ? 2 * world->allocated_tasks : TASKS_FIRST_SIZE;
         Task **tasks;
 
         if (world->n_tasks < world->allocated_tasks)

@@ -11,9 +11,9 @@ int main(int argc, char **argv)
                 .name = "scale-submitd",
                 .about = "Takes tasks for the Scale API, keeps them, and sends each exactly once.",
                 .credential = &api_key_credential,
-                .check = service_check,
-                .run = service_run,
-                .describe_metrics = metrics_describe,
+                .check = submit_service_check,
+                .run = submit_service_run,
+                .describe_metrics = submit_metrics_describe,
         };
 
         return program_main(&program, argc, argv);

@@ -361,7 +361,7 @@ static int render_metrics(LocalBase *base, const Stats *stats, Buffer *out)
         reconcile_get_stats(context->reconcile, &in.reconcile);
         backfill_get_stats(context->backfill, &in.backfill);
         http_server_get_stats(context->server, &in.server);
-        return metrics_render(&in, out);
+        return submit_metrics_render(&in, out);
 }
 
 static int make_parts(Service *service)
@@ -438,7 +438,7 @@ static int listen_for_tasks(Service *service)
         return 0;
 }
 
-void service_check(const Settings *settings, char **mistakes)
+void submit_service_check(const Settings *settings, char **mistakes)
 {
         api_key_check(settings, mistakes);
         store_look_at(settings->store.path, mistakes);
@@ -510,7 +510,7 @@ static Service *service_free(Service *service)
 }
 DEFINE_CLEANUP(Service *, service_free)
 
-int service_run(const char *config, const SettingsOverrides *overrides, Settings *settings)
+int submit_service_run(const char *config, const SettingsOverrides *overrides, Settings *settings)
 {
         _cleanup_(service_freep) Service *service = NULL;
 

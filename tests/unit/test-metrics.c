@@ -20,7 +20,7 @@ static void expect(const char *line)
 {
         _cleanup_buffer_ Buffer out = BUFFER_INIT(262144);
 
-        assert_int_equal(metrics_render(&inputs, &out), 0);
+        assert_int_equal(receiver_metrics_render(&inputs, &out), 0);
         if (!strstr(buffer_text(&out), line))
                 fail_msg("%s is not in\n%s", line, buffer_text(&out));
 }
@@ -89,7 +89,7 @@ static void test_a_text_too_long_is_an_error(_unused_ void **state)
 {
         _cleanup_buffer_ Buffer out = BUFFER_INIT(100);
 
-        assert_int_equal(metrics_render(&inputs, &out), -ENOBUFS);
+        assert_int_equal(receiver_metrics_render(&inputs, &out), -ENOBUFS);
 }
 
 int main(void)

@@ -9,7 +9,7 @@ static void expect(const MetricsInputs *in, const char *line)
 {
         _cleanup_buffer_ Buffer out = BUFFER_INIT(262144);
 
-        assert_int_equal(metrics_render(in, &out), 0);
+        assert_int_equal(submit_metrics_render(in, &out), 0);
         if (!strstr(buffer_text(&out), line))
                 fail_msg("%s is not in\n%s", line, buffer_text(&out));
 }
@@ -68,7 +68,7 @@ static void test_names(_unused_ void **state)
 {
         size_t n = 0;
 
-        metrics_describe(take_name, &n);
+        submit_metrics_describe(take_name, &n);
         assert_true(n > 30);
 }
 

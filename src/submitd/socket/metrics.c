@@ -168,14 +168,15 @@ static const Metric metrics[] = {
         { "disk_free_bytes", "gauge", "Free bytes on the database's file system.", STATS(store.free_bytes) },
 };
 
-int metrics_render(const MetricsInputs *in, Buffer *out)
+int submit_metrics_render(const MetricsInputs *in, Buffer *out)
 {
         const MetricText text = { .prefix = PREFIX, .source = in, .stats = &in->stats, .out = out };
 
         return metrics_render_table(metrics, ELEMENTSOF(metrics), &text);
 }
 
-void metrics_describe(void (*fn)(const char *name, const char *type, const char *help, void *userdata),
+void submit_metrics_describe(
+                void (*fn)(const char *name, const char *type, const char *help, void *userdata),
                 void *userdata)
 {
         metrics_describe_table(metrics, ELEMENTSOF(metrics), PREFIX, fn, userdata);

@@ -40,7 +40,8 @@ typedef struct MetricsInputs {
 } MetricsInputs;
 
 /* Appends the whole text (format 0.0.4). 0, -ENOMEM, -ENOBUFS. */
-int metrics_render(const MetricsInputs *in, Buffer *out);
+int submit_metrics_render(const MetricsInputs *in, Buffer *out);
 
-void metrics_describe(void (*fn)(const char *name, const char *type, const char *help, void *userdata),
+void submit_metrics_describe(
+                void (*fn)(const char *name, const char *type, const char *help, void *userdata),
                 void *userdata);
