@@ -82,26 +82,8 @@ typedef struct OldRow {
         bool stands; /* it is a task's, or says why there is none */
 } OldRow;
 
-typedef struct StoreDriver {
-        /* Opens or creates the database at a location of its own kind: see store_open(). */
-        int (*open)(const char *location, StoreRole role, Store **ret, char **ret_error);
-        Store *(*close)(Store *s);
-        const char *(*error)(const Store *s);
-
-        /* Groups. `begin` sets the newest numbers in Store. */
-        int (*begin)(Store *s, StoreChange *const *changes, size_t n);
-        int (*commit)(Store *s);
-        void (*rollback)(Store *s);
-        bool (*at_fault)(const Store *s);
-
-        /* Between groups. Whether there is a point in writing; something of no consequence is written, to
-         * see whether it can be done; whatever keeps the database in order, in small pieces. 0 or negative
-         * errno, of which -EIDRM and -ENOTRECOVERABLE are for good. */
-        int (*check)(Store *s);
-        int (*probe)(Store *s);
-        int (*tend)(Store *s);
-        void (*count)(const Store *s, StoreCounts *ret);
-
+/* The rows of the log and of tasks. */
+typedef struct StoreRows {
         /* Types of tasks, made if need be. */
         int (*find_type)(Store *s, const char *name, int64_t *ret);
 
@@ -137,6 +119,18 @@ typedef struct StoreDriver {
         int (*get_quarantined)(Store *s, uint64_t n, bool *ret_discarded, int64_t *ret_repeats);
         int (*discard)(Store *s, uint64_t n, uint64_t superseded_by, int64_t repeats);
 
+        /* Retention: the time that was counted, and when that was noted; a mark ties the newest delivery to
+         * it, and old marks are thinned. The newest delivery of a mark as old as `counted`. */
+        int (*get_time)(Store *s, uint64_t *ret_counted, int64_t *ret_noted_at);
+        int (*set_time)(Store *s, uint64_t counted, int64_t noted_at);
+        int (*find_mark)(Store *s, uint64_t counted, uint64_t *ret_n);
+        int (*find_old)(Store *s, uint64_t after, uint64_t upto, unsigned limit, OldRow *ret,
+                        unsigned *ret_n);
+        int (*drop_delivery)(Store *s, const OldRow *old);
+} StoreRows;
+
+/* The rows of the outbox. */
+typedef struct StoreOutboxRows {
         /* Submissions. move: as StoreMove says; what is no longer sure to have left has no failure, and who
          * comes to an end isn't to be canceled. */
         int (*find_submission)(Store *s, const char *id, SubmissionRow *ret);
@@ -168,19 +162,33 @@ typedef struct StoreDriver {
         int (*get_queue)(Store *s, QueueHold *ret, int64_t *ret_since);
         int (*set_queue)(Store *s, QueueHold hold, const char *reason, int64_t since);
         int (*count_live)(Store *s, int64_t day, int by);
+} StoreOutboxRows;
 
-        /* Retention: the time that was counted, and when that was noted; a mark ties the newest delivery to
-         * it, and old marks are thinned. The newest delivery of a mark as old as `counted`. */
-        int (*get_time)(Store *s, uint64_t *ret_counted, int64_t *ret_noted_at);
-        int (*set_time)(Store *s, uint64_t counted, int64_t noted_at);
-        int (*find_mark)(Store *s, uint64_t counted, uint64_t *ret_n);
-        int (*find_old)(Store *s, uint64_t after, uint64_t upto, unsigned limit, OldRow *ret,
-                        unsigned *ret_n);
-        int (*drop_delivery)(Store *s, const OldRow *old);
+typedef struct StoreDriver {
+        /* Opens or creates the database at a location of its own kind: see store_open(). */
+        int (*open)(const char *location, StoreRole role, Store **ret, char **ret_error);
+        Store *(*close)(Store *s);
+        const char *(*error)(const Store *s);
+
+        /* Groups. `begin` sets the newest numbers in Store. */
+        int (*begin)(Store *s, StoreChange *const *changes, size_t n);
+        int (*commit)(Store *s);
+        void (*rollback)(Store *s);
+        bool (*at_fault)(const Store *s);
+
+        /* Between groups. Whether there is a point in writing; something of no consequence is written, to
+         * see whether it can be done; whatever keeps the database in order, in small pieces. 0 or negative
+         * errno, of which -EIDRM and -ENOTRECOVERABLE are for good. */
+        int (*check)(Store *s);
+        int (*probe)(Store *s);
+        int (*tend)(Store *s);
+        void (*count)(const Store *s, StoreCounts *ret);
 
         /* 1: the database is a copy that was put back, as of *ret_at; that was seen to. */
         int (*take_copied)(Store *s, int64_t *ret_at);
 
+        const StoreRows *rows;
+        const StoreOutboxRows *outbox;
         const struct StoreReading *reading;
 } StoreDriver;
 

@@ -26,7 +26,7 @@ int store_add_submission(Store *s, const StoreSubmission *submission, StoreAddit
         assert(strlen(submission->id) < SUBMISSION_ID_SIZE);
 
         if (submission->idempotency_key)
-                r = s->driver->find_key(s, submission->idempotency_key, ret_id, digest);
+                r = s->driver->outbox->find_key(s, submission->idempotency_key, ret_id, digest);
         if (r < 0)
                 return r;
         if (r > 0) {
@@ -35,9 +35,9 @@ int store_add_submission(Store *s, const StoreSubmission *submission, StoreAddit
                 return 0;
         }
 
-        r = s->driver->find_type(s, submission->type, &type);
+        r = s->driver->rows->find_type(s, submission->type, &type);
         if (r >= 0)
-                r = s->driver->add_submission(s, submission, type);
+                r = s->driver->outbox->add_submission(s, submission, type);
         if (r < 0)
                 return r;
         snprintf(ret_id, SUBMISSION_ID_SIZE, "%s", submission->id);
@@ -53,7 +53,7 @@ static int find_in(Store *s, const char *id, unsigned states, SubmissionRow *ret
         int r;
 
         assert(s->in_group);
-        r = s->driver->find_submission(s, id, ret);
+        r = s->driver->outbox->find_submission(s, id, ret);
         if (r <= 0)
                 return r < 0 ? r : STORE_UNKNOWN;
         return SUBMISSION_IN(ret->state) & states ? 0 : STORE_MOVED_ON;
@@ -95,9 +95,9 @@ int store_move_submission(Store *s, const char *id, const StoreMove *move)
         if (r != 0)
                 return r;
 
-        r = s->driver->move_submission(s, &row, move);
+        r = s->driver->outbox->move_submission(s, &row, move);
         if (r >= 0)
-                r = s->driver->open_attachments(s, row.n, is_open(&row, move));
+                r = s->driver->outbox->open_attachments(s, row.n, is_open(&row, move));
         return r < 0 ? r : tell_end(s, &row, move);
 }
 
@@ -111,12 +111,12 @@ int store_want_cancel(Store *s, const char *id, unsigned from, int64_t now)
 
         r = find_in(s, id, from, &row);
         if (r == 0 && row.task != 0) {
-                r = s->driver->get_task(s, row.task, &task);
+                r = s->driver->rows->get_task(s, row.task, &task);
                 if (r < 0)
                         return r;
                 r = task.status == TASK_PENDING ? 0 : STORE_MOVED_ON;
         }
-        return r != 0 ? r : s->driver->set_cancel(s, row.n, true, now);
+        return r != 0 ? r : s->driver->outbox->set_cancel(s, row.n, true, now);
 }
 
 int store_forget_cancel(Store *s, const char *id, int64_t now)
@@ -125,7 +125,7 @@ int store_forget_cancel(Store *s, const char *id, int64_t now)
         int r;
 
         r = find_in(s, id, UINT_MAX, &row);
-        return r != 0 ? r : s->driver->set_cancel(s, row.n, false, now);
+        return r != 0 ? r : s->driver->outbox->set_cancel(s, row.n, false, now);
 }
 
 /* All of a state. */
@@ -138,7 +138,7 @@ int store_flush_submissions(Store *s, int64_t now, uint64_t *ret_n)
 
         assert(s->in_group);
         FOREACH_ARRAY(state, states, ELEMENTSOF(states)) {
-                r = s->driver->flush_submissions(s, *state, now, &n);
+                r = s->driver->outbox->flush_submissions(s, *state, now, &n);
                 if (r < 0)
                         return r;
                 sum += n;
@@ -150,7 +150,7 @@ int store_flush_submissions(Store *s, int64_t now, uint64_t *ret_n)
 int store_recover_submissions(Store *s, int64_t now, int64_t ended_at, int64_t grace, uint64_t *ret_n)
 {
         assert(s->in_group);
-        return s->driver->recover_submissions(s, now, ended_at, grace, ret_n);
+        return s->driver->outbox->recover_submissions(s, now, ended_at, grace, ret_n);
 }
 
 int store_doubt_submissions(Store *s, const StoreDoubt *doubt, uint64_t *ret_n)
@@ -159,10 +159,10 @@ int store_doubt_submissions(Store *s, const StoreDoubt *doubt, uint64_t *ret_n)
         int r;
 
         assert(s->in_group);
-        r = s->driver->doubt_submissions(s, doubt, &n);
+        r = s->driver->outbox->doubt_submissions(s, doubt, &n);
         /* Whoever turns out to have no task takes this back. */
         if (r >= 0 && n > 0 && !doubt->is_test)
-                r = s->driver->count_live(s, doubt->at / (int64_t)USEC_PER_DAY, (int)n);
+                r = s->driver->outbox->count_live(s, doubt->at / (int64_t)USEC_PER_DAY, (int)n);
         if (r >= 0)
                 *ret_n = n;
         return r;
@@ -183,7 +183,7 @@ static int set_queue(Store *s, QueueHold hold, const char *reason, int64_t since
         reason = reason ?: "";
         snprintf(text, sizeof(text), "%.*s", (int)problem_cut(reason, strlen(reason), QUEUE_REASON_MAX),
                         reason);
-        return s->driver->set_queue(s, hold, text, since);
+        return s->driver->outbox->set_queue(s, hold, text, since);
 }
 
 int store_hold_queue(Store *s, QueueHold hold, const char *reason, int64_t now)
@@ -198,7 +198,7 @@ int store_hold_queue(Store *s, QueueHold hold, const char *reason, int64_t now)
         int r;
 
         assert(s->in_group);
-        r = s->driver->get_queue(s, &before, &since);
+        r = s->driver->outbox->get_queue(s, &before, &since);
         if (r < 0 || (hold == QUEUE_HELD_ACCOUNT && before == QUEUE_HELD))
                 return MIN(r, 0);
         if (hold == before)
@@ -215,7 +215,7 @@ int store_lift_account_hold(Store *s, int64_t now)
         int r;
 
         assert(s->in_group);
-        r = s->driver->get_queue(s, &hold, &since);
+        r = s->driver->outbox->get_queue(s, &hold, &since);
         if (r < 0 || hold != QUEUE_HELD_ACCOUNT)
                 return MIN(r, 0);
         return store_hold_queue(s, QUEUE_RUNNING, NULL, now);
@@ -224,5 +224,5 @@ int store_lift_account_hold(Store *s, int64_t now)
 int store_count_live(Store *s, int64_t day, int by)
 {
         assert(s->in_group);
-        return s->driver->count_live(s, day, by);
+        return s->driver->outbox->count_live(s, day, by);
 }

@@ -97,7 +97,7 @@ static int log_delivery(DeliveryTransaction *transaction, Verdict verdict, int64
                 transaction->fingerprint = store_fingerprint(delivery->body, delivery->body_size);
         if (aside)
                 row.fingerprint = transaction->fingerprint;
-        r = s->driver->add_delivery(s, &row);
+        r = s->driver->rows->add_delivery(s, &row);
         if (r < 0)
                 return r;
         transaction->n = ++s->delivery;
@@ -114,10 +114,10 @@ static int count_repeat(DeliveryTransaction *transaction, int64_t n)
         transaction->n = n;
         if (source_is_poll(transaction->delivery->source))
                 return 0;
-        r = s->driver->get_verdict(s, n, &verdict);
+        r = s->driver->rows->get_verdict(s, n, &verdict);
         if (r <= 0)
                 return r < 0 ? r : -EUCLEAN; /* what refers to it was just read */
-        return s->driver->count_repeat(s, n, verdict, transaction->delivery->received_at);
+        return s->driver->rows->count_repeat(s, n, verdict, transaction->delivery->received_at);
 }
 
 /* 1: it came before, byte for byte and with this verdict, and is counted there. */
@@ -129,7 +129,8 @@ static int find_repeat(
         int r;
 
         transaction->fingerprint = store_fingerprint(delivery->body, delivery->body_size);
-        r = s->driver->find_delivery(s, transaction->fingerprint, verdict, delivery, ret_n, ret_revision);
+        r = s->driver->rows->find_delivery(
+                        s, transaction->fingerprint, verdict, delivery, ret_n, ret_revision);
         if (r <= 0)
                 return r;
         r = count_repeat(transaction, *ret_n);
@@ -142,7 +143,8 @@ static int name_task(DeliveryTransaction *transaction, StoreOutcome *ret)
         Store *s = transaction->store;
         int r;
 
-        r = s->driver->get_names(s, (int64_t)ret->delivery, transaction->task.id, transaction->type, ret);
+        r = s->driver->rows->get_names(
+                        s, (int64_t)ret->delivery, transaction->task.id, transaction->type, ret);
         return MIN(r, 0);
 }
 
@@ -152,7 +154,7 @@ static int is_body_of(DeliveryTransaction *transaction, int64_t n)
         const StoreDelivery *delivery = transaction->delivery;
         Store *s = transaction->store;
 
-        return s->driver->is_body(s, n, delivery->body, delivery->body_size);
+        return s->driver->rows->is_body(s, n, delivery->body, delivery->body_size);
 }
 
 /* Events: a row for everything that others may care for. What it need not say is what its task says anyway:
@@ -162,7 +164,7 @@ int store_add_event(Store *s, const EventRow *event)
 {
         int r;
 
-        r = s->driver->add_event(s, event);
+        r = s->driver->rows->add_event(s, event);
         if (r >= 0)
                 s->event++;
         return r;
@@ -198,7 +200,7 @@ static int add_revision(DeliveryTransaction *transaction, int64_t completed_at)
         const TaskRow *task = &transaction->task;
         Store *s = transaction->store;
 
-        return s->driver->add_revision(s, task->id, task->revisions, transaction->n, completed_at,
+        return s->driver->rows->add_revision(s, task->id, task->revisions, transaction->n, completed_at,
                         transaction->delivery->digest);
 }
 
@@ -217,8 +219,8 @@ static int tidy_submission(Store *s, int64_t n)
 {
         int r;
 
-        r = s->driver->drop_attachments(s, n);
-        return r < 0 ? r : s->driver->end_cancel(s, n);
+        r = s->driver->outbox->drop_attachments(s, n);
+        return r < 0 ? r : s->driver->outbox->end_cancel(s, n);
 }
 
 /* The same where the task has come to its end, or has a document of its own, by now. */
@@ -232,7 +234,7 @@ static int tidy_after(Store *s, const TaskRow *before, const TaskRow *task)
         if (task->status != TASK_PENDING && (is_news || before->status == TASK_PENDING))
                 r = tidy_submission(s, task->submission);
         if (r >= 0 && task->document != 0 && (is_news || before->document == 0))
-                r = s->driver->drop_snapshot(s, task->submission);
+                r = s->driver->outbox->drop_snapshot(s, task->submission);
         return r;
 }
 
@@ -248,7 +250,7 @@ static int save_task(DeliveryTransaction *transaction, unsigned events)
                 task->last_event = s->event + events;
         if (task->status == TASK_PENDING && task->due_at == TIME_NONE)
                 task->due_at = choose_due(transaction);
-        r = s->driver->save_task(s, before->id != 0 ? before : NULL, task, transaction->delivery);
+        r = s->driver->rows->save_task(s, before->id != 0 ? before : NULL, task, transaction->delivery);
         return r < 0 ? r : tidy_after(s, before, task);
 }
 
@@ -261,7 +263,7 @@ static int settle_submission(DeliveryTransaction *transaction)
         Store *s = transaction->store;
         int r;
 
-        r = s->driver->accept_submission(
+        r = s->driver->outbox->accept_submission(
                         s, row, task->id, transaction->answered, transaction->delivery->received_at);
         if (r < 0)
                 return r;
@@ -270,7 +272,9 @@ static int settle_submission(DeliveryTransaction *transaction)
         if (task->submission != row->n)
                 return tidy_submission(s, row->n);
         /* What has come to its end was tidied up already: see tidy_after(). */
-        return task->status == TASK_PENDING ? s->driver->open_attachments(s, row->n, row->failure == 0) : 0;
+        return task->status == TASK_PENDING
+                               ? s->driver->outbox->open_attachments(s, row->n, row->failure == 0)
+                               : 0;
 }
 
 /* An attachment of it failed, and its task is not known yet. */
@@ -280,11 +284,11 @@ static int fail_submission(DeliveryTransaction *transaction)
         Store *s = transaction->store;
         int r;
 
-        r = s->driver->set_failure(s, row->n, transaction->n);
+        r = s->driver->outbox->set_failure(s, row->n, transaction->n);
         if (r < 0)
                 return r;
         row->failure = transaction->n;
-        return s->driver->open_attachments(s, row->n, false);
+        return s->driver->outbox->open_attachments(s, row->n, false);
 }
 
 /* Writes the task back and tells of it: that its submission has it, where that is news, then `kind`, unless
@@ -358,7 +362,7 @@ static int find_named(DeliveryTransaction *transaction)
         FOREACH_ARRAY(name, names, ELEMENTSOF(names)) {
                 if (!*name)
                         continue;
-                r = transaction->store->driver->find_submission(
+                r = transaction->store->driver->outbox->find_submission(
                                 transaction->store, *name, &transaction->submission);
                 if (r != 0)
                         return r;
@@ -410,7 +414,7 @@ static int take_failure(DeliveryTransaction *transaction)
         if (!transaction->accepts || transaction->submission.failure == 0 ||
                         transaction->task.status != TASK_ERROR || transaction->task.response != 0)
                 return 0;
-        r = s->driver->get_verdict(s, transaction->submission.failure, &verdict);
+        r = s->driver->rows->get_verdict(s, transaction->submission.failure, &verdict);
         if (r > 0)
                 transaction->task.response = transaction->submission.failure;
         return MIN(r, 0);
@@ -487,7 +491,8 @@ static int keep_snapshot(DeliveryTransaction *transaction)
 
         if (!transaction->task.described)
                 return 0;
-        return s->driver->keep_snapshot(s, transaction->submission.n, delivery->body, delivery->body_size);
+        return s->driver->outbox->keep_snapshot(
+                        s, transaction->submission.n, delivery->body, delivery->body_size);
 }
 
 static int accept_task(DeliveryTransaction *transaction)
@@ -520,10 +525,10 @@ int store_accept_submission(Store *s, const char *id, const StoreDelivery *snaps
 
         assert(s->in_group);
         assert(snapshot->task_id);
-        r = s->driver->find_submission(s, id, &transaction.submission);
+        r = s->driver->outbox->find_submission(s, id, &transaction.submission);
         if (r <= 0)
                 return r < 0 ? r : STORE_UNKNOWN;
-        r = s->driver->find_task(s, snapshot->task_id, &transaction.task);
+        r = s->driver->rows->find_task(s, snapshot->task_id, &transaction.task);
         if (r < 0)
                 return r;
         transaction.before = transaction.task;
@@ -533,7 +538,7 @@ int store_accept_submission(Store *s, const char *id, const StoreDelivery *snaps
                                        : 0;
 
         if (snapshot->type)
-                r = s->driver->find_type(s, snapshot->type, &transaction.type);
+                r = s->driver->rows->find_type(s, snapshot->type, &transaction.type);
         else
                 transaction.type = transaction.submission.type;
         if (r < 0)
@@ -597,7 +602,7 @@ static int take_time(DeliveryTransaction *transaction, int64_t number)
         if (number != transaction->task.revision || completed_at == TIME_NONE ||
                         completed_at <= transaction->task.completed_at)
                 return 0;
-        r = s->driver->set_revision_time(s, transaction->task.id, number, completed_at);
+        r = s->driver->rows->set_revision_time(s, transaction->task.id, number, completed_at);
         if (r < 0)
                 return r;
         transaction->task.completed_at = completed_at;
@@ -613,7 +618,7 @@ static int find_revision(DeliveryTransaction *transaction, int64_t *ret_number, 
 
         if (transaction->task.revisions == 0)
                 return 0;
-        return s->driver->find_revision(
+        return s->driver->rows->find_revision(
                         s, transaction->task.id, transaction->delivery->digest, ret_number, ret_n);
 }
 
@@ -754,16 +759,16 @@ static int find_failed(DeliveryTransaction *transaction, bool *ret_by_url)
 
         *ret_by_url = false;
         if (transaction->submission.n == 0 && delivery->ref)
-                r = s->driver->find_task_of_ref(s, delivery->ref, &transaction->task);
+                r = s->driver->rows->find_task_of_ref(s, delivery->ref, &transaction->task);
         if (r == 0 && transaction->submission.n == 0 && transaction->task.id == 0 &&
                         delivery->n_attachments > 0 &&
                         delivery->n_attachments <= SUBMISSION_ATTACHMENTS_MAX) {
-                r = s->driver->find_attachments(
+                r = s->driver->outbox->find_attachments(
                                 s, delivery->attachments, delivery->n_attachments, &transaction->submission);
                 *ret_by_url = r > 0;
         }
         if (r >= 0 && transaction->submission.task != 0)
-                r = s->driver->get_task(s, transaction->submission.task, &transaction->task);
+                r = s->driver->rows->get_task(s, transaction->submission.task, &transaction->task);
         transaction->before = transaction->task;
         if (transaction->type == 0)
                 transaction->type = transaction->task.id != 0 ? transaction->task.type
@@ -854,7 +859,7 @@ static int record_invalid(DeliveryTransaction *transaction, StoreOutcome *ret)
 
         r = log_delivery(transaction, VERDICT_INVALID, 0, true);
         if (r >= 0)
-                r = transaction->store->driver->add_quarantined(transaction->store, transaction->n);
+                r = transaction->store->driver->rows->add_quarantined(transaction->store, transaction->n);
         if (r >= 0)
                 r = tell(transaction, EVENT_DELIVERY_INVALID, _TASK_STATUS_INVALID, 0);
         ret->delivery = (uint64_t)transaction->n;
@@ -870,11 +875,11 @@ static int settle(Store *s, uint64_t n, uint64_t superseded_by)
         Verdict verdict;
         int r;
 
-        r = s->driver->get_quarantined(s, n, &discarded, &repeats);
+        r = s->driver->rows->get_quarantined(s, n, &discarded, &repeats);
         if (r > 0)
-                return discarded ? -EINVAL : s->driver->discard(s, n, superseded_by, repeats);
+                return discarded ? -EINVAL : s->driver->rows->discard(s, n, superseded_by, repeats);
         if (r == 0)
-                r = s->driver->get_verdict(s, (int64_t)n, &verdict);
+                r = s->driver->rows->get_verdict(s, (int64_t)n, &verdict);
         return r < 0 ? r : r == 0 ? -ENOENT : -EINVAL;
 }
 
@@ -898,9 +903,9 @@ int store_record_delivery(Store *s, const StoreDelivery *delivery, StoreOutcome 
         assert(!delivery->is_snapshot || delivery->proposed == VERDICT_STORED);
 
         if (delivery->type)
-                r = s->driver->find_type(s, delivery->type, &transaction.type);
+                r = s->driver->rows->find_type(s, delivery->type, &transaction.type);
         if (r >= 0 && delivery->task_id)
-                r = s->driver->find_task(s, delivery->task_id, &transaction.task);
+                r = s->driver->rows->find_task(s, delivery->task_id, &transaction.task);
         if (r < 0)
                 return r;
         transaction.before = transaction.task;

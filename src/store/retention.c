@@ -19,7 +19,7 @@ int store_count_time(Store *s, uint64_t monotonic, int64_t realtime, StoreTime *
         int r;
 
         assert(s->in_group);
-        r = s->driver->get_time(s, &before, &noted_at);
+        r = s->driver->rows->get_time(s, &before, &noted_at);
         if (r < 0)
                 return r;
         counted = s->counts ? MAX(s->counted + (monotonic - s->counted_at), before) : before;
@@ -31,7 +31,7 @@ int store_count_time(Store *s, uint64_t monotonic, int64_t realtime, StoreTime *
         s->counts = true;
         s->counted = counted;
         s->counted_at = monotonic;
-        return s->driver->set_time(s, counted, realtime);
+        return s->driver->rows->set_time(s, counted, realtime);
 }
 
 int store_find_older(Store *s, uint64_t age, uint64_t *ret_n)
@@ -41,7 +41,7 @@ int store_find_older(Store *s, uint64_t age, uint64_t *ret_n)
         assert(s->in_group);
         *ret_n = 0;
         if (age <= s->counted)
-                r = s->driver->find_mark(s, s->counted - age, ret_n);
+                r = s->driver->rows->find_mark(s, s->counted - age, ret_n);
         return MIN(r, 0);
 }
 
@@ -60,13 +60,13 @@ int store_prune_deliveries(Store *s, uint64_t *after, uint64_t upto, unsigned li
                 return -ENOMEM;
 
         upto = MIN(upto, (uint64_t)MAX(s->delivery - 1, 0)); /* never the newest */
-        r = s->driver->find_old(s, *after, upto, limit, old, &n);
+        r = s->driver->rows->find_old(s, *after, upto, limit, old, &n);
         if (r < 0)
                 return r;
         FOREACH_ARRAY(i, old, n) {
                 if (i->stands)
                         continue;
-                r = s->driver->drop_delivery(s, i);
+                r = s->driver->rows->drop_delivery(s, i);
                 if (r < 0)
                         return r;
                 deleted++;

@@ -1539,18 +1539,7 @@ static const StoreReading reading = {
         .list_pending_tasks = memory_list_pending_tasks,
 };
 
-const StoreDriver memory_driver = {
-        .open = memory_open,
-        .close = memory_close,
-        .error = memory_error,
-        .begin = memory_begin,
-        .commit = memory_commit,
-        .rollback = memory_rollback,
-        .at_fault = memory_at_fault,
-        .check = memory_nothing,
-        .probe = memory_nothing,
-        .tend = memory_nothing,
-        .count = memory_count,
+static const StoreRows rows = {
         .find_type = memory_find_type,
         .find_task = memory_find_task,
         .find_task_of_ref = memory_find_task_of_ref,
@@ -1574,6 +1563,9 @@ const StoreDriver memory_driver = {
         .find_mark = memory_find_mark,
         .find_old = memory_find_old,
         .drop_delivery = memory_drop_delivery,
+};
+
+static const StoreOutboxRows outbox_rows = {
         .find_submission = memory_find_submission,
         .get_submission = memory_get_submission,
         .find_key = memory_find_key,
@@ -1594,6 +1586,22 @@ const StoreDriver memory_driver = {
         .get_queue = memory_get_queue,
         .set_queue = memory_set_queue,
         .count_live = memory_count_live,
+};
+
+const StoreDriver memory_driver = {
+        .open = memory_open,
+        .close = memory_close,
+        .error = memory_error,
+        .begin = memory_begin,
+        .commit = memory_commit,
+        .rollback = memory_rollback,
+        .at_fault = memory_at_fault,
+        .check = memory_nothing,
+        .probe = memory_nothing,
+        .tend = memory_nothing,
+        .count = memory_count,
         .take_copied = memory_take_copied,
+        .rows = &rows,
+        .outbox = &outbox_rows,
         .reading = &reading,
 };

@@ -88,13 +88,13 @@ static void roll_task(Model *m)
 static void fill_types(Store *s)
 {
         assert_int_equal(store_begin(s), 0);
-        assert_true(sqlite_find_type(s, "new type", &(int64_t){ 0 }) == 0);
+        assert_true(sqlite_rows.find_type(s, "new type", &(int64_t){ 0 }) == 0);
         for (unsigned i = 0; i < STORE_TYPES_OWN; i++) {
                 char name[32];
                 int64_t id;
 
                 snprintf(name, sizeof(name), "made-up-%u", i);
-                assert_int_equal(sqlite_find_type(s, name, &id), 0);
+                assert_int_equal(sqlite_rows.find_type(s, name, &id), 0);
         }
         assert_int_equal(store_commit(s), 0);
 }

@@ -86,6 +86,8 @@ static void assert_filled(const void *table, size_t size)
 static void test_every_function_is_there(_unused_ void **state)
 {
         assert_filled(TEST_DRIVER, sizeof(*TEST_DRIVER));
+        assert_filled(TEST_DRIVER->rows, sizeof(*TEST_DRIVER->rows));
+        assert_filled(TEST_DRIVER->outbox, sizeof(*TEST_DRIVER->outbox));
         assert_filled(TEST_DRIVER->reading, sizeof(*TEST_DRIVER->reading));
 }
 

@@ -34,7 +34,7 @@ static int find(SqliteStore *s, Query *q, SubmissionRow *ret)
         return 1;
 }
 
-int sqlite_find_submission(Store *store, const char *id, SubmissionRow *ret)
+static int sqlite_find_submission(Store *store, const char *id, SubmissionRow *ret)
 {
         SqliteStore *s = sqlite_of(store);
         _cleanup_query_ Query q = outbox_query(s, OW_FIND);
@@ -43,7 +43,7 @@ int sqlite_find_submission(Store *store, const char *id, SubmissionRow *ret)
         return find(s, &q, ret);
 }
 
-int sqlite_get_submission(Store *store, int64_t n, SubmissionRow *ret)
+static int sqlite_get_submission(Store *store, int64_t n, SubmissionRow *ret)
 {
         SqliteStore *s = sqlite_of(store);
         _cleanup_query_ Query q = outbox_query(s, OW_GET);
@@ -52,7 +52,7 @@ int sqlite_get_submission(Store *store, int64_t n, SubmissionRow *ret)
         return find(s, &q, ret);
 }
 
-int sqlite_find_key(Store *store, const char *key, char ret_id[static SUBMISSION_ID_SIZE],
+static int sqlite_find_key(Store *store, const char *key, char ret_id[static SUBMISSION_ID_SIZE],
                 uint8_t ret_digest[static CALLBACK_DIGEST_SIZE])
 {
         _cleanup_query_ Query q = outbox_query(sqlite_of(store), OW_FIND_KEY);
@@ -113,7 +113,7 @@ static int add_attachments(SqliteStore *s, int64_t submission, const char *const
         return 0;
 }
 
-int sqlite_add_submission(Store *store, const StoreSubmission *submission, int64_t type)
+static int sqlite_add_submission(Store *store, const StoreSubmission *submission, int64_t type)
 {
         SqliteStore *s = sqlite_of(store);
         int64_t n;
@@ -131,7 +131,7 @@ int sqlite_add_submission(Store *store, const StoreSubmission *submission, int64
         return r;
 }
 
-int sqlite_move_submission(Store *store, const SubmissionRow *row, const StoreMove *move)
+static int sqlite_move_submission(Store *store, const SubmissionRow *row, const StoreMove *move)
 {
         bool waits = move->to == SUBMISSION_QUEUED || move->to == SUBMISSION_UNKNOWN;
         SqliteStore *s = sqlite_of(store);
@@ -160,7 +160,7 @@ int sqlite_move_submission(Store *store, const SubmissionRow *row, const StoreMo
         return 0;
 }
 
-int sqlite_accept_submission(
+static int sqlite_accept_submission(
                 Store *store, const SubmissionRow *row, int64_t task, unsigned status, int64_t now)
 {
         SqliteStore *s = sqlite_of(store);
@@ -179,7 +179,7 @@ int sqlite_accept_submission(
         return 0;
 }
 
-int sqlite_set_failure(Store *store, int64_t n, int64_t failure)
+static int sqlite_set_failure(Store *store, int64_t n, int64_t failure)
 {
         Query q = outbox_query(sqlite_of(store), OW_SET_FAILURE);
 
@@ -188,7 +188,7 @@ int sqlite_set_failure(Store *store, int64_t n, int64_t failure)
         return query_run(&q, "Could not note a failed attachment in");
 }
 
-int sqlite_set_cancel(Store *store, int64_t n, bool wanted, int64_t now)
+static int sqlite_set_cancel(Store *store, int64_t n, bool wanted, int64_t now)
 {
         Query q = outbox_query(sqlite_of(store), OW_SET_CANCEL);
 
@@ -198,7 +198,7 @@ int sqlite_set_cancel(Store *store, int64_t n, bool wanted, int64_t now)
         return query_run(&q, "Could not note in a submission that it is to be canceled in");
 }
 
-int sqlite_end_cancel(Store *store, int64_t n)
+static int sqlite_end_cancel(Store *store, int64_t n)
 {
         Query q = outbox_query(sqlite_of(store), OW_END_CANCEL);
 
@@ -208,7 +208,7 @@ int sqlite_end_cancel(Store *store, int64_t n)
 
 /* All of a state. */
 
-int sqlite_flush_submissions(Store *store, SubmissionState state, int64_t now, uint64_t *ret_n)
+static int sqlite_flush_submissions(Store *store, SubmissionState state, int64_t now, uint64_t *ret_n)
 {
         SqliteStore *s = sqlite_of(store);
         Query q = outbox_query(s, OW_FLUSH);
@@ -222,7 +222,8 @@ int sqlite_flush_submissions(Store *store, SubmissionState state, int64_t now, u
         return r;
 }
 
-int sqlite_recover_submissions(Store *store, int64_t now, int64_t ended_at, int64_t grace, uint64_t *ret_n)
+static int sqlite_recover_submissions(
+                Store *store, int64_t now, int64_t ended_at, int64_t grace, uint64_t *ret_n)
 {
         static const char failed[] = "Could not take up the submissions of";
         SqliteStore *s = sqlite_of(store);
@@ -250,7 +251,7 @@ int sqlite_recover_submissions(Store *store, int64_t now, int64_t ended_at, int6
         return 0;
 }
 
-int sqlite_doubt_submissions(Store *store, const StoreDoubt *doubt, uint64_t *ret_n)
+static int sqlite_doubt_submissions(Store *store, const StoreDoubt *doubt, uint64_t *ret_n)
 {
         static const OutboxWriterStatement steps[] = { OW_DOUBT_ENDED, OW_DOUBT_UNKNOWN, OW_DOUBT_QUEUED };
         static const char failed[] = "Could not doubt the submissions of";
@@ -290,7 +291,7 @@ int sqlite_doubt_submissions(Store *store, const StoreDoubt *doubt, uint64_t *re
 
 #define CANDIDATES_MAX 1000U
 
-int sqlite_open_attachments(Store *store, int64_t submission, bool open)
+static int sqlite_open_attachments(Store *store, int64_t submission, bool open)
 {
         Query q = outbox_query(sqlite_of(store), OW_OPEN_ATTACHMENTS);
 
@@ -299,7 +300,7 @@ int sqlite_open_attachments(Store *store, int64_t submission, bool open)
         return query_run(&q, "Could not change the URLs of attachments in");
 }
 
-int sqlite_drop_attachments(Store *store, int64_t submission)
+static int sqlite_drop_attachments(Store *store, int64_t submission)
 {
         Query q = outbox_query(sqlite_of(store), OW_DROP_ATTACHMENTS);
 
@@ -324,7 +325,7 @@ static int has_all(SqliteStore *s, int64_t submission, const char *const *urls, 
         return 1;
 }
 
-int sqlite_find_attachments(Store *store, const char *const *urls, size_t n, SubmissionRow *ret)
+static int sqlite_find_attachments(Store *store, const char *const *urls, size_t n, SubmissionRow *ret)
 {
         SqliteStore *s = sqlite_of(store);
         _cleanup_query_ Query q = outbox_query(s, OW_FIND_ATTACHMENT);
@@ -347,7 +348,7 @@ int sqlite_find_attachments(Store *store, const char *const *urls, size_t n, Sub
 
 /* What the API said of a task. */
 
-int sqlite_keep_snapshot(Store *store, int64_t submission, const void *body, size_t size)
+static int sqlite_keep_snapshot(Store *store, int64_t submission, const void *body, size_t size)
 {
         Query q = outbox_query(sqlite_of(store), OW_ADD_ACCOUNT);
 
@@ -356,7 +357,7 @@ int sqlite_keep_snapshot(Store *store, int64_t submission, const void *body, siz
         return query_run(&q, "Could not keep what is known of a task in");
 }
 
-int sqlite_drop_snapshot(Store *store, int64_t submission)
+static int sqlite_drop_snapshot(Store *store, int64_t submission)
 {
         Query q = outbox_query(sqlite_of(store), OW_DROP_ACCOUNT);
 
@@ -366,7 +367,7 @@ int sqlite_drop_snapshot(Store *store, int64_t submission)
 
 /* The queue as a whole. */
 
-int sqlite_get_queue(Store *store, QueueHold *ret, int64_t *ret_since)
+static int sqlite_get_queue(Store *store, QueueHold *ret, int64_t *ret_since)
 {
         _cleanup_query_ Query q = outbox_query(sqlite_of(store), OW_GET_QUEUE);
         int r;
@@ -379,7 +380,7 @@ int sqlite_get_queue(Store *store, QueueHold *ret, int64_t *ret_since)
         return r;
 }
 
-int sqlite_set_queue(Store *store, QueueHold hold, const char *reason, int64_t since)
+static int sqlite_set_queue(Store *store, QueueHold hold, const char *reason, int64_t since)
 {
         Query q = outbox_query(sqlite_of(store), OW_SET_QUEUE);
 
@@ -389,7 +390,7 @@ int sqlite_set_queue(Store *store, QueueHold hold, const char *reason, int64_t s
         return query_run(&q, "Could not change the state of the queue in");
 }
 
-int sqlite_count_live(Store *store, int64_t day, int by)
+static int sqlite_count_live(Store *store, int64_t day, int by)
 {
         Query q = outbox_query(sqlite_of(store), by > 0 ? OW_COUNT_LIVE : OW_UNCOUNT_LIVE);
 
@@ -397,3 +398,26 @@ int sqlite_count_live(Store *store, int64_t day, int by)
         query_int(&q, by);
         return query_run(&q, "Could not count a live task in");
 }
+
+const StoreOutboxRows sqlite_outbox_rows = {
+        .find_submission = sqlite_find_submission,
+        .get_submission = sqlite_get_submission,
+        .find_key = sqlite_find_key,
+        .add_submission = sqlite_add_submission,
+        .move_submission = sqlite_move_submission,
+        .accept_submission = sqlite_accept_submission,
+        .set_failure = sqlite_set_failure,
+        .set_cancel = sqlite_set_cancel,
+        .end_cancel = sqlite_end_cancel,
+        .flush_submissions = sqlite_flush_submissions,
+        .recover_submissions = sqlite_recover_submissions,
+        .doubt_submissions = sqlite_doubt_submissions,
+        .open_attachments = sqlite_open_attachments,
+        .drop_attachments = sqlite_drop_attachments,
+        .find_attachments = sqlite_find_attachments,
+        .keep_snapshot = sqlite_keep_snapshot,
+        .drop_snapshot = sqlite_drop_snapshot,
+        .get_queue = sqlite_get_queue,
+        .set_queue = sqlite_set_queue,
+        .count_live = sqlite_count_live,
+};

@@ -40,7 +40,7 @@ static int find_type(SqliteStore *s, const char *name, int64_t *ret)
         return r;
 }
 
-int sqlite_find_type(Store *store, const char *name, int64_t *ret)
+static int sqlite_find_type(Store *store, const char *name, int64_t *ret)
 {
         SqliteStore *s = sqlite_of(store);
         Query q = store_query(s, W_ADD_TYPE);
@@ -284,17 +284,17 @@ static int find_task(SqliteStore *s, WriterStatement statement, const char *by, 
         return r;
 }
 
-int sqlite_find_task(Store *store, const char *task_id, TaskRow *ret)
+static int sqlite_find_task(Store *store, const char *task_id, TaskRow *ret)
 {
         return find_task(sqlite_of(store), W_FIND_TASK, task_id, ret);
 }
 
-int sqlite_find_task_of_ref(Store *store, const char *ref, TaskRow *ret)
+static int sqlite_find_task_of_ref(Store *store, const char *ref, TaskRow *ret)
 {
         return find_task(sqlite_of(store), W_FIND_TASK_OF_REF, ref, ret);
 }
 
-int sqlite_get_task(Store *store, int64_t id, TaskRow *ret)
+static int sqlite_get_task(Store *store, int64_t id, TaskRow *ret)
 {
         _cleanup_query_ Query q = store_query(sqlite_of(store), W_FIND_TASK_OF_NUMBER);
         int r;
@@ -346,7 +346,7 @@ static int add_task(SqliteStore *s, const TaskRow *task, const StoreDelivery *d)
         return r;
 }
 
-int sqlite_save_task(Store *store, const TaskRow *before, const TaskRow *task, const StoreDelivery *d)
+static int sqlite_save_task(Store *store, const TaskRow *before, const TaskRow *task, const StoreDelivery *d)
 {
         SqliteStore *s = sqlite_of(store);
         Query q = store_query(s, W_CHANGE_TASK);
@@ -368,7 +368,7 @@ int sqlite_save_task(Store *store, const TaskRow *before, const TaskRow *task, c
 
 /* The log. */
 
-int sqlite_add_delivery(Store *store, const DeliveryRow *row)
+static int sqlite_add_delivery(Store *store, const DeliveryRow *row)
 {
         SqliteStore *s = sqlite_of(store);
         const StoreDelivery *d = row->delivery;
@@ -398,8 +398,8 @@ int sqlite_add_delivery(Store *store, const DeliveryRow *row)
         return r;
 }
 
-int sqlite_find_delivery(Store *store, int64_t fingerprint, Verdict verdict, const StoreDelivery *delivery,
-                int64_t *ret_n, int64_t *ret_revision)
+static int sqlite_find_delivery(Store *store, int64_t fingerprint, Verdict verdict,
+                const StoreDelivery *delivery, int64_t *ret_n, int64_t *ret_revision)
 {
         _cleanup_query_ Query q = store_query(sqlite_of(store), W_FIND_ASIDE);
         int r;
@@ -417,7 +417,7 @@ int sqlite_find_delivery(Store *store, int64_t fingerprint, Verdict verdict, con
         return r;
 }
 
-int sqlite_is_body(Store *store, int64_t n, const void *body, size_t size)
+static int sqlite_is_body(Store *store, int64_t n, const void *body, size_t size)
 {
         _cleanup_query_ Query q = store_query(sqlite_of(store), W_IS_BODY);
 
@@ -426,7 +426,7 @@ int sqlite_is_body(Store *store, int64_t n, const void *body, size_t size)
         return query_step(&q, "Could not compare bodies in");
 }
 
-int sqlite_get_verdict(Store *store, int64_t n, Verdict *ret)
+static int sqlite_get_verdict(Store *store, int64_t n, Verdict *ret)
 {
         SqliteStore *s = sqlite_of(store);
         _cleanup_query_ Query q = store_query(s, W_GET_VERDICT);
@@ -445,7 +445,7 @@ int sqlite_get_verdict(Store *store, int64_t n, Verdict *ret)
         return 1;
 }
 
-int sqlite_count_repeat(Store *store, int64_t n, Verdict verdict, int64_t at)
+static int sqlite_count_repeat(Store *store, int64_t n, Verdict verdict, int64_t at)
 {
         SqliteStore *s = sqlite_of(store);
         Query q = store_query(s, W_COUNT_REPEAT);
@@ -464,7 +464,7 @@ static void keep_name(char *target, size_t size, const char *name)
         snprintf(target, size, "%s", name ?: "");
 }
 
-int sqlite_get_names(Store *store, int64_t n, int64_t task, int64_t type, StoreOutcome *ret)
+static int sqlite_get_names(Store *store, int64_t n, int64_t task, int64_t type, StoreOutcome *ret)
 {
         _cleanup_query_ Query q = store_query(sqlite_of(store), W_GET_NAMES);
         int r;
@@ -482,7 +482,7 @@ int sqlite_get_names(Store *store, int64_t n, int64_t task, int64_t type, StoreO
 
 /* Revisions. */
 
-int sqlite_find_revision(Store *store, int64_t task, const uint8_t *digest, int64_t *ret_number,
+static int sqlite_find_revision(Store *store, int64_t task, const uint8_t *digest, int64_t *ret_number,
                 int64_t *ret_delivery)
 {
         _cleanup_query_ Query q = store_query(sqlite_of(store), W_FIND_REVISION);
@@ -498,8 +498,8 @@ int sqlite_find_revision(Store *store, int64_t task, const uint8_t *digest, int6
         return r;
 }
 
-int sqlite_add_revision(Store *store, int64_t task, int64_t number, int64_t delivery, int64_t completed_at,
-                const uint8_t *digest)
+static int sqlite_add_revision(Store *store, int64_t task, int64_t number, int64_t delivery,
+                int64_t completed_at, const uint8_t *digest)
 {
         Query q = store_query(sqlite_of(store), W_ADD_REVISION);
 
@@ -511,7 +511,7 @@ int sqlite_add_revision(Store *store, int64_t task, int64_t number, int64_t deli
         return query_run(&q, "Could not add a revision to");
 }
 
-int sqlite_set_revision_time(Store *store, int64_t task, int64_t number, int64_t completed_at)
+static int sqlite_set_revision_time(Store *store, int64_t task, int64_t number, int64_t completed_at)
 {
         Query q = store_query(sqlite_of(store), W_SET_REVISION_TIME);
 
@@ -523,7 +523,7 @@ int sqlite_set_revision_time(Store *store, int64_t task, int64_t number, int64_t
 
 /* Events. */
 
-int sqlite_add_event(Store *store, const EventRow *event)
+static int sqlite_add_event(Store *store, const EventRow *event)
 {
         Query q = store_query(sqlite_of(store), W_ADD_EVENT);
 
@@ -542,7 +542,7 @@ int sqlite_add_event(Store *store, const EventRow *event)
 
 /* The quarantine. */
 
-int sqlite_add_quarantined(Store *store, int64_t n)
+static int sqlite_add_quarantined(Store *store, int64_t n)
 {
         Query q = store_query(sqlite_of(store), W_QUARANTINE);
 
@@ -550,7 +550,7 @@ int sqlite_add_quarantined(Store *store, int64_t n)
         return query_run(&q, "Could not quarantine a delivery in");
 }
 
-int sqlite_get_quarantined(Store *store, uint64_t n, bool *ret_discarded, int64_t *ret_repeats)
+static int sqlite_get_quarantined(Store *store, uint64_t n, bool *ret_discarded, int64_t *ret_repeats)
 {
         _cleanup_query_ Query q = store_query(sqlite_of(store), W_GET_QUARANTINE);
         int r;
@@ -564,7 +564,7 @@ int sqlite_get_quarantined(Store *store, uint64_t n, bool *ret_discarded, int64_
         return r;
 }
 
-int sqlite_discard(Store *store, uint64_t n, uint64_t superseded_by, int64_t repeats)
+static int sqlite_discard(Store *store, uint64_t n, uint64_t superseded_by, int64_t repeats)
 {
         SqliteStore *s = sqlite_of(store);
         Query q = store_query(s, W_DISCARD);
@@ -588,7 +588,7 @@ int sqlite_discard(Store *store, uint64_t n, uint64_t superseded_by, int64_t rep
 /* How close marks are: a part of their age. Then their number grows with its logarithm. */
 #define MARK_PART 32
 
-int sqlite_get_time(Store *store, uint64_t *ret_counted, int64_t *ret_noted_at)
+static int sqlite_get_time(Store *store, uint64_t *ret_counted, int64_t *ret_noted_at)
 {
         _cleanup_query_ Query q = store_query(sqlite_of(store), W_GET_RUNNING_TIME);
         int r;
@@ -601,7 +601,7 @@ int sqlite_get_time(Store *store, uint64_t *ret_counted, int64_t *ret_noted_at)
         return r;
 }
 
-int sqlite_set_time(Store *store, uint64_t counted, int64_t noted_at)
+static int sqlite_set_time(Store *store, uint64_t counted, int64_t noted_at)
 {
         SqliteStore *s = sqlite_of(store);
         Query time = store_query(s, W_SET_RUNNING_TIME), mark = store_query(s, W_ADD_MARK),
@@ -623,7 +623,7 @@ int sqlite_set_time(Store *store, uint64_t counted, int64_t noted_at)
         return query_run(&thin, "Could not forget a mark of");
 }
 
-int sqlite_find_mark(Store *store, uint64_t counted, uint64_t *ret_n)
+static int sqlite_find_mark(Store *store, uint64_t counted, uint64_t *ret_n)
 {
         _cleanup_query_ Query q = store_query(sqlite_of(store), W_FIND_MARK);
         int r;
@@ -635,7 +635,7 @@ int sqlite_find_mark(Store *store, uint64_t counted, uint64_t *ret_n)
         return r;
 }
 
-int sqlite_find_old(
+static int sqlite_find_old(
                 Store *store, uint64_t after, uint64_t upto, unsigned limit, OldRow *ret, unsigned *ret_n)
 {
         SqliteStore *s = sqlite_of(store);
@@ -660,7 +660,7 @@ int sqlite_find_old(
         return 0;
 }
 
-int sqlite_drop_delivery(Store *store, const OldRow *old)
+static int sqlite_drop_delivery(Store *store, const OldRow *old)
 {
         static const WriterStatement statements[] = { W_DROP_DELIVERY, W_DROP_REPEAT, W_DROP_QUARANTINE };
         SqliteStore *s = sqlite_of(store);
@@ -678,3 +678,29 @@ int sqlite_drop_delivery(Store *store, const OldRow *old)
         s->repeats[old->verdict] -= old->repeats;
         return 0;
 }
+
+const StoreRows sqlite_rows = {
+        .find_type = sqlite_find_type,
+        .find_task = sqlite_find_task,
+        .find_task_of_ref = sqlite_find_task_of_ref,
+        .get_task = sqlite_get_task,
+        .save_task = sqlite_save_task,
+        .find_revision = sqlite_find_revision,
+        .add_revision = sqlite_add_revision,
+        .set_revision_time = sqlite_set_revision_time,
+        .add_delivery = sqlite_add_delivery,
+        .find_delivery = sqlite_find_delivery,
+        .is_body = sqlite_is_body,
+        .get_verdict = sqlite_get_verdict,
+        .count_repeat = sqlite_count_repeat,
+        .get_names = sqlite_get_names,
+        .add_event = sqlite_add_event,
+        .add_quarantined = sqlite_add_quarantined,
+        .get_quarantined = sqlite_get_quarantined,
+        .discard = sqlite_discard,
+        .get_time = sqlite_get_time,
+        .set_time = sqlite_set_time,
+        .find_mark = sqlite_find_mark,
+        .find_old = sqlite_find_old,
+        .drop_delivery = sqlite_drop_delivery,
+};

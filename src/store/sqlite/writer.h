@@ -173,58 +173,9 @@ uint64_t writer_wal_size(const SqliteStore *s);
 int writer_check_files(SqliteStore *s);
 int writer_probe(SqliteStore *s);
 
-/* rows.c, outbox.c: what the rules ask for, each as its namesake in StoreDriver. */
-
-int sqlite_find_type(Store *store, const char *name, int64_t *ret);
-int sqlite_find_task(Store *store, const char *task_id, TaskRow *ret);
-int sqlite_find_task_of_ref(Store *store, const char *ref, TaskRow *ret);
-int sqlite_get_task(Store *store, int64_t id, TaskRow *ret);
-int sqlite_save_task(Store *store, const TaskRow *before, const TaskRow *task, const StoreDelivery *d);
-int sqlite_find_revision(Store *store, int64_t task, const uint8_t *digest, int64_t *ret_number,
-                int64_t *ret_delivery);
-int sqlite_add_revision(Store *store, int64_t task, int64_t number, int64_t delivery, int64_t completed_at,
-                const uint8_t *digest);
-int sqlite_set_revision_time(Store *store, int64_t task, int64_t number, int64_t completed_at);
-int sqlite_add_delivery(Store *store, const DeliveryRow *row);
-int sqlite_find_delivery(Store *store, int64_t fingerprint, Verdict verdict, const StoreDelivery *delivery,
-                int64_t *ret_n, int64_t *ret_revision);
-int sqlite_is_body(Store *store, int64_t n, const void *body, size_t size);
-int sqlite_get_verdict(Store *store, int64_t n, Verdict *ret);
-int sqlite_count_repeat(Store *store, int64_t n, Verdict verdict, int64_t at);
-int sqlite_get_names(Store *store, int64_t n, int64_t task, int64_t type, StoreOutcome *ret);
-int sqlite_add_event(Store *store, const EventRow *event);
-int sqlite_add_quarantined(Store *store, int64_t n);
-int sqlite_get_quarantined(Store *store, uint64_t n, bool *ret_discarded, int64_t *ret_repeats);
-int sqlite_discard(Store *store, uint64_t n, uint64_t superseded_by, int64_t repeats);
-int sqlite_get_time(Store *store, uint64_t *ret_counted, int64_t *ret_noted_at);
-int sqlite_set_time(Store *store, uint64_t counted, int64_t noted_at);
-int sqlite_find_mark(Store *store, uint64_t counted, uint64_t *ret_n);
-int sqlite_find_old(
-                Store *store, uint64_t after, uint64_t upto, unsigned limit, OldRow *ret, unsigned *ret_n);
-int sqlite_drop_delivery(Store *store, const OldRow *old);
-
-int sqlite_find_submission(Store *store, const char *id, SubmissionRow *ret);
-int sqlite_get_submission(Store *store, int64_t n, SubmissionRow *ret);
-int sqlite_find_key(Store *store, const char *key, char ret_id[static SUBMISSION_ID_SIZE],
-                uint8_t ret_digest[static CALLBACK_DIGEST_SIZE]);
-int sqlite_add_submission(Store *store, const StoreSubmission *submission, int64_t type);
-int sqlite_move_submission(Store *store, const SubmissionRow *row, const StoreMove *move);
-int sqlite_accept_submission(
-                Store *store, const SubmissionRow *row, int64_t task, unsigned status, int64_t now);
-int sqlite_set_failure(Store *store, int64_t n, int64_t failure);
-int sqlite_set_cancel(Store *store, int64_t n, bool wanted, int64_t now);
-int sqlite_end_cancel(Store *store, int64_t n);
-int sqlite_flush_submissions(Store *store, SubmissionState state, int64_t now, uint64_t *ret_n);
-int sqlite_recover_submissions(Store *store, int64_t now, int64_t ended_at, int64_t grace, uint64_t *ret_n);
-int sqlite_doubt_submissions(Store *store, const StoreDoubt *doubt, uint64_t *ret_n);
-int sqlite_open_attachments(Store *store, int64_t submission, bool open);
-int sqlite_drop_attachments(Store *store, int64_t submission);
-int sqlite_find_attachments(Store *store, const char *const *urls, size_t n, SubmissionRow *ret);
-int sqlite_keep_snapshot(Store *store, int64_t submission, const void *body, size_t size);
-int sqlite_drop_snapshot(Store *store, int64_t submission);
-int sqlite_get_queue(Store *store, QueueHold *ret, int64_t *ret_since);
-int sqlite_set_queue(Store *store, QueueHold hold, const char *reason, int64_t since);
-int sqlite_count_live(Store *store, int64_t day, int by);
+/* rows.c, outbox.c: what the rules ask for. */
+extern const StoreRows sqlite_rows;
+extern const StoreOutboxRows sqlite_outbox_rows;
 
 /* Brings the counters of a group into the database, before it commits. */
 int rows_flush_counters(SqliteStore *s);
