@@ -37,34 +37,34 @@ static bool is_in_state(const json_t *report, const char *state)
 }
 
 /* One call, its report in *ret. 0, or an exit status. */
-static int ask(Round *x, const char *method, ApiUrl *url, Buffer *text, json_t **ret)
+static int ask(Round *round, const char *method, ApiUrl *url, Buffer *text, json_t **ret)
 {
         const char *reached;
         unsigned status;
         int r;
 
-        r = api_call_status(x->ctl, API_SUBMIT, method, url, text, &status);
-        x->is_lost = r != 0 && status == 0;
+        r = api_call_status(round->ctl, API_SUBMIT, method, url, text, &status);
+        round->is_lost = r != 0 && status == 0;
         if (r != 0)
                 return r;
         *ret = api_json(text);
         reached = json_string_value(json_object_get(*ret, "reached_at"));
         if (reached)
-                (void)time_parse(reached, &x->reached);
+                (void)time_parse(reached, &round->reached);
         return json_is_string(json_object_get(*ret, "state")) ? 0 : api_complain_broken();
 }
 
-static void show_progress(const Round *x, const json_t *report, bool end)
+static void show_progress(const Round *round, const json_t *report, bool end)
 {
         double total = json_number_value(json_object_get(report, "total"));
-        json_int_t done = json_integer_value(json_object_get(report, x->counts));
+        json_int_t done = json_integer_value(json_object_get(report, round->counts));
 
         if (!isatty(STDERR_FILENO))
                 return;
         if (end)
                 (void)fputs("\r\x1b[K", stderr);
         else
-                progress_bar(stderr, total > 0 ? (double)done / total : -1, (uint64_t)done, x->counts);
+                progress_bar(stderr, total > 0 ? (double)done / total : -1, (uint64_t)done, round->counts);
 }
 
 /* A line for each member: the counts of a finished round. */
@@ -88,46 +88,46 @@ static bool is_stopping(const json_t *report)
 }
 
 /* What has to be called to go on with it. */
-static void complain_again(const Round *x, const char *why)
+static void complain_again(const Round *round, const char *why)
 {
         char reached[TIME_STAMP_SIZE];
 
-        if (x->reached == TIME_NONE)
-                complain("%s: run `scalectl %s` again", why, x->verb);
+        if (round->reached == TIME_NONE)
+                complain("%s: run `scalectl %s` again", why, round->verb);
         else
                 complain("%s: all that is newer is in, run `scalectl %s --until %s`, and with the same "
                          "--since, to go on",
-                                why, x->verb, time_format(x->reached + SECOND, reached));
+                                why, round->verb, time_format(round->reached + SECOND, reached));
 }
 
-static int finish(const Round *x, const json_t *report, const Buffer *text)
+static int finish(const Round *round, const json_t *report, const Buffer *text)
 {
         char why[512];
 
         const char *error = json_string_value(json_object_get(report, "error"));
 
-        if (x->ctl->json)
-                json_text_print_line(buffer_text(text), text->size, x->ctl->term.width > 0, stdout);
+        if (round->ctl->json)
+                json_text_print_line(buffer_text(text), text->size, round->ctl->term.width > 0, stdout);
         else
-                print_report(report, x->ctl->utc);
+                print_report(report, round->ctl->utc);
         if (is_in_state(report, "done"))
                 return 0;
         snprintf(why, sizeof(why), "it was given up%s%s", error ? ": " : "", error ?: "");
-        complain_again(x, why);
+        complain_again(round, why);
         return EX_TEMPFAIL;
 }
 
 /* It was begun, and there is no knowing what came of it. */
-static int complain_lost(const Round *x, const char *why)
+static int complain_lost(const Round *round, const char *why)
 {
         char text[160];
 
         snprintf(text, sizeof(text), "%sit is not known what came of it", why);
-        complain_again(x, text);
+        complain_again(round, text);
         return EX_TEMPFAIL;
 }
 
-static int follow(Round *x, ApiUrl *url)
+static int follow(Round *round, ApiUrl *url)
 {
         const struct timespec pause = { .tv_nsec = POLL_NSEC };
         json_auto_t *report = NULL;
@@ -135,32 +135,32 @@ static int follow(Round *x, ApiUrl *url)
         unsigned others = 0;
         int r;
 
-        r = ask(x, "POST", url, &text, &report);
+        r = ask(round, "POST", url, &text, &report);
         if (r != 0)
                 return r;
-        while (r == 0 && is_in_state(report, "running") && others <= x->before) {
-                ApiUrl again = api_url(x->path);
+        while (r == 0 && is_in_state(report, "running") && others <= round->before) {
+                ApiUrl again = api_url(round->path);
                 json_t *newer = NULL;
 
-                show_progress(x, report, false);
+                show_progress(round, report, false);
                 (void)nanosleep(&pause, NULL);
                 buffer_done(&text);
-                r = ask(x, "GET", &again, &text, &newer);
+                r = ask(round, "GET", &again, &text, &newer);
                 others += !json_equal(
                                 json_object_get(report, "started_at"), json_object_get(newer, "started_at"));
                 json_decref(report);
                 report = newer;
         }
-        show_progress(x, report, true);
+        show_progress(round, report, true);
 
-        x->is_lost = x->is_lost || is_in_state(report, "none") || is_stopping(report);
-        if (x->is_lost && x->reached != TIME_NONE)
+        round->is_lost = round->is_lost || is_in_state(report, "none") || is_stopping(report);
+        if (round->is_lost && round->reached != TIME_NONE)
                 return EX_TEMPFAIL; /* gone on with, by who called */
         if (r != 0)
-                return complain_lost(x, "");
-        if (others > x->before || is_in_state(report, "none"))
-                return complain_lost(x, "the submitter was restarted, or another one was begun since: ");
-        return finish(x, report, &text);
+                return complain_lost(round, "");
+        if (others > round->before || is_in_state(report, "none"))
+                return complain_lost(round, "the submitter was restarted, or another one was begun since: ");
+        return finish(round, report, &text);
 }
 
 int verb_reconcile(Ctl *ctl, int argc, char **argv)
@@ -188,17 +188,17 @@ static const Option backfill_options[] = {
 };
 
 /* Until the submitter is there. */
-static bool come_back(const Round *x)
+static bool come_back(const Round *round)
 {
         const struct timespec pause = { .tv_nsec = POLL_NSEC };
         uint64_t end = now_monotonic() + PATIENCE_USEC;
 
         while (now_monotonic() < end) {
-                ApiUrl url = api_url(x->path);
+                ApiUrl url = api_url(round->path);
                 HttpClientResult result;
                 int r;
 
-                r = api_try(x->ctl, API_SUBMIT, "GET", &url, &result);
+                r = api_try(round->ctl, API_SUBMIT, "GET", &url, &result);
                 http_client_result_done(&result);
                 if (r == 0 && result.status == 200)
                         return true;
@@ -208,26 +208,26 @@ static bool come_back(const Round *x)
 }
 
 /* From the time that was reached, which is shown to the millisecond and may be rounded. */
-static int go_on(Round *x, int64_t since)
+static int go_on(Round *round, int64_t since)
 {
         uint64_t moved_at = now_monotonic();
         int r = EX_TEMPFAIL;
 
-        while (x->is_lost && x->reached != TIME_NONE) {
-                int64_t reached = x->reached;
+        while (round->is_lost && round->reached != TIME_NONE) {
+                int64_t reached = round->reached;
                 char text[TIME_STAMP_SIZE];
-                ApiUrl url = api_url(x->path);
+                ApiUrl url = api_url(round->path);
 
                 complain("the submitter is gone or was restarted: the backfill goes on at %s",
                                 time_format(reached, text));
                 api_url_add_time(&url, "since", since);
                 api_url_add_time(&url, "until", reached + SECOND);
-                if (!come_back(x) || now_monotonic() - moved_at > PATIENCE_USEC) {
+                if (!come_back(round) || now_monotonic() - moved_at > PATIENCE_USEC) {
                         api_url_done(&url);
-                        return complain_lost(x, "");
+                        return complain_lost(round, "");
                 }
-                r = follow(x, &url);
-                if (x->reached < reached)
+                r = follow(round, &url);
+                if (round->reached < reached)
                         moved_at = now_monotonic();
         }
         return r;

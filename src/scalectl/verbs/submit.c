@@ -146,13 +146,13 @@ typedef struct Single {
 
 static void on_single(_unused_ const SenderItem *item, const SenderAnswer *a, void *userdata)
 {
-        Single *x = userdata;
+        Single *single = userdata;
 
         if (a->error < 0)
-                x->status = api_complain_unreachable(
-                                API_SUBMIT, x->ctl->settings.submit.socket, a->error, a->message ?: "");
+                single->status = api_complain_unreachable(
+                                API_SUBMIT, single->ctl->settings.submit.socket, a->error, a->message ?: "");
         else
-                x->status = show_answer(x->ctl, a);
+                single->status = show_answer(single->ctl, a);
 }
 
 static int submit_one(const Ctl *ctl, const char *type, const char *content_type, const Buffer *body,
