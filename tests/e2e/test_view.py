@@ -946,3 +946,122 @@ def test_starts_before_the_daemon(make_daemon, make_viewer, browser):
     daemon.start()
     daemon.deliver(callback(instruction="There now"))
     browser.says("There now")
+
+
+# What every page looks like, at two widths, in light and dark, measured in the browser.
+
+# Texts whose contrast with what is behind them is too low, and what one has to hit that is too small for it.
+LOOKS = """
+const rgb = (s) => (s.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
+const over = (a, b) => { const t = a[3] ?? 1; return [0, 1, 2].map((i) => a[i] * t + b[i] * (1 - t)) };
+const ground = (e) => { const layers = []; for (; e; e = e.parentElement) layers.push(rgb(getComputedStyle(e).backgroundColor));
+    return layers.reverse().reduce((below, c) => over(c.length > 3 ? c : [...c, 1], below), dark ? [0, 0, 0] : [255, 255, 255]) };
+const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => v / 255).map((v) => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+    return .2126 * r + .7152 * g + .0722 * b };
+const contrast = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + .05) / (y + .05) };
+const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+const seen = (e) => e.checkVisibility({ visibilityProperty: true }) && e.getBoundingClientRect().width > 1 && !e.closest(".unseen, .skip, svg");
+const out = { texts: 0, low: [], small: [], wide: [], tiny: [] };
+for (const e of document.querySelectorAll("body *")) {
+    if (!seen(e))
+        continue;
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    const style = getComputedStyle(e), box = e.getBoundingClientRect();
+    if (own && !e.matches(":disabled, :disabled *, option")) {
+        out.texts++;
+        const ratio = contrast(over(rgb(style.color), ground(e)), ground(e));
+        if (ratio < 4.5)
+            out.low.push(`${ratio.toFixed(2)} ${e.tagName}.${e.className} ${e.textContent.slice(0, 40)}`);
+        if (parseFloat(style.fontSize) < 12)
+            out.tiny.push(`${style.fontSize} ${e.tagName}.${e.className}`);
+    }
+    if (e.matches("button, select, input, summary, nav a, .row") && (box.height < 23.5 || box.width < 12))
+        if (!e.matches("input[type=checkbox], .more-text"))
+            out.small.push(`${box.width.toFixed()}x${box.height.toFixed()} ${e.tagName}.${e.className}`);
+    if (own && box.right > arguments[0] + 1 && !e.closest(".scroll, .revisions, .code, pre, .timeline, header nav"))
+        out.wide.push(`${e.tagName}.${e.className} ${e.textContent.slice(0, 40)}`);
+}
+return out;
+"""
+
+
+def every_page(browser, daemon, tasks):
+    """Each view, open as far as it can be."""
+    for hash in ["#/tasks", "#/tasks?status=pending", "#/quarantine", "#/deliveries", "#/queue", "#/rates",
+                 f"#/delivery/{daemon.query.get('/v1/stats').json['last_delivery']}", "#/delivery/1", "#/task/none",
+                 *(f"#/task/{id}" for id in tasks)]:
+        browser.go(hash)
+        eventually(lambda: "Loading" not in browser.run("return document.querySelector('main').textContent"), hash)
+        browser.run("for (const d of document.querySelectorAll('main details')) d.open = true")
+        yield hash
+
+
+@pytest.mark.parametrize("width, dark", [(1280, False), (390, True)])
+def test_contrasts_and_sizes(daemon, viewer, browser, width, dark):
+    tasks = [t["task_id"] for t in deliver_every_type(daemon)]
+    for bad in (HOSTILE[0], HOSTILE[6], HOSTILE[12], HOSTILE[15], LONG * 5):
+        some = list(hostile_tasks(bad, 0))
+        for task in some:
+            daemon.post(task)
+            daemon.post({**task, "response": {}})
+        tasks += [t["task_id"] for t in some[:6:2]]
+    tasks += [tasks[0]]
+    daemon.deliver(callback({"category": "small"}, id=tasks[-1], completed_at="2017-01-01T00:00:00Z",
+                            instruction=INSTRUCTION.format(url="http://www.example.com")))
+    browser.size(width, 800, dark)
+    browser.open(viewer)
+    for hash in every_page(browser, daemon, tasks):
+        looks = browser.run(LOOKS, width)
+        assert looks.pop("texts") > 5, hash
+        assert looks == {"low": [], "small": [], "wide": [], "tiny": []}, hash
+        assert browser.run("return document.documentElement.scrollWidth") <= width, hash
+    browser.size(width, 800, not dark)  # the other colours, of the pages that have the most of them
+    for hash in ("#/tasks", "#/quarantine", f"#/task/{tasks[0]}", f"#/task/{tasks[-1]}"):
+        browser.go(hash)
+        assert browser.run(LOOKS, width)["low"] == [], hash
+    # What is wrong would be seen.
+    browser.run("""const add = (tag, text, style) => { const e = document.createElement(tag); e.textContent = text;
+        Object.assign(e.style, style); document.querySelector('main').append(e) };
+        add('p', 'pale', { color: '#888', backgroundColor: '#999' }); add('p', 'tiny', { fontSize: '9px' });
+        add('button', '', { minHeight: '0', height: '8px', padding: '0' });
+        add('p', 'wide', { position: 'absolute', left: `${innerWidth - 5}px`, whiteSpace: 'nowrap' })""")
+    looks = browser.run(LOOKS, width)
+    assert [len(looks[kind]) for kind in ("low", "tiny", "small", "wide")] == [1, 1, 1, 1], looks
+
+
+def test_by_keyboard_alone(daemon, viewer, browser):
+    """Everything that can be clicked is a stop on the way of the Tab key, one that can be seen, and leads on."""
+    deliver_many(daemon, 10000)
+    for i in range(3):
+        daemon.post(f"no JSON {i}".encode(), status=400)
+    browser.open(viewer).wait("main .row", 50)
+    for hash in ("#/quarantine", "#/tasks", "#/deliveries", "#/rates", f"#/task/{9:024x}"):
+        browser.go(hash)
+        eventually(lambda: "Loading" not in browser.body(), hash)
+        eventually(lambda: browser.run("return document.querySelector('main').contains(document.activeElement)"), "it has the focus")
+        browser.run("document.getElementById('skip').focus()")  # where the first Tab leads
+        reached = {browser.run("return document.activeElement.outerHTML.slice(0, 120)")}
+        for _ in range(40):
+            browser.keys("\ue004")
+            stop = browser.run("""const e = document.activeElement; const style = getComputedStyle(e);
+                const ring = e.closest('.row') && e.matches('.open') ? getComputedStyle(e.closest('.row')) : style;
+                return [e.tagName, e.outerHTML.slice(0, 120), ring.outlineStyle !== 'none' && parseFloat(ring.outlineWidth) >= 2]""")
+            if stop[0] == "BODY":
+                break
+            assert stop[2], stop  # one sees where one is
+            reached.add(stop[1])
+        clickable = browser.run("""return [...document.querySelectorAll('body a[href], button, select, input, summary')].filter((e) =>
+            e.checkVisibility() && !e.disabled && !e.closest('dialog:not([open])')).slice(0, 20).map((e) => e.outerHTML.slice(0, 120))""")
+        assert set(clickable) <= reached, (hash, set(clickable) - reached)
+    # From a list into an entry, to the next one and back, with nothing but keys.
+    browser.go("#/tasks")
+    browser.wait("main .row", 50)
+    browser.keys("j", "j", "\ue007")
+    browser.says("2 of 10,000")
+    browser.keys("n", "n", "p")
+    browser.says("3 of 10,000")
+    browser.keys("\ue00c")
+    browser.wait("main .row", 50)
+    browser.keys("2")
+    browser.says("3 deliveries of")
+    quiet(browser)

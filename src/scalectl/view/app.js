@@ -80,6 +80,7 @@ function goOn(key, href, by) {
         kept.focus = key;
         moved = main.querySelector(".review :focus") ? by : 0;
         location.replace(href);
+        route(); /* at once, or the next key would still go on from the one before */
 }
 
 /* A list gets a heading of its own; the others bring theirs. */
@@ -96,7 +97,7 @@ function place(view, within) {
 async function route() {
         const hash = location.hash || "#/tasks", found = find(hash);
 
-        if (location.hash && !location.hash.startsWith("#/"))
+        if ((location.hash && !location.hash.startsWith("#/")) || shown?.hash === hash)
                 return;
         leave();
         const within = review(kept?.view.list, hash, goOn), under = within ? kept.under : found?.under;
