@@ -104,6 +104,14 @@ def metrics_of_page(page):
     return {m for line in tagged(page, "Sy") for m in re.findall(r"(scale_(?:callbackd|submitd)_\w+)", line)}
 
 
+def faults_of_help(text):
+    return {word for line in re.findall(r"^  ([a-z0-9_ ]+)$", text.partition("Faults:\n")[2], re.M) for word in line.split()}
+
+
+def faults_of_page(page):
+    return set(re.findall(r"^\.It Sy (\w+)", page.partition(".Sh FAULTS\n")[2].partition(".Sh ")[0], re.M))
+
+
 def compare(what, there, documented):
     for name in sorted(there - documented):
         yield f"{what} {name} is not in its manual page"
@@ -166,6 +174,7 @@ def check(root, callbackd, submitd, scalectl, sandbox):
     yield from compare_defaults(settings_of_conf(read(os.path.join(root, "conf/scale.conf"))),
                                 settings_of_page(read(os.path.join(root, "man/scale.conf.5"))))
     yield from check_promises(root)
+    yield from compare("fault", faults_of_help(run(sandbox, "--help")), faults_of_page(read(os.path.join(root, "man/scale-sandbox.1"))))
     verbs = set(re.findall(r"^  ([a-z][a-z-]+)", run(scalectl, "--help"), re.M))
     yield from compare("verb", verbs, set(re.findall(r"^\.It Cm ([a-z-]+)", read(os.path.join(root, "man/scalectl.1")), re.M)))
 
@@ -212,7 +221,7 @@ FITTING = {
     "man/scale-submitd.8": ".It Fl h , Fl Fl help\n.It Sy scale_submitd_y_total\n" + STATUS,
     "man/scalectl.1": ".It Fl Fl json\n.It Cm stats\n.It Cm delivery Ar N Op Fl -raw\n.Pq also Fl -file ,\n.Fl f\n" +
                       STATUS.replace(".It 64", ".It 1\n.It 64"),
-    "man/scale-sandbox.1": ".It Fl Fl seed Ns = Ns Ar N\n" + STATUS.replace(".It 64", ".It 69"),
+    "man/scale-sandbox.1": ".It Fl Fl seed Ns = Ns Ar N\n.Sh FAULTS\n.It Sy lag\nLate.\n.It Sy drop_it\n" + STATUS.replace(".It 64", ".It 69"),
     "man/scale.conf.5": ".Ss [a]\n.It Sy x\nDefault:\n.Ql 8M .\nText.\n.It Sy y\nDefault: not set.\n",
     "man/scale-promises.7": ".Sh PROMISES\n.Bl\n.It Sy \\&No loss.\nTests:\n.Pa tests/x.py::test_x ,\n"
                             ".Pa tests/y.c::test_y ,\n.Pa tests/z .\n.It Sy More.\nText.\n.Pa tests/x.py::test_x .\n"
@@ -237,7 +246,7 @@ FITTING = {
     "submitd": "#!/bin/sh\ncase $1 in\n--help) echo '  -h, --help  y --config' ;;\n"
                "--list-metrics) printf 'scale_submitd_y_total\\tcounter\\ttext\\n' ;;\n*) exit 64 ;;\nesac\n",
     "scalectl": "#!/bin/sh\necho '  stats   x'; echo '  delivery N [--raw]   y - z'; echo '      --json   z'\n",
-    "sandbox": "#!/bin/sh\necho '      --seed=N   z'\n",
+    "sandbox": "#!/bin/sh\necho '      --seed=N   z'; echo; echo Faults:; echo '  lag drop_it'\n",
 }
 FITTING["man/scale-submitd.8"] = FITTING["man/scale-submitd.8"].replace(".It Fl h", ".It Fl Fl config\n.It Fl h")
 
@@ -273,6 +282,8 @@ MISTAKES = [
     ("man/scale-sandbox.1", ".It 0\n", "", ["exit status of scale-sandbox 0 is not in its manual page"]),
     ("man/scale-sandbox.1", "EXIT STATUS", "OTHER",
      ["exit status of scale-sandbox 0 is not in its manual page", "exit status of scale-sandbox 69 is not in its manual page"]),
+    ("sandbox", "lag drop_it", "lag slow", ["fault slow is not in its manual page", "fault drop_it is in the manual page and nowhere else"]),
+    ("man/scale-sandbox.1", ".It Sy lag\n", "", ["fault lag is not in its manual page"]),
     ("sandbox", "--seed", "--need", ["option of scale-sandbox --need is not in its manual page",
                                      "option of scale-sandbox --seed is in the manual page and nowhere else"]),
     ("scalectl", "echo '  stats", "echo '  status",
