@@ -35,8 +35,8 @@ sys.path.insert(0, str(HERE / "e2e"))
 MASKS = ((re.compile(r"(127\.0\.0\.1:|\"port\": ?)\d+"), r"\1PORT"),
          (re.compile(r"(pid|PID|process)[ =:]+\d+"), r"\1 PID"),
          (re.compile(r"^(\w*(?:seconds|bytes|cpu|threads|fds|groups?|checkpoint\w*|wal\w*)\w*(?:\{[^}]*\})?) \S+$", re.M), r"\1 N"),
-         (re.compile(r"\"(\w*_bytes|duration_us|took|uptime)\": ?[\d.]+"), r'"\1":N'),
-         (re.compile(r"^(\w*(?:responses|answers|requests|commit|in_flight)\w*(?:\{[^}]*\})?) \S+$", re.M), r"\1 N"),
+         (re.compile(r"\"(\w*_bytes|duration|groups|committed|took|uptime)\": ?[\de.-]+"), r'"\1":N'),
+         (re.compile(r"^(\w*(?:responses|answers|requests|commit|in_flight|sending|lists_total)\w*(?:\{[^}]*\})?) \S+$", re.M), r"\1 N"),
          (re.compile(r"(wal_bytes +|write-ahead-log: |disk: |free_bytes +)[\d.]+[KMG]?"), r"\1N"),
          (re.compile(r"\"(counted)\":\d+"), r'"\1":N'), (re.compile(r"(INSERT INTO \"delivery\" VALUES\((?:[^,]*,){9})\d+"), r"\1N"), (re.compile(r"\"in_flight\":\d"), '"in_flight":N'),
          # With jitter: what was not at a full second, when time stands still.
@@ -104,7 +104,8 @@ class Recorder:
 
     def put(self, name, text):
         """What was said, under a name of its own."""
-        base, n = name, 1
+        name = base = name.replace(str(self.folder), "/FOLDER")
+        n = 1
         while name in self.answers:
             n += 1
             name = f"{base} #{n}"
@@ -570,7 +571,7 @@ def record(folder, database, api_tasks, now):
         api.close()
     journal(recorder, folder / "journal")
     for line in save_schema.dump(receiver.database).splitlines():
-        if not line.startswith(('INSERT INTO "mark"', 'INSERT INTO "running_time"')):  # deadlines' clock
+        if not line.startswith(('INSERT INTO "mark"', 'INSERT INTO "running_time"', 'INSERT INTO "chain"')):  # clocks, chance
             recorder.put("row " + line[:60], line)
     recorder.put("requests to the API", "\n".join(f"{m} {p} {json.dumps(b)}" for m, p, b in api.requests))
     return recorder.answers
