@@ -1,6 +1,7 @@
 """Starting, configuration, keys, reloading, the service manager, stopping."""
 
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -434,3 +435,18 @@ def test_memory_holds_no_key(make_daemon):
             except (OSError, ValueError, OverflowError):
                 pass
     assert found == 0
+
+
+@pytest.mark.parametrize("prefix, looks", [("/usr", True), ("/usr/local", True), ("/opt/x", False)])
+def test_who_installs_where_systemd_does_not_look_is_told_what_to_do(tmp_path, prefix, looks):
+    top = pathlib.Path(__file__).resolve().parents[2]
+    env = {**os.environ, "DESTDIR": str(tmp_path / "root")}
+    said = subprocess.run(["meson", "setup", tmp_path / "build", top, f"--prefix={prefix}"], check=True, capture_output=True,
+                          text=True).stdout
+    subprocess.run(["meson", "install", "-C", tmp_path / "build", "--no-rebuild", "--tags", "systemd"], check=True,
+                   capture_output=True, env=env)
+    units = tmp_path / f"root{prefix}/lib/systemd/system"
+    assert f"ExecStart={prefix}/sbin/scale-callbackd" in (units / "scale-callbackd.service").read_text()
+    assert (f"systemctl link {prefix}/lib/systemd/system/scale-*" in said) != looks
+    for path in re.findall(rf"{prefix}/lib/\S+", said.partition("as root:")[2]):
+        assert list((tmp_path / "root").glob(path.lstrip("/"))), f"{path} was not installed"
