@@ -17,7 +17,7 @@ export function problemsOf(doc) {
 export function deliveryRow(d) {
         const problems = problemsOf(d), n = Number(d.delivery);
         return [h("div", { class: "row-main" }, h("a", { class: "open", href: `#/delivery/${n}` }, `Delivery ${n}`),
-                problems.length > 0 && h("span", { class: "row-result" }, h("bdi", {}, `${brief(problems[0].path, 60)} ${brief(problems[0].message, 160)}`),
+                problems.length > 0 && h("span", { class: "row-result" }, h("bdi", {}, `${brief(problems[0].path, 60)} ${brief(problems[0].message, 160)}`.trim()),
                         problems.length > 1 && ` and ${problems.length - 1} more`)),
         h("div", { class: "row-side" }, badge(d.verdict), d.type && h("span", { class: "type" }, brief(d.type, 40)),
                 time(d.received_at), d.task_id && h("code", {}, h("bdi", {}, brief(d.task_id, 40))))];

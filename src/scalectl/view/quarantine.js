@@ -16,7 +16,7 @@ function kindOf(doc) {
         if (!problem)
                 return "no problem was named";
         const path = String(problem.path ?? "").replace(/\[\d+\]/g, "[\u2026]");
-        const message = String(problem.message ?? "").replace(/"[^"]*"/g, "\u201c\u2026\u201d").replace(/\d+(\.\d+)?/g, "\u2026");
+        const message = String(problem.message ?? "").replace(/"[^"]*"/g, "\u201c\u2026\u201d").replace(/-?\d+(\.\d+)?/g, "\u2026");
         return `${path || "the body"}: ${message}`;
 }
 
