@@ -91,8 +91,8 @@ def test_attacks(make_daemon, request, name):
                    "the connections are gone")
         eventually(lambda: cost.read_fds() <= fds + 1, "the descriptors are back")
         after.append(cost.read_rss())
-    if not is_sanitized(daemon):
-        assert after[1] <= max(after[0], base + 16 * MIB) + 8 * MIB, (base, after)
+    if not is_sanitized(daemon):  # malloc() may keep what answers of three readers took, and once is as good as twice
+        assert after[1] <= max(after[0], base + ANSWERS) + 8 * MIB, (base, after)
     assert metric(daemon.query, "scale_callbackd_event_readers") == 0
 
 

@@ -96,7 +96,7 @@ def test_a_bad_parameter_is_named(daemon, target, name):
     ("/v1/deliveries?verdit=invalid", "verdict"), ("/v1/submissions?stat=queued", "state"),
     ("/v1/events?afer=7", "after"), ("/v1/tasks?next_token=abc", "limit"), ("/v1/tasks?unique_id=7", "metadata.KEY"),
     ("/v1/task/x?status=completed", "none"), ("/v1/delivery/1?raw=1", "none"), ("/v1/delivery/1/body?raw=1", "none"),
-    ("/v1/submission/x?id=1", "none"), ("/v1/stats?type=annotation", "none"), ("/metrics?x=1", "none"), ("/readyz?x=1", "none"),
+    ("/v1/submission/x?id=1", "none"), ("/v1/stats?type=annotation", "metadata.KEY"), ("/metrics?x=1", "none"), ("/readyz?x=1", "none"),
 ])
 def test_an_unknown_parameter_is_refused_with_what_was_meant(daemon, target, meant):
     """A filter that was misspelt gave everything."""

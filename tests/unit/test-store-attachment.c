@@ -267,7 +267,7 @@ static int walk_move(Walk *w)
 
 static int walk_accept(Walk *w)
 {
-        char id[SUBMISSION_ID_SIZE], task_id[16];
+        char id[SUBMISSION_ID_SIZE], task_id[16] = "";
         StoreDelivery d = snapshot_of(task_id, "account", (TaskStatus)roll(w, _TASK_STATUS_MAX));
         unsigned n = any_number(w);
 
