@@ -13,6 +13,7 @@ import tempfile
 import pytest
 
 from harness import PARAMS, SCALECTL, WAIT, callback, eventually, scalectl
+from siege import metric
 
 VERBS = [line.split("\t")[0] for line in
          subprocess.run([SCALECTL, "words"], capture_output=True, text=True).stdout.splitlines()]
@@ -395,6 +396,33 @@ def test_watch_says_which_submission(both, api):
         watch.terminate()
         assert watch.wait(WAIT) == 0
     assert any(event["submission"] == id for event in events)
+
+
+def test_watch_begins_with_what_comes(daemon):
+    daemon.deliver(callback())
+    watch = subprocess.Popen([SCALECTL, "-o", f"query.socket={daemon.query.path}", "--json", "watch"],
+                             stdout=subprocess.PIPE, text=True)
+    try:
+        eventually(lambda: metric(daemon.query, "scale_callbackd_event_readers") == 1, "it watches")
+        body = callback()
+        daemon.deliver(body)
+        assert json.loads(watch.stdout.readline())["task_id"] == body["task_id"]
+    finally:
+        watch.terminate()
+        assert watch.wait(WAIT) == 0
+
+
+def test_simulate_says_by_its_status_whether_it_was_taken(daemon, tmp_path):
+    done = scalectl(daemon, "simulate", "comparison")
+    assert done.returncode == 0 and done.stdout.startswith("stored: ")
+    wrong = tmp_path / "wrong"
+    wrong.write_text("live another-made-up-key\n")
+    wrong.chmod(0o600)
+    done = scalectl(daemon, "simulate", "comparison", "--key-file", str(wrong))
+    assert done.returncode == 77 and not done.stdout and done.stderr
+    done = scalectl(daemon, "simulate", "comparison", "--to", "http://127.0.0.1:1/callback")
+    assert done.returncode == 69 and not done.stdout and done.stderr
+    assert daemon.query.get("/v1/tasks").json["total"] == 1
 
 
 @pytest.mark.parametrize("answer, status, known", [

@@ -57,6 +57,26 @@ static void test_long_names_keep_their_extension(_unused_ void **state)
         assert_true(strlen(name_of_text(id, buf)) <= NAME_ID_MAX);
 }
 
+/* The longest there can be, in each way that a name is made, and not a byte behind it. */
+static void test_no_name_is_longer_than_its_buffer(_unused_ void **state)
+{
+        struct {
+                char name[NAME_SIZE], behind;
+        } b = { .behind = '#' };
+        char text[4 * NAME_SIZE];
+
+        for (size_t n = 1; n < sizeof(text); n++) {
+                memset(text, 'x', n);
+                text[n] = 0;
+                if (n > 9)
+                        text[n - 8] = '.';
+                assert_true(strlen(name_of_url(text, "id", b.name)) < NAME_SIZE);
+                assert_true(strlen(name_of_text(text, b.name)) < NAME_SIZE);
+                assert_int_equal(b.behind, '#');
+        }
+        assert_int_equal(strlen(name_of_url(text, "id", b.name)), NAME_SIZE - 1);
+}
+
 static void test_stems(_unused_ void **state)
 {
         assert_int_equal(name_stem("cows.jpg"), 4);
@@ -71,6 +91,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_urls),
                 cmocka_unit_test(test_long_names_keep_their_extension),
+                cmocka_unit_test(test_no_name_is_longer_than_its_buffer),
                 cmocka_unit_test(test_stems),
         };
 
