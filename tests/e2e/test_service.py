@@ -55,6 +55,23 @@ def test_a_mistake_names_file_and_line(make_daemon, tmp_path, text, says):
         assert done.returncode == 78 and f"{config}, {says}" in done.stderr
 
 
+def test_check_config_looks_at_the_database(daemon):
+    """From outside: nothing is opened, and what would keep a daemon from it is said."""
+    path = daemon.database
+    daemon.deliver(callback())
+    assert run(daemon, "--check-config").returncode == 0
+    assert daemon.stop() == 0
+    assert run(daemon, "--check-config").returncode == 0
+    good = path.read_bytes()
+    for at, there, says in ((0, b"X", "no SQLite database"), (60, b"\x7f\xff\xff\xff", "newer version"),
+                            (68, b"none", "another program's"), (0, None, "no SQLite database")):
+        path.write_bytes(good[:at] + there + good[at + len(there):] if there else good[:50])
+        done = run(daemon, "--check-config")
+        assert done.returncode == 78 and f"[store] path = {path}: " in done.stderr and says in done.stderr, done.stderr
+    path.write_bytes(good)
+    assert run(daemon, "--check-config").returncode == 0
+
+
 def test_a_mistake_in_the_settings_hides_none_in_the_keys(make_daemon, tmp_path):
     """All in one run: the keys that the settings name are looked at, and good ones are not missed."""
     config = tmp_path / "scale.conf"
