@@ -1,6 +1,8 @@
 """Options and fixtures: how long, how often and how many, `pytest --help` says which; a daemon of its own for each test
 that asks for one."""
 
+import signal
+
 import pytest
 
 from api import Api
@@ -22,6 +24,10 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than a minute")
     config.addinivalue_line("markers", "load: puts load on the receiver from several threads")
+    # A shell that starts this in the background has these ignored, and so would all that is started here.
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture
