@@ -376,8 +376,9 @@ def delete(path, **more):
 
 
 def delete_all(path, **more):
-    for suffix in ("", "-wal", "-shm"):
-        pathlib.Path(f"{path}{suffix}").unlink()
+    path.unlink()
+    for suffix in ("-wal", "-shm"):  # which the daemon may be quicker with, as it leaves
+        pathlib.Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def rename(path, **more):
