@@ -15,6 +15,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -49,10 +50,13 @@ typedef enum MHD_Result (*QueueResponse)(
 
 enum MHD_Result refuse_pass(struct MHD_Connection *mhd, unsigned status, struct MHD_Response *response)
 {
-        static QueueResponse queue;
+        static _Atomic(QueueResponse) found; /* by whichever loop answers first */
+        QueueResponse queue = atomic_load(&found);
 
-        if (!queue)
+        if (!queue) {
                 *(void **)&queue = dlsym(RTLD_NEXT, "MHD_queue_response");
+                atomic_store(&found, queue);
+        }
         return queue ? queue(mhd, status, response) : MHD_NO;
 }
 
